@@ -104,7 +104,11 @@ class Treasury:
     async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
         self.done.append(("check", passed))
 
-    async def payout_file(self, who: m.Who) -> tuple[str, str]:
+    async def payout_files(self, who: m.Who) -> Sequence[mt.BatchRow]:
+        return [mt.BatchRow(UUID(int=80), "王敏", 3, 91_000, 1, NOW)]
+
+    async def payout_file(self, who: m.Who, batch: UUID | None = None) -> tuple[str, str]:
+        self.done.append(("file", batch))
         return "payouts.csv", "序号\n"
 
     async def reconcile(self, who: m.Who, *, everything: bool) -> mt.ReconcileView:
@@ -117,7 +121,8 @@ class Treasury:
             "ledger", 2_000, "platform operations", "resolved", "explained", "重启", 0, None,
         )  # fmt: skip
         runs = [mt.RunRow(date(2026, 11, 19), "nightly", NOW, 2, [mt.CheckRow("engine_ledger", 3, 0, "upstream-a")])]
-        return mt.ReconcileView([money, meter] if everything else [money], runs, ("wechat", "alipay"))
+        bill = mt.BillRow("wechat", "1120.csv", 12, NOW, [(14, "缺少商户订单号或退款单号")])
+        return mt.ReconcileView([money, meter] if everything else [money], runs, ("wechat", "alipay"), [bill])
 
     async def reconcile_run(self, who: m.Who, day: date | None) -> None:
         self.done.append(("run", day))

@@ -36,7 +36,8 @@ HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pu
 """Whose staying answer goes to a script only; without scripts they lead on."""
 LOOKS = frozenset({
     "connect.asked", "governance.form", "nomads.mine",
-    "nomads.venue", "promises.check", "promises.programme", "rules.list", "watch.opening",
+    "nomads.venue", "promises.check", "promises.programme", "rules.list", "treasury.payout_files",
+    "treasury.payouts", "watch.opening",
 })  # fmt: skip
 """What may be asked of the city by a form that answers itself: it changes nothing and costs nothing."""
 AGAIN = {

@@ -123,6 +123,18 @@ class TestTreasury:
         assert answer.status_code == 422
         assert 'value="回单 7"' in answer.text, "what was typed stays"
 
+    async def test_names_the_rows_of_a_bill_that_were_not_used(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/city/reconcile")).text
+        assert "1120.csv" in page
+        assert "第 14 行：" in page
+        assert "缺少商户订单号" in page
+
+    async def test_offers_a_file_for_the_bank_again(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/city/payouts")).text
+        assert f'name="batch" value="{UUID(int=80)}"' in page
+        await member.post("/city/payouts/file", data=TOKEN | {"batch": str(UUID(int=80))})
+        assert desk.treasury.done[-1] == ("file", UUID(int=80))  # type: ignore[attr-defined]
+
     async def test_reads_a_statement_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
         files = {"file": ("6月.csv", "日期,金额".encode(), "text/csv")}
         answer = await member.post("/city/bank", data=TOKEN, files=files)

@@ -35,6 +35,7 @@ from shanhe.payments.api import (
     BANK_FILE,
     BankDesk,
     CheckResult,
+    NothingToPay,
     OpenPayee,
     PayeeKind,
     PayeeNotChecked,
@@ -48,6 +49,7 @@ from shanhe.payments.api import (
     PayoutStateError,
     ProviderRefused,
     SandboxPayouts,
+    UnknownPayout,
 )
 from shanhe.rulebook.api import Rulebook
 
@@ -486,7 +488,12 @@ class TestBankFile:
         assert row == ["1", "青山机器人", "6200000011112222", "山河银行", "300.00", done.reference]
         assert [(p.id, p.sent_by) for p in payouts] == [(done.id, CLERK)]
         assert (await works.payouts.export(batch, by=CLERK))[1] == text
-        assert (await works.payouts.export(by=CLERK))[2] == []
+        with pytest.raises(NothingToPay):  # no second file, and no empty one
+            await works.payouts.export(by=CLERK)
+        (made,) = await works.payouts.batches()
+        assert (made.id, made.by, made.payouts, made.net_fen, made.waiting) == (batch, CLERK, 1, 30_000, 1)
+        with pytest.raises(UnknownPayout):
+            await works.payouts.export(uuid4(), by=CLERK)
         desk = works.desk()
         statement = f"日期,借方,贷方,对方户名,附言\n20260608,300.00,,青山机器人,{done.reference}"
         report = await desk.upload(statement.encode(), name="s", actor="person:o1")
@@ -531,7 +538,8 @@ class TestBankFile:
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
         works.vault.destroy(works.person)
-        assert (await works.payouts.export(by=CLERK))[2] == []
+        with pytest.raises(NothingToPay):
+            await works.payouts.export(by=CLERK)
         assert (await works.payouts.fail(done.id, by=CLERK, reason="erased")).state is PayoutState.FAILED
         works.clock.advance(seconds=timedelta(minutes=1).seconds)
         assert await works.income_micro() == 500 * MICRO

@@ -317,8 +317,9 @@ class TestBill:
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
     def test_of_an_institution_is_read(self, provider: str, text: str, encoding: str) -> None:
         order, refund = uuid4(), uuid4()
-        lines, refused = read(provider, text.format(order=order.hex, refund=refund.hex).encode(encoding))
-        assert refused == 0
+        rows, problems = read(provider, text.format(order=order.hex, refund=refund.hex).encode(encoding))
+        assert problems == []
+        lines = list(rows.values())
         found = [(line.kind, line.number, line.amount_fen) for line in lines]
         assert found == [("payment", order, 7_000), ("refund", refund, 2_000)]
         assert lines[0].at.isoformat() == "2026-11-20T03:00:00+00:00"
@@ -335,6 +336,24 @@ class TestBill:
             await bills.upload("nobody", data, name="b", actor="t")
         with pytest.raises(StatementUnreadable):
             await bills.upload("wechat", b"a,b\n1,2", name="b", actor="t")
+
+    async def test_names_each_row_that_it_could_not_use_and_why(self, night: Night) -> None:
+        order, refund = uuid4().hex, uuid4().hex
+        whole = ALIPAY.format(order=order, refund=refund)
+        await night.services.bills.upload("alipay", whole.encode(), name="a", actor="t")
+        first = whole.splitlines()[: whole.splitlines().index(next(x for x in whole.splitlines() if order in x))]
+        number = len(first) + 1
+        good = whole.splitlines()[number - 1]
+        rows = [
+            good.replace("70.00", "71.00"), good.replace(order, uuid4().hex).replace("70.00", "seventy"),
+            good.replace(order, ""), good.replace(order, uuid4().hex), "2026\t,abc",
+        ]  # fmt: skip
+        report = await night.services.bills.upload("alipay", "\n".join([*first, *rows]).encode(), name="b", actor="t")
+        assert (report.lines, report.refused) == (2, 4)
+        assert [one.row - number for one in report.problems] == [0, 1, 2, 4]
+        words = ("70.00", "seventy", "缺少", "列")
+        assert all(word in one.why for one, word in zip(report.problems, words, strict=True))
+        assert [(one.name, one.refused) for one in await night.services.bills.reports()] == [("b", 4), ("a", 0)]
 
 
 def test_day_of_the_tests_is_a_day_of_the_city(clock: FixedClock) -> None:

@@ -107,6 +107,15 @@ def fail(payout: Id, by: By, reason: Reason, data: Data = None, as_json: Json = 
 
 
 @app.command()
+def batches(data: Data = None, as_json: Json = False) -> None:
+    """The bank's files that were made, newest first; `export --batch` writes one again."""
+    found = in_city(data, lambda services: services.payouts.batches())
+    lines = [(one.id, one.at, one.payouts, format_fen(one.net_fen), one.waiting) for one in found]
+    head = ("batch", "at", "payouts", "yuan", "not arrived")
+    show(as_json, found, lambda: rows(head, lines, right=("payouts", "yuan", "not arrived")))
+
+
+@app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write the bank's batch file; kept for its owner only.")],
     by: By,

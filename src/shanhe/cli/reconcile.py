@@ -12,6 +12,7 @@ from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, one_of, pairs,
 
 if TYPE_CHECKING:
     from shanhe.app import Services
+    from shanhe.payments.api import BillReport
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[UUID, typer.Argument(help="Id of the difference.")]
@@ -118,4 +119,16 @@ def bill(
     content = file.read_bytes()
 
     done = in_city(data, lambda services: services.bills.upload(provider, content, name=file.name, actor=ACTOR))
-    show(as_json, done, lambda: f"✓ {done.lines} lines, {done.refused} unreadable{' (known)' if done.known else ''}")
+    show(as_json, done, lambda: _told(done))
+
+
+@app.command()
+def bills(data: Data = None, as_json: Json = False) -> None:
+    """Institutions' bills that were taken in, newest first, with each row that could not be used."""
+    found = in_city(data, lambda services: services.bills.reports())
+    show(as_json, found, lambda: "\n".join(map(_told, found)))
+
+
+def _told(bill: BillReport) -> str:
+    said = f"✓ {bill.name}: {bill.lines} lines, {bill.refused} unusable{' (known)' if bill.known else ''}"
+    return "\n".join([said, *(f"  {problem.row}: {problem.why}" for problem in bill.problems)])

@@ -148,7 +148,31 @@ class DifferenceRow:
 
 
 @dataclass(frozen=True)
+class BillRow:
+    """An institution's bill. `problems`: (row of the file, why it could not be used)."""
+
+    provider: str
+    name: str
+    lines: int
+    at: datetime
+    problems: Sequence[tuple[int, str]] = ()
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """A file for the bank's batch transfer. `waiting`: payouts in it that have not arrived or failed."""
+
+    id: UUID
+    by: str
+    payouts: int
+    net_fen: int
+    waiting: int
+    at: datetime
+
+
+@dataclass(frozen=True)
 class ReconcileView:
     differences: Sequence[DifferenceRow]
     runs: Sequence[RunRow]
     methods: Sequence[str] = field(default_factory=tuple)
+    bills: Sequence[BillRow] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import uuid_utils
 from uuid_utils.compat import uuid7
@@ -11,6 +12,11 @@ from uuid_utils.compat import uuid7
 def new_id() -> uuid.UUID:
     """A fresh UUIDv7."""
     return uuid7()
+
+
+def made_at(identifier: uuid.UUID) -> datetime:
+    """When a UUIDv7 was made, to the millisecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=identifier.int >> 80)
 
 
 def id_in(text: object) -> uuid.UUID | None:

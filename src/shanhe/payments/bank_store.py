@@ -164,7 +164,8 @@ async def lines(db: Database, file_hash: str, limit: int) -> list[BankLine]:
 async def new_lines(db: Database, limit: int) -> list[BankLine]:
     """Oldest first; of one instant, what left before what came: it may have come back."""
     rows = await db.fetch(
-        f"SELECT {LINE} FROM payments.bank_line WHERE state = 'new' ORDER BY at, direction DESC, file_hash, row LIMIT $1",
+        f"""SELECT {LINE} FROM payments.bank_line WHERE state = 'new'
+            ORDER BY at, direction DESC, file_hash, row LIMIT $1""",
         limit,
     )
     return [_line(row) for row in rows]

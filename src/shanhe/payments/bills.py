@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.money import parse_yuan
+from shanhe.kernel.money import format_fen, parse_yuan
 from shanhe.kernel.texts import decoded
 from shanhe.payments.errors import StatementUnreadable, UnknownProvider
 
@@ -21,6 +21,10 @@ FILE_LIMIT_BYTES: Final = 1_000_000
 ROWS_MAX: Final = 20_000
 HEADER_ROWS_MAX: Final = 40
 LINES_MAX: Final = 100_000
+PAGE_ROWS: Final = 50
+FOOT: Final = ("总交易单数", "#")
+"""How the rows begin that end the table; what is below them adds it up."""
+QUOTED_CHARS: Final = 40
 PROVIDERS: Final = ("wechat", "alipay")
 NUMBER: Final = ("商户订单号",)
 REFUND_NUMBER: Final = ("商户退款单号", "退款请求号", "退款批次号/请求号", "退款批次号")
@@ -45,12 +49,25 @@ class BillLine:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """A row of the file, counted from 1, that could not be used, and why."""
+
+    row: int
+    why: str
+
+
+@dataclass(frozen=True)
 class BillReport:
+    """What a bill had. `refused`: how many rows could not be used, each in `problems`; `known`: it was there before."""
+
     hash: str
     provider: str
     lines: int
     refused: int
     known: bool
+    name: str
+    uploaded_at: datetime
+    problems: tuple[Problem, ...] = ()
 
 
 class Bills:
@@ -61,7 +78,8 @@ class Bills:
         self._clock = clock
 
     async def upload(self, provider: str, data: bytes, *, name: str, actor: str) -> BillReport:
-        """Read a bill; the same file, and the same line of another, count once.
+        """Read a bill; the same file, and the same line of another, count once. A number that an earlier bill has with
+        another amount is a problem of the row: what was there stays.
 
         Raises StatementUnreadable, UnknownProvider.
         """
@@ -70,19 +88,48 @@ class Bills:
         if not 0 < len(data) <= FILE_LIMIT_BYTES:
             raise StatementUnreadable(f"{len(data)} bytes are not 1 to {FILE_LIMIT_BYTES}", "文件过大或为空")
         file_hash = hashlib.sha256(data).hexdigest()
-        lines, refused = read(provider, data)
+        read_rows, problems = read(provider, data)
         async with self._db.transaction() as conn:
             done = await conn.execute(
                 "INSERT INTO payments.bill VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-                file_hash, provider, name[:200], len(lines), refused, actor, self._clock.now(),
+                file_hash, provider, name[:200], len(read_rows), len(problems), actor, self._clock.now(),
             )  # fmt: skip
             known = done != "INSERT 0 1"
             if not known:
+                lines = list(read_rows.values())
                 await conn.executemany(
                     "INSERT INTO payments.bill_line VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
                     [(one.provider, one.kind, one.text, one.amount_fen, one.at, file_hash) for one in lines],
                 )
-        return BillReport(file_hash, provider, len(lines), refused, known)
+                problems += await _differing(conn, provider, read_rows)
+                await conn.executemany(
+                    "INSERT INTO payments.bill_problem VALUES ($1, $2, $3)",
+                    [(file_hash, one.row, one.why) for one in problems],
+                )
+                await conn.execute(
+                    "UPDATE payments.bill SET refused = $2 WHERE hash = $1 AND refused <> $2", file_hash, len(problems)
+                )
+        (report,) = await self.reports(file_hash)
+        return replace(report, known=known)
+
+    async def reports(self, file_hash: str | None = None) -> list[BillReport]:
+        """The newest bills, or one, with what of each could not be used."""
+        rows = await self._db.fetch(
+            """SELECT hash, provider, lines, refused, name, uploaded_at FROM payments.bill
+               WHERE $1::text IS NULL OR hash = $1 ORDER BY uploaded_at DESC LIMIT $2""",
+            file_hash, PAGE_ROWS,
+        )  # fmt: skip
+        wrong = await self._db.fetch(
+            "SELECT bill, row, why FROM payments.bill_problem WHERE bill = ANY($1) ORDER BY row LIMIT $2",
+            [row["hash"] for row in rows], ROWS_MAX,
+        )  # fmt: skip
+        return [
+            BillReport(
+                **dict(row), known=True,
+                problems=tuple(Problem(one["row"], one["why"]) for one in wrong if one["bill"] == row["hash"]),
+            )
+            for row in rows
+        ]  # fmt: skip
 
     async def lines(self, provider: str, since: datetime, until: datetime) -> list[BillLine] | None:
         """What an institution says of [since, until); None when nobody uploaded its word."""
@@ -112,8 +159,22 @@ class Bills:
         return [_line(*row.values()) for row in (*paid, *back)]
 
 
-def read(provider: str, data: bytes) -> tuple[list[BillLine], int]:
-    """(lines, rows that could not be read). StatementUnreadable when there is no header."""
+async def _differing(conn: Any, provider: str, read_rows: Mapping[int, BillLine]) -> list[Problem]:
+    """Rows whose number another bill, or another row, has with another amount."""
+    kept = await conn.fetch(
+        "SELECT kind, number, amount_fen FROM payments.bill_line WHERE provider = $1 AND number = ANY($2)",
+        provider, [one.text for one in read_rows.values()],
+    )  # fmt: skip
+    known = {(row["kind"], row["number"]): row["amount_fen"] for row in kept}
+    return [
+        Problem(row, f"the number stands with CNY {format_fen(fen)} already · 该单号已按 {format_fen(fen)} 元登记")
+        for row, one in read_rows.items()
+        if (fen := known.get((one.kind, one.text), one.amount_fen)) != one.amount_fen
+    ]
+
+
+def read(provider: str, data: bytes) -> tuple[dict[int, BillLine], list[Problem]]:
+    """(lines by row of the file, rows that cannot be used). StatementUnreadable when there is no header."""
     found = decoded(data)
     if found is None:
         raise StatementUnreadable("its text is neither UTF-8 nor GB18030", "文件编码既非 UTF-8 也非 GB18030")
@@ -124,17 +185,19 @@ def read(provider: str, data: bytes) -> tuple[list[BillLine], int]:
     if len(rows) > ROWS_MAX:
         raise StatementUnreadable(f"it has more than {ROWS_MAX} rows", f"行数超过 {ROWS_MAX}")
     start, titles = _header(rows)
-    lines: list[BillLine] = []
-    refused = 0
-    for cells in rows[start + 1 :]:
+    lines: dict[int, BillLine] = {}
+    problems: list[Problem] = []
+    for number, cells in enumerate(rows[start + 1 :], start + 2):
         row = [cell.strip().strip("`\t ") for cell in cells]
-        if len(row) < len(titles) or not _cell(row, titles, NUMBER):
-            continue  # totals and their titles below the table
+        if row and row[0].startswith(FOOT):
+            break
+        if not any(row):
+            continue
         try:
-            lines.append(_read(provider, row, titles))
-        except ValueError:
-            refused += 1
-    return lines, refused
+            lines[number] = _read(provider, row, titles)
+        except ValueError as error:
+            problems.append(Problem(number, str(error)))
+    return lines, problems
 
 
 def _header(rows: Sequence[Sequence[str]]) -> tuple[int, list[str]]:
@@ -146,12 +209,21 @@ def _header(rows: Sequence[Sequence[str]]) -> tuple[int, list[str]]:
 
 
 def _read(provider: str, row: Sequence[str], titles: Sequence[str]) -> BillLine:
+    if len(row) < len(titles):
+        raise ValueError(
+            f"the row ends after {len(row)} of {len(titles)} columns · 该行只有 {len(row)} 列，应有 {len(titles)} 列"
+        )
     refund = any(word in _cell(row, titles, STATUS) for word in REFUND_WORDS)
     number = _cell(row, titles, REFUND_NUMBER if refund else NUMBER)
     amount = (_cell(row, titles, REFUND_AMOUNT) if refund else "") or _cell(row, titles, AMOUNT)
-    fen = abs(parse_yuan(amount))
-    if not fen or not number:
-        raise ValueError("a line has an amount and a number")
+    if not number:
+        raise ValueError("the merchant's number is missing · 缺少商户订单号或退款单号")
+    try:
+        fen = abs(parse_yuan(amount))
+    except ValueError:
+        fen = 0
+    if not fen:
+        raise ValueError(f"{amount[:QUOTED_CHARS]!r} is no amount · 金额无法识别：{amount[:QUOTED_CHARS] or '空'}")
     return _line(provider, "refund" if refund else "payment", number, fen, _instant(_cell(row, titles, TIME)))
 
 
@@ -176,4 +248,4 @@ def _instant(text: str) -> datetime:
             return datetime.strptime(text, form).replace(tzinfo=CITY_TZ).astimezone(UTC)
         except ValueError:
             continue
-    raise ValueError(f"{text!r} is no time")
+    raise ValueError(f"{text[:QUOTED_CHARS]!r} is no time · 时间无法识别：{text[:QUOTED_CHARS] or '空'}")

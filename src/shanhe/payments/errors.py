@@ -278,6 +278,19 @@ class UnknownPayout(NotFound):
         )
 
 
+class NothingToPay(Conflict):
+    """No payout waits for the bank's file, so there is nothing to write into one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing_to_pay",
+            "No approved payout waits to be sent by the bank's file.",
+            message_zh="没有等待通过银行文件付款的已批准提现。",
+            hint="Files made before can be downloaded again from the list of files.",
+            hint_zh="以前导出的文件可在“银行批量文件”列表中重新下载。",
+        )
+
+
 class UnknownPayee(NotFound):
     def __init__(self) -> None:
         super().__init__(

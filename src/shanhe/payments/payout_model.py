@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from shanhe.kernel.ids import made_at
+
 
 class PayeeKind(StrEnum):
     """A person's income is taxed at the source, an organisation invoices."""
@@ -128,6 +130,22 @@ class Payout:
     """Who wrote it into the bank's file."""
     ended_by: str | None = None
     """Who said how it ended: a clerk, its maker, the channel or the bank's statement."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A file for the bank's batch transfer. `waiting`: payouts in it that no statement has shown yet."""
+
+    id: UUID
+    by: str | None
+    payouts: int
+    net_fen: int
+    waiting: int
+
+    @property
+    def at(self) -> datetime:
+        """When it was made; its id says so."""
+        return made_at(self.id)
 
 
 @dataclass(frozen=True)

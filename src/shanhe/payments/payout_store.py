@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.payments.payout_model import ENDED, Payee, PayeeKind, PayeeState, Payout, PayoutState
+from shanhe.payments.payout_model import ENDED, Batch, Payee, PayeeKind, PayeeState, Payout, PayoutState
 
 PAYEE = "id, org_id, person_id, kind, last4, bank, state, checked_by, check_ref, checked_at, created_at"
 PAYOUT = (
@@ -178,6 +178,17 @@ async def listed(
 async def batch(conn: Connection | Database, batch_id: UUID) -> list[Payout]:
     rows = await conn.fetch(f"SELECT {PAYOUT} FROM payments.payout WHERE batch = $1 ORDER BY reference", batch_id)
     return [_payout(row) for row in rows]
+
+
+async def batches(db: Database, limit: int) -> list[Batch]:
+    """Newest first: ids grow with time."""
+    rows = await db.fetch(
+        """SELECT batch AS id, min(sent_by) AS by, count(*)::int AS payouts, sum(net_fen)::bigint AS net_fen,
+                  count(*) FILTER (WHERE state = 'sent')::int AS waiting
+             FROM payments.payout WHERE batch IS NOT NULL GROUP BY batch ORDER BY batch DESC LIMIT $1""",
+        limit,
+    )
+    return [Batch(**dict(row)) for row in rows]
 
 
 async def open_micro(conn: Connection | Database, org_id: UUID) -> int:

@@ -32,6 +32,7 @@ from shanhe.payments import bank_store, payout_store
 from shanhe.payments.bank_model import new_reference
 from shanhe.payments.earnings import Earned
 from shanhe.payments.errors import (
+    NothingToPay,
     PayeeNotChecked,
     PayoutConflict,
     PayoutOutOfBounds,
@@ -46,6 +47,7 @@ from shanhe.payments.payout_model import (
     OPEN,
     READY,
     RETURNED,
+    Batch,
     Earnings,
     Payee,
     PayeeCheck,
@@ -399,13 +401,19 @@ class Payouts:
     # -- the bank's batch file ----------------------------------------------------------------------------------------
 
     async def export(self, batch_id: UUID | None = None, *, by: str) -> tuple[UUID, str, list[Payout]]:
-        """A CSV for the bank's batch transfer of everything approved for it; with `batch_id` that batch again."""
+        """A CSV for the bank's batch transfer of everything approved for it; with `batch_id` that batch again.
+
+        Raises NothingToPay where nothing waits, UnknownPayout for a batch that was never made.
+        """
+        again = batch_id is not None
         if batch_id is None:
             batch_id = new_id()
             for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
                 if await self._can_open(payout):
                     await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id, sent_by=by)
         payouts = await payout_store.batch(self._db, batch_id)
+        if not payouts:
+            raise UnknownPayout if again else NothingToPay
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
@@ -416,6 +424,10 @@ class Payouts:
             cells = (number, csv_cell(payee.holder), payee.account, csv_cell(payee.bank), amount, payout.reference)
             table.writerow(cells)
         return batch_id, text.getvalue(), payouts
+
+    async def batches(self) -> list[Batch]:
+        """The bank's files that were made, newest first, a bounded page."""
+        return await payout_store.batches(self._db, PAGE_ROWS)
 
     async def _can_open(self, payout: Payout) -> bool:
         """False when the payee's person was erased: that payout has to fail, the others go on."""

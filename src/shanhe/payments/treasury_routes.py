@@ -252,6 +252,11 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
         """The money came back: the posting is reversed."""
         return as_json(payout_view(await payouts.fail(payout_id, by=actor.ref, reason=body.reason)))
 
+    @routes.get("/batches")
+    async def batches(_: Reader) -> Response:
+        """The bank's files that were made, newest first."""
+        return as_json({"data": [{**asdict(one), "at": one.at} for one in await payouts.batches()]})
+
     @routes.post("/batches", status_code=201)
     async def export(actor: Operator, batch: UUID | None = None) -> Response:
         """A CSV for the bank of everything approved for it; with `batch` that one again."""

@@ -88,6 +88,11 @@ def router(reconciliation: Reconciliation, bills: Bills, ask_write_off: AskSecon
             parts.append(part)
         return as_json(asdict(await bills.upload(provider, b"".join(parts), name=name, actor=actor.ref)), 201)
 
+    @routes.get("/bills")
+    async def uploaded(_: Reader) -> Response:
+        """The newest bills, with each row that could not be used, and why."""
+        return as_json({"data": [asdict(one) for one in await bills.reports()]})
+
     return routes
 
 

@@ -152,8 +152,15 @@ class LiveTreasury:
     async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
         await self._payouts.payees.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
 
-    async def payout_file(self, who: m.Who) -> tuple[str, str]:
-        batch, text, _payouts = await self._payouts.export(by=actor_of(who).ref)
+    async def payout_files(self, who: m.Who) -> Sequence[mt.BatchRow]:
+        called = self._names.actors()
+        return [
+            mt.BatchRow(one.id, await called(one.by or ""), one.payouts, one.net_fen, one.waiting, one.at)
+            for one in await self._payouts.batches()
+        ]
+
+    async def payout_file(self, who: m.Who, batch: UUID | None = None) -> tuple[str, str]:
+        batch, text, _payouts = await self._payouts.export(batch, by=actor_of(who).ref)
         return f"payouts-{batch}.csv", text
 
     # -- reconciliation -----------------------------------------------------------------------------------------------
@@ -173,7 +180,14 @@ class LiveTreasury:
             replace(_difference(one), hands=await hands(called, assigned=one.assigned_by, decided=one.decided_by))
             for one in found
         ]
-        return mt.ReconcileView(rows, runs, BILLED)
+        bills = [
+            mt.BillRow(
+                one.provider, one.name, one.lines, one.uploaded_at,
+                [(problem.row, problem.why) for problem in one.problems],
+            )
+            for one in await self._bills.reports()
+        ]  # fmt: skip
+        return mt.ReconcileView(rows, runs, BILLED, bills)
 
     async def reconcile_run(self, who: m.Who, day: date | None) -> None:
         await self._reconciliation.run(day, by=actor_of(who).ref)

@@ -118,7 +118,9 @@ class TreasuryRoom(Room):
         queue = queue_in(request.query_params)
         rows = await self.desk.treasury.payouts(who, queue)
         more = len(rows) == QUEUE_ROWS
-        return self.show(request, "payouts.html", who, rows=rows, queue=queue, more=more, **values)
+        files = await self.desk.treasury.payout_files(who)
+        shown = {"rows": rows, "queue": queue, "more": more, "files": files}
+        return self.show(request, "payouts.html", who, **shown, **values)
 
     async def decide(self, request: Request, payout_id: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
@@ -138,9 +140,12 @@ class TreasuryRoom(Room):
         return go("/city/payouts", "decided")
 
     async def file(self, request: Request) -> Response:
-        """The bank's batch file; never cached."""
-        who, _ = await self.posted(request, "accounts")
-        name, text = await self.desk.treasury.payout_file(who)
+        """The bank's batch file, a new one or one that was made before; never cached."""
+        who, fields = await self.posted(request, "accounts")
+        try:
+            name, text = await self.desk.treasury.payout_file(who, uuid_in(fields, "batch"))
+        except ShanheError as error:
+            return await self._payouts(request, who, mistake=self.view.mistake(request, error), status=error.status)
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
         return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -170,7 +175,7 @@ class TreasuryRoom(Room):
             await self.desk.treasury.bill_upload(who, fields.get("provider", ""), name, data)
         except ShanheError as error:
             return await self._reconcile(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go("/city/reconcile", "statement_read")
+        return go("/city/reconcile#bills", "statement_read")
 
     async def difference(self, request: Request, item: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")

@@ -20,3 +20,6 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
+
+-- The bank's files are listed, so that one that was lost on its way is downloaded again.
+CREATE INDEX payout_batch ON payments.payout (batch) WHERE batch IS NOT NULL;
