@@ -66,11 +66,12 @@ class Treasury:
             {"matched": 1, "refused": 1}, True,
         )  # fmt: skip
 
-    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
+    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
         if not data:
             raise Invalid("statement_unreadable", "Empty.", message_zh="文件为空。")
+        known = (name, data) in self.done
         self.done.append((name, data))
-        return "a" * 64
+        return "a" * 64, known
 
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         if fields.get("order") == "?":

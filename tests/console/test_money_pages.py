@@ -140,6 +140,8 @@ class TestTreasury:
         answer = await member.post("/city/bank", data=TOKEN, files=files)
         assert (answer.status_code, answer.headers["location"][:16]) == (303, "/city/bank?file=")
         assert desk.treasury.done == [("6月.csv", "日期,金额".encode())]  # type: ignore[attr-defined]
+        again = await member.post("/city/bank", data=TOKEN, files=files)
+        assert "done=statement_known" in again.headers["location"]
         refused = await member.post("/city/bank", data=TOKEN, files={"file": ("e.csv", b"", "text/csv")})
         assert refused.status_code == 422
         assert "文件为空" in refused.text

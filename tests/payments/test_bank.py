@@ -147,6 +147,10 @@ class TestStatement:
         _, (line,) = bank_csv.read(f"日期,借方,贷方,摘要\n{row}".encode())
         assert line.why
         assert line.amount_fen is None
+        english, dot, chinese = line.why.partition(" · ")
+        assert english
+        assert dot
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese), "both readers are told"
 
     @pytest.mark.parametrize("data", [b"\xff\xfe\xff\xff\x80", b"a,b\n1,2", "日期,摘要\n1,2".encode()])
     def test_without_encoding_or_header_is_refused(self, data: bytes) -> None:

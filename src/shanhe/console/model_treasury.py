@@ -23,7 +23,7 @@ class StatementRow:
 class BankLineRow:
     row: int
     side: str
-    amount_fen: int
+    amount_fen: int | None
     state: str
     why: str
     remark: str
@@ -65,7 +65,7 @@ class BankView:
     report: Sequence[BankLineRow] = ()
     report_name: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """How many rows of the report ended in each state."""
+    """How many rows of the report ended in each state; `report` has those that somebody must look at first."""
     more: bool = False
 
 

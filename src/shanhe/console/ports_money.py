@@ -85,8 +85,8 @@ class Treasury(Protocol):
     """Bank statements, payouts and reconciliation; a maker's own income."""
 
     async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView: ...
-    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
-        """The statement's hash, under which its report is found."""
+    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
+        """The statement's hash, under which its report is found, and whether that file was there before."""
         ...
 
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:

@@ -146,7 +146,7 @@ def _money(cell: Callable[[str], str]) -> tuple[Direction, int]:
     sign = cell("sign").lower()
     if sign:
         if not sign.startswith((*OUT_WORDS, *IN_WORDS)):
-            raise ValueError(f"{sign[:20]!r} says neither in nor out · 无法识别收支方向")
+            raise ValueError(f"{sign[:20]!r} says neither in nor out · 无法识别收支方向“{sign[:20]}”")
         side = Direction.OUT if sign.startswith(OUT_WORDS) else Direction.IN
         return (side, amount) if amount > 0 else (_other(side), -amount)
     return (Direction.IN, amount) if amount > 0 else (Direction.OUT, -amount)
@@ -161,7 +161,10 @@ def _fen(text: str) -> int:
     plain = re.sub(r"[¥￥,\s]|CNY|RMB|人民币|元", "", text, flags=re.IGNORECASE)
     if plain in ("", "-", "--"):
         return 0
-    return parse_yuan(plain)
+    try:
+        return parse_yuan(plain)
+    except ValueError as error:
+        raise ValueError(f"{text[:30]!r} is no amount in yuan and fen · 金额“{text[:30]}”不是精确到分的数额") from error
 
 
 def _instant(day: str, time: str) -> datetime:
@@ -173,7 +176,7 @@ def _instant(day: str, time: str) -> datetime:
         text, time = text[:8], text[8:]
     date = _first(text, DATES)
     if date is None:
-        raise ValueError(f"{day[:30]!r} is no date · 无法识别日期")
+        raise ValueError(f"{day[:30]!r} is no date · 无法识别日期“{day[:30]}”")
     clock = _first(time.strip(), TIMES)
     if clock is not None:
         date = date.replace(hour=clock.hour, minute=clock.minute, second=clock.second)

@@ -13,10 +13,14 @@ from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.vault import PersonErased
-from shanhe.payments.api import Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
+from shanhe.payments.api import LineState, Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
 from shanhe.reconcile.api import Difference, Outcome
 
 SUSPENSE_ROWS = 50
+REPORT_ROWS = 200
+LOOKED_AT = (
+    LineState.REFUSED, LineState.SUSPENSE, LineState.PARTIAL, LineState.NEW, LineState.MATCHED, LineState.DUPLICATE
+)  # fmt: skip
 BILLED = ("wechat", "alipay")
 ENDINGS = {
     "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED
@@ -65,9 +69,9 @@ class LiveTreasury:
             len(waiting) == SUSPENSE_ROWS,
         )  # fmt: skip
 
-    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
+    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
         report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
-        return report.file.hash
+        return report.file.hash, report.known
 
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         if action == "assign":
@@ -210,11 +214,12 @@ class LiveTreasury:
 
 
 def _lines(report: Report) -> list[mt.BankLineRow]:
+    """What a statement did, as many rows as a page bears: those first that somebody must look at."""
     return [
         mt.BankLineRow(
-            line.row, line.direction or "", line.amount_fen or 0, str(line.state), line.why, line.remark, line.party
+            line.row, line.direction or "", line.amount_fen, str(line.state), line.why, line.remark, line.party
         )
-        for line in report.lines
+        for line in sorted(report.lines, key=lambda line: LOOKED_AT.index(line.state))[:REPORT_ROWS]
     ]
 
 

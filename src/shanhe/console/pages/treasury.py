@@ -95,10 +95,10 @@ class TreasuryRoom(Room):
         who = await self.allowed(request, "accounts")
         _, name, data = await form_with_file(request, who)
         try:
-            found = await self.desk.treasury.statement_upload(who, name, data)
+            found, known = await self.desk.treasury.statement_upload(who, name, data)
         except ShanheError as error:
             return await self._bank(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go(f"/city/bank?file={found}", "statement_read")
+        return go(f"/city/bank?file={found}", "statement_known" if known else "statement_read")
 
     async def suspense(self, request: Request, item: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
