@@ -508,6 +508,47 @@ class TestJourney:
         if SHOTS:
             page.screenshot(path=f"{SHOTS}/content-draft-390.png", full_page=True)
 
+    def test_brings_back_what_was_typed_when_the_session_ends_or_the_connection_breaks(
+        self, city: Stage, browser: Browser
+    ) -> None:
+        login, other = f"writer-{new_id().hex[-6:]}", f"other-{new_id().hex[-6:]}"
+        password = hire(city, login)
+        context = browser.new_context(locale="zh-CN", viewport={"width": 390, "height": 844})
+        page = context.new_page()
+        form = page.locator("form[action='/my-data/ask']")
+        text, number = form.locator("textarea"), form.locator("[name=id]")
+
+        def enter(name: str, secret: str) -> None:
+            page.get_by_label("登录名或邮箱").fill(name)
+            page.get_by_label("密码").fill(secret)
+            page.get_by_role("button", name="登录").click()
+            expect(text).to_be_visible()
+
+        page.goto(f"{city.url}/sign-in?next=/my-data")
+        enter(login, password)
+        text.fill("写了二十分钟的说明")
+        sent_as = number.get_attribute("value")
+        context.clear_cookies()
+        form.get_by_role("button").click()
+        expect(page.get_by_text("登录已过期")).to_be_visible()
+        enter(login, password)
+        expect(form.get_by_role("status")).to_be_visible()
+        expect(text).to_have_value("写了二十分钟的说明")
+        assert number.get_attribute("value") == sent_as  # one request, however often it is sent
+
+        context.set_offline(True)
+        form.get_by_role("button").click()
+        expect(page).to_have_url(re.compile("^chrome-error:"))
+        context.set_offline(False)
+        page.go_back()
+        expect(text).to_have_value("写了二十分钟的说明")
+
+        context.clear_cookies()
+        form.get_by_role("button").click()
+        enter(other, hire(city, other))
+        expect(text).to_have_value("")  # it was not theirs
+        context.close()
+
     def test_works_without_scripts(self, city: Stage, browser: Browser, desk: Page) -> None:
         context = browser.new_context(
             storage_state=desk.context.storage_state(), locale="zh-CN", java_script_enabled=False
