@@ -33,6 +33,7 @@ PACE_S = 0.2
 """A caller's pause between two calls: what is proved needs calls at every moment, not all that a machine can do."""
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 1.5
 UNHEARD_KILLS = 6
+BUDGET_MICRO = 9_000_000_000
 GIVEN_BACK_WITHIN_S = 150.0
 """What a dead process left is looked for over a minute where it isn't in the books, and by a job every minute."""
 
@@ -191,6 +192,11 @@ async def looked_up(services: Services, tenant: Tenant) -> tuple[set[UUID], set[
     return stand, back, [str(row["name"]) for row in rows]
 
 
+async def budget_used(services: Services, tenant: Tenant) -> int:
+    """What counts as used of the key's month, µ: of what the two living workers have, a quarter of it at most."""
+    return int(await services.db.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", tenant.key_id))
+
+
 @pytest.fixture
 def own_stage() -> Iterator[Stage]:
     with open_stage(workers=2) as opened:
@@ -208,11 +214,13 @@ class TestKill:
 
     @pytest.mark.prove
     def test_at_thirty_random_moments_loses_and_doubles_nothing(self, own_stage: Stage) -> None:
-        tenant = own_stage.tenant("Chaos", credits="10000")
+        tenant = own_stage.tenant("Chaos", credits="10000", budget_month_micro=BUDGET_MICRO)
         dice = random.Random(30)
         kinds = [dice.choice(["gateway", "postgres"]) for _ in range(30)]
         load = asyncio.run(torment(own_stage, tenant, kinds, seed=31))
         assert_nothing_lost(own_stage, tenant, load)
+        used = own_stage.run(lambda services: budget_used(services, tenant))
+        assert used < BUDGET_MICRO / 3, "what killed gateways had borrowed of the key's budget counts as used"
 
     @pytest.mark.prove
     def test_of_gateways_whose_bookings_nobody_heard_of_gives_them_back(self, own_stage: Stage) -> None:

@@ -17,12 +17,20 @@ async def test_a_further_name_is_given_and_taken_back(member: httpx.AsyncClient,
     assert desk.city.aliases == [("gpt-4o-mini", "qwen"), ("gpt-4o-mini", None)]  # type: ignore[attr-defined]
 
 
-async def test_what_can_not_be_given_is_said_beside_what_was_typed(member: httpx.AsyncClient, desk: Desk) -> None:
-    async def refused(*_: object) -> None:
-        raise BadAlias("it is no name of a model", "不是模型名称的写法")
+async def refused(*_: object) -> None:
+    raise BadAlias("it is no name of a model", "不是模型名称的写法")
 
+
+async def test_what_can_not_be_given_is_said_beside_what_was_typed(member: httpx.AsyncClient, desk: Desk) -> None:
     desk.city.alias = refused  # type: ignore[method-assign, assignment]
     answer = await member.post("/city/models/aliases", data=TOKEN | {"name": "a b", "model": "qwen", "do": "give"})
     assert answer.status_code == 422
     assert "不是模型名称的写法" in answer.text
     assert 'value="a b"' in answer.text
+
+
+async def test_a_form_without_a_name_is_said_to_have_none(member: httpx.AsyncClient, desk: Desk) -> None:
+    desk.city.alias = refused  # type: ignore[method-assign, assignment]
+    answer = await member.post("/city/models/aliases", data=TOKEN | {"do": "give"})
+    assert answer.status_code == 422
+    assert "不是模型名称的写法" in answer.text

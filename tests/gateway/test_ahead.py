@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import tempfile
@@ -41,8 +40,7 @@ STEP = st.one_of(CALL, CALL, CALL, st.just("death"))
 
 def died(slate: Slate) -> None:
     """What the kernel does with the file of a process that is killed."""
-    slate._map.close()
-    os.close(slate._descriptor)
+    slate._file.close(keep=True)
 
 
 def opened(folder: Path) -> list[list[tuple[int, UUID]]]:

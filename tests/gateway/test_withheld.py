@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -105,8 +104,7 @@ class Lossy:
         """The process is killed, and another one starts. What it had in its hands has no answer."""
         died = self.returns
         assert died._slate is not None
-        died._slate._map.close()
-        os.close(died._slate._descriptor)
+        died._slate._file.close(keep=True)
         died._slate = None
         for task in died._tasks:
             task.cancel()

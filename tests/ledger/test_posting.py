@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -13,7 +14,7 @@ import pytest
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.ledger import counters
+from shanhe.ledger import counters, lent
 from shanhe.ledger.api import (
     AlreadyReversed,
     Asset,
@@ -304,6 +305,68 @@ class TestLimit:
         with pytest.raises(LimitExceeded):
             await call(new)
         await call(old)  # raised again
+
+    async def test_gets_back_what_a_killed_process_had_borrowed_and_not_used(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
+    ) -> None:
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
+        for number in range(5):  # each borrows an eighth of what is left of the month, uses 10 and is killed
+            dying = Ledger(database, clock, worker=f"life {number}", workers=2, lent=tmp_path)
+            await started(dying)
+            reservation = await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
+            await dying.settle(reservation, Charge(10, (Leg(books.revenue.id, 10),), b"", (10,)))
+            await killed(dying)
+        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
+        await started(again)
+        assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 50
+        await again.admit(payer.id, 950, receipt_id=new_id(), limits=(msgspec.structs.replace(budget, amount=950),))
+        with pytest.raises(LimitExceeded):
+            await again.admit(payer.id, 1, receipt_id=new_id(), limits=(msgspec.structs.replace(budget, amount=1),))
+        await again.stop()
+        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
+
+    async def test_counts_as_used_what_a_power_cut_left_behind(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file on the disk may be older than what was used of it since."""
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
+        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
+        await started(dying)
+        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
+        await killed(dying)
+        monkeypatch.setattr(lent, "this_boot", lambda: "another start of the machine")
+        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
+        await started(again)
+        assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 125
+        await again.stop()
+        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
+
+    async def test_is_kept_where_nothing_can_be_noted(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
+    ) -> None:
+        (tmp_path / "lent").write_text("a file where the folder should be")
+        ledger = Ledger(database, clock, worker="alone", workers=2, lent=tmp_path / "lent")
+        await started(ledger)
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 100, 60)
+        reservation = await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
+        with pytest.raises(LimitExceeded):
+            await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
+        await ledger.release(reservation)
+        await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
+        await ledger.stop()
+
+
+async def started(ledger: Ledger) -> None:
+    """Started, and done with what dead processes left."""
+    await ledger.start()
+    await asyncio.gather(*ledger._recalls)
+
+
+async def killed(ledger: Ledger) -> None:
+    """Its file stays as it is, held by nobody, and what it had in memory is gone."""
+    ledger._counters._blocks.clear()
+    ledger._book._leases.clear()
+    await ledger.stop()
 
 
 class TestPeriod:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -281,8 +280,7 @@ class TestQuick:
 
 def died(slate: Slate) -> None:
     """What the kernel does with the file of a process that is killed."""
-    slate._map.close()
-    os.close(slate._descriptor)
+    slate._file.close(keep=True)
 
 
 class TestDeath:

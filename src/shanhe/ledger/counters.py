@@ -1,22 +1,28 @@
-"""Counters (budgets and rates of a key) lent to a worker in blocks, like credit: most calls count in memory."""
+"""Counters (budgets and rates of a key) lent to a worker in blocks, like credit: most calls count in memory.
+
+What is left of a block lies where the worker's death can't take it (`lent`): who is started next gives it back.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 from uuid import UUID
+
+import structlog
 
 from shanhe.kernel.clock import Clock
 from shanhe.ledger.commit import ConnectionLost, Line
 from shanhe.ledger.errors import LedgerFull, LedgerUnavailable, LimitExceeded
+from shanhe.ledger.lent import SEPARATOR, Cell, Key, Lent
 from shanhe.ledger.model import Limit
 
 TAKE: Final = "SELECT * FROM ledger.counter_take($1, $2, $3, $4, $5, $6, $7)"
 RETURN: Final = "SELECT ledger.counter_return($1, $2, $3, $4)"
 CHANNEL: Final = "ledger_counter"
-SEPARATOR: Final = "\x1f"
 PARTS_PER_WORKER: Final = 4
 RECALL_WAITS_S: Final = (0.03, 0.06, 0.11)
 """How long a refused caller waits for other workers to give their blocks back: 200 ms in all."""
@@ -24,17 +30,17 @@ REFUSED_FOR_S: Final = 0.5
 IDLE_S: Final = 90.0
 KEYS_MAX: Final = 50_000
 
-Key = tuple[UUID, str, str]
+log = structlog.get_logger(__name__)
 
 
 class Block:
-    """What is left of a counter's lent block, and the cap under which it was lent."""
+    """A counter's lent block: what is left of it (`cell[0]`), and the cap under which it was lent."""
 
-    __slots__ = ("cap", "left", "refused_until_s", "touched_s", "used")
+    __slots__ = ("cap", "cell", "refused_until_s", "touched_s", "used")
 
-    def __init__(self, cap: int) -> None:
+    def __init__(self, cap: int, cell: Cell) -> None:
         self.cap = cap
-        self.left = 0
+        self.cell = cell
         self.used = 0
         self.touched_s = 0.0
         self.refused_until_s = 0.0
@@ -43,12 +49,40 @@ class Block:
 class CounterBook:
     """Blocks of counters that this worker was lent."""
 
-    def __init__(self, line: Line, clock: Clock, workers: int) -> None:
+    def __init__(self, line: Line, clock: Clock, workers: int, folder: Path | None = None) -> None:
+        """`folder`: where it is noted what is left of blocks."""
         self._line = line
+        self._lent = Lent(folder)
         self._clock = clock
         self._workers = workers
         self._blocks: dict[Key, Block] = {}
         self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Begin to note what is left, and give back what dead processes of this machine did not use."""
+        self._lent.start()
+        try:
+            found = await asyncio.to_thread(self._lent.left_behind)
+        except OSError as error:
+            log.warning("what dead processes left of budgets can't be read", error=str(error))
+            return
+        if not found:
+            return
+        try:
+            await self._line.fetch(
+                RETURN, [scope for scope, *_ in found], [name for _, name, _ in found],
+                [window for *_, window in found], [*found.values()],
+            )  # fmt: skip
+        except (ConnectionLost, LedgerFull) as error:
+            log.warning("what dead processes left of budgets counts as used", counters=len(found), error=str(error))
+        else:
+            log.info("what dead processes left of budgets was given back", counters=len(found))
+
+    async def stop(self) -> None:
+        """Give every block back."""
+        await self.housekeep(everything=True)
+        self._blocks.clear()
+        self._lent.close()
 
     def try_take(self, limits: Sequence[Limit]) -> bool:
         """Count against all limits, or none, from memory."""
@@ -56,12 +90,12 @@ class CounterBook:
         found = []
         for limit in limits:
             block = blocks.get((limit.scope, limit.name, limit.window))
-            if block is None or block.left < limit.amount or block.cap != limit.cap:
+            if block is None or block.cell[0] < limit.amount or block.cap != limit.cap:
                 return False
             found.append(block)
         now_s = time.monotonic()
         for block, limit in zip(found, limits, strict=True):
-            block.left -= limit.amount
+            block.cell[0] -= limit.amount
             block.touched_s = now_s
         return True
 
@@ -70,13 +104,15 @@ class CounterBook:
         for index, limit in enumerate(limits):
             unused = limit.amount - (actuals[index] if index < len(actuals) else 0)
             if unused > 0:  # a call may last longer than its block was kept: the next housekeeping returns it
-                self._block(limit).left += unused
+                self._block(limit).cell[0] += unused
 
     def _block(self, limit: Limit) -> Block:
-        key = limit.scope, limit.name, limit.window
+        return self._kept((limit.scope, limit.name, limit.window), limit.cap)
+
+    def _kept(self, key: Key, cap: int) -> Block:
         block = self._blocks.get(key)
         if block is None:
-            block = self._blocks[key] = Block(limit.cap)
+            block = self._blocks[key] = Block(cap, self._lent.cell(key))
             block.touched_s = time.monotonic()
         return block
 
@@ -91,7 +127,7 @@ class CounterBook:
             limit, block = refused
             if wait_s is None or self._workers == 1 or block.refused_until_s > time.monotonic():
                 block.refused_until_s = time.monotonic() + REFUSED_FOR_S
-                raise LimitExceeded(limit, max(0, block.used - block.left))
+                raise LimitExceeded(limit, max(0, block.used - block.cell[0]))
             await asyncio.sleep(wait_s)
 
     async def _borrow(self, limits: Sequence[Limit]) -> tuple[Limit, Block] | None:
@@ -106,7 +142,7 @@ class CounterBook:
                 block.touched_s = now_s
                 if limit.amount > limit.cap:
                     return limit, block
-                if block.left < limit.amount:
+                if block.cell[0] < limit.amount:
                     if block.refused_until_s > now_s:
                         return limit, block
                     wanted.append((limit, block))
@@ -114,14 +150,14 @@ class CounterBook:
                 rows = await self._line.fetch(
                     TAKE, self._clock.now(), [w.scope for w, _ in wanted], [w.name for w, _ in wanted],
                     [w.window for w, _ in wanted], [w.cap for w, _ in wanted],
-                    [w.amount - block.left for w, block in wanted], PARTS_PER_WORKER * self._workers,
+                    [w.amount - block.cell[0] for w, block in wanted], PARTS_PER_WORKER * self._workers,
                 )  # fmt: skip
             except ConnectionLost as error:
                 raise LedgerUnavailable(str(error)) from error
             refused = None
             for row in rows:
                 limit, block = wanted[row["ord"] - 1]
-                block.left += row["granted"]
+                block.cell[0] += row["granted"]
                 block.used = row["used_now"]
                 if row["granted"] == 0:
                     refused = limit, block
@@ -153,11 +189,12 @@ class CounterBook:
 
     async def _give_up(self, keys: list[Key], *, forget: bool) -> None:
         found = [(key, self._blocks[key]) for key in keys if key in self._blocks]
-        back = [(key, block, block.left) for key, block in found]
-        for key, block, amount in back:
-            block.left -= amount
+        back = [(key, block.cap, block.cell[0]) for key, block in found]
+        for key, block in found:
+            block.cell[0] = 0
             if forget:
                 del self._blocks[key]
+                self._lent.forget(key, block.cell)
         back = [one for one in back if one[2] > 0]
         if not back:
             return
@@ -169,5 +206,5 @@ class CounterBook:
         except (ConnectionLost, LedgerFull) as error:
             if isinstance(error, ConnectionLost) and error.sent:
                 return  # counted as used: the careful side
-            for key, block, amount in back:  # it never came there: given back the next time
-                self._blocks.setdefault(key, block).left += amount
+            for key, cap, amount in back:  # it never came there: given back the next time
+                self._kept(key, cap).cell[0] += amount

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -85,14 +86,16 @@ class Ledger(Reader):
     """
 
     def __init__(
-        self, db: Database, clock: Clock, *, worker: str = "main", workers: int = 1, terms: TermsOf | None = None
-    ) -> None:
+        self, db: Database, clock: Clock, *, worker: str = "main", workers: int = 1, terms: TermsOf | None = None,
+        lent: Path | None = None,
+    ) -> None:  # fmt: skip
+        """`lent`: a folder of this machine's processes, to note what is left of borrowed budgets."""
         super().__init__(db, clock, terms or (lambda _: NO_TERMS))
         self._worker = worker
         # Settlement has a connection of its own; postings, holds and leases do not wait behind each other either.
         self._lines = [Line(db.dsn) for _ in range(6)]
         settle, hold, lease, count, *post = self._lines
-        self._counters = CounterBook(count, clock, max(1, workers))
+        self._counters = CounterBook(count, clock, max(1, workers), lent)
         self._settler = Settler(settle, clock, worker, self._terms, self._accounts, self._counters)
         self._settling: GroupCommit[Row] = GroupCommit(self._settler.flush)
         self._poster = Poster(post, clock, worker, self._terms, self._accounts)
@@ -112,6 +115,7 @@ class Ledger(Reader):
         self._db.listen(leasing.CHANNEL, self._book.recall)
         self._db.listen(counting.CHANNEL, self._recall_counter)
         self._keeper = asyncio.create_task(self._housekeep())
+        self._soon(self._counters.start())
 
     def refused_for_room(self) -> bool:
         """Whether the database said lately that its disk is full, and has taken nothing since."""
@@ -128,12 +132,15 @@ class Ledger(Reader):
         await self._poster.queue.stop()
         await self._holder.queue.stop()
         await self._book.stop()
-        await self._counters.housekeep(everything=True)
+        await self._counters.stop()
         for line in self._lines:
             await line.close()
 
     def _recall_counter(self, payload: str) -> None:
-        task = asyncio.create_task(self._counters.recall(payload))
+        self._soon(self._counters.recall(payload))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._recalls.add(task)
         task.add_done_callback(self._recalls.discard)
 

@@ -60,8 +60,9 @@ def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rul
     metrics.watch_room(settings.data)
     outbox = Outbox(db, clock)
     ledger = Ledger(
-        db, clock, worker=worker, workers=settings.workers, terms=rulebook.kept(partial(_lot_terms, rulebook))
-    )
+        db, clock, worker=worker, workers=settings.workers, terms=rulebook.kept(partial(_lot_terms, rulebook)),
+        lent=settings.data / "run" / "lent",
+    )  # fmt: skip
     log = Log(db, clock, vault, data=settings.data, origin=lambda: log_origin(settings), feed=Feed(db), worker=worker)
     identity = Identity(db, clock, vault, _identity_options(settings), announce=outbox.emit)
     retention = partial(rulebook.parameter, RETENTION_RULE)
