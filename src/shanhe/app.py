@@ -15,7 +15,7 @@ from shanhe.approvals.api import Approvals
 from shanhe.board.api import Board
 from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
-from shanhe.compute.api import Compute
+from shanhe.compute.api import Compute, EngineGauges
 from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
@@ -248,6 +248,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
         cost_rule=partial(rule_of_class, rulebook, COST_RULES), upstream_key=settings.upstream_key,
         announce=truths.outbox.emit, workers=settings.workers, sources=settings.sources, routing=settings.routing,
     )  # fmt: skip
+    EngineGauges(compute.statuses, metrics.registry)
     till = open_treasury(
         settings, db, clock, truths.vault, ledger=ledger, rulebook=rulebook, related=relatives.related,
         seals=identity.seals,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from dataclasses import replace
 
 import uvloop
 
@@ -13,7 +12,6 @@ from shanhe.kernel import logs
 from shanhe.kernel.process import collect_seldom, die_with_parent, when_asked_to_end
 from shanhe.settings import Settings
 
-NAME = "jobs"
 NICENESS = 10
 """What repeats yields to calls: where CPUs are short it gets a tenth of one, and catches up when they are not."""
 
@@ -41,8 +39,8 @@ def main() -> None:
     given = parser.parse_args()
     die_with_parent(given.parent)
     os.nice(NICENESS)
-    settings = replace(Settings.from_environment(), worker=NAME)
-    logs.configure(settings.log_level, as_json=settings.log_json, worker=NAME)
+    settings = Settings.from_environment()
+    logs.configure(settings.log_level, as_json=settings.log_json, worker=settings.worker)
     uvloop.run(work(settings))
 
 

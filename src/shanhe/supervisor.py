@@ -271,13 +271,15 @@ class Supervisor:
 
     def _children(self, settings: Settings, listener: socket.socket | None) -> list[Child]:
         found: list[Child] = []
+        # Who starts takes up what the process of its name left: two machines on one database must not have one name.
+        here = f"@{socket.gethostname()}" if self._settings.database_url else ""
         if self._role in (Role.ALL, Role.JOBS):
-            work = Work("jobs", "shanhe.background", settings.child_environment(worker="jobs"))
+            work = Work("jobs", "shanhe.background", settings.child_environment(worker=f"jobs{here}"))
             found.append(Child(work, self._nursery))
         if listener is not None:
             for index in range(settings.workers):
                 name = f"w{index}"
-                environment = settings.child_environment(worker=name)
+                environment = settings.child_environment(worker=f"{name}{here}")
                 work = Work(name, "shanhe.worker", environment, (name,), (listener.fileno(),))
                 found.append(Child(work, self._nursery))
         return found

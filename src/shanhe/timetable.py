@@ -35,6 +35,7 @@ from shanhe.studio.api import DEPLOYED_TOPIC
 from shanhe.wiring.arrivals import follow_arrivals
 from shanhe.wiring.erasure import follow_erasures
 from shanhe.wiring.knowledge import renew_guide
+from shanhe.wiring.metrics import Watch
 from shanhe.wiring.personal_columns import PLACES
 from shanhe.wiring.studio import ask_for_subsidies
 
@@ -104,6 +105,11 @@ def register_jobs(services: Services) -> None:
     jobs.every("webhooks.purge", NIGHTLY, services.webhooks.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)
+    watch = Watch(
+        services.clock, services.metrics.registry, identity=services.identity,
+        reconciliation=services.reconciliation, outbox=services.outbox,
+    )  # fmt: skip
+    jobs.every("metrics.look", EVERY_MINUTE, watch.look)
     jobs.every("reconcile.nightly", NIGHTLY, lambda: _reconcile(services))
     _subscribe(services)
 

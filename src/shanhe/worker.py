@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import socket
-from dataclasses import replace
 
 import uvloop
 
@@ -38,8 +37,8 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()
     die_with_parent(given.parent)
-    settings = replace(Settings.from_environment(), worker=given.name)
-    logs.configure(settings.log_level, as_json=settings.log_json, worker=given.name)
+    settings = Settings.from_environment()
+    logs.configure(settings.log_level, as_json=settings.log_json, worker=settings.worker)
     uvloop.run(serve(settings, socket.socket(fileno=given.fd)))
 
 

@@ -88,10 +88,10 @@ class TestPeriodic:
 
         for run in (done, broken, broken):
             await jobs.run_periodic(Periodic("bank.look", "* * * * *", run))
-        runs = [counted.get_sample_value("shanhe_job_runs_total", {"job": "bank.look", "outcome": said})
+        runs = [counted.get_sample_value("shanhe_job_runs_total", {"task": "bank.look", "outcome": said})
                 for said in ("done", "failed")]  # fmt: skip
         assert runs == [1, 2]
-        assert counted.get_sample_value("shanhe_job_done_timestamp_seconds", {"job": "bank.look"})
+        assert counted.get_sample_value("shanhe_job_done_timestamp_seconds", {"task": "bank.look"})
 
     async def test_repeats(self, jobs: Jobs) -> None:
         done, ticks = asyncio.Event(), []

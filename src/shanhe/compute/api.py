@@ -23,6 +23,7 @@ from shanhe.compute.errors import (
     UnknownModel,
 )
 from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pull
+from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
     BUCKETS,
     SCENES,
@@ -66,6 +67,7 @@ __all__ = [
     "EngineCount",
     "EngineExists",
     "EngineFailed",
+    "EngineGauges",
     "EngineKind",
     "EngineModel",
     "EngineStatus",

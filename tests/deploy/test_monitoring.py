@@ -1,0 +1,76 @@
+"""What watches a city asks for figures that there are, and says what to do in the manual's words."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from stage.fixtures import Stage, chat
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "monitoring"
+RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+BOARD = json.loads((FOLDER / "grafana.json").read_text(encoding="utf-8"))
+ASKED = {rule["alert"]: rule["expr"] for rule in RULES} | {
+    f"{panel['title']} {target['refId']}": target["expr"] for panel in BOARD["panels"] for target in panel["targets"]
+}
+OURS = re.compile(r"\b(?:shanhe|process)_[a-z_]+\b")
+SELECTED = re.compile(r"\b((?:shanhe|process)_[a-z_]+)(?:\{([^}]*)\})?")
+LABEL = re.compile(r"([a-z_]+)\s*(?:=~|!=|=)")
+GROUPED = re.compile(r"\bby \(([^)]*)\)")
+WAIT_S = 30.0
+OF_NODES = {"shanhe_node_utilisation": {"node"}}
+"""Figures with labels that only a city with lent machines has."""
+
+
+@pytest.fixture(scope="module")
+def told(stage: Stage) -> dict[str, set[str]]:
+    """Each figure that a city with a call behind it tells, and its labels."""
+    tenant = stage.tenant("Watched")
+    with stage.client(tenant) as client:
+        assert client.post("/v1/chat/completions", json=chat("good")).status_code == 200
+        client.post("/v1/chat/completions", json=chat("no such model"))
+    until = time.monotonic() + WAIT_S
+    while True:
+        text = httpx.get(f"{stage.url}/metrics", trust_env=False).text
+        if "shanhe_job_done_timestamp_seconds{" in text and "shanhe_calls_total{" in text:
+            break
+        assert time.monotonic() < until, "the jobs process tells nothing"
+        time.sleep(0.5)
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        named = family.name + ("_total" if family.type == "counter" else "")
+        found.setdefault(named, set())
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    for name, labels in OF_NODES.items():
+        found[name] |= labels
+    return found
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_asks_for_figures_and_labels_that_a_city_tells(what: str, told: dict[str, set[str]]) -> None:
+    known = set[str]()
+    for name, within in SELECTED.findall(ASKED[what]):
+        assert name in told, name
+        known |= told[name]
+        assert set(LABEL.findall(within)) <= told[name] | {"le"}, (name, within)
+    for names in GROUPED.findall(ASKED[what]):
+        assert {name.strip() for name in names.split(",")} <= known | {"le"}
+
+
+def test_every_alarm_is_said_in_both_languages_and_explained_in_both_manuals() -> None:
+    for rule in RULES:
+        assert " · " in rule["annotations"]["summary"], rule["alert"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+    for manual in ("docs/production.md", "docs/zh/production.md"):
+        explained = re.findall(r"^\| `(Shanhe\w+)` \|", (ROOT / manual).read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(explained) == sorted(rule["alert"] for rule in RULES), manual
