@@ -19,6 +19,7 @@ from shanhe.batches.model import Batch
 from shanhe.batches.runner import LAPSED_AFTER, LOOKED_AT_AFTER, TRIES_MAX, Runner
 from shanhe.batches.service import OPEN_MAX, Batches
 from shanhe.gateway.api import Answered, Errand
+from shanhe.identity.api import Caller
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound
@@ -133,6 +134,24 @@ class TestBatch:
         assert {UUID(row["response"]["request_id"]) for row in good} == set(house.charged)
         left = [path for path in house.batches.blobs._folder.rglob("*") if path.is_file()]
         assert len(left) == 2  # the input and the output: answers are not kept twice
+
+    async def test_counts_each_of_its_lines_under_the_tags_of_its_own_metadata(self, house: House) -> None:
+        seen: list[tuple[str, ...]] = []
+        caller = Caller(
+            house.key, house.org, "k", None, None, None, None, None, None, "general", new_id(), tags=("night",)
+        )
+
+        async def caller_of(key_id: UUID) -> Any:
+            return caller
+
+        async def run(path: str, body: bytes, errand: Errand) -> Answered:
+            seen.append(errand.caller.tags)
+            return await House.run(house, path, body, errand)
+
+        house.caller, house.run = caller_of, run  # type: ignore[method-assign]
+        await house.order("one", "two", metadata={"shift": "late", "tags": "team=blue, 试点"})
+        await house.drain(house.runner())
+        assert seen == [("night", "team=blue", "试点")] * 2
 
     async def test_puts_refusals_into_the_error_file(self, house: House) -> None:
         house.plan["bad"] = [refused(400, "invalid_value")]

@@ -204,6 +204,83 @@ def thinking() -> Any:
     return stream(chunk(**thought), chunk("Hello"), chunk(finish="stop"), usage_chunk(9, 6), DONE)
 
 
+class TestThoughts:
+    """What a model thought goes back to it: some refuse the next step of a tool's call without."""
+
+    async def test_go_back_with_an_anthropic_clients_conversation(self, desk: Desk) -> None:
+        turn = [
+            {"type": "thinking", "thinking": "Be kind.", "signature": ""},
+            {"type": "redacted_thinking", "data": "x"},
+            {"type": "tool_use", "id": "a", "name": "get_time", "input": {}},
+        ]
+        result = {"type": "tool_result", "tool_use_id": "a", "content": "noon"}
+        await message(
+            desk,
+            messages=[*HELLO, {"role": "assistant", "content": turn}, {"role": "user", "content": [result]}],
+        )
+        said = desk.engine.requests[0]["messages"][1]
+        assert (said["reasoning_content"], said["reasoning"]) == ("Be kind.", "Be kind.")
+        assert said["tool_calls"][0]["id"] == "a"
+
+    @pytest.mark.parametrize("packed", [False, True])
+    async def test_go_back_with_reasoning_items_also_where_a_client_keeps_them_packed(
+        self, desk: Desk, *, packed: bool
+    ) -> None:
+        call = {"id": "a", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
+        desk.engine.scripts = [whole(message={**THOUGHT, "tool_calls": [call]}, finish="tool_calls")]
+        include = ["reasoning.encrypted_content"] if packed else []
+        answer = (await respond(desk, include=include)).json()["output"]
+        assert [item["type"] for item in answer] == ["reasoning", "message", "function_call"]
+        assert ("encrypted_content" in answer[0]) == packed
+        if packed:
+            del answer[0]["content"]
+        result = {"type": "function_call_output", "call_id": "a", "output": "noon"}
+        await respond(desk, input=[{"role": "user", "content": "When?"}, *answer, result])
+        said = desk.engine.requests[1]["messages"]
+        assert [one["role"] for one in said] == ["user", "assistant", "tool"]
+        assert (said[1]["reasoning_content"], said[1]["content"]) == ("Be kind.", "Hello there")
+
+    async def test_of_another_service_or_before_a_person_speaks_are_left_out(self, desk: Desk) -> None:
+        foreign = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"}
+        own = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
+        broken = {"type": "reasoning", "summary": [], "encrypted_content": "text:!"}
+        answer = {"role": "assistant", "content": "Hi."}
+        await respond(desk, input=[foreign, broken, answer, own, {"role": "user", "content": "When?"}])
+        assert desk.engine.requests[0]["messages"] == [answer, {"role": "user", "content": "When?"}]
+
+    async def test_are_streamed_with_their_packed_form_in_the_finished_item_alone(self, desk: Desk) -> None:
+        desk.engine.scripts = [thinking()]
+        said = events(await respond(desk, stream=True, include=["reasoning.encrypted_content"]))
+        items = [one["item"] for one in said if one["type"].startswith("response.output_item")]
+        assert ["encrypted_content" in item for item in items if item["type"] == "reasoning"] == [False, True]
+
+    async def test_have_two_names_and_both_are_read_and_charged(self, desk: Desk) -> None:
+        thought = {"role": "assistant", "content": "Hello there", "reasoning": "Be kind."}
+        silent = {"id": "c", "created": 1, "choices": [{"index": 0, "message": thought, "finish_reason": "stop"}]}
+        piece = {"choices": [{"index": 0, "delta": {"reasoning": "Be kind."}, "finish_reason": None}]}
+        desk.engine.scripts = [
+            raw(200, json.dumps(silent).encode()),
+            stream(chunk(**piece), chunk("Hello"), chunk(finish="stop"), usage_chunk(9, 6), DONE),
+        ]
+        first = (await respond(desk)).json()
+        assert first["output"][0]["content"][0]["text"] == "Be kind."
+        kinds = [one["item"]["type"] for one in events(await respond(desk, stream=True)) if "item" in one]
+        assert kinds == ["reasoning", "message", "reasoning", "message"]
+        await desk.chat(messages=[*HELLO, {"role": "assistant", "content": "Hi", "reasoning": "Hm."}, *HELLO])
+        sent = desk.engine.requests[-1]["messages"][1]
+        assert (sent["reasoning_content"], sent["reasoning"]) == ("Hm.", "Hm.")
+
+    async def test_go_to_llama_by_the_one_name_it_reads(self, desk: Desk) -> None:
+        llama(desk)
+        await desk.chat(messages=[*HELLO, {"role": "assistant", "content": "Hi", "reasoning_content": "Hm."}, *HELLO])
+        assert "reasoning" not in desk.engine.requests[-1]["messages"][1]
+
+    async def test_that_are_no_text_are_not_mistaken_for_some(self, desk: Desk) -> None:
+        odd = {"role": "assistant", "content": "Hello there", "reasoning": {"tokens": 5}}
+        desk.engine.scripts = [whole(message=odd)]
+        assert (await respond(desk)).status_code == 200
+
+
 class TestAnthropic:
     async def test_takes_a_schema_for_the_answer_and_an_effort(self, desk: Desk) -> None:
         await message(desk, output_config={"format": {"type": "json_schema", "schema": SCHEMA}, "effort": "max"})

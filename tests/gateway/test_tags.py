@@ -6,12 +6,14 @@ import uuid
 from typing import Any
 
 import pytest
+from tests.gateway.test_scenes import png, says, wav
 
 from shanhe.gateway.errors import TagsOfOne
 from shanhe.gateway.routes import grouping
 from shanhe.kernel.errors import Invalid
 
 from .conftest import OPENED_AT, TOKEN, Desk
+from .engine import raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DAY = OPENED_AT.date()
@@ -96,3 +98,45 @@ async def test_usage_is_grouped_by_one_window() -> None:
     assert grouping("month,tag") == ("month", "tag")
     with pytest.raises(Invalid):
         grouping("day,month")
+
+
+class TestTagOfAnyCall:
+    """A header, for calls whose body has no place for tags and clients that set headers alone."""
+
+    async def test_is_named_by_a_header_too(self, desk: Desk) -> None:
+        headers = {"x-shanhe-tags": "team=blue, %E8%AF%95%E7%82%B9"}
+        body = {"model": "syn", "messages": [{"role": "user", "content": "Hi"}], "metadata": {"tags": ["a"]}}
+        for _ in range(3):  # a head that was read before counts the same
+            answer = await desk.http.post("/v1/chat/completions", json=body, headers=headers)
+            assert answer.status_code == 200
+        await desk.http.post("/v1/chat/completions", json=body | {"metadata": None})
+        assert {name: calls for name, (calls, _) in (await sums(desk)).items()} == {
+            "a": 3, "team=blue": 3, "试点": 3,
+        }  # fmt: skip
+
+    async def test_that_is_too_long_is_refused_with_its_name(self, desk: Desk) -> None:
+        answer = await desk.http.post("/v1/messages", json={}, headers={"x-shanhe-tags": "x" * 65})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+        answer = await desk.http.post("/v1/chat/completions", json={}, headers={"x-shanhe-tags": "x" * 65})
+        assert answer.json()["error"]["param"] == "x-shanhe-tags"
+
+    async def test_counts_pictures_series_speech_and_sounds(self, desk: Desk) -> None:
+        named = {"metadata": {"tags": ["scene"]}}
+        asked: list[tuple[str, str, dict[str, Any], Any]] = [
+            ("ocr", "/v1/ocr", {"image": png(10, 10)}, says({"lines": [], "text": ""})),
+            ("forecast", "/v1/forecast", {"series": [[1.0]], "horizon": 1, "levels": []},
+             says({"forecasts": [{"mean": [1.0]}]})),
+            ("speech", "/v1/audio/speech", {"input": "Hi"}, raw(200, b"RIFF")),
+        ]  # fmt: skip
+        for kind, path, body, script in asked:
+            desk.engines.kind, desk.engine.scripts = kind, [script]
+            answer = await desk.http.post(path, json={"model": "syn", **body, **named})
+            assert answer.status_code == 200, answer.text
+        desk.engines.kind, desk.engine.decode = "transcription", lambda body: {}
+        for field, value in (("metadata[tags][]", "scene"), ("metadata", '{"tags": "scene"}')):
+            desk.engine.scripts = [says({"text": "a", "duration": 1.0})]
+            answer = await desk.http.post(
+                "/v1/audio/transcriptions", data={"model": "syn", field: value}, files={"file": ("a.wav", wav(1))}
+            )
+            assert answer.status_code == 200, answer.text
+        assert (await sums(desk))["scene"][0] == 5

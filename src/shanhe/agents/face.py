@@ -10,7 +10,7 @@ import msgspec
 
 from shanhe.agents.model import Contribution, Outcome
 from shanhe.agents.service import FACE_OPENAI, Agents, purpose_of
-from shanhe.gateway.api import Call, CallError, Client, Metadata, tags_of
+from shanhe.gateway.api import Call, CallError, Client, Metadata, tags_of, under
 from shanhe.identity.api import Caller
 from shanhe.retrieval.api import Hit
 
@@ -118,9 +118,7 @@ class OpenAiFace:
 
 def _asked(caller: Caller, metadata: AgentMetadata | None) -> tuple[Caller, str]:
     """Who calls, with the tags that every step is counted under, and for which purpose."""
-    tags = tags_of(metadata)
-    asking = msgspec.structs.replace(caller, tags=tags) if tags else caller
-    return asking, purpose_of(None if metadata is None else metadata.purpose)
+    return under(caller, tags_of(metadata)), purpose_of(None if metadata is None else metadata.purpose)
 
 
 def whole(model: str, outcome: Outcome, created: int) -> dict[str, Any]:

@@ -91,6 +91,8 @@ class Taken(msgspec.Struct, frozen=True):
     endpoint: str
     input_file: UUID
     org_id: UUID
+    metadata: dict[str, str] | None = None
+    """Of its batch, as it is kept; its tags count for every line."""
 
 
 class Mistake(msgspec.Struct, frozen=True):

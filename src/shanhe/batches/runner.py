@@ -21,8 +21,8 @@ import structlog
 from shanhe.batches import store
 from shanhe.batches.errors import NotKept, NotThisTime
 from shanhe.batches.model import Taken
-from shanhe.batches.service import Batches
-from shanhe.gateway.api import Answered, Errand
+from shanhe.batches.service import Batches, opened_metadata
+from shanhe.gateway.api import Answered, Errand, Metadata, tags_of, under
 from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
@@ -143,7 +143,8 @@ class Runner:
         try:
             seal = await self._batches.seal_of(taken.org_id)
             body = await self._batches.read(seal, taken.input_file, line.body_start, line.body_bytes)
-            caller = await self._caller_of(taken.key_id)
+            named = opened_metadata(seal, taken.metadata) or {}
+            caller = under(await self._caller_of(taken.key_id), tags_of(Metadata(named.get("tags"))))
             return await self._run(taken.endpoint, body, Errand(caller, taken.receipt_id, self._keeper(taken, kept)))
         except ShanheError as error:
             return Answered(error.status, msgspec.json.encode(error.to_dict(), enc_hook=str))

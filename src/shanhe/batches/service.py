@@ -53,6 +53,7 @@ KEY_MAX, VALUE_MAX = 64, 512
 EXPIRY_MIN: Final = timedelta(hours=1)
 REQUEST_KEY_MAX: Final = 255
 CONTENT_FIELD: Final = "batches.content"
+METADATA_FIELD: Final = "batches.metadata"
 
 
 class Batches:
@@ -309,13 +310,19 @@ def _opened(seal: Seal, file: File) -> File:
 
 def _sealed_batch(seal: Seal, batch: Batch) -> Batch:
     return msgspec.structs.replace(
-        batch, metadata=seal.json("batches.metadata", batch.metadata), errors=seal.json("batches.errors", batch.errors)
+        batch, metadata=seal.json(METADATA_FIELD, batch.metadata), errors=seal.json("batches.errors", batch.errors)
     )
+
+
+def opened_metadata(seal: Seal, kept: dict[str, str] | None) -> dict[str, str] | None:
+    """What a batch's owner wrote on it."""
+    found: dict[str, str] | None = seal.open_json(METADATA_FIELD, kept)
+    return found
 
 
 def _opened_batch(seal: Seal, batch: Batch) -> Batch:
     return msgspec.structs.replace(
-        batch, metadata=seal.open_json("batches.metadata", batch.metadata),
+        batch, metadata=opened_metadata(seal, batch.metadata),
         errors=seal.open_json("batches.errors", batch.errors),
     )  # fmt: skip
 

@@ -255,7 +255,7 @@ async def take(db: Database, model: str, most: int, worker: str, now: datetime) 
     """Take up to `most` lines for this worker, of the batch that has waited longest for its turn."""
     async with db.transaction() as conn:
         row = await conn.fetchrow(
-            """SELECT b.id, b.org_id, b.key_id, b.endpoint, b.input_file FROM batches.batch b
+            """SELECT b.id, b.org_id, b.key_id, b.endpoint, b.input_file, b.metadata FROM batches.batch b
                 WHERE b.state = 'in_progress' AND b.expires_at > $2 AND EXISTS (SELECT 1 FROM batches.line l
                       WHERE l.batch_id = b.id AND l.state = 'waiting' AND l.model = $1 AND l.due_at <= $2)
                 ORDER BY b.turn_at NULLS FIRST, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED""",
@@ -285,7 +285,15 @@ async def take(db: Database, model: str, most: int, worker: str, now: datetime) 
             [new_id() for _ in chosen],
         )
     return [
-        Taken(_line(one), one["receipt_id"], row["key_id"], row["endpoint"], row["input_file"], row["org_id"])
+        Taken(
+            _line(one),
+            one["receipt_id"],
+            row["key_id"],
+            row["endpoint"],
+            row["input_file"],
+            row["org_id"],
+            row["metadata"],
+        )
         for one in found
     ]
 

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from shanhe.batches.errors import BadUpload
 from shanhe.batches.model import Batch, File, batch_id, file_id
 from shanhe.batches.service import Batches
-from shanhe.gateway.api import JSON_TYPE, CallError, Client, invalid
+from shanhe.gateway.api import JSON_TYPE, CallError, Client, Metadata, invalid, tags_of, under
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
@@ -104,9 +104,13 @@ class Wire:
         def allowed(model: str) -> bool:
             return self._serves(model) and (caller.models is None or model in caller.models)
 
+        metadata = order.metadata
+        tags = tags_of(Metadata((metadata or {}).get("tags")))
+        if caller.tags:
+            metadata = {**(metadata or {}), "tags": ",".join(under(caller, tags).tags)}
         return await self._batches.create(
             caller.org_id, caller.key_id, input_file=file_id(order.input_file_id), endpoint=order.endpoint,
-            window=order.completion_window, allowed=allowed, metadata=order.metadata, request_key=request_key(client),
+            window=order.completion_window, allowed=allowed, metadata=metadata, request_key=request_key(client),
         )  # fmt: skip
 
     async def _list_files(self, client: Client, caller: Caller) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
 from shanhe.gateway.http import Client
 from shanhe.gateway.model import Admission, with_commission
+from shanhe.gateway.tags import under_header
 from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import FAILURES
@@ -81,9 +82,9 @@ class Admitter:
         self._window_names = "", "", ""
 
     async def authenticate(self, client: Client) -> Caller:
-        """The caller behind the request's key; typed 401/403 otherwise."""
+        """The caller behind the request's key, with the tags of its header; typed 401/403 otherwise."""
         token = token_of(client)
-        return self._identity.caller_cached(token) or await self._identity.caller(token)
+        return under_header(self._identity.caller_cached(token) or await self._identity.caller(token), client)
 
     def known(self, token: str) -> Caller | None:
         """The caller behind a key where no question has to be asked."""

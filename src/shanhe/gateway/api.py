@@ -35,7 +35,7 @@ from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import WINDOWS, UsageKey, UsageRow, UsageStore
-from shanhe.gateway.tags import Hash, TagBook, unkeyed
+from shanhe.gateway.tags import Hash, TagBook, under, under_header, unkeyed
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.traces import Traces, traces_to
@@ -100,6 +100,8 @@ __all__ = [
     "protocol_for",
     "tags_of",
     "traces_to",
+    "under",
+    "under_header",
 ]
 
 

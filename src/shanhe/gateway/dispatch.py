@@ -12,7 +12,7 @@ import structlog
 from shanhe.compute.api import EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError, TooLong
-from shanhe.gateway.faces.base import BOUNDARY, FORMS, Parsed
+from shanhe.gateway.faces.base import BOUNDARY, FORMS, THOUGHT, THOUGHT_OTHERWISE, Parsed
 from shanhe.gateway.weights import Weights
 from shanhe.kernel.errors import ShanheError, TooMany
 
@@ -34,9 +34,13 @@ model from everybody."""
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 FORM_TYPE: Final = b"multipart/form-data; boundary=" + BOUNDARY.encode()
 BEGUN_CALL: Final = {"role": "assistant", "content": "<tool_call>\n"}
 """What begins a tool call in the templates of the Hermes kind."""
+THOUGHT_KEY: Final = b'"%b"' % THOUGHT.encode()
+"""Quotes inside a text are escaped, so this is a key wherever it stands."""
 TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -189,8 +193,22 @@ def _must_call(fields: dict[str, Any], name: str, *, begun: bool) -> dict[str, A
 
 
 def _adapted(body: bytes, target: Target) -> bytes:
-    """The body, asking for the adapter that is the model."""
+    """The body, asking for the adapter that is the model, with earlier thoughts where its engine may read them."""
+    if target.kind != EngineKind.LLAMA and THOUGHT_KEY in body:
+        body = _by_both_names(body)
     return body[:-1] + target.lora if target.lora else body
+
+
+def _by_both_names(body: bytes) -> bytes:
+    """The body with what a model thought under either name: engines read the one or the other."""
+    fields: dict[str, Any] = _fields.decode(body)
+    if "messages" not in fields:
+        return body
+    rows = _rows.decode(fields["messages"])
+    for row in rows:
+        if (thought := row.get(THOUGHT)) is not None:
+            row[THOUGHT_OTHERWISE] = thought
+    return _encode({**fields, "messages": rows})
 
 
 class Attempts:

@@ -9,18 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 from uuid import UUID
 
+import msgspec
+
+from shanhe.gateway.faces.base import tags_named
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import Seals
 
 if TYPE_CHECKING:
+    from shanhe.gateway.http import Client
     from shanhe.gateway.pipeline import Call
+    from shanhe.identity.api import Caller
 
 PAGE_MAX: Final = 1_000
 KNOWN_MAX: Final = 50_000
 NAME: Final = "gateway.tag.name"
+TAGS_HEADER: Final = b"x-shanhe-tags"
+"""Names tags for any call, whatever its body is."""
 Hash = Callable[[str, str], bytes]
 """A keyed hash: (domain, value)."""
 
@@ -34,6 +42,20 @@ def tags_in(call: Call) -> Sequence[str]:
     """The tags of a call: its own, and those that its caller works under."""
     own, given = call.parsed.tags, call.caller.tags
     return own if not given else tuple(sorted({*given, *own}))
+
+
+def under(caller: Caller, tags: Sequence[str]) -> Caller:
+    """The caller, all of whose calls are counted under these tags too."""
+    return msgspec.structs.replace(caller, tags=tuple(sorted({*caller.tags, *tags}))) if tags else caller
+
+
+def under_header(caller: Caller, client: Client) -> Caller:
+    """The caller, whose call is counted under what its header names, commas between, percent-encoded where a client
+    can't send signs as they are; CallError 400."""
+    value = client.header(TAGS_HEADER)
+    if value is None:
+        return caller
+    return under(caller, tags_named(unquote(value.decode("utf-8", "replace")), TAGS_HEADER.decode()))
 
 
 class TagBook:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone
+from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone, under_header
 from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
 from shanhe.mcp.city import CityTools
@@ -124,6 +124,11 @@ class McpFace:
                 caller = await self._authenticate(token, self._url + path.rstrip("/"))
         if caller is None:
             await self._refuse(client, path, known=token is not None)
+            return
+        try:
+            caller = under_header(caller, client)
+        except CallError as error:
+            await client.answer(error.status, wire.error(None, wire.INVALID_REQUEST, error.message), [JSON_TYPE])
             return
         slug = path.removeprefix(PREFIX).strip("/")
         offer = None

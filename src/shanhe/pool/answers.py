@@ -17,6 +17,8 @@ WORD_BYTES: Final = 4
 class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning: Any = None
+    """As vLLM calls it."""
 
 
 class _Choice(msgspec.Struct):
@@ -130,8 +132,9 @@ def _joined(bodies: list[_Body], *, finished: bool) -> Answer:
         size = len(texts)
         for choice in body.choices:
             part = choice.delta or choice.message
-            words = (choice.text, part.reasoning_content if part else None, part.content if part else None)
-            texts += [word for word in words if word]
+            thought = (part.reasoning_content or part.reasoning) if part else None
+            words = (choice.text, thought, part.content if part else None)
+            texts += [word for word in words if word and isinstance(word, str)]
         chunks += len(texts) > size
         if body.usage is not None:
             prompt, completion = body.usage.prompt_tokens or 0, body.usage.completion_tokens or 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import STOPS_MAX, Completion, Metadata, Parsed, StreamWriter, tags_of
+from shanhe.gateway.faces.base import STOPS_MAX, THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
 from shanhe.gateway.faces.conversation import begun_by_system
 from shanhe.gateway.faces.openai import bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
@@ -20,6 +21,11 @@ EFFORT: Final = {"xhigh": "high", "max": "high"}
 """Efforts that only this protocol knows, as the highest that engines do."""
 FAILED: Final = "Error: "
 """Before what a tool said that failed (`is_error`)."""
+UNSERVED: Final[Mapping[str, tuple[Any, ...]]] = {
+    "mcp_servers": (), "container": (), "thread": (), "compaction": (), "fallbacks": ("default",),
+    "billing_policy": ({"type": "billing_policy", "bill_to": "self"},), "inference_geo": ("global",),
+}  # fmt: skip
+"""What would change an answer, who sees it or who pays and is not done here, and the values that ask for nothing."""
 CALLER: Final = {"type": "direct"}
 """Who asked for a tool: always the model itself."""
 
@@ -32,8 +38,10 @@ class Block(msgspec.Struct):
     input: Any = None
     tool_use_id: str | None = None
     content: Any = None
+    thinking: str | None = None
     source: Any = None
     title: str | None = None
+    citations: Any = None
     is_error: bool | None = None
 
 
@@ -85,8 +93,13 @@ class MessagesRequest(msgspec.Struct):
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
-    mcp_servers: list[Any] | None = None
+    mcp_servers: Any = None
     container: Any = None
+    thread: Any = None
+    compaction: Any = None
+    fallbacks: Any = None
+    billing_policy: Any = None
+    inference_geo: str | None = None
     metadata: Metadata | None = None
 
 
@@ -109,16 +122,20 @@ def _text(value: Any) -> str:
 def _assistant(turn: Turn) -> list[dict[str, Any]]:
     if isinstance(turn.content, str):
         return [{"role": "assistant", "content": turn.content}]
-    texts, calls = [], []
+    texts, calls, thoughts = [], [], []
     for block in turn.content:
         if block.type == "text":
             texts.append(block.text or "")
+        elif block.type == "thinking":
+            thoughts.append(block.thinking or "")
         elif block.type == "tool_use":
             arguments = _encode(block.input if block.input is not None else {}).decode()
             calls.append({"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}})
-        elif block.type not in {"thinking", "redacted_thinking"}:
+        elif block.type != "redacted_thinking":
             raise invalid(f"An assistant turn can't hold {block.type!r}.", "messages", "unsupported_content")
     message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
+    if thought := "\n".join(thoughts):
+        message[THOUGHT] = thought
     if calls:
         message["tool_calls"] = calls
     return [message]
@@ -137,6 +154,8 @@ def _user(turn: Turn, needs: set[str]) -> list[dict[str, Any]]:
             results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
             parts += seen
         elif block.type == "document" and isinstance(block.source, dict) and block.source.get("type") == "text":
+            if isinstance(block.citations, dict) and block.citations.get("enabled"):
+                raise invalid("citations: none are made here; leave it out.", "messages", "unsupported_parameter")
             parts.append({"type": "text", "text": f"{block.title or ''}\n{block.source.get('data', '')}".strip()})
         elif block.type == "image":
             parts.append(_image(block.source, needs))
@@ -230,8 +249,8 @@ class Messages:
             raise invalid("max_tokens: Field required", "max_tokens", "missing")
         if not request.messages:
             raise invalid("messages: at least one message is required", "messages", "empty_array")
-        for field in ("mcp_servers", "container"):
-            if getattr(request, field):
+        for field, harmless in UNSERVED.items():
+            if (given := getattr(request, field)) and given not in harmless:
                 raise invalid(f"{field}: not offered here; leave it out.", field, "unsupported_parameter")
         thinking = "disabled" if request.thinking is None else request.thinking.type
         needs: set[str] = {"reasoning"} if thinking == "enabled" else set()
@@ -280,8 +299,8 @@ class Messages:
         choice = completion.choices[0]
         content: list[dict[str, Any]] = []
         if choice.message is not None:
-            if parsed.echo and choice.message.reasoning_content:
-                content.append({"type": "thinking", "thinking": choice.message.reasoning_content, "signature": ""})
+            if parsed.echo and (thought := choice.message.thought):
+                content.append({"type": "thinking", "thinking": thought, "signature": ""})
             if choice.message.content:
                 content.append({"type": "text", "text": choice.message.content, "citations": []})
             for call in choice.message.tool_calls or ():
@@ -415,10 +434,10 @@ class MessageEvents:
             delta = choice.delta
             if delta is None:
                 continue
-            if self._thinks and delta.reasoning_content:
+            if self._thinks and (thought := delta.thought):
                 if self._kind != "thinking":
                     out += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-                part = {"type": "thinking_delta", "thinking": delta.reasoning_content}
+                part = {"type": "thinking_delta", "thinking": thought}
                 out += self._emit("content_block_delta", index=self._block, delta=part)
             if delta.content:
                 if self._kind != "text":

@@ -22,6 +22,10 @@ BOUNDARY: Final = secrets.token_hex(24)
 """Between the parts of a form that goes to an engine."""
 FORMS: Final = frozenset({"/audio/transcriptions"})
 """Where an engine wants a form."""
+THOUGHT: Final = "reasoning_content"
+THOUGHT_OTHERWISE: Final = "reasoning"
+"""What a model thought, in its message and wherever a later call brings that back: most engines and clients know the
+first name, vLLM and its clients the second."""
 ABSENT = msgspec.Raw(b"")
 """A raw field that was not sent."""
 
@@ -47,15 +51,23 @@ class Message(msgspec.Struct):
 
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning: Any = None
+    """The same in the words of vLLM; an engine may mean something else by it."""
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
+
+    @property
+    def thought(self) -> str | None:
+        """What the model thought before it spoke, by whichever name its engine gives it."""
+        other = self.reasoning
+        return self.reasoning_content or (other if isinstance(other, str) else None)
 
     @property
     def delivered_bytes(self) -> int:
         """UTF-8 bytes of everything a client can read in it."""
         text = self.content
         size = (len(text) if text.isascii() else len(text.encode())) if text else 0
-        for text in (self.reasoning_content, self.refusal):
+        for text in (self.thought, self.refusal):
             if text:
                 size += len(text.encode())
         for call in self.tool_calls or ():
@@ -106,7 +118,7 @@ class Completion(msgspec.Struct):
             part = choice.message or choice.delta
             parts.append(choice.text or "")
             if part is not None:
-                parts += [part.reasoning_content or "", part.content or ""]
+                parts += [part.thought or "", part.content or ""]
                 parts += [
                     (call.function.name or "") + (call.function.arguments or "")
                     for call in part.tool_calls or ()
@@ -124,18 +136,19 @@ class Metadata(msgspec.Struct):
 def tags_of(metadata: Metadata | None) -> tuple[str, ...]:
     """What a call is counted under: `metadata.tags`, a list or, where a protocol allows texts alone, names with commas
     between them. CallError 400 for too many, too long, or signs that can't be shown."""
-    if metadata is None or not metadata.tags:
-        return ()
-    given = metadata.tags.split(",") if isinstance(metadata.tags, str) else metadata.tags
+    return () if metadata is None or not metadata.tags else tags_named(metadata.tags, "metadata.tags")
+
+
+def tags_named(names: str | list[str], where: str) -> tuple[str, ...]:
+    """Tags as they are counted, out of what stands at `where`: a list, or names with commas between them."""
+    given = names.split(",") if isinstance(names, str) else names
     tags = tuple(sorted({name.strip() for name in given} - {""}))
     if len(tags) > TAGS_MAX:
-        raise invalid(
-            f"A call has at most {TAGS_MAX} tags, not {len(tags)}.", "metadata.tags", "array_above_max_length"
-        )
+        raise invalid(f"A call has at most {TAGS_MAX} tags, not {len(tags)}.", where, "array_above_max_length")
     for tag in tags:
         if len(tag) > TAG_MAX_CHARS or not tag.isprintable():
             text = f"A tag has 1 to {TAG_MAX_CHARS} signs that can be shown."
-            raise invalid(text, "metadata.tags", "invalid_value")
+            raise invalid(text, where, "invalid_value")
     return tags
 
 

@@ -13,6 +13,8 @@ from shanhe.gateway.faces.base import (
     ABSENT,
     ANSWERS_MAX,
     STOPS_MAX,
+    THOUGHT,
+    THOUGHT_OTHERWISE,
     Completion,
     Metadata,
     Parsed,
@@ -117,11 +119,13 @@ CHAT_FIELDS = frozenset(SAMPLING) | {
     "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "top_logprobs", "reasoning_effort",
     "verbosity",
 }  # fmt: skip
+MODERATION: Final = "No verdicts of a moderation come with answers here; leave it out."
 UNSERVED: Final[Mapping[str, str]] = {
     "functions": "functions is the older form of tools; send tools.",
     "function_call": "function_call is the older form of tool_choice; send tool_choice.",
     "web_search_options": "No model here searches the web by itself; give it a tool that does.",
     "audio": "Answers here are text; ask /v1/audio/speech to say them.",
+    "moderation": MODERATION,
 }
 """What would change an answer and is not done here: said, not left out in silence."""
 COMPLETION_FIELDS = frozenset(SAMPLING) | {"prompt", "suffix", "echo"}
@@ -129,18 +133,18 @@ COMPLETION_FIELDS = frozenset(SAMPLING) | {"prompt", "suffix", "echo"}
 was admitted under (llama.cpp's `n_predict` overrides `max_tokens`) or put text into the prompt that nobody measured."""
 MESSAGE_CORE = frozenset({"role", "content"})
 MESSAGE_FIELDS = MESSAGE_CORE | {
-    "name", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning_content"
+    "name", "tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT
 }  # fmt: skip
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode a request body; the error names the field, as the protocols do."""
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, within: str = "") -> T:
+    """Decode a request body, or what it holds `within` a field; the error names the field, as the protocols do."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         text = str(error)
-        path = text.rpartition("`$.")[2].rstrip("`") if "`$." in text else None
+        path = (within + text.rpartition("`$")[2].rstrip("`") if "`$" in text else within).removeprefix(".") or None
         raise invalid(f"The request does not fit the protocol: {text}", path, "invalid_type") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"The body is not valid JSON in UTF-8: {error}", None, "invalid_json") from error
@@ -197,6 +201,9 @@ def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
     for row in rows:
         if row.keys() <= MESSAGE_CORE:
             continue
+        if (other := row.get(THOUGHT_OTHERWISE)) is not None and bytes(other).startswith(b'"'):
+            row.setdefault(THOUGHT, other)
+            foreign = True
         for name in list(row):
             if name not in MESSAGE_FIELDS:
                 foreign = True
@@ -216,7 +223,7 @@ def served(given: Mapping[str, msgspec.Raw]) -> None:
 def tool_names(raw: msgspec.Raw) -> list[str]:
     """Names of the declared functions; CallError 400 for other kinds of tools."""
     names: list[str] = []
-    tools: list[Tool] = decode(_tools, bytes(raw)) if present(raw) else []
+    tools: list[Tool] = decode(_tools, bytes(raw), "tools") if present(raw) else []
     for at, tool in enumerate(tools):
         if tool.type != "function" or tool.function is None:
             raise invalid(
@@ -271,6 +278,8 @@ class Chat:
         needs: set[str] = set()
         size = sum(_message_bytes(message, needs, at) for at, message in enumerate(request.messages))
         size += sum(len(bytes(raw)) for raw in (request.tools, request.response_format) if present(raw))
+        if present(request.response_format) and bytes(request.response_format)[:1] != b"{":
+            raise invalid("response_format must be an object.", "response_format", "invalid_type")
         if request.modalities and request.modalities != ["text"]:
             raise invalid(UNSERVED["audio"], "modalities", "unsupported_parameter")
         field = "max_completion_tokens" if request.max_completion_tokens is not None else "max_tokens"

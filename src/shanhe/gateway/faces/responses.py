@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import Completion, Function, Metadata, Parsed, StreamWriter, ToolCall, tags_of
+from shanhe.gateway.faces.base import THOUGHT, Completion, Function, Metadata, Parsed, StreamWriter, ToolCall, tags_of
 from shanhe.gateway.faces.conversation import begun_by_system
 from shanhe.gateway.faces.openai import ToolChoice, bounded_tokens, decode, must_call, openai_error, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
@@ -26,7 +27,9 @@ UNSERVED: Final = {
     "conversation": STORED,
     "prompt": "needs stored prompts; there are none here. Send instructions and input",
     "top_logprobs": "is not given here; ask /v1/chat/completions",
+    "moderation": "is not done here: no verdicts come with answers. Leave it out",
 }
+CHOICE: Final = "tool_choice is none, auto, required, or names tools of this request."
 UNUSED: Final[dict[str, Any]] = {
     "completed_at": None,
     "presence_penalty": 0.0,
@@ -36,6 +39,9 @@ UNUSED: Final[dict[str, Any]] = {
     "service_tier": "default",
 }
 """Fields that the protocol requires in a response and that nothing here sets."""
+PACKED: Final = "text:"
+"""Before what `encrypted_content` holds: the thoughts' own text in base64. Nothing is kept here and nothing is secret
+from who reads it in `content`, but many clients bring back that field alone."""
 BETWEEN: Final = "__"
 """Between a namespace and the name of a function in it."""
 TOOL_DEFAULTS: Final[dict[str, Any]] = {"description": None, "parameters": None, "strict": None}
@@ -62,6 +68,7 @@ class ResponsesRequest(msgspec.Struct):
     background: bool | None = None
     conversation: Any = None
     prompt: Any = None
+    moderation: Any = None
     top_logprobs: int | None = None
     include: list[str] | None = None
     truncation: str | None = None
@@ -78,6 +85,8 @@ class Asked(msgspec.Struct):
 
     fields: dict[str, Any]
     spaces: dict[str, dict[str, str]]
+    packs: bool
+    """Whether thoughts are wanted in `encrypted_content` too."""
 
 
 _request = msgspec.json.Decoder(ResponsesRequest)
@@ -110,8 +119,12 @@ def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]
         messages.append({"role": "system", "content": request.instructions})
     if isinstance(request.input, str):
         return [*messages, {"role": "user", "content": request.input}]
+    thought = ""
     for item in request.input:
         kind = item.get("type", "message")
+        if kind == "reasoning":
+            thought += thought_of(item)
+            continue
         if kind == "message":
             role = item.get("role")
             if role not in {"user", "assistant", "system", "developer"}:
@@ -130,9 +143,26 @@ def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]
         elif kind == "item_reference":
             text = f"item_reference {STORED}, or set store to false where your client sends references."
             raise invalid(text, "input", "unsupported_content")
-        elif kind != "reasoning":
+        else:
             raise invalid(f"input items of type {kind!r} are not supported.", "input", "unsupported_content")
+        if thought and messages[-1]["role"] == "assistant":
+            messages[-1][THOUGHT] = messages[-1].get(THOUGHT, "") + thought
+        thought = ""
     return begun_by_system(messages)
+
+
+def thought_of(item: Mapping[str, Any]) -> str:
+    """What a reasoning item holds: its text, or that text packed where a client brings back no other; empty for one
+    that another service made."""
+    parts = [part for part in item.get("content") or () if isinstance(part, dict)]
+    said = "".join(str(part.get("text", "")) for part in parts)
+    packed = item.get("encrypted_content")
+    if said or not isinstance(packed, str) or not packed.startswith(PACKED):
+        return said
+    try:
+        return base64.b64decode(packed.removeprefix(PACKED), validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def chat_name(tool: Mapping[str, Any]) -> Any:
@@ -144,7 +174,10 @@ def _functions(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The declared functions, those in namespaces with the name of theirs; CallError 400 for other kinds of tools."""
     for at, tool in enumerate(tools):
         inside = tool.get("type") == "namespace" and isinstance(tool.get("name"), str)
-        for one in tool.get("tools") or () if inside else (tool,):
+        found = tool.get("tools") or () if inside else (tool,)
+        if not isinstance(found, list | tuple) or not all(isinstance(one, dict) for one in found):
+            raise invalid("A namespace holds a list of tools.", f"tools[{at}].tools", "invalid_type")
+        for one in found:
             if one.get("type") != "function" or not isinstance(one.get("name"), str):
                 text = (
                     f"Tools of type {one.get('type')!r} are not done here; declare functions, and switch such tools off"
@@ -180,13 +213,35 @@ def _chosen(choice: Any) -> str | ToolChoice:
     """A choice of tools in the words of a chat call: there the names stand one level deeper."""
     if isinstance(choice, str):
         return choice
-    few = [{"type": tool.get("type"), "function": {"name": chat_name(tool)}} for tool in choice.get("tools", ())]
-    asked = {
-        "type": choice.get("type"),
-        "function": {"name": chat_name(choice)} if "name" in choice else None,
-        "allowed_tools": {"mode": choice.get("mode"), "tools": few} if few else None,
-    }
-    return msgspec.convert(asked, ToolChoice)
+    try:
+        few = [{"type": tool.get("type"), "function": {"name": chat_name(tool)}} for tool in choice.get("tools", ())]
+        asked = {
+            "type": choice.get("type"),
+            "function": {"name": chat_name(choice)} if "name" in choice else None,
+            "allowed_tools": {"mode": choice.get("mode"), "tools": few} if few else None,
+        }
+        return msgspec.convert(asked, ToolChoice)
+    except (AttributeError, TypeError, msgspec.ValidationError) as error:
+        raise invalid(CHOICE, "tool_choice", "invalid_type") from error
+
+
+def _shape(text: Mapping[str, Any]) -> dict[str, Any]:
+    """How the answer has to be written, in the words of a chat call; CallError 400 for a form that is not known."""
+    fields: dict[str, Any] = {}
+    if (verbosity := text.get("verbosity")) is not None:
+        fields["verbosity"] = verbosity
+    shape = text.get("format") or {"type": "text"}
+    if not isinstance(shape, dict):
+        raise invalid("text.format must be an object.", "text.format", "invalid_type")
+    kind = shape.get("type")
+    if kind == "json_schema":
+        schema = {key: shape[key] for key in ("name", "schema", "strict") if key in shape}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif kind == "json_object":
+        fields["response_format"] = {"type": "json_object"}
+    elif kind != "text":
+        raise invalid("text.format is text, json_schema or json_object.", "text.format", "unsupported_value")
+    return fields
 
 
 class Responses:
@@ -218,15 +273,9 @@ class Responses:
         chosen = _tools(request, fields, spaces)
         if request.reasoning is not None and request.reasoning.effort is not None:
             fields["reasoning_effort"] = request.reasoning.effort
-        if (verbosity := (request.text or {}).get("verbosity")) is not None:
-            fields["verbosity"] = verbosity
-        shape = (request.text or {}).get("format") or {}
-        if shape.get("type") == "json_schema":
-            schema = {key: shape[key] for key in ("name", "schema", "strict") if key in shape}
-            fields["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif shape.get("type") == "json_object":
-            fields["response_format"] = {"type": "json_object"}
-        echo = Asked({name: getattr(request, name) for name in _echo}, spaces)
+        fields |= _shape(request.text or {})
+        packs = "reasoning.encrypted_content" in (request.include or ())
+        echo = Asked({name: getattr(request, name) for name in _echo}, spaces, packs)
         return Parsed(
             model=request.model,
             body=fields,
@@ -247,8 +296,8 @@ class Responses:
         output: list[dict[str, Any]] = []
         call_id = completion.id
         if choice.message is not None:
-            if choice.message.reasoning_content:
-                output.append(reasoning_item(call_id, choice.message.reasoning_content))
+            if thought := choice.message.thought:
+                output.append(reasoning_item(call_id, thought, packs=parsed.echo.packs))
             status = "incomplete" if choice.finish_reason == "length" else "completed"
             if choice.message.content:
                 output.append(message_item(call_id, choice.message.content, status))
@@ -275,13 +324,15 @@ def message_item(call_id: str, text: str, status: str = "completed") -> dict[str
     }
 
 
-def reasoning_item(call_id: str, text: str, status: str = "completed") -> dict[str, Any]:
+def reasoning_item(call_id: str, text: str, status: str = "completed", *, packs: bool = False) -> dict[str, Any]:
+    packed = PACKED + base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
     return {
         "type": "reasoning",
         "id": f"rs_{call_id}",
         "summary": [],
         "content": [] if status == "in_progress" else [{"type": "reasoning_text", "text": text}],
         "status": status,
+        **({"encrypted_content": packed} if packs and status == "completed" else {}),
     }
 
 
@@ -403,8 +454,8 @@ class ResponseEvents:
             self._finish = choice.finish_reason or self._finish
             if choice.delta is None:
                 continue
-            if choice.delta.reasoning_content:
-                out += self._spoken(self._thought, choice.delta.reasoning_content)
+            if thought := choice.delta.thought:
+                out += self._spoken(self._thought, thought)
             if choice.delta.content:
                 out += self._spoken(self._text, choice.delta.content)
             for call in choice.delta.tool_calls or ():
@@ -446,7 +497,8 @@ class ResponseEvents:
         output: list[dict[str, Any]] = []
         status = "incomplete" if self._finish == "length" else "completed"
         if self._thought.pieces:
-            output.append(reasoning_item(self._id, "".join(self._thought.pieces)))
+            text = "".join(self._thought.pieces)
+            output.append(reasoning_item(self._id, text, packs=self._parsed.echo.packs))
         if self._text.pieces:
             output.append(message_item(self._id, "".join(self._text.pieces), status))
         spaces = self._parsed.echo.spaces

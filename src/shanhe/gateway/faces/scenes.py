@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import Completion, Parsed
+from shanhe.gateway.faces.base import Completion, Metadata, Parsed, tags_of
 from shanhe.gateway.faces.openai import Chat, decode
 from shanhe.gateway.meter import Metered
 
@@ -47,6 +47,7 @@ class OcrRequest(msgspec.Struct):
     image: str = ""
     document: Document | None = None
     fields: Literal["", "id_card", "business_licence", "invoice"] = ""
+    metadata: Metadata | None = None
 
 
 class ForecastRequest(msgspec.Struct):
@@ -55,6 +56,7 @@ class ForecastRequest(msgspec.Struct):
     horizon: int
     season_length: int = 1
     levels: list[int] = msgspec.field(default_factory=lambda: [80, 95])
+    metadata: Metadata | None = None
 
 
 class SpeechRequest(msgspec.Struct):
@@ -63,6 +65,9 @@ class SpeechRequest(msgspec.Struct):
     voice: str = ""
     speed: float = 1.0
     response_format: Literal["wav", "pcm", "mp3", "opus", "flac"] = "wav"
+    instructions: str = ""
+    stream_format: str = "audio"
+    metadata: Metadata | None = None
 
 
 _ocr = msgspec.json.Decoder(OcrRequest)
@@ -106,7 +111,7 @@ class Ocr(Scene):
             raise invalid(f"The picture is {width} × {height}; at most {PIXELS_MAX:,} pixels.", "image")
         tokens = math.ceil(width * height / PIXELS_PER_TOKEN)
         fields = {"image": base64.b64encode(data).decode(), "fields": request.fields}
-        return _read("ocr", "/ocr", request.model, fields, tokens)
+        return _read("ocr", "/ocr", request.model, fields, tokens, tags=tags_of(request.metadata))
 
     def checked(self, answer: dict[str, Any], parsed: Parsed) -> None:
         if not isinstance(answer["lines"], list) or not isinstance(answer["text"], str):
@@ -139,7 +144,8 @@ class Forecast(Scene):
                   "levels": levels}  # fmt: skip
         foretold = len(request.series) * request.horizon * (1 + 2 * len(levels))
         echo = (len(request.series), request.horizon)
-        return _read("forecast", "/forecast", request.model, fields, points + foretold, echo=echo)
+        return _read("forecast", "/forecast", request.model, fields, points + foretold, echo=echo,
+                     tags=tags_of(request.metadata))  # fmt: skip
 
     def checked(self, answer: dict[str, Any], parsed: Parsed) -> None:
         series, horizon = parsed.echo
@@ -160,10 +166,16 @@ class Speech(Scene):
             raise invalid(f"input holds 1 to {SIGNS_MAX} signs, not {signs}.", "input", "invalid_value")
         if not 0.25 <= request.speed <= 4:
             raise invalid("speed is 0.25 to 4.", "speed", "invalid_value")
+        if request.instructions:
+            text = "No voice here takes instructions; choose a voice and a speed."
+            raise invalid(text, "instructions", "unsupported_parameter")
+        if request.stream_format != "audio":
+            raise invalid("The sound comes as it is, not as events.", "stream_format", "unsupported_value")
         fields = {"input": request.input, "voice": request.voice, "speed": request.speed,
                   "response_format": request.response_format}  # fmt: skip
         media = MEDIA[request.response_format]
-        return _read("speech", "/audio/speech", request.model, fields, signs, media=media)
+        return _read("speech", "/audio/speech", request.model, fields, signs, media=media,
+                     tags=tags_of(request.metadata))  # fmt: skip
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
         if not body:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from shanhe.gateway.errors import invalid
-from shanhe.gateway.faces.base import BOUNDARY, Completion, Parsed
-from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.base import BOUNDARY, Completion, Metadata, Parsed, tags_named, tags_of
+from shanhe.gateway.faces.openai import Chat, decode
 from shanhe.gateway.meter import Metered
 
 TOKENS_PER_SECOND: Final = 50
@@ -24,8 +25,13 @@ CHUNKS_MAX: Final = 64
 PLAIN_CODINGS: Final = (1, 3)
 """PCM and floats; whatever else a WAV file may hold is compressed."""
 PARTS_MAX: Final = 32
+LIST_SIGN: Final = ","
 HEAD_MAX_BYTES: Final = 4 * 1024
 FORMATS: Final = ("json", "verbose_json", "text", "srt", "vtt")
+UNSERVED: Final = (
+    "include", "keywords", "known_speaker_names", "known_speaker_references", "languages", "stream",
+)  # fmt: skip
+"""What would change an answer and is not done here."""
 PASSED: Final = ("language", "prompt", "temperature")
 _encode = msgspec.json.Encoder().encode
 
@@ -46,6 +52,7 @@ class Heard(msgspec.Struct):
 
 
 _heard = msgspec.json.Decoder(Heard)
+_metadata = msgspec.json.Decoder(Metadata)
 
 
 class Transcriptions(Chat):
@@ -62,6 +69,7 @@ class Transcriptions(Chat):
         shape = words.get("response_format", "json")
         if shape not in FORMATS:
             raise invalid(f"response_format is one of {', '.join(FORMATS)}.", "response_format", "invalid_value")
+        _served(words)
         fields = {field: words[field] for field in PASSED if field in words} | {"response_format": "verbose_json"}
         seconds = wav_seconds(sound)
         most = math.ceil(len(sound) / LEAST_BYTES_PER_SECOND) if seconds is None else seconds
@@ -69,7 +77,7 @@ class Transcriptions(Chat):
         return Parsed(
             model=words.get("model", ""), body={}, path="/audio/transcriptions",
             text_bytes=math.ceil(most * TOKENS_PER_SECOND), messages=1, max_tokens=None, max_tokens_field=None,
-            answers=0, kind="transcription", echo=shape, media=media,
+            answers=0, kind="transcription", echo=shape, media=media, tags=_tags(words),
             form=lambda model: written({**fields, "model": model}, name or "sound", sound),
         )  # fmt: skip
 
@@ -88,8 +96,27 @@ class Transcriptions(Chat):
         return _encode(answer)
 
 
+def _tags(words: Mapping[str, str]) -> tuple[str, ...]:
+    """What a form is counted under: `metadata[tags]`, as clients write a nested field, or `metadata` as JSON."""
+    named = words.get("metadata[tags]")
+    if named is None and "metadata" in words:
+        return tags_of(decode(_metadata, words["metadata"].encode(), "metadata"))
+    return tags_named(named or "", "metadata[tags]")
+
+
+def _served(words: Mapping[str, str]) -> None:
+    """CallError 400 for what is known and not done here."""
+    for name in UNSERVED:
+        if words.get(name, "false") not in ("", "false"):
+            raise invalid(f"{name} is not done here; leave it out.", name, "unsupported_parameter")
+    if set(words.get("timestamp_granularities", "segment").split(LIST_SIGN)) != {"segment"}:
+        text = "Times are given for segments, not for words."
+        raise invalid(text, "timestamp_granularities", "unsupported_value")
+
+
 def form_parts(body: bytes) -> dict[str, tuple[str, bytes]]:
-    """(file name, data) by field of a multipart form, whose boundary its first line names; bounded."""
+    """(file name, data) by field of a multipart form, whose boundary its first line names; bounded. A list, which comes
+    as `name[]` once for each entry, is one field with commas."""
     first = body.split(b"\r\n", 1)[0]
     if not first.startswith(b"--") or not 3 <= len(first) <= 72:
         raise invalid("The body is not a multipart form.", None, "invalid_type")
@@ -98,6 +125,9 @@ def form_parts(body: bytes) -> dict[str, tuple[str, bytes]]:
         head, separator, data = part.removeprefix(first).removeprefix(b"\r\n").partition(b"\r\n\r\n")
         if separator and len(head) <= HEAD_MAX_BYTES:
             field = _parameter(head, "name")
+            if field.endswith("[]"):  # comes once for each entry
+                field = field.removesuffix("[]")
+                data = b"%b%b%b" % (found[field][1], LIST_SIGN.encode(), data) if field in found else data
             if field:
                 found[field] = _parameter(head, "filename"), data
     return found
