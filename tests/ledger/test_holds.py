@@ -24,15 +24,15 @@ class TestHold:
         async def hold() -> Reservation:
             return await ledger.hold(wallet.id, 100, hold_id=new_id(), purpose="test", expires_at=until)
 
-        async def told() -> None:
+        async def read(index: str) -> int:
             for line in ledger._lines:  # each tells at the end of the transaction after
                 await line.fetch("SELECT pg_stat_force_next_flush()")
                 await line.fetch("SELECT 1")
+            return int(await database.fetchval(READ, index))
 
         held = await asyncio.gather(*(hold() for _ in range(200)))
-        await told()
+        found, due = await read("hold_pkey"), await read("hold_due")
         await ledger.capture(held[0], books.charge(90))
         await asyncio.gather(*(ledger.void(one) for one in held[1:20]))
-        await told()
-        assert await database.fetchval(READ, "hold_pkey") >= 20
-        assert await database.fetchval(READ, "hold_due") == 0
+        assert await read("hold_pkey") - found >= 20
+        assert await read("hold_due") == due
