@@ -577,6 +577,37 @@ class TestJourney:
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "find"
 
+    def test_keeps_nothing_open_over_what_the_keyboard_went_on_to(self, city: Stage, page: Page) -> None:
+        page.goto(f"{city.url}/keys")
+        confirm = page.locator("details.confirm").first
+        confirm.locator("summary").focus()
+        page.keyboard.press("Enter")
+        expect(confirm).to_have_attribute("open", "")
+        page.keyboard.press("Escape")
+        expect(confirm).not_to_have_attribute("open", "")
+        expect(confirm.locator("summary")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(confirm.locator("form button")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(confirm).not_to_have_attribute("open", "")
+
+    def test_hides_nothing_that_has_the_focus_behind_the_bar_of_a_phone(self, city: Stage, page: Page) -> None:
+        shaped(page, 390, "light")
+        page.goto(f"{city.url}/topup")
+        hidden = []
+        for _ in range(page.locator("main :is(a, button, input, select, summary)").count() + 12):
+            page.keyboard.press("Tab")
+            hidden += page.evaluate(
+                """() => {
+                  const one = document.activeElement, at = one.getBoundingClientRect();
+                  if (!one.closest("main")) return [];
+                  const bar = document.querySelector(".tabs").getBoundingClientRect();
+                  return at.top < bar.bottom && at.bottom > bar.top ? [one.outerHTML.slice(0, 120)] : [];
+                }"""
+            )
+        assert hidden == []
+
 
 class TestLook:
     @pytest.mark.parametrize(

@@ -2,6 +2,16 @@
 
 const byId = (id) => document.getElementById(id);
 
+const POPS = "details.menu[open], details.confirm[open], details.drawer[open]";
+
+// What stands above the page closes when one turns to something else, by pointer or by key: it would lie over it.
+function shut(target) {
+  for (const open of document.querySelectorAll(POPS)) {
+    if (!open.contains(target)) open.open = false;
+  }
+}
+document.addEventListener("focusin", (event) => shut(event.target));
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
@@ -12,7 +22,7 @@ document.addEventListener("keydown", (event) => {
     }
   }
   if (event.key === "Escape") {
-    for (const open of document.querySelectorAll("details.menu[open], details.confirm[open], details.drawer[open]")) {
+    for (const open of document.querySelectorAll(POPS)) {
       open.open = false;
       open.querySelector("summary").focus();
     }
@@ -20,9 +30,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("click", async (event) => {
-  for (const open of document.querySelectorAll("details.menu[open], details.confirm[open], details.drawer[open]")) {
-    if (!open.contains(event.target)) open.open = false;
-  }
+  shut(event.target);
   const filler = event.target.closest("[data-fill]");
   if (filler) {
     const field = document.querySelector(filler.dataset.fill);
