@@ -650,3 +650,90 @@ class TestLook:
                 if SHOTS and path == "/sign-in":
                     page.screenshot(path=f"{SHOTS}/sign-in-{width}-{scheme}.png")
         context.close()
+
+
+ROLES = ("resident", "developer", "contributor", "reviewer", "auditor", "operator")
+PLACES_MAX = 40
+"""Pages of a role that `make prove` looks at; by default the first two of three roles."""
+SHEETS = re.compile(r"/(api|log|static)/|\.(csv|json|pdf|xlsx|zip|svg|txt)$|^/sign-out")
+"""What is no page for people."""
+
+
+def employ(city: Stage, role: str) -> tuple[str, str]:
+    """Somebody of a role, with nothing but what comes with it; login and password."""
+    from shanhe import demo
+    from shanhe.identity.api import NewOrganisation, NewPerson, OrgKind, Role
+
+    login, password = f"{role}-{new_id().hex[-6:]}", new_id().hex
+
+    async def work(services: Any) -> None:
+        person = await services.identity.people.create(NewPerson(login, login, password=password), by="tests")
+        if role in ("auditor", "operator"):
+            await services.identity.people.grant(person.id, Role(role), by="tests")
+            return
+        await services.identity.orgs.create_personal(person.id, by="tests")
+        if role == "developer":
+            org = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, f"{login} 工作室"), by="tests")
+            await services.identity.orgs.set_member(org.id, person.id, Role.OWNER, by="tests")
+        elif role == "contributor":
+            await services.identity.orgs.set_member(
+                await demo.contributor(services), person.id, Role.OWNER, by="tests"
+            )  # fmt: skip
+        elif role == "reviewer":
+            await services.programmes.reviewing.assign(person.id, "commerce", actor="tests")
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(city.run, work).result()
+    return login, password
+
+
+def shape(path: str) -> str:
+    """An address without what tells one of a kind from another: one page of each kind is looked at."""
+    place, _, asked = path.partition("?")
+    place = re.sub(r"/[\w.-]*\d[\w.-]*", "/*", place)
+    return f"{place}?{sorted(one.partition('=')[0] for one in asked.split('&'))}"
+
+
+class TestRole:
+    """Everybody's own pages, found by following every link from where they land."""
+
+    @pytest.mark.parametrize(
+        ("role", "most"),
+        [
+            *[(role, 2) for role in ("contributor", "reviewer", "auditor")],
+            *[pytest.param(role, PLACES_MAX, marks=pytest.mark.prove) for role in ROLES],
+        ],
+    )
+    def test_meets_no_barrier_on_the_pages_it_reaches(
+        self, city: Stage, browser: Browser, role: str, most: int
+    ) -> None:
+        """Each page in two looks, which together are both widths and both themes; by default in one."""
+        login, password = employ(city, role)
+        context = browser.new_context(locale="zh-CN", reduced_motion="reduce")
+        page = context.new_page()
+        page.goto(f"{city.url}/sign-in")
+        page.get_by_label("登录名或邮箱").fill(login)
+        page.get_by_label("密码").fill(password)
+        page.get_by_role("button", name="登录").click()
+        expect(page).not_to_have_url(re.compile("/sign-in"))
+        waiting, seen, problems, looked = ["/"], {shape("/")}, [], 0
+        while waiting and looked < most:
+            path = waiting.pop(0)
+            answer = page.goto(f"{city.url}{path}")
+            if answer is None or answer.status >= 400:
+                problems.append(f"{path}: {answer and answer.status}")
+                continue
+            looked += 1
+            for look in LOOKS[looked % 2 * 2 :][: 2 if most > 2 else 1]:
+                shaped(page, *look)
+                problems += [f"{path} {look}: {what}" for what in barriers(page, whole=True, contrast=most > 2)]
+                if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    problems.append(f"{path}: wider than {look[0]} px")
+            for link in page.eval_on_selector_all("a[href^='/']", "all => all.map((one) => one.getAttribute('href'))"):
+                place = link.partition("#")[0]
+                if shape(place) not in seen and not SHEETS.search(place.partition("?")[0]):
+                    seen.add(shape(place))
+                    waiting.append(place)
+        context.close()
+        assert problems == []
+        assert looked > 1
