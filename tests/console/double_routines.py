@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.trials.api import Case, Report
-from shanhe.workflows.api import Hook, Run, Step, Waiting, Workflow
+from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Waiting, Workflow
 from shanhe.workflows.checking import problems, shaped
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
@@ -40,6 +40,7 @@ class Routines:
 
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
+        self.mark = "m1"
 
     async def overview(self, who: m.Who) -> Mapping[str, Any]:
         return {"workflows": [ONE], "runs": [run(), run("done")], "waiting": 1}
@@ -53,12 +54,16 @@ class Routines:
             raise NotFound("unknown_workflow", "There is none.", message_zh="没有该工作流。")
         found = problems(shaped({**CONTENT, "hosts": []}))
         return {"workflow": ONE, "definition": CONTENT, "problems": found, "runs": [run("done")],
-                "schedule": {"next_at": NOW, "form": {}, "error": ""},
+                "mark": self.mark, "given": ("topic",),
+                "schedule": {"next_at": NOW, "form": {}, "error": "", "input": {"topic": "养老"}},
                 "hooks": [Hook(FLOW, FLOW, "person:8", NOW)]}  # fmt: skip
 
-    async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any]) -> None:
+    async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any], base: str | None) -> str:
         shaped(definition)
+        if base != self.mark:
+            raise DraftChanged("person:9", NOW)
         self.done.append(("save", definition))
+        return self.mark
 
     async def publish(self, who: m.Who, slug: str) -> None:
         self.done.append(("publish", slug))
@@ -97,8 +102,10 @@ class Routines:
     async def revoke_hook(self, who: m.Who, slug: str, hook: UUID) -> None:
         self.done.append(("revoke", hook))
 
-    async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
-        self.done.append(("schedule", form))
+    async def schedule(
+        self, who: m.Who, slug: str, form: Mapping[str, Any] | None, given: Mapping[str, Any]
+    ) -> None:
+        self.done.append(("schedule", form, given))
 
     async def evaluation(self, who: m.Who, agent: str) -> Mapping[str, Any]:
         cases = [Case("几点开门", "九点"), Case("电话", r"\d{4}", "regex")]

@@ -11,7 +11,7 @@ import pytest
 from tests.console.double_ground import TOKEN
 from tests.console.double_routines import CONTENT, RUN, WAITING
 
-from shanhe.console.pages.routines import FIRST, FRESH, added, meant, read, shown, spelt
+from shanhe.console.pages.routines import FIRST, FRESH, added, framed, meant, read, shown, spelt
 from shanhe.console.ports import Desk
 from shanhe.workflows.api import KINDS
 from shanhe.workflows.checking import shaped
@@ -55,17 +55,49 @@ class TestEditor:
         assert [node["id"] for node in fewer["nodes"]] == ["look", "write", "sign", "out"]
         assert fewer["nodes"][1]["next"] == ""
 
+    async def test_keeps_the_lines_of_a_node_that_gets_another_id(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text)
+        await member.post(AT, data=TOKEN | fields | {"do": "save", "n0_id": "ask_news", "n4_id": "end"})
+        ((_, kept),) = desk.routines.done  # type: ignore[attr-defined]
+        assert kept["start"] == "ask_news"
+        assert [(node["id"], node["next"]) for node in kept["nodes"]] == [
+            ("ask_news", "write"), ("write", "fork"), ("fork", "end"), ("sign", "end"), ("end", ""),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("text", ["一行\n另一行 = 二", " 前后有空 ", '"引号"', '"', "a = b", "{{input.topic}}"])
+    def test_changes_no_value_that_it_shows(self, text: str) -> None:
+        content = {**FIRST, "budget_micro": 500_000, "hours_max": 700, "nodes": [
+            {"kind": "output", "id": "out", "values": {"one": text, "two": "x"}, "x": 3, "y": 3},
+        ], "start": "out"}  # fmt: skip
+        again = read({
+            **framed(content),
+            **{f"n0_{name}": str(shown(content)[0][name]) for name in ("kind", "id", "was", "title", "next", "x", "y")},
+            **{f"n0_{name}": said for name, _, said, _ in shown(content)[0]["fields"]},
+        })  # fmt: skip
+        assert again["nodes"][0]["values"] == {"one": text, "two": "x"}
+        assert (again["budget_micro"], again["hours_max"]) == (500_000, 700)
+
+    async def test_writes_over_nobody_who_saved_meanwhile_unasked(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text) | {"n1_prompt": "我的提示"}
+        desk.routines.mark = "m2"  # type: ignore[attr-defined]
+        refused = await member.post(AT, data=TOKEN | fields | {"do": "publish"})
+        assert (refused.status_code, desk.routines.done) == (409, [])  # type: ignore[attr-defined]
+        again = typed(refused.text)
+        assert again["n1_prompt"] == "我的提示"
+        await member.post(AT, data=TOKEN | again | {"do": "save"})
+        assert desk.routines.done[0][1]["nodes"][1]["prompt"] == "我的提示"  # type: ignore[attr-defined]
+
     async def test_publishes_runs_and_sets_times(self, member: httpx.AsyncClient, desk: Desk) -> None:
         fields = typed((await member.get(AT)).text)
         published = await member.post(AT, data=TOKEN | fields | {"do": "publish"})
         assert published.headers["location"] == f"{AT}?done=workflow_published"
         started = await member.post(AT, data=TOKEN | fields | {"do": "run", "given_topic": "春天"})
         assert started.headers["location"] == f"/workflows/runs/{RUN}"
-        await member.post(f"{AT}/schedule", data=TOKEN | {"at": "09:30", "days": "1 5"})
+        await member.post(f"{AT}/schedule", data=TOKEN | {"at": "09:30", "days": "1 5", "given_topic": "养老"})
         await member.post(f"{AT}/schedule", data=TOKEN | {"do": "stop"})
         done = [one for one in desk.routines.done if one[0] != "save"]  # type: ignore[attr-defined]
         assert done == [("publish", "weekly"), ("start", {"topic": "春天"}),
-                        ("schedule", {"at": "09:30", "days": [1, 5]}), ("schedule", None)]  # fmt: skip
+                        ("schedule", {"at": "09:30", "days": [1, 5]}, {"topic": "养老"}), ("schedule", None, {})]  # fmt: skip
 
     async def test_shows_a_webhooks_secret_once(self, member: httpx.AsyncClient, desk: Desk) -> None:
         sent = await member.post(f"{AT}/hooks", data=TOKEN)
@@ -76,11 +108,19 @@ class TestEditor:
         await member.post(f"{AT}/hooks/{RUN}/revoke", data=TOKEN)
         assert desk.routines.done == [("revoke", RUN)]  # type: ignore[attr-defined]
 
-    async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
-        fields = typed((await member.get(AT)).text)
-        answer = await member.post(AT, data=TOKEN | fields | {"do": "save", "steps_max": "many"})
+    @pytest.mark.parametrize("wrong", [{"steps_max": "many"}, {"n1_schema": "{"}, {"budget": "much"}])
+    async def test_says_what_was_wrong_and_keeps_what_was_typed(
+        self, member: httpx.AsyncClient, desk: Desk, wrong: dict[str, str]
+    ) -> None:
+        sent = typed((await member.get(AT)).text) | {"n1_prompt": "另一段提示", "hosts": "other.example.cn"} | wrong
+        answer = await member.post(AT, data=TOKEN | sent | {"do": "save"})
         assert answer.status_code == 422
-        assert "不是整数" in answer.text
+        assert "不是整数" in answer.text or "steps_max" not in wrong
+        kept = typed(answer.text)
+        assert {name: kept[name] for name in sent if name != "ref"} == {
+            name: text for name, text in sent.items() if name != "ref"
+        }
+        assert desk.routines.done == []  # type: ignore[attr-defined]
         assert (await member.get("/workflows/none")).status_code == 404
 
     @pytest.mark.parametrize("kind", KINDS)

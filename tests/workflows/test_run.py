@@ -14,13 +14,14 @@ from shanhe.workflows.errors import (
     AlreadyDecided,
     BadSignature,
     BadTrigger,
+    DraftChanged,
     HookTaken,
     NotPublished,
     NotYourApproval,
     TooManyStarts,
     UnknownWork,
 )
-from shanhe.workflows.service import CALLS_A_MINUTE
+from shanhe.workflows.service import CALLS_A_MINUTE, mark_of
 from shanhe.workflows.triggers import next_time, schedule_of, signature
 from workflows.house import PRICE, House, ask, flow, says
 
@@ -236,6 +237,26 @@ class TestSchedule:
         await house.workflows.stop_schedule(house.org, "flow")
         house.clock.advance(minutes=61)
         assert await house.workflows.tick() == 0
+
+
+    async def test_is_not_set_without_what_each_run_needs(self, house: House) -> None:
+        await house.published(flow(says("x", "{{input.x}}"), inputs=["x"]))
+        with pytest.raises(BadTrigger):
+            await house.workflows.set_schedule(house.org, "flow", {"every_minutes": 60}, {}, by="tests")
+        assert await house.workflows.schedule(house.org, "flow") is None
+
+
+class TestDraft:
+    async def test_is_not_written_over_by_one_who_did_not_see_it(self, house: House) -> None:
+        await house.published(TWO)
+        read = mark_of((await house.workflows.version(house.org, "flow", 1)).definition)
+        first, second = (flow(says("x", text)) for text in ("一", "二"))
+        kept = await house.workflows.save(house.org, "flow", first, by="one", base=read)
+        with pytest.raises(DraftChanged):
+            await house.workflows.save(house.org, "flow", second, by="two", base=read)
+        assert (await house.workflows.save(house.org, "flow", first, by="two", base=read)).n == kept.n
+        theirs = mark_of(kept.definition)
+        assert (await house.workflows.save(house.org, "flow", second, by="two", base=theirs)).n == kept.n
 
 
 class TestWebhook:

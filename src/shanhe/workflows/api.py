@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from shanhe.workflows.course import Deeds, Said
-from shanhe.workflows.errors import BadDefinition, StepFailed
+from shanhe.workflows.errors import BadDefinition, DraftChanged, StepFailed
 from shanhe.workflows.model import KINDS, Definition, Hook, Run, Step, Version, Waiting, Workflow
 from shanhe.workflows.runner import Runner
-from shanhe.workflows.service import Workflows
+from shanhe.workflows.service import Workflows, mark_of
 from shanhe.workflows.triggers import signature
 
 __all__ = [
-    "KINDS", "BadDefinition", "Deeds", "Definition", "Hook", "Run", "Runner", "Said", "Step", "StepFailed", "Version",
-    "Waiting", "Workflow", "Workflows", "signature",
+    "KINDS", "BadDefinition", "Deeds", "Definition", "DraftChanged", "Hook", "Run", "Runner", "Said", "Step", "StepFailed", "Version",
+    "Waiting", "Workflow", "Workflows", "mark_of", "signature",
 ]  # fmt: skip

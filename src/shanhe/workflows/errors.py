@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError, TooMany, Unauthorized
 
 
@@ -52,6 +54,19 @@ class NotPublished(Conflict):
             "workflow_not_published", f"{slug} has no published version.", message_zh=f"{slug} 尚无已发布版本。",
             hint="Publish its draft first, or run the draft by naming it.",
             hint_zh="请先发布草稿，或在运行时指明使用草稿。",
+        )  # fmt: skip
+
+
+class DraftChanged(Conflict):
+    """Somebody wrote since the text that is being changed was read."""
+
+    def __init__(self, by: str, at: datetime) -> None:
+        when = at.astimezone(CITY_TZ)
+        super().__init__(
+            "workflow_changed", f"Somebody else saved this draft at {when:%H:%M:%S}; yours is not saved yet.",
+            message_zh=f"草稿已于 {when:%H:%M:%S} 被另一处保存，您的修改尚未保存。",
+            hint="Look at theirs first, or save again to put yours in its place.",
+            hint_zh="可先查看对方的草稿；再次保存将以您的内容替换。", details={"by": by, "at": at.isoformat()},
         )  # fmt: skip
 
 

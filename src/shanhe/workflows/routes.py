@@ -16,8 +16,8 @@ from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json, private_json
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.workflows.errors import NotYourApproval
-from shanhe.workflows.model import Run, Step
-from shanhe.workflows.service import Workflows
+from shanhe.workflows.model import Run, Step, Version
+from shanhe.workflows.service import Workflows, mark_of
 
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
@@ -36,6 +36,10 @@ class TitleBody(Body):
 
 class DefinitionBody(Body):
     definition: dict[str, Any]
+
+
+class DraftBody(DefinitionBody):
+    base: str | None = None
 
 
 class PublishBody(Body):
@@ -91,6 +95,12 @@ def run_view(run: Run, steps: list[Step] | None = None) -> dict[str, Any]:
     if steps is not None:
         found["step_list"] = [_but(msgspec.to_builtins(step, enc_hook=str), "answer", "run") for step in steps]
     return found
+
+
+def marked(version: Version) -> dict[str, Any]:
+    """A version as it is shown, with what its definition is recognised by."""
+    found: dict[str, Any] = msgspec.to_builtins(version, enc_hook=str)
+    return found | {"mark": mark_of(version.definition)}
 
 
 def _but(row: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -167,17 +177,19 @@ def _definitions(routes: APIRouter, workflows: Workflows) -> None:
         """A workflow with its versions, newest first."""
         found = await workflows.one(org_of(actor), slug)
         versions = await workflows.versions(org_of(actor), slug)
-        return as_json(msgspec.to_builtins(found, enc_hook=str) | {"versions": msgspec.to_builtins(versions)})
+        return as_json(msgspec.to_builtins(found, enc_hook=str) | {"versions": [marked(one) for one in versions]})
 
     @routes.put("/api/workflows/{slug}/draft")
-    async def save(slug: str, body: DefinitionBody, actor: Maker) -> Response:
-        """Write the draft; it may still be wrong."""
-        return as_json(await workflows.save(org_of(actor), slug, body.definition, by=actor.ref))
+    async def save(slug: str, body: DraftBody, actor: Maker) -> Response:
+        """Write the draft; it may still be wrong. With the `mark` that was read as `base`, nobody's changes since are
+        written over."""
+        saved = await workflows.save(org_of(actor), slug, body.definition, by=actor.ref, base=body.base)
+        return as_json(marked(saved))
 
     @routes.post("/api/workflows/{slug}/publish")
     async def publish(slug: str, body: PublishBody, actor: Maker) -> Response:
         """Make the draft what runs from now on."""
-        return as_json(await workflows.publish(org_of(actor), slug, n=body.n))
+        return as_json(marked(await workflows.publish(org_of(actor), slug, n=body.n)))
 
     @routes.post("/api/workflows/{slug}/runs", status_code=202)
     async def start(slug: str, body: RunBody, actor: Maker) -> Response:

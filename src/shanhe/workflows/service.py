@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -24,6 +25,7 @@ from shanhe.workflows.errors import (
     AlreadyDecided,
     BadDefinition,
     BadTrigger,
+    DraftChanged,
     HookTaken,
     NotPublished,
     NotYourApproval,
@@ -57,6 +59,7 @@ CALLS_A_MINUTE: Final = 30
 GIVEN_MAX_BYTES: Final = 64 * 1024
 REF_MAX_CHARS: Final = 120
 NOTE_MAX_CHARS: Final = 500
+MARK_CHARS: Final = 16
 KEEP: Final = timedelta(days=366)
 TITLE, DEFINITION, GIVEN, NOTE = (
     "workflows.workflow.title", "workflows.version.definition", "workflows.schedule.given", "workflows.approval.note",
@@ -128,14 +131,20 @@ class Workflows:
         await store.rename(self._db, found.id, (await self._seals.of(org_id)).text(TITLE, title))
         return await self.one(org_id, slug)
 
-    async def save(self, org_id: UUID, slug: str, content: Any, *, by: str) -> Version:
-        """Write the draft. It may still be wrong, but must have the form; BadDefinition."""
+    async def save(self, org_id: UUID, slug: str, content: Any, *, by: str, base: str | None = None) -> Version:
+        """Write the draft. It may still be wrong, but must have the form; BadDefinition. `base`: mark of what was read
+        before it was changed; DraftChanged where something else stands there by now."""
         definition = msgspec.to_builtins(shaped(content))
         seal = await self._seals.of(org_id)
         async with self._db.transaction() as conn:
             found = await store.find(conn, org_id, slug, lock=True)
             if found is None:
                 raise UnknownWorkflow(slug)
+            if base is not None and (at := found.draft or found.published) is not None:
+                stands = await store.version(conn, found.id, at)
+                assert stands is not None
+                if mark_of(seal.open_json(DEFINITION, stands.definition, {})) not in (base, mark_of(definition)):
+                    raise DraftChanged(stands.made_by, stands.made_at)
             n = await store.save_draft(conn, found.id, seal.json(DEFINITION, definition), by, self._clock.now())
         return await self.version(org_id, slug, n)
 
@@ -359,6 +368,7 @@ class Workflows:
         if workflow.published is None:
             raise NotPublished(slug)
         seal = await self._seals.of(org_id)
+        _check_given(shaped((await self.version(org_id, slug, workflow.published)).definition), given)
         await store.set_schedule(
             self._db, workflow.id, msgspec.to_builtins(form), seal.json(GIVEN, dict(given)),
             key_id or await self._key_of(org_id), next_time(form, now), by, now,
@@ -373,7 +383,8 @@ class Workflows:
         row = await store.schedule(self._db, (await self.one(org_id, slug)).id)
         if row is None or row["next_at"] is None:
             return None
-        return {"form": row["form"], "next_at": row["next_at"], "error": row["error"]}
+        given = (await self._seals.of(org_id)).open_json(GIVEN, row["given"], {})
+        return {"form": row["form"], "input": given, "next_at": row["next_at"], "error": row["error"]}
 
     async def add_hook(
         self, org_id: UUID, slug: str, *, by: str, hook_id: UUID | None = None, key_id: UUID | None = None
@@ -452,6 +463,11 @@ class Workflows:
     async def purge(self) -> int:
         """Forget runs that nobody needs any more."""
         return await store.purge(self._db, self._clock.now() - KEEP)
+
+
+def mark_of(definition: Mapping[str, Any]) -> str:
+    """What a definition is recognised by; the same for the same content."""
+    return hashlib.sha256(msgspec.json.encode(definition, order="deterministic")).hexdigest()[:MARK_CHARS]
 
 
 def _check_title(title: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.kernel.ids import new_id
-from shanhe.workflows.api import Workflows
+from shanhe.workflows.api import Workflows, mark_of
 from shanhe.workflows.routes import roles_of
 
 if TYPE_CHECKING:
@@ -44,16 +44,19 @@ class LiveRoutines:
         found = await self._workflows.one(who.org_id, slug)
         n = found.draft or found.published
         content = EMPTY if n is None else (await self._workflows.version(who.org_id, slug, n)).definition
-        problems = self._workflows.check(content)
+        problems, given = self._workflows.check(content), ()
+        if found.published is not None:
+            given = (await self._workflows.version(who.org_id, slug, found.published)).definition["inputs"]
         return {
-            "workflow": found, "definition": content, "problems": problems,
+            "workflow": found, "definition": content, "mark": mark_of(content), "problems": problems, "given": given,
             "runs": (await self._workflows.runs(who.org_id, slug))[:RUNS_SHOWN],
             "schedule": await self._workflows.schedule(who.org_id, slug),
             "hooks": [one for one in await self._workflows.hooks(who.org_id, slug) if one.revoked_at is None],
         }  # fmt: skip
 
-    async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any]) -> None:
-        await self._workflows.save(who.org_id, slug, definition, by=actor_of(who).ref)
+    async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any], base: str | None) -> str:
+        saved = await self._workflows.save(who.org_id, slug, definition, by=actor_of(who).ref, base=base)
+        return mark_of(saved.definition)
 
     async def publish(self, who: m.Who, slug: str) -> None:
         await self._workflows.publish(who.org_id, slug)
@@ -91,11 +94,13 @@ class LiveRoutines:
     async def revoke_hook(self, who: m.Who, slug: str, hook: UUID) -> None:
         await self._workflows.revoke_hook(who.org_id, slug, hook)
 
-    async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
+    async def schedule(
+        self, who: m.Who, slug: str, form: Mapping[str, Any] | None, given: Mapping[str, Any]
+    ) -> None:
         if form is None:
             await self._workflows.stop_schedule(who.org_id, slug)
         else:
-            await self._workflows.set_schedule(who.org_id, slug, form, {}, by=actor_of(who).ref)
+            await self._workflows.set_schedule(who.org_id, slug, form, given, by=actor_of(who).ref)
 
     # -- evaluation sets ----------------------------------------------------------------------------------------------
 

@@ -17,13 +17,16 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import form, go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import parse_credits, said_credits
 from shanhe.kernel.routing import APIRouter
-from shanhe.workflows.api import KINDS
+from shanhe.workflows.api import KINDS, Definition, DraftChanged
 
 MAY: Final = "publish"
 STOP_POLLING: Final = 286
 EDITOR_FIELDS_MAX: Final = 900
 NODES_MAX: Final = 60
+NODES_SENT_MAX: Final = NODES_MAX + 1
+"""One more than a run may have: it is kept, and said to be too many."""
 NODE_WIDE, NODE_HIGH, COLUMNS = 260, 220, 3
 EDGES: Final = ("then", "body", "refused", "next")
 FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -104,42 +107,34 @@ class RoutinesRoom(Room):
 
     async def _editor(self, request: Request, who: m.Who, slug: str, **values: Any) -> Response:
         found = await self.desk.routines.one(who, slug)
-        content = values.pop("content", found["definition"])
-        return self.show(
-            request,
-            "workflow.html",
-            who,
-            found=found,
-            content=content,
-            nodes=shown(content),
-            kinds=KINDS,
-            client_ref=str(new_id()),
-            **values,
-        )
+        shows = {"frame": framed(found["definition"]), "nodes": shown(found["definition"]), "kinds": KINDS,
+                 "base": found["mark"], "client_ref": str(new_id())}  # fmt: skip
+        return self.show(request, "workflow.html", who, found=found, **shows | values)
 
     async def change(self, request: Request, slug: str) -> Response:
         """Keep what was typed, then do what the pressed button says."""
         who = await self.may(request)
         fields = await form(request, who, most=EDITOR_FIELDS_MAX)
-        do, content = fields.get("do", "save"), None
+        do, kept = fields.get("do", "save"), as_typed(fields)
         try:
             content = read(fields)
             if do.startswith("add_"):
                 content = added(content, do.removeprefix("add_"))
-            await self.desk.routines.save(who, slug, content)
+            base = await self.desk.routines.save(who, slug, content, fields.get("base"))
+            kept = {"frame": framed(content), "nodes": shown(content), "base": base}
             if do == "publish":
                 await self.desk.routines.publish(who, slug)
             elif do.startswith("try_"):
                 return go(f"/workflows/{slug}/nodes/{quote(do.removeprefix('try_'))}")
             elif do == "run":
-                given = {name.removeprefix("given_"): text for name, text in fields.items() if name[:6] == "given_"}
-                return go(f"/workflows/runs/{await self.desk.routines.start(who, slug, given, fields.get('ref', ''))}")
+                run = await self.desk.routines.start(who, slug, given(fields), fields.get("ref", ""))
+                return go(f"/workflows/runs/{run}")
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
-            again = {} if content is None else {"content": content}
-            return await self._editor(
-                request, who, slug, mistake=self.view.mistake(request, error), status=status, **again
-            )
+            if isinstance(error, DraftChanged):  # whoever reads this and saves again means it
+                kept["changed"] = kept.pop("base")
+            mistake = self.view.mistake(request, error)
+            return await self._editor(request, who, slug, mistake=mistake, status=status, **kept)
         return go(f"/workflows/{slug}", "workflow_published" if do == "publish" else "workflow_saved")
 
     async def node(self, request: Request, slug: str, node: str) -> Response:
@@ -170,7 +165,7 @@ class RoutinesRoom(Room):
                 every, at = fields.get("every", ""), fields.get("at", "")
                 days = [int(day) for day in fields.get("days", "").split()] or list(range(1, 8))
                 wanted = {"every_minutes": int(every)} if every else {"at": at, "days": days}
-            await self.desk.routines.schedule(who, slug, wanted)
+            await self.desk.routines.schedule(who, slug, wanted, given(fields))
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
             return await self._editor(request, who, slug, mistake=self.view.mistake(request, error), status=status)
@@ -230,30 +225,57 @@ class RoutinesRoom(Room):
 # -- a definition as a form, and back ---------------------------------------------------------------------------------
 
 
+def given(fields: Mapping[str, str]) -> dict[str, str]:
+    """What a run is given, out of a form."""
+    return {name.removeprefix("given_"): text for name, text in fields.items() if name.startswith("given_")}
+
+
+def framed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a definition has besides its nodes, as texts of the form."""
+    whole = msgspec.to_builtins(msgspec.convert({**content, "nodes": ()}, Definition))
+    return {
+        "start": whole["start"], "inputs": " ".join(whole["inputs"]), "hosts": " ".join(whole["hosts"]),
+        "steps_max": str(whole["steps_max"]), "hours_max": str(whole["hours_max"]),
+        "budget": said_credits(whole["budget_micro"]).replace(",", ""),
+    }  # fmt: skip
+
+
 def shown(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The nodes with their fields as texts, each with a place on the canvas."""
     found = []
     for at, node in enumerate(content.get("nodes", ())):
-        kind = node["kind"]
-        fields = [
-            (name, widget, _text(widget, node.get(name)), LABELS.get((kind, name), name))
-            for name, widget in FIELDS[kind]
-        ]
+        texts = {name: _text(widget, node.get(name)) for name, widget in FIELDS[node["kind"]]}
         x, y = node.get("x") or 0, node.get("y") or 0
         if at and not x and not y:
             x, y = (at % COLUMNS) * NODE_WIDE, (at // COLUMNS) * NODE_HIGH
-        found.append({
-            "kind": kind, "id": node["id"], "title": node.get("title", ""), "next": node.get("next", ""), "x": x,
-            "y": y, "fields": fields,
-        })  # fmt: skip
+        plain = {name: node.get(name, "") for name in ("kind", "id", "title", "next")}
+        found.append({**plain, "was": node["id"], "x": x, "y": y, "fields": _fields(node["kind"], texts)})
     return found
+
+
+def _fields(kind: str, texts: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
+    """(name, widget, text, label) of each field that a kind has."""
+    return [(name, widget, texts[name], LABELS.get((kind, name), name)) for name, widget in FIELDS[kind]]
+
+
+def as_typed(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The form as it was sent, to be shown again as it was, whatever is wrong with it."""
+    nodes = []
+    for at in range(NODES_SENT_MAX):
+        sent = {name: fields.get(f"n{at}_{name}", "") for name in ("kind", "id", "was", "title", "next", "x", "y")}
+        if (kind := sent["kind"]) not in FIELDS:
+            break
+        texts = {name: fields.get(f"n{at}_{name}", "") for name, _ in FIELDS[kind]}
+        nodes.append(sent | {"fields": _fields(kind, texts)})
+    frame = {name: fields.get(name, "") for name in ("start", "inputs", "hosts", "budget", "steps_max", "hours_max")}
+    return {"frame": frame, "nodes": nodes, "base": fields.get("base", "")}
 
 
 def _text(widget: str, value: Any) -> str:
     if value is None or value == "":
         return ""
     if widget == "pairs":
-        return "\n".join(f"{name} = {text}" for name, text in value.items())
+        return "\n".join(f"{name} = {_quoted(text)}" for name, text in value.items())
     if widget == "words":
         return " ".join(value)
     if widget == "json":
@@ -261,10 +283,21 @@ def _text(widget: str, value: Any) -> str:
     return str(value)
 
 
+def _quoted(text: str) -> str:
+    """A text that stands on one line and is read as it was: as it is, or in JSON's quotes."""
+    plain = "\n" not in text and text == text.strip() and _unquoted(text) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _unquoted(text: str) -> str:
+    read = meant(text) if text.startswith('"') else text
+    return read if isinstance(read, str) else text
+
+
 def read(fields: Mapping[str, str]) -> dict[str, Any]:
     """A definition out of the editor's form; Invalid names what can't be read."""
-    nodes, start = [], fields.get("start", "")
-    for at in range(NODES_MAX):
+    nodes, called = [], dict[str, str]()
+    for at in range(NODES_SENT_MAX):
         kind = fields.get(f"n{at}_kind")
         if kind is None:
             break
@@ -275,6 +308,7 @@ def read(fields: Mapping[str, str]) -> dict[str, Any]:
         node: dict[str, Any] = {"kind": kind}
         for name in ("id", "title", "next"):
             node[name] = fields.get(f"n{at}_{name}", "")
+        called[fields.get(f"n{at}_was") or node["id"]] = node["id"]
         for name in ("x", "y"):
             node[name] = _number(fields.get(f"n{at}_{name}", ""))
         for name, widget in FIELDS[kind]:
@@ -282,17 +316,18 @@ def read(fields: Mapping[str, str]) -> dict[str, Any]:
             if value is not None:
                 node[name] = value
         nodes.append(node)
-    known = {node["id"] for node in nodes}
-    for node in nodes:  # what led to a node that was taken away leads nowhere
+    for node in nodes:  # lines follow a node that has another id now, and lead nowhere where it was taken away
         for edge in EDGES:
-            if node.get(edge) and node[edge] not in known:
-                node[edge] = ""
-    return {
-        "start": start if start in known else (nodes[0]["id"] if nodes else ""), "nodes": nodes,
+            if node.get(edge):
+                node[edge] = called.get(node[edge], "")
+    found = {
+        "start": called.get(fields.get("start", ""), nodes[0]["id"] if nodes else ""), "nodes": nodes,
         "inputs": fields.get("inputs", "").split(), "hosts": fields.get("hosts", "").lower().split(),
-        "steps_max": _number(fields.get("steps_max", "")) or 60,
-        "budget_micro": (_number(fields.get("budget", "")) or 1) * 1_000_000,
     }  # fmt: skip
+    for name in ("steps_max", "hours_max"):
+        if fields.get(name):
+            found[name] = _number(fields[name])
+    return found | ({"budget_micro": parse_credits(fields["budget"])} if fields.get("budget") else {})
 
 
 def _number(text: str) -> int:
@@ -308,7 +343,7 @@ def _value(widget: str, text: str) -> Any:
     """A field's value; None leaves the node's own default."""
     if widget == "pairs":
         rows = [line.partition("=") for line in text.splitlines() if line.strip()]
-        return {name.strip(): value.strip() for name, _, value in rows}
+        return {name.strip(): _unquoted(value.strip()) for name, _, value in rows}
     if widget == "words":
         return text.replace(",", " ").split()
     if not text.strip():
@@ -331,7 +366,7 @@ def added(content: dict[str, Any], kind: str) -> dict[str, Any]:
         raise Invalid("bad_node", "There is no such node.", message_zh="没有这种节点。")
     nodes = content["nodes"]
     taken = {node["id"] for node in nodes}
-    name = next(f"{kind}_{n}" for n in range(1, NODES_MAX + 2) if f"{kind}_{n}" not in taken)
+    name = next(f"{kind}_{n}" for n in range(1, NODES_SENT_MAX + 2) if f"{kind}_{n}" not in taken)
     low = max((node.get("y", 0) for node in nodes), default=-NODE_HIGH)
     column = sum(node.get("y", 0) == low for node in nodes) % COLUMNS
     y = low if column else low + NODE_HIGH
