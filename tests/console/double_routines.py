@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.trials.api import Case, Report
-from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Waiting, Workflow
+from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Version, Waiting, Workflow
 from shanhe.workflows.checking import problems, shaped
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
@@ -46,6 +46,7 @@ class Routines:
         return {"workflows": [ONE], "runs": [run(), run("done")], "waiting": 1}
 
     async def make(self, who: m.Who, slug: str, title: str, definition: Mapping[str, Any]) -> str:
+        shaped(definition)
         self.done.append(("make", slug, title, len(definition["nodes"])))
         return slug
 
@@ -54,9 +55,14 @@ class Routines:
             raise NotFound("unknown_workflow", "There is none.", message_zh="没有该工作流。")
         found = problems(shaped({**CONTENT, "hosts": []}))
         return {"workflow": ONE, "definition": CONTENT, "problems": found, "runs": [run("done")],
+                "versions": [Version(FLOW, 2, "draft", CONTENT, "person:8", NOW),
+                             Version(FLOW, 1, "published", CONTENT, "person:8", NOW, NOW)],
                 "mark": self.mark, "given": ("topic",),
                 "schedule": {"next_at": NOW, "form": {}, "error": "", "input": {"topic": "养老"}},
                 "hooks": [Hook(FLOW, FLOW, "person:8", NOW)]}  # fmt: skip
+
+    async def version(self, who: m.Who, slug: str, n: int) -> Mapping[str, Any]:
+        return CONTENT
 
     async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any], base: str | None) -> str:
         shaped(definition)
@@ -77,7 +83,7 @@ class Routines:
             Step(RUN, 1, "look", "http", "done", None, 0, 0, 310, "", NOW),
             Step(RUN, 2, "write", "ask", "done", UUID(int=404), 42_000, 512, 1_840, "", NOW),
         ]  # fmt: skip
-        return {"run": run(), "steps": steps}
+        return {"run": run(), "steps": steps, "parts": {1: UUID(int=405)}}
 
     async def wants(self, who: m.Who, slug: str, node: str) -> Mapping[str, Any]:
         return {"found": {"status": 200, "body": "新政策"}, "topic": "养老"}
@@ -102,9 +108,7 @@ class Routines:
     async def revoke_hook(self, who: m.Who, slug: str, hook: UUID) -> None:
         self.done.append(("revoke", hook))
 
-    async def schedule(
-        self, who: m.Who, slug: str, form: Mapping[str, Any] | None, given: Mapping[str, Any]
-    ) -> None:
+    async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None, given: Mapping[str, Any]) -> None:
         self.done.append(("schedule", form, given))
 
     async def evaluation(self, who: m.Who, agent: str) -> Mapping[str, Any]:

@@ -96,8 +96,10 @@ class TestEditor:
         await member.post(f"{AT}/schedule", data=TOKEN | {"at": "09:30", "days": "1 5", "given_topic": "养老"})
         await member.post(f"{AT}/schedule", data=TOKEN | {"do": "stop"})
         done = [one for one in desk.routines.done if one[0] != "save"]  # type: ignore[attr-defined]
-        assert done == [("publish", "weekly"), ("start", {"topic": "春天"}),
-                        ("schedule", {"at": "09:30", "days": [1, 5]}, {"topic": "养老"}), ("schedule", None, {})]  # fmt: skip
+        assert done == [
+            ("publish", "weekly"), ("start", {"topic": "春天"}),
+            ("schedule", {"at": "09:30", "days": [1, 5]}, {"topic": "养老"}), ("schedule", None, {}),
+        ]  # fmt: skip
 
     async def test_shows_a_webhooks_secret_once(self, member: httpx.AsyncClient, desk: Desk) -> None:
         sent = await member.post(f"{AT}/hooks", data=TOKEN)
@@ -134,6 +136,28 @@ class TestEditor:
             fields |= {f"n{at}_{name}": text for name, _, text, _ in node["fields"]}
         last = read(fields)["nodes"][-1]
         assert {name: last[name] for name in FRESH[kind]} == FRESH[kind]
+
+
+class TestVersion:
+    async def test_goes_out_as_a_file_and_comes_in_as_a_workflow(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        file = await member.get(f"{AT}/versions/1")
+        assert file.headers["content-disposition"] == 'attachment; filename="weekly-1.json"'
+        assert file.json() == CONTENT
+        fields = TOKEN | {"slug": "copy", "title": "副本"}
+        made = await member.post("/workflows", data=fields, files={"file": ("weekly-1.json", file.content)})
+        assert made.headers["location"] == "/workflows/copy?done=workflow_made", made.text
+        await member.post("/workflows", data=fields, files={"file": ("", b"")})
+        assert desk.routines.done == [("make", "copy", "副本", 5), ("make", "copy", "副本", 2)]  # type: ignore[attr-defined]
+        for wrong in (b"[]", b'{"nodes": 5}', b"\xff\xfe"):
+            refused = await member.post("/workflows", data=fields, files={"file": ("x.json", wrong)})
+            assert refused.status_code == 422
+            assert 'value="副本"' in refused.text
+
+    async def test_becomes_the_draft_again(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        sent = await member.post(f"{AT}/versions/1", data=TOKEN | {"base": "m1"})
+        assert sent.headers["location"] == f"{AT}?done=workflow_saved"
+        assert desk.routines.done == [("save", CONTENT)]  # type: ignore[attr-defined]
+        assert (await member.post(f"{AT}/versions/1", data=TOKEN | {"base": "m0"})).status_code == 409
 
 
 class TestNode:

@@ -29,6 +29,7 @@ class House:
         self.asked: list[str] = []
         self.budgets: list[int] = []
         self.fetched: list[tuple[str, str, bytes]] = []
+        self.keys: list[str] = []
         self.plan: list[Any] = []
         self.answer: Callable[[str], str] = lambda prompt: f"<{prompt}>"
         self.data_class = "general"
@@ -75,11 +76,23 @@ class House:
         exec(code, scope)  # the sandbox has tests of its own
         return scope["main"](**inputs)
 
+    async def tool(self, caller: Any, name: str, arguments: Mapping[str, Any], most_micro: int) -> Said:
+        self.asked.append(f"{name}: {json.dumps(arguments, ensure_ascii=False, sort_keys=True)}")
+        step = self.plan.pop(0) if self.plan else "answer"
+        if isinstance(step, Exception):
+            raise step
+        if step == "crash first":
+            raise Crash
+        self.charged[receipt := new_id()] = PRICE
+        return Said('{"sky": "rain"}', PRICE, receipt)
+
     async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
         self.fetched.append((method, url, body))
-        if self.plan and self.plan.pop(0) == "crash first":
+        self.keys.append(key)
+        step = self.plan.pop(0) if self.plan else 200
+        if step == "crash first":
             raise Crash
-        return 200, b'{"ok": true}'
+        return step if isinstance(step, int) else 200, b'{"ok": true}'
 
     async def paid(self, receipt_id: UUID) -> int | None:
         return self.charged.get(receipt_id)

@@ -60,6 +60,32 @@ class TestWorkflow:
         assert (await other.http.get(f"/api/workflows/runs/{run['id']}")).status_code == 404
         assert (await other.http.post("/api/workflows/letters/runs", json={"ref": "1"})).status_code == 404
 
+    async def test_calls_a_tool_at_its_fee_and_says_when_it_fails(self, market: Market) -> None:
+        maker, payer = await market.party("tool maker"), await market.party("tool payer")
+        code = "def total(numbers):\n    return {'sum': sum(numbers)}"
+        schema = {"type": "object", "properties": {"numbers": {"type": "array"}}, "required": ["numbers"]}
+        server = {"tools": ["total"], "timeout_ms": 10_000, "hosted": {
+            "code": code, "described": {"total": {"description": "Adds. 求和。", "schema": schema}},
+            "memory_mb": 256, "cpu_s": 5,
+        }}  # fmt: skip
+        await market.listed(maker.org, "mcp/sums", server, fee_micro=2_000)
+        flows = market.services.routines.workflows
+        content = flow(
+            {"kind": "tool", "id": "add", "tool": "sums/total", "arguments": {"numbers": "{{input.rows}}"},
+             "save": "said", "failed": "out_bad", "next": "out_sum"},
+            output("sum", "{{said.sum}}"), output("bad", "{{failure.code}}"),
+        )  # fmt: skip
+        await flows.create("sums", "合计", org_id=payer.org, by="tests")
+        await flows.save(payer.org, "sums", content, by="tests")
+        before = await market.wallet(payer.org)
+        good = await ended(payer, str((await flows.start(payer.org, "sums", {"rows": [1, 2]}, ref="1", draft=True)).id))
+        assert (good["result"], good["paid_micro"]) == ({"sum": 3}, 2_000), good
+        receipt = await market.services.gateway.receipt(UUID(good["step_list"][0]["receipt_id"]), payer.org)
+        assert receipt.amount_micro == before - await market.wallet(payer.org) == 2_000
+        bad = await ended(payer, str((await flows.start(payer.org, "sums", {"rows": ["x"]}, ref="2", draft=True)).id))
+        assert (bad["result"], bad["paid_micro"]) == ({"bad": "tool_failed"}, 0)
+        assert before - await market.wallet(payer.org) == 2_000
+
     async def test_asks_nothing_that_its_key_may_not(self, market: Market) -> None:
         maker, payer = await market.party("kept maker"), await market.party("kept payer")
         await market.listed(maker.org, "agent/kept", LETTERS)

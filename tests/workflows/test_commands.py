@@ -26,7 +26,14 @@ class TestCommand:
         assert call("workflows", "check", good) == []
         refused: Any = CliRunner().invoke(app, ["workflows", "check", str(bad), "--json"])
         assert (refused.exit_code, json.loads(refused.stdout)[0]["code"]) == (1, "unbounded_loop")
-        assert call("workflows", "save", "echo", good, "--org", owner) == {"slug": "echo", "draft": 1}
+        saved = call("workflows", "save", "echo", good, "--org", owner)
+        assert (saved["slug"], saved["draft"]) == ("echo", 1)
+        assert call("workflows", "show", "echo", "--org", owner)["nodes"][0]["values"] == {"x": "{{input.x}}"}
+        late: Any = CliRunner().invoke(
+            app, ["workflows", "save", "echo", str(bad), "--org", owner, "--base", "older", "--json"]
+        )
+        assert late.exit_code != 0
+        call("workflows", "save", "echo", good, "--org", owner, "--base", saved["mark"])
         assert call("workflows", "publish", "echo", "--org", owner) == {"slug": "echo", "published": 1}
         assert [one["published"] for one in call("workflows", "list", "--org", owner)] == [1]
         started = call("workflows", "start", "echo", "--org", owner, "--input", '{"x": 5}', "--ref", "1")
@@ -34,6 +41,7 @@ class TestCommand:
         assert [one["id"] for one in call("workflows", "runs", "--org", owner)] == [started["run"]]
         assert call("workflows", "cancel", started["run"], "--org", owner)["state"] == "cancelled"
         assert call("workflows", "trace", started["run"], "--org", owner)["step_list"] == []
-        assert call("workflows", "schedule", "echo", "--org", owner, "--at", "09:30", "--days", "1,5")["next_at"]
+        at = ("schedule", "echo", "--org", owner, "--at", "09:30", "--days", "1,5")
+        assert call("workflows", *at, "--input", '{"x": 5}')["input"] == {"x": 5}
         assert call("workflows", "schedule", "echo", "--org", owner, "--stop") == {"next_at": None}
         assert call("evaluations", "show", "agent/none", "--org", owner) == {"cases": [], "reports": []}

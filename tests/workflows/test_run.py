@@ -238,7 +238,6 @@ class TestSchedule:
         house.clock.advance(minutes=61)
         assert await house.workflows.tick() == 0
 
-
     async def test_is_not_set_without_what_each_run_needs(self, house: House) -> None:
         await house.published(flow(says("x", "{{input.x}}"), inputs=["x"]))
         with pytest.raises(BadTrigger):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, json_objec
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
 from shanhe.settings import language
+from shanhe.workflows.api import mark_of
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -59,6 +61,7 @@ def list_(org: Org, data: Data = None, as_json: Json = False) -> None:
 def save(
     slug: Slug, definition: File, org: Org,
     title: Annotated[str, typer.Option("--title", help="What a new one is called.")] = "",
+    base: Annotated[str, typer.Option("--base", help="Mark of the draft that was read: changes since are kept.")] = "",
     data: Data = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Write the draft; a workflow that isn't there is made."""
@@ -67,11 +70,28 @@ def save(
         workflows, owner = services.routines.workflows, (await find_org(services, org)).id
         if slug not in {one.slug for one in await workflows.mine(owner)}:
             await workflows.create(slug, title or slug, org_id=owner, by=BY)
-        version = await workflows.save(owner, slug, json_object(definition), by=BY)
-        return {"slug": slug, "draft": version.n}
+        version = await workflows.save(owner, slug, json_object(definition), by=BY, base=base or None)
+        return {"slug": slug, "draft": version.n, "mark": mark_of(version.definition)}
 
     found = in_city(data, work)
     show(as_json, found, lambda: pairs(found))
+
+
+@app.command(name="show")
+def show_(
+    slug: Slug, org: Org,
+    number: Annotated[int, typer.Option("--version", help="The draft or what is published when not said.")] = 0,
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """A version's definition, as `save` and the console take it."""
+
+    async def work(services: Services) -> Any:
+        workflows, owner = services.routines.workflows, (await find_org(services, org)).id
+        found = await workflows.one(owner, slug)
+        return (await workflows.version(owner, slug, number or found.draft or found.published or 0)).definition
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: json.dumps(found, ensure_ascii=False, indent=2))
 
 
 @app.command()

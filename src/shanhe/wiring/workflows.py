@@ -16,7 +16,7 @@ from shanhe.sandbox.api import Limits, Sandbox
 from shanhe.trials.api import Trials
 from shanhe.wiring.payers import Payers
 from shanhe.wiring.store import published
-from shanhe.workflows.api import Runner, Said, Workflows
+from shanhe.workflows.api import CITY_CLASSES, Runner, Said, StepFailed, Workflows
 
 if TYPE_CHECKING:
     from shanhe.gateway.api import Gateway
@@ -33,6 +33,7 @@ JUDGE_KEY: Final = "~evaluations"
 """Of the key by which a maker pays for measuring."""
 FETCH_LIMIT_S: Final = 30.0
 FETCH_MAX_BYTES: Final = 256 * 1024
+ERROR_SHOWN_CHARS: Final = 300
 FACE, FACE_TRY = "openai", "try"
 """As which an agent's own trace shows who called it."""
 LIMITS: Final = Limits()
@@ -96,6 +97,20 @@ class _Deeds:
 
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
         return await self._sandbox.run(code, "main", inputs, LIMITS)
+
+    async def tool(self, caller: Caller, name: str, arguments: Mapping[str, Any], most_micro: int) -> Said:
+        toolbox = self._bazaar.agents.toolbox
+        spec = next(iter(await toolbox.specs([name])), None)
+        if spec is None:
+            raise StepFailed("tool_not_offered", f"There is no tool {name!r}", f"没有工具“{name}”")
+        if caller.data_class in CITY_CLASSES and not spec.local:
+            raise StepFailed("leaves_the_city", f"{caller.data_class} data may not leave the city",
+                             f"{caller.data_class} 类数据不得出域")  # fmt: skip
+        said = await toolbox.call(caller, name, arguments, most_micro)
+        if said.failed:
+            shown = said.text[:ERROR_SHOWN_CHARS]
+            raise StepFailed("tool_failed", f"The tool failed: {shown}", f"工具调用失败：{shown}")
+        return Said(said.text, said.paid_micro, said.receipt_id)
 
     async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
         headers = {"accept": "application/json, text/plain;q=0.9", "idempotency-key": key}

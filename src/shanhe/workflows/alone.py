@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from shanhe.workflows.checking import ROUND, Problem, exits, problems_from, wanted, written
-from shanhe.workflows.model import AnyNode, Approval, Branch, Definition, Loop, Output
+from shanhe.workflows.model import AnyNode, Approval, Attempt, Branch, Definition, Loop, Output
 
 SAID: Final = "~said"
 """Of the output that follows; no node of a definition can be called so."""
@@ -25,6 +25,8 @@ def alone(definition: Definition, name: str) -> Definition:
     node = by_name[name]
     if isinstance(node, Approval):
         raise KeyError(name)
+    if isinstance(node, Attempt):
+        node = msgspec.structs.replace(node, failed="")
     nodes: list[AnyNode] = []
     if isinstance(node, Branch):
         changed: AnyNode = msgspec.structs.replace(node, then=SAID, next=OTHERWISE)

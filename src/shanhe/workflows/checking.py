@@ -16,6 +16,7 @@ from shanhe.workflows.model import (
     AGENTS,
     BUDGET_MAX_MICRO,
     DEFINITION_MAX_BYTES,
+    FAILURE,
     FIELDS_MAX,
     HOST,
     HOSTS_MAX,
@@ -25,24 +26,31 @@ from shanhe.workflows.model import (
     NODES_MAX,
     ROLES,
     ROUNDS_MAX,
+    SLUG,
     STEPS_MAX,
     TEXT_MAX_CHARS,
     TITLE_MAX_CHARS,
     TOKENS_MAX,
+    TOOL,
+    TRIES_MAX,
     AnyNode,
     Approval,
     Ask,
+    Attempt,
     Branch,
     Code,
     Definition,
+    Flow,
     Http,
     Loop,
     Output,
     Set,
+    Tool,
 )
 
 Problem = tuple[str, str, str, str]
 """(node, code, zh, en)."""
+TEMPERATURE_MAX: Final = 2
 ROUND: Final = "round"
 """The variable that counts a loop's rounds from 1."""
 
@@ -127,6 +135,8 @@ def _own(node: AnyNode, definition: Definition) -> Iterator[Problem]:
             names_in(condition)
         except ShanheError as error:
             yield node.id, "condition", error.message_zh, error.message
+    if isinstance(node, Attempt) and not 1 <= node.tries <= TRIES_MAX:
+        yield node.id, "tries", f"尝试次数须为 1–{TRIES_MAX}", f"tries are 1 to {TRIES_MAX}"
     yield from SPECIAL.get(type(node), _nothing)(node, definition)
 
 
@@ -139,6 +149,10 @@ def _ask(node: Ask, definition: Definition) -> Iterator[Problem]:
         yield node.id, "empty", "须指定模型或智能体，并填写提示词", "it needs a model or an agent, and a prompt"
     if not 1 <= node.tokens <= TOKENS_MAX:
         yield node.id, "tokens", f"tokens 须为 1–{TOKENS_MAX}", f"tokens are 1 to {TOKENS_MAX}"
+    if node.temperature is not None and not 0 <= node.temperature <= TEMPERATURE_MAX:
+        yield node.id, "temperature", f"温度须为 0–{TEMPERATURE_MAX}", f"the temperature is 0 to {TEMPERATURE_MAX}"
+    if node.temperature is not None and node.target.startswith(AGENTS):
+        yield node.id, "temperature", "智能体的温度由其自身定义", "an agent has its own temperature"
     if node.schema is not None and node.target.startswith(AGENTS):
         yield node.id, "schema", "智能体的输出格式由其自身定义", "an agent's answer has its own schema"
 
@@ -191,6 +205,19 @@ def _http(node: Http, definition: Definition) -> Iterator[Problem]:
         yield node.id, "body", "GET 请求没有正文", "a GET has no body"
 
 
+def _tool(node: Tool, definition: Definition) -> Iterator[Problem]:
+    if not TOOL.fullmatch(node.tool):
+        yield node.id, "tool", "工具须写作“服务/工具”", "a tool is written server/tool"
+
+
+def _flow(node: Flow, definition: Definition) -> Iterator[Problem]:
+    if not SLUG.fullmatch(node.workflow):
+        yield node.id, "workflow", "须填写本机构工作流的英文名", "it needs the name of a workflow of yours"
+    if len(node.given) > FIELDS_MAX or any(not NAME.fullmatch(name) for name in node.given):
+        yield node.id, "values", f"输入最多 {FIELDS_MAX} 项，名称为小写字母、数字、下划线", \
+            f"at most {FIELDS_MAX} inputs, with names in lower case"  # fmt: skip
+
+
 def _values(node: Set | Output, definition: Definition) -> Iterator[Problem]:
     if not 1 <= len(node.values) <= FIELDS_MAX:
         yield node.id, "values", f"须有 1–{FIELDS_MAX} 项", f"1 to {FIELDS_MAX} values"
@@ -199,8 +226,8 @@ def _values(node: Set | Output, definition: Definition) -> Iterator[Problem]:
 
 
 SPECIAL: Final[Mapping[type, Callable[[Any, Definition], Iterator[Problem]]]] = {
-    Ask: _ask, Branch: _branch, Loop: _loop, Approval: _approval, Code: _code, Http: _http, Set: _values,
-    Output: _values,
+    Ask: _ask, Branch: _branch, Loop: _loop, Approval: _approval, Code: _code, Http: _http, Tool: _tool, Flow: _flow,
+    Set: _values, Output: _values,
 }  # fmt: skip
 
 
@@ -213,6 +240,8 @@ def exits(node: AnyNode) -> list[tuple[str, str]]:
         found.append(("refused", node.refused))
     elif isinstance(node, Loop):
         found.append(("body", node.body))
+    elif isinstance(node, Attempt) and node.failed:
+        found.append(("failed", node.failed))
     return found
 
 
@@ -225,9 +254,22 @@ def texts(node: AnyNode) -> list[str]:
             return [node.shows]
         case Http():
             return [node.url, node.body]
+        case Tool():
+            return list(leaves(node.arguments))
+        case Flow():
+            return list(node.given.values())
         case Set() | Output():
             return list(node.values.values())
     return []
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """The texts inside of a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from leaves(one)
 
 
 def conditions(node: AnyNode) -> list[str]:
@@ -239,7 +281,7 @@ def conditions(node: AnyNode) -> list[str]:
 def written(node: AnyNode) -> list[str]:
     """Variables that are there after a node; a loop's item and round are its body's own."""
     match node:
-        case Ask() | Code() | Http():
+        case Ask() | Code() | Http() | Tool() | Flow():
             return [node.save]
         case Approval() | Loop():
             return [node.save] if node.save else []
@@ -300,10 +342,11 @@ class Walk:
             for edge, to in exits(node):
                 if edge == "body":
                     continue
+                there = here | {FAILURE} if edge == "failed" else after
                 if not to:
-                    ends.append(after)
+                    ends.append(there)
                 else:
-                    before[to] = before[to] & after if to in before else set(after)
+                    before[to] = before[to] & there if to in before else set(there)
         return set.intersection(*ends) if ends else known
 
     def _body(self, node: Loop, known: set[str]) -> set[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID, uuid5
@@ -27,18 +27,21 @@ from shanhe.kernel.sealing import Seal
 from shanhe.workflows import store
 from shanhe.workflows.checking import ROUND
 from shanhe.workflows.errors import StepFailed
-from shanhe.workflows.language import filled, holds, taken
+from shanhe.workflows.language import filled, holds, taken, taken_all
 from shanhe.workflows.model import (
     AGENTS,
     COURSE_MAX_BYTES,
+    FAILURE,
     VARIABLES_MAX_BYTES,
     AnyNode,
     Approval,
     Ask,
+    Attempt,
     Branch,
     Code,
     Course,
     Definition,
+    Flow,
     Frame,
     Http,
     Loop,
@@ -46,6 +49,7 @@ from shanhe.workflows.model import (
     Run,
     Set,
     Step,
+    Tool,
     Waiting,
 )
 
@@ -58,6 +62,11 @@ BODY_SHOWN_CHARS: Final = 64_000
 ERROR_MAX_CHARS: Final = 120
 PASSING: Final = frozenset({"no_engine", "engine_busy", "ledger_unavailable", "too_many_calls", "identity_unavailable"})
 """Refusals that say nothing about the step: tried again a few times."""
+FINAL: Final = frozenset({"step_taken", "variables_too_large"})
+"""Failures that are the run's, and lead nowhere."""
+ONCE: Final = frozenset({"step_interrupted", "run_budget", "insufficient_quota", "leaves_the_city", "http_refused"})
+"""Failures that another try doesn't mend, or that must not be tried again."""
+REFUSED, BUSY, BROKEN = 400, 429, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,10 @@ class Deeds(Protocol):
         """What `main(**inputs)` of the code returns."""
         ...
 
+    async def tool(self, caller: Any, name: str, arguments: Mapping[str, Any], most_micro: int) -> Said:
+        """What a tool said, as a text, at its fee; StepFailed when it failed."""
+        ...
+
     async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
         """(status, body) of a public address."""
         ...
@@ -101,13 +114,30 @@ class Deeds(Protocol):
         ...
 
 
+class Parts(Protocol):
+    """Workflows that are steps of runs."""
+
+    async def part(self, parent: Run, n: int) -> Run | None:
+        """The run that is the n-th step of another one; None before it began."""
+        ...
+
+    async def begin_part(
+        self, parent: Run, n: int, slug: str, given: Mapping[str, Any], most_micro: int,
+        rest: Callable[[Any], Awaitable[bool]],
+    ) -> None:  # fmt: skip
+        """Begin it, while its parent goes to `rest` in the same transaction."""
+        ...
+
+
 class Walker:
     """Runs one run until it ends, waits for somebody, or is somebody else's."""
 
     def __init__(
-        self, db: Database, clock: Clock, deeds: Deeds, seal: Seal, run: Run, definition: Definition, worker: str
-    ) -> None:
+        self, db: Database, clock: Clock, deeds: Deeds, parts: Parts, seal: Seal, run: Run, definition: Definition,
+        worker: str,
+    ) -> None:  # fmt: skip
         self._db = db
+        self._parts = parts
         self._clock = clock
         self._deeds = deeds
         self._seal = seal
@@ -149,11 +179,19 @@ class Walker:
                 if verdict is None:
                     return False
                 state = verdict
+            elif isinstance(node, Flow):
+                part = await self._part(node)
+                if part is None:
+                    return False
+                said = part
+                self._course.variables[node.save] = said.value
+                self._move(node.next)
             else:
                 said = await self._done(node, now)
             self._bounded()
         except (ShanheError, CallError) as error:
-            state, failure = "failed", error
+            failure = error
+            state = "running" if self._goes_on(node, error) else "failed"
             said = error.said if isinstance(error, Paid) else said
         took_ms = int((time.perf_counter() - began) * 1000)
         code = "" if failure is None else failure.code[:ERROR_MAX_CHARS]
@@ -161,7 +199,24 @@ class Walker:
             self._run.id, self._n + 1, node.id, str(type(node).__struct_config__.tag), "failed" if failure else "done",
             said.receipt_id, said.paid_micro, said.tokens, took_ms, code, now,
         )  # fmt: skip
-        return await self._booked(step, state, failure)
+        if not await self._booked(step, state, failure):
+            return False
+        if failure is not None and self._course.at == node.id:
+            await asyncio.sleep(WAITS_S[min(self._course.tried, len(WAITS_S)) - 1])
+        return True
+
+    def _goes_on(self, node: AnyNode, error: ShanheError | CallError) -> bool:
+        """Whether the run goes on after a step that failed: to another try, or where the node says."""
+        if not isinstance(node, Attempt) or error.code in FINAL:
+            return False
+        if self._course.tried + 1 < node.tries and error.code not in ONCE:
+            self._course.tried += 1
+            return True
+        if not node.failed:
+            return False
+        self._course.variables[FAILURE] = {"node": node.id, "code": error.code, **told(error)}
+        self._move(node.failed)
+        return True
 
     def _bounded(self) -> None:
         """StepFailed when the run keeps more than it may: its variables, or all with loops and result."""
@@ -208,8 +263,11 @@ class Walker:
             case Ask():
                 said = await self._ask(node, now)
                 variables[node.save] = said.value
-            case Approval():
-                raise AssertionError("an approval is waited for, not done")
+            case Tool():
+                said = await self._tool(node, now)
+                variables[node.save] = said.value
+            case Approval() | Flow():
+                raise AssertionError("it is waited for, not done")
         self._move(node.next)
         return said
 
@@ -217,7 +275,7 @@ class Walker:
 
     def _move(self, to: str) -> None:
         """To the next node; at a chain's end back to its loop, or to the end of the run."""
-        frames = self._course.frames
+        frames, self._course.tried = self._course.frames, 0
         self._course.at = to or (frames[-1].loop if frames else "")
 
     def _loop(self, node: Loop) -> None:
@@ -268,9 +326,7 @@ class Walker:
     # -- what is done -------------------------------------------------------------------------------------------------
 
     async def _ask(self, node: Ask, now: datetime) -> Said:
-        left = self._run.budget_micro - self._spent
-        if left <= 0:
-            raise StepFailed("run_budget", "The run's budget is used up", "运行预算已用完")
+        left = self._left()
         prompt = filled(node.prompt, self._course.variables)
         before = await store.step(self._db, self._run.id, self._n + 1)
         if node.target.startswith(AGENTS):
@@ -288,6 +344,40 @@ class Walker:
         except StepFailed as error:  # paid for all the same
             raise Paid(error, said) from error
 
+    def _left(self) -> int:
+        left = self._run.budget_micro - self._spent
+        if left <= 0:
+            raise StepFailed("run_budget", "The run's budget is used up", "运行预算已用完")
+        return left
+
+    async def _tool(self, node: Tool, now: datetime) -> Said:
+        left, arguments = self._left(), taken_all(node.arguments, self._course.variables)
+        await self._first(node, await store.step(self._db, self._run.id, self._n + 1), now)
+        said = await self._deeds.tool(await self._caller(), node.tool, arguments, left)
+        return replace(said, value=as_value(said.value))
+
+    async def _part(self, node: Flow) -> Said | None:
+        """What another workflow returned; None while the run waits for it."""
+        n, part = self._n + 1, await self._parts.part(self._run, self._n + 1)
+        if part is None:
+            given = taken_all(node.given, self._course.variables)
+            await self._parts.begin_part(self._run, n, node.workflow, given, self._left(), self._rest)
+            return None
+        if part.ended_at is None:
+            async with self._db.transaction() as conn:
+                await self._rest(conn)
+            return None
+        said = Said(part.result, part.paid_micro)
+        if part.state != "done":
+            why = part.why or {}
+            zh, en = why.get("zh") or part.error, why.get("en") or part.error
+            raise Paid(StepFailed("workflow_failed", f"{node.workflow} ended without a result: {en}",
+                                  f"工作流“{node.workflow}”未完成：{zh}"), said)  # fmt: skip
+        return said
+
+    async def _rest(self, conn: Any) -> bool:
+        return await store.pause(conn, self._run.id, self._worker, self._sealed_course())
+
     async def _asked(self, node: Ask, prompt: str, left: int, now: datetime) -> Said:
         """The call itself; what passes is tried again, each time under another receipt."""
         system = filled(node.system, self._course.variables)
@@ -296,6 +386,8 @@ class Walker:
             "model": node.target, "messages": [*messages, {"role": "user", "content": prompt}],
             "max_tokens": node.tokens,
         }  # fmt: skip
+        if node.temperature is not None:
+            fields["temperature"] = node.temperature
         if node.schema is not None:
             shape = {"name": node.id, "schema": node.schema, "strict": True}
             fields["response_format"] = {"type": "json_schema", "json_schema": shape}
@@ -327,14 +419,12 @@ class Walker:
         url, body = filled(node.url, self._course.variables), filled(node.body, self._course.variables)
         if node.method == "POST":
             await self._first(node, await store.step(self._db, self._run.id, self._n + 1), now)
-        key = str(uuid5(self._run.id, str(self._n + 1)))
+        key = str(uuid5(self._run.id, str(self._n + 1 - self._course.tried)))  # one for all tries
         status, answer = await self._deeds.fetch(node.method, url, body.encode(), key)
-        text = answer.decode("utf-8", "replace")[:BODY_SHOWN_CHARS]
-        try:
-            value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            value = text
-        return Said({"status": status, "body": value})
+        if status >= REFUSED and (node.failed or node.tries > 1):
+            code = "http_failed" if status == BUSY or status >= BROKEN else "http_refused"
+            raise StepFailed(code, f"The address answered {status}", f"地址返回 {status}")
+        return Said({"status": status, "body": as_value(answer.decode("utf-8", "replace")[:BODY_SHOWN_CHARS])})
 
     async def _first(self, node: AnyNode, before: Step | None, now: datetime) -> None:
         """Begin what may be done once only; StepFailed when a process that has ended had begun it."""
@@ -363,7 +453,7 @@ class Walker:
             until = min(now + timedelta(hours=node.hours), self._run.expires_at)
             one = Waiting(new_id(), self._run.id, self._n + 1, node.id, self._run.org_id, node.who, shows, now, until)
             async with self._db.transaction() as conn:
-                if await store.pause(conn, self._run.id, self._worker, self._sealed_course()):
+                if await self._rest(conn):
                     await store.wait_for(conn, one)
             return None
         if found.verdict == "expired":
@@ -403,11 +493,22 @@ def expired() -> StepFailed:
 
 def ending(seal: Seal, result: Mapping[str, Any], failure: Any, now: datetime) -> store.Ending:
     """How a run ended, as it is kept."""
-    why = None
-    if failure is not None:
-        why = {"zh": getattr(failure, "message_zh", "") or failure.message, "en": failure.message}
+    why = None if failure is None else told(failure)
     code = "" if failure is None else str(failure.code)[:ERROR_MAX_CHARS]
     return seal.json(RESULT, dict(result)), code, seal.json(WHY, why), now
+
+
+def told(failure: Any) -> dict[str, str]:
+    """What went wrong, in both languages."""
+    return {"zh": getattr(failure, "message_zh", "") or failure.message, "en": failure.message}
+
+
+def as_value(text: str) -> Any:
+    """What was answered: JSON where it is that, else the text."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def text_of(answer: Mapping[str, Any]) -> tuple[str, int]:

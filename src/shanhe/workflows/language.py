@@ -160,6 +160,15 @@ def taken(text: str, variables: Mapping[str, Any]) -> Any:
     return _of(whole, variables) if whole is not None else filled(text, variables)
 
 
+def taken_all(value: Any, variables: Mapping[str, Any]) -> Any:
+    """A value with every text inside of it taken."""
+    if isinstance(value, str):
+        return taken(value, variables)
+    if isinstance(value, dict):
+        return {name: taken_all(one, variables) for name, one in value.items()}
+    return [taken_all(one, variables) for one in value] if isinstance(value, list) else value
+
+
 def _of(found: re.Match[str], variables: Mapping[str, Any]) -> Any:
     try:
         value = variables[found.group(1)]

@@ -29,6 +29,12 @@ BUDGET_MAX_MICRO: Final = 1_000_000_000
 VARIABLES_MAX_BYTES: Final = 256 * 1024
 COURSE_MAX_BYTES: Final = 1024 * 1024
 """Variables with what loops go over and gather, and the result so far."""
+TRIES_MAX: Final = 5
+DEPTH_MAX: Final = 3
+"""Workflows inside of workflows."""
+FAILURE: Final = "failure"
+"""The variable that says what went wrong, where a node leads on after it failed."""
+TOOL: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,62}/[A-Za-z0-9_.-]{1,64}$")
 AGENTS: Final = ("agent/", "clone/", "alliance/")
 """What names of agents begin with."""
 ROLES: Final = ("owner", "member")
@@ -44,7 +50,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     y: int = 0
 
 
-class Ask(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"):
+class Attempt(Node, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may fail: tried up to `tries` times in all, then on to `failed` with the variable `failure`; empty ends the
+    run."""
+
+    tries: int = 1
+    failed: str = ""
+
+
+class Ask(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"):
     """Ask a model, or an agent as `agent/name`. With a `schema` (models only) the answer is read as JSON."""
 
     target: str
@@ -52,6 +66,7 @@ class Ask(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"
     save: str
     system: str = ""
     tokens: int = 512
+    temperature: float | None = None
     schema: dict[str, Any] | None = None
 
 
@@ -86,7 +101,7 @@ class Approval(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     save: str = ""
 
 
-class Code(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="code"):
+class Code(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="code"):
     """Run `main(**inputs)` of a piece of Python in the sandbox, with these variables and nothing else."""
 
     code: str
@@ -94,8 +109,25 @@ class Code(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cod
     inputs: tuple[str, ...] = ()
 
 
-class Http(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="http"):
-    """Ask a public address on the definition's list of hosts. Saves `{"status": …, "body": …}`."""
+class Tool(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="tool"):
+    """Call a tool of the store, `server/tool`, at its fee. Saves what it said, read as JSON where it is that."""
+
+    tool: str
+    save: str
+    arguments: dict[str, Any] = {}
+
+
+class Flow(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="workflow"):
+    """Run another workflow of the organisation, as published, and wait for it. Saves its result."""
+
+    workflow: str
+    save: str
+    given: dict[str, str] = {}
+
+
+class Http(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="http"):
+    """Ask a public address on the definition's list of hosts. Saves `{"status": …, "body": …}`; where the node says
+    what to do when it fails, a status of 400 and above is a failure."""
 
     url: str
     save: str
@@ -115,8 +147,8 @@ class Output(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="o
     values: dict[str, str]
 
 
-AnyNode = Ask | Branch | Loop | Approval | Code | Http | Set | Output
-KINDS: Final = ("ask", "branch", "loop", "approval", "code", "http", "set", "output")
+AnyNode = Ask | Branch | Loop | Approval | Code | Http | Tool | Flow | Set | Output
+KINDS: Final = ("ask", "tool", "workflow", "branch", "loop", "approval", "code", "http", "set", "output")
 
 
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,12 +188,14 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Course(msgspec.Struct):
-    """Where a run stands: the node that comes next, its variables, and the loops around it from the outside in."""
+    """Where a run stands: the node that comes next, how often it failed, its variables, and the loops around it from
+    the outside in."""
 
     at: str
     variables: dict[str, Any] = {}
     frames: list[Frame] = []
     result: dict[str, Any] = {}
+    tried: int = 0
 
 
 class Frame(msgspec.Struct):
@@ -174,7 +208,8 @@ class Frame(msgspec.Struct):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """`course`, `result` and `why` are texts of the organisation, opened. `node`: the one that is tried alone."""
+    """`course`, `result` and `why` are texts of the organisation, opened. `node`: the one that is tried alone.
+    `parent`: the run that it is the step `parent_n` of, at `depth` below the one that somebody started."""
 
     id: UUID
     workflow: UUID
@@ -196,6 +231,9 @@ class Run(msgspec.Struct, frozen=True):
     ended_at: datetime | None = None
     slug: str = ""
     node: str = ""
+    parent: UUID | None = None
+    parent_n: int | None = None
+    depth: int = 0
 
 
 class Step(msgspec.Struct, frozen=True):

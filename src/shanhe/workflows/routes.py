@@ -139,7 +139,9 @@ def _runs(routes: APIRouter, workflows: Workflows) -> None:
     @routes.get("/api/workflows/runs/{run_id}")
     async def run(run_id: UUID, actor: Maker) -> Response:
         """A run with each step, what it cost, and the receipts."""
-        return as_json(run_view(*await workflows.trace(run_id, org_of(actor))))
+        parts = await workflows.parts(run_id, org_of(actor))
+        shown = [{"n": one.parent_n, "run": str(one.id), "slug": one.slug, "state": one.state} for one in parts]
+        return as_json(run_view(*await workflows.trace(run_id, org_of(actor))) | {"parts": shown})
 
     @routes.post("/api/workflows/runs/{run_id}/cancel")
     async def cancel(run_id: UUID, actor: Maker) -> Response:

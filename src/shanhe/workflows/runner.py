@@ -68,7 +68,7 @@ class Runner:
         seal = await self._workflows.seal_of(run.org_id)
         try:
             definition = await self._workflows.definition_of(run)
-            await Walker(self._db, self._clock, self._deeds, seal, run, definition, self._worker).go()
+            await Walker(self._db, self._clock, self._deeds, self._workflows, seal, run, definition, self._worker).go()
         except FAILURES:
             raise  # the database: what is booked stays, the rest is taken up again
         except Exception:

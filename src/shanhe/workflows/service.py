@@ -36,6 +36,7 @@ from shanhe.workflows.errors import (
     UnknownWorkflow,
 )
 from shanhe.workflows.model import (
+    DEPTH_MAX,
     INPUT,
     SLUG,
     TITLE_MAX_CHARS,
@@ -221,17 +222,56 @@ class Workflows:
         seal = await self._seals.of(workflow.org_id)
         if (known := await store.by_ref(self._db, workflow.id, ref)) is not None:
             return self._opened_run(seal, known)
-        if await store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
-            raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一机构同时")
-        now = self._clock.now()
-        kept = seal.json(COURSE, msgspec.to_builtins(course))
-        run = Run(
-            new_id(), workflow.id, n, workflow.org_id, key_id, source, "waiting", kept, None, None,
-            "", 0, definition.budget_micro, 0, now, now, now + timedelta(hours=definition.hours_max), node=node,
+        run = msgspec.structs.replace(
+            await self._made(workflow, n, definition, course, source, key_id), node=node
         )  # fmt: skip
         async with self._db.transaction() as conn:
             begun = await store.begin(conn, run, ref)
         return self._opened_run(seal, begun)
+
+    async def _made(
+        self, workflow: Workflow, n: int, definition: Definition, course: Course, source: str, key_id: UUID
+    ) -> Run:
+        """A run that is not begun yet; TooManyStarts."""
+        if await store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
+            raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一机构同时")
+        now, seal = self._clock.now(), await self._seals.of(workflow.org_id)
+        kept = seal.json(COURSE, msgspec.to_builtins(course))
+        return Run(
+            new_id(), workflow.id, n, workflow.org_id, key_id, source, "waiting", kept, None, None,
+            "", 0, definition.budget_micro, 0, now, now, now + timedelta(hours=definition.hours_max),
+        )  # fmt: skip
+
+    async def part(self, parent: Run, n: int) -> Run | None:
+        """The run that is the n-th step of another one; None before it began."""
+        found = await store.part(self._db, parent.id, n)
+        return None if found is None else self._opened_run(await self._seals.of(parent.org_id), found)
+
+    async def begin_part(
+        self, parent: Run, n: int, slug: str, given: Mapping[str, Any], most_micro: int,
+        rest: Callable[[Any], Awaitable[bool]],
+    ) -> None:  # fmt: skip
+        """Begin another workflow as the n-th step of a run, within what is left of its budget and time, by its key;
+        its parent goes to `rest` in the same transaction."""
+        if parent.depth >= DEPTH_MAX:
+            raise StepFailed("too_deep", f"Workflows stand at most {DEPTH_MAX} deep in each other",
+                             f"工作流最多嵌套 {DEPTH_MAX} 层")  # fmt: skip
+        workflow = await self.one(parent.org_id, slug)
+        if workflow.published is None:
+            raise NotPublished(slug)
+        definition = shaped((await self.version(parent.org_id, slug, workflow.published)).definition)
+        _check_given(definition, given)
+        run = await self._made(
+            workflow, workflow.published, definition, Course(definition.start, {INPUT: dict(given)}), "workflow",
+            parent.key_id,
+        )  # fmt: skip
+        run = msgspec.structs.replace(
+            run, parent=parent.id, parent_n=n, depth=parent.depth + 1,
+            budget_micro=min(run.budget_micro, most_micro), expires_at=min(run.expires_at, parent.expires_at),
+        )  # fmt: skip
+        async with self._db.transaction() as conn:
+            if await rest(conn):
+                await store.begin(conn, run, f"run:{parent.id}:{n}")
 
     async def try_node(
         self, org_id: UUID, slug: str, node: str, variables: Mapping[str, Any], *, ref: str, key_id: UUID | None = None
@@ -294,6 +334,12 @@ class Workflows:
             msgspec.structs.replace(step, answer=None) for step in await store.steps(self._db, run_id)
         ]
 
+    async def parts(self, run_id: UUID, org_id: UUID) -> list[Run]:
+        """The runs that are steps of one, in their order."""
+        run, _ = await self.trace(run_id, org_id)
+        seal = await self._seals.of(org_id)
+        return [self._opened_run(seal, one) for one in await store.parts(self._db, run.id)]
+
     async def cancel(self, run_id: UUID, org_id: UUID) -> Run:
         """Do nothing more of a run; the step that is on its way is finished, and paid. Again is the same."""
         run, _ = await self.trace(run_id, org_id)
@@ -301,6 +347,9 @@ class Workflows:
         if run.state in ("waiting", "paused"):
             failure = StepFailed("cancelled", "The run was cancelled", "运行已取消")
             await self._end(await self._seals.of(org_id), run, "cancelled", failure)
+        for part in await store.parts(self._db, run_id):
+            if part.ended_at is None:
+                await self.cancel(part.id, org_id)
         return (await self.trace(run_id, org_id))[0]
 
     async def _end(self, seal: Seal, run: Run, state: str, failure: ShanheError) -> None:

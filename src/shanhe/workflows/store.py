@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.workflows.model import Hook, Run, Step, Version, Waiting, Workflow
+from shanhe.workflows.model import STEPS_MAX, Hook, Run, Step, Version, Waiting, Workflow
 
 CHANNEL: Final = "workflows_changed"
 PAGE_ROWS: Final = 100
@@ -17,7 +17,8 @@ PURGE_ROWS: Final = 2_000
 Connection = Any
 T = TypeVar("T")
 _RUN: Final = """r.id, r.workflow, r.version, r.org_id, r.key_id, r.source, r.state, r.course, r.result, r.why, r.error,
-  r.steps, r.budget_micro, r.paid_micro, r.made_at, r.due_at, r.expires_at, r.ended_at, r.node, w.slug"""
+  r.steps, r.budget_micro, r.paid_micro, r.made_at, r.due_at, r.expires_at, r.ended_at, r.node, r.parent, r.parent_n,
+  r.depth, w.slug"""
 _RUNS: Final = f"SELECT {_RUN} FROM workflows.run r JOIN workflows.workflow w ON w.id = r.workflow"
 _WORKFLOW: Final = """SELECT w.*, (SELECT n FROM workflows.version v WHERE v.workflow = w.id AND v.state = 'draft')
     AS draft, (SELECT n FROM workflows.version v WHERE v.workflow = w.id AND v.state = 'published') AS published
@@ -112,11 +113,11 @@ async def begin(conn: Connection | Database, one: Run, ref: str) -> Run:
     """A new run, or the one that the same start has already made."""
     await conn.execute(
         """INSERT INTO workflows.run (id, workflow, version, org_id, key_id, source, ref, state, course, budget_micro,
-                                      made_at, due_at, expires_at, node)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $9, $10, $10, $11, $12)
+                                      made_at, due_at, expires_at, node, parent, parent_n, depth)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $9, $10, $10, $11, $12, $13, $14, $15)
            ON CONFLICT (workflow, ref) DO NOTHING""",
         one.id, one.workflow, one.version, one.org_id, one.key_id, one.source, ref, one.course, one.budget_micro,
-        one.made_at, one.expires_at, one.node,
+        one.made_at, one.expires_at, one.node, one.parent, one.parent_n, one.depth,
     )  # fmt: skip
     row = await conn.fetchrow(f"{_RUNS} WHERE r.workflow = $1 AND r.ref = $2", one.workflow, ref)
     await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
@@ -245,6 +246,8 @@ async def book(conn: Connection, one: Step, worker: str, state: str, course: Any
                   worker = NULL, taken_at = NULL, result = $6, error = $7, why = $8, ended_at = $9 WHERE id = $1""",
         one.run, one.n, one.paid_micro, course, state, *(() if ended is None else ended),
     )  # fmt: skip
+    if ended is not None:
+        await _wake_parent(conn, one.run, ended[3])
     return True
 
 
@@ -263,7 +266,30 @@ async def end(conn: Connection | Database, run_id: UUID, state: str, ended: Endi
         """UPDATE workflows.approval SET verdict = 'dropped', decided_at = $2 WHERE run = $1 AND verdict = ''""",
         run_id, ended[3],
     )  # fmt: skip
+    await _wake_parent(conn, run_id, ended[3])
     return bool(done)
+
+
+async def _wake_parent(conn: Connection | Database, run_id: UUID, now: datetime) -> None:
+    """Let the run go on that waits for this one."""
+    woken = await conn.fetchval(
+        """UPDATE workflows.run SET state = 'waiting', due_at = $2
+            WHERE id = (SELECT parent FROM workflows.run WHERE id = $1) AND state = 'paused' RETURNING true""",
+        run_id, now,
+    )  # fmt: skip
+    if woken:
+        await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+
+async def parts(db: Database, run_id: UUID) -> list[Run]:
+    """The runs that are steps of one."""
+    rows = await db.fetch(f"{_RUNS} WHERE r.parent = $1 ORDER BY r.parent_n LIMIT $2", run_id, STEPS_MAX)
+    return [_row(Run, row) for row in rows]
+
+
+async def part(db: Database, run_id: UUID, n: int) -> Run | None:
+    row = await db.fetchrow(f"{_RUNS} WHERE r.parent = $1 AND r.parent_n = $2", run_id, n)
+    return None if row is None else _row(Run, row)
 
 
 async def cancel(db: Database, run_id: UUID, now: datetime) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.kernel.ids import new_id
-from shanhe.workflows.api import Workflows, mark_of
+from shanhe.workflows.api import Workflows, mark_of, shaped
 from shanhe.workflows.routes import roles_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,13 @@ class LiveRoutines:
         waiting = await self._workflows.inbox(who.org_id, who.person_id, roles_of(actor_of(who)))
         return {"workflows": await self._workflows.mine(who.org_id), "runs": runs, "waiting": len(waiting)}
 
+    async def version(self, who: m.Who, slug: str, n: int) -> Mapping[str, Any]:
+        content: Mapping[str, Any] = (await self._workflows.version(who.org_id, slug, n)).definition
+        return content
+
     async def make(self, who: m.Who, slug: str, title: str, definition: Mapping[str, Any]) -> str:
         by = actor_of(who).ref
+        shaped(definition)  # before anything is made
         made = await self._workflows.create(slug, title, org_id=who.org_id, by=by)
         await self._workflows.save(who.org_id, slug, definition, by=by)
         return made.slug
@@ -50,6 +55,7 @@ class LiveRoutines:
         return {
             "workflow": found, "definition": content, "mark": mark_of(content), "problems": problems, "given": given,
             "runs": (await self._workflows.runs(who.org_id, slug))[:RUNS_SHOWN],
+            "versions": await self._workflows.versions(who.org_id, slug),
             "schedule": await self._workflows.schedule(who.org_id, slug),
             "hooks": [one for one in await self._workflows.hooks(who.org_id, slug) if one.revoked_at is None],
         }  # fmt: skip
@@ -68,7 +74,8 @@ class LiveRoutines:
 
     async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
         run, steps = await self._workflows.trace(run_id, who.org_id)
-        return {"run": msgspec.structs.replace(run, course=None), "steps": steps}
+        parts = {one.parent_n: one.id for one in await self._workflows.parts(run_id, who.org_id)}
+        return {"run": msgspec.structs.replace(run, course=None), "steps": steps, "parts": parts}
 
     async def wants(self, who: m.Who, slug: str, node: str) -> Mapping[str, Any]:
         return await self._workflows.wants(who.org_id, slug, node)
@@ -94,9 +101,7 @@ class LiveRoutines:
     async def revoke_hook(self, who: m.Who, slug: str, hook: UUID) -> None:
         await self._workflows.revoke_hook(who.org_id, slug, hook)
 
-    async def schedule(
-        self, who: m.Who, slug: str, form: Mapping[str, Any] | None, given: Mapping[str, Any]
-    ) -> None:
+    async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None, given: Mapping[str, Any]) -> None:
         if form is None:
             await self._workflows.stop_schedule(who.org_id, slug)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
-from shanhe.console.render import form, go
+from shanhe.console.render import form, form_with_file, go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits, said_credits
@@ -28,16 +29,20 @@ NODES_MAX: Final = 60
 NODES_SENT_MAX: Final = NODES_MAX + 1
 """One more than a run may have: it is kept, and said to be too many."""
 NODE_WIDE, NODE_HIGH, COLUMNS = 260, 220, 3
-EDGES: Final = ("then", "body", "refused", "next")
+EDGES: Final = ("then", "body", "refused", "failed", "next")
+AGAIN: Final = (("tries", "number"), ("failed", "node"))
+"""Of what may fail."""
 FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "ask": (("target", "line"), ("prompt", "area"), ("system", "area"), ("tokens", "number"), ("schema", "json"),
-            ("save", "line")),
+    "ask": (("target", "line"), ("prompt", "area"), ("system", "area"), ("tokens", "number"),
+            ("temperature", "decimal"), ("schema", "json"), ("save", "line"), *AGAIN),
+    "tool": (("tool", "line"), ("arguments", "json"), ("save", "line"), *AGAIN),
+    "workflow": (("workflow", "line"), ("given", "pairs"), ("save", "line"), *AGAIN),
     "branch": (("when", "line"), ("then", "node")),
     "loop": (("over", "line"), ("until", "line"), ("most", "number"), ("item", "line"), ("gather", "line"),
              ("save", "line"), ("body", "node")),
     "approval": (("who", "line"), ("shows", "area"), ("hours", "number"), ("save", "line"), ("refused", "node")),
-    "code": (("code", "code"), ("inputs", "words"), ("save", "line")),
-    "http": (("method", "method"), ("url", "line"), ("body", "area"), ("save", "line")),
+    "code": (("code", "code"), ("inputs", "words"), ("save", "line"), *AGAIN),
+    "http": (("method", "method"), ("url", "line"), ("body", "area"), ("save", "line"), *AGAIN),
     "set": (("values", "pairs"),),
     "output": (("values", "pairs"),),
 }  # fmt: skip
@@ -47,6 +52,8 @@ FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
     "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
     "loop": {"body": "", "most": 10}, "approval": {"who": "owner", "shows": ""},
     "code": {"code": "def main(answer):\n    return answer\n", "save": "made", "inputs": ["answer"]},
+    "tool": {"tool": "", "arguments": {"city": "{{input.topic}}"}, "save": "said"},
+    "workflow": {"workflow": "", "given": {"topic": "{{input.topic}}"}, "save": "got"},
     "http": {"url": "https://", "save": "found"}, "set": {"values": {"text": ""}},
     "output": {"values": {"result": ""}},
 }  # fmt: skip
@@ -77,6 +84,8 @@ class RoutinesRoom(Room):
         add("/workflows/{slug}", self.change, methods=["POST"])
         add("/workflows/{slug}/nodes/{node}", self.node, methods=["GET"])
         add("/workflows/{slug}/nodes/{node}", self.try_node, methods=["POST"])
+        add("/workflows/{slug}/versions/{n}", self.version_file, methods=["GET"])
+        add("/workflows/{slug}/versions/{n}", self.restore, methods=["POST"])
         add("/workflows/{slug}/schedule", self.schedule, methods=["POST"])
         add("/workflows/{slug}/hooks", self.add_hook, methods=["POST"])
         add("/workflows/{slug}/hooks/{hook}/revoke", self.revoke_hook, methods=["POST"])
@@ -91,9 +100,11 @@ class RoutinesRoom(Room):
         return self.show(request, "workflows.html", who, found=found, typed={})
 
     async def make(self, request: Request) -> Response:
-        who, fields = await self.posted(request, MAY)
+        who = await self.may(request)
+        fields, _, data = await form_with_file(request, who)
         try:
-            slug = await self.desk.routines.make(who, fields.get("slug", ""), fields.get("title", ""), FIRST)
+            content = _object(data.decode("utf-8-sig", "replace")) if data else FIRST
+            slug = await self.desk.routines.make(who, fields.get("slug", ""), fields.get("title", ""), content)
         except ShanheError as error:
             found = await self.desk.routines.overview(who)
             return self.again(request, "workflows.html", who, error, found=found, typed=fields)
@@ -156,6 +167,24 @@ class RoutinesRoom(Room):
             shown = {"slug": slug, "node": node, "values": values, "client_ref": fields.get("ref", "")}
             return self.again(request, "workflow_node.html", who, error, **shown)
         return go(f"/workflows/runs/{run}")
+
+    async def version_file(self, request: Request, slug: str, n: int) -> Response:
+        """A version as a file, as `/workflows` and `shanhe workflows save` take it."""
+        who = await self.may(request)
+        data = json.dumps(await self.desk.routines.version(who, slug, n), ensure_ascii=False, indent=2, default=str)
+        headers = {"content-disposition": f'attachment; filename="{slug}-{n}.json"', "cache-control": "no-store"}
+        return Response(data.encode(), media_type="application/json", headers=headers)
+
+    async def restore(self, request: Request, slug: str, n: int) -> Response:
+        """An earlier version as the draft."""
+        who, fields = await self.posted(request, MAY)
+        try:
+            content = await self.desk.routines.version(who, slug, n)
+            await self.desk.routines.save(who, slug, content, fields.get("base"))
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._editor(request, who, slug, mistake=mistake, status=error.status)
+        return go(f"/workflows/{slug}", "workflow_saved")
 
     async def schedule(self, request: Request, slug: str) -> Response:
         who, fields = await self.posted(request, MAY)
@@ -347,17 +376,29 @@ def _value(widget: str, text: str) -> Any:
     if widget == "words":
         return text.replace(",", " ").split()
     if not text.strip():
-        return None if widget in ("number", "json", "method") else ""
+        return None if widget in ("number", "decimal", "json", "method") else ""
     if widget == "number":
         return _number(text)
+    if widget == "decimal":
+        return _decimal(text)
     if widget == "json":
-        try:
-            return msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise Invalid(
-                "bad_schema", "The schema is no JSON object.", message_zh="输出格式不是 JSON 对象。"
-            ) from error
+        return _object(text)
     return text
+
+
+def _decimal(text: str) -> float:
+    try:
+        return float(Decimal(text))
+    except (InvalidOperation, OverflowError) as error:
+        raise Invalid("bad_number", f"{text[:20]!r} is no number.", message_zh=f"“{text[:20]}”不是数字。") from error
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Invalid("bad_json", f"{text[:40]!r} is no JSON object.",
+                      message_zh=f"“{text[:40]}”不是 JSON 对象。") from error  # fmt: skip
 
 
 def added(content: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""Steps that fail: tried again, led on from, and never done or paid twice without being asked to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shanhe.gateway.api import CallError
+from shanhe.workflows import course
+from shanhe.workflows.errors import StepFailed
+from workflows.house import PRICE, House, ask, flow, says
+
+LOOK: dict[str, Any] = {"kind": "http", "id": "look", "url": "https://x.cn/", "save": "seen", "next": "out_ok"}
+BUSY = CallError(503, "engine_failed", "No.")
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "WAITS_S", (0.0,))
+
+
+class TestFailure:
+    async def test_leads_where_the_node_says_with_what_went_wrong(self, house: House) -> None:
+        content = flow(ask("a", "x", "out_ok", failed="out_bad"), says("ok", "{{a}}"),
+                       says("bad", "{{failure.node}} {{failure.code}} {{failure.en}}"))  # fmt: skip
+        run, steps = await house.run(content, {}, BUSY)
+        assert (run.state, run.error, run.result) == ("done", "", {"bad": "a engine_failed No."})
+        assert [(one.node, one.state, one.error) for one in steps] == [
+            ("a", "failed", "engine_failed"), ("out_bad", "done", ""),
+        ]  # fmt: skip
+        again, _ = await house.on(await house.workflows.start(house.org, "flow", {}, ref="2"))
+        assert again.result == {"ok": "<x>"}
+
+    async def test_is_tried_again_as_often_as_the_node_says(self, house: House) -> None:
+        run, steps = await house.run(flow(ask("a", "x", "out_ok", tries=3), says("ok", "{{a}}")), {}, BUSY, BUSY)
+        assert (run.state, run.result, run.paid_micro) == ("done", {"ok": "<x>"}, PRICE)
+        assert [(one.node, one.state) for one in steps] == [
+            ("a", "failed"), ("a", "failed"), ("a", "done"), ("out_ok", "done"),
+        ]  # fmt: skip
+        house.plan = [BUSY, BUSY, BUSY]
+        over, steps = await house.on(await house.workflows.start(house.org, "flow", {}, ref="2"))
+        assert (over.state, over.error, len(steps)) == ("failed", "engine_failed", 3)
+
+    async def test_of_an_answer_that_was_paid_for_stays_paid(self, house: House) -> None:
+        strict = flow(ask("a", "x", "out_ok", schema={"type": "object"}, tries=2, failed="out_bad"), says("ok", "1"),
+                      says("bad", "{{failure.code}}"))  # fmt: skip
+        run, _ = await house.run(strict)
+        assert (run.result, run.paid_micro, len(house.charged)) == ({"bad": "bad_json"}, 2 * PRICE, 2)
+
+    async def test_of_an_address_counts_where_the_node_says_what_to_do(self, house: House) -> None:
+        last = says("ok", "{{seen.status}}")
+        run, _ = await house.run(flow(LOOK, last, hosts=["x.cn"]), {}, 500)
+        assert run.result == {"ok": 500}
+        await house.published(flow({**LOOK, "tries": 2}, last, hosts=["x.cn"]), "tried")
+        house.plan, house.keys = [503, 200], []
+        tried, _ = await house.on(await house.workflows.start(house.org, "tried", {}, ref="1"))
+        assert tried.result == {"ok": 200}
+        assert len(house.keys) == 2
+        assert len(set(house.keys)) == 1  # whoever is asked can tell that it is the same request
+        house.plan, house.keys = [404], []
+        gone, _ = await house.on(await house.workflows.start(house.org, "tried", {}, ref="2"))
+        assert (gone.error, len(house.keys)) == ("http_refused", 1)
+
+    @pytest.mark.parametrize("node", [
+        {"kind": "http", "id": "a", "method": "POST", "url": "https://x.cn/", "save": "a"},
+        {"kind": "tool", "id": "a", "tool": "weather/forecast", "save": "a"},
+    ])  # fmt: skip
+    async def test_that_may_have_been_done_is_not_tried_again(self, house: House, node: dict[str, Any]) -> None:
+        content = flow({**node, "tries": 3, "failed": "out_bad", "next": "out_bad"}, says("bad", "ask somebody"),
+                       hosts=["x.cn"])  # fmt: skip
+        run, steps = await house.run(content, {}, "crash first")
+        assert (run.result, steps[0].error) == ({"bad": "ask somebody"}, "step_interrupted")
+        assert len(house.asked) + len(house.fetched) == 1
+
+    async def test_inside_of_a_loop_leaves_out_one_and_goes_on(self, house: House) -> None:
+        content = flow(
+            {"kind": "set", "id": "begin", "values": {"rows": "{{input.rows}}"}, "next": "each"},
+            {"kind": "loop", "id": "each", "over": "rows", "most": 5, "body": "word", "gather": "word", "save": "all",
+             "next": "out_all"},
+            ask("word", "{{item}}", failed="gone"), {"kind": "set", "id": "gone", "values": {"word": "—"}},
+            says("all", "{{all}}"),
+        )  # fmt: skip
+        run, _ = await house.run(content, {"rows": [1, 2, 3]}, "answer", BUSY)
+        assert run.result == {"all": ["<1>", "—", "<3>"]}
+
+    async def test_of_a_budget_that_is_used_up_is_not_tried_but_told(self, house: House) -> None:
+        content = flow(ask("a", "x", "b"), ask("b", "y", "out_bad", tries=5, failed="out_bad"),
+                       says("bad", "enough"), budget_micro=PRICE)  # fmt: skip
+        run, steps = await house.run(content)
+        assert (run.result, run.paid_micro) == ({"bad": "enough"}, PRICE)
+        assert [one.error for one in steps] == ["", "run_budget", ""]
+
+    async def test_leaves_no_variable_behind_that_a_way_relies_on(self, house: House) -> None:
+        wrong = flow(ask("a", "x", "out_end", failed="out_end"), says("end", "{{a}}"))
+        assert [one[:2] for one in house.workflows.check(wrong)] == [("out_end", "unknown_variable")]
+        wrong = flow(ask("a", "x", tries=9))
+        assert [one[:2] for one in house.workflows.check(wrong)] == [("a", "tries")]
+        alone = flow(ask("a", "x", "out_end", failed="out_end"), says("end", "1"))
+        await house.published(alone)
+        run, _ = await house.on(await house.workflows.try_node(house.org, "flow", "a", {}, ref="1"))
+        assert run.result == {"a": "<x>"}
+
+
+class TestTool:
+    async def test_is_called_with_what_the_node_says_and_paid(self, house: House) -> None:
+        content = flow(
+            {"kind": "tool", "id": "sky", "tool": "weather/forecast", "save": "sky", "next": "out_sky",
+             "arguments": {"days": 3, "place": {"name": "{{input.place}}"}, "rows": ["{{input.place}}", "x"]}},
+            says("sky", "{{sky.sky}}"),
+        )  # fmt: skip
+        run, steps = await house.run(content, {"place": "山河"})
+        assert (run.result, run.paid_micro) == ({"sky": "rain"}, PRICE)
+        assert house.asked == ['weather/forecast: {"days": 3, "place": {"name": "山河"}, "rows": ["山河", "x"]}']
+        assert steps[0].receipt_id in house.charged
+        house.plan = [StepFailed("tool_failed", "The tool failed", "失败")]
+        bad, _ = await house.on(await house.workflows.start(house.org, "flow", {"place": ""}, ref="2"))
+        assert (bad.error, bad.paid_micro) == ("tool_failed", 0)
+
+
+class TestPart:
+    INNER = flow(ask("a", "in {{input.x}}", "out_y"), says("y", "{{a}}"), inputs=["x"])
+
+    def outer(self, **more: Any) -> dict[str, Any]:
+        return flow(ask("first", "one", "call"),
+                    {"kind": "workflow", "id": "call", "workflow": "inner", "given": {"x": "{{first}}"}, "save": "got",
+                     "next": "out_end", **more},
+                    says("end", "{{got.y}}"), *([says("bad", "{{failure.zh}}")] if more else []))  # fmt: skip
+
+    async def test_runs_another_workflow_and_takes_its_result(self, house: House) -> None:
+        await house.published(self.INNER, "inner")
+        run, steps = await house.run(self.outer())
+        assert (run.state, run.result) == ("done", {"end": "<in <one>>"})
+        assert run.paid_micro == sum(house.charged.values()) == 2 * PRICE
+        [part] = await house.workflows.parts(run.id, house.org)
+        assert (part.source, part.parent_n, part.depth, part.state) == ("workflow", 2, 1, "done")
+        assert [(one.kind, one.paid_micro) for one in steps] == [("ask", PRICE), ("workflow", PRICE), ("output", 0)]
+        assert house.budgets == [1_000_000, 1_000_000 - PRICE]
+
+    async def test_that_fails_is_a_step_that_failed(self, house: House) -> None:
+        await house.published(self.INNER, "inner")
+        run, _ = await house.run(self.outer(failed="out_bad"), {}, "answer", BUSY)
+        assert "工作流“inner”未完成" in run.result["bad"]
+        await house.published(self.outer() | {"nodes": [*self.outer()["nodes"]]}, "second")
+        house.plan = ["answer", BUSY]
+        bad, _ = await house.on(await house.workflows.start(house.org, "second", {}, ref="1"))
+        assert (bad.state, bad.error) == ("failed", "workflow_failed")
+
+    async def test_is_found_again_after_a_crash_and_begun_once(self, house: House) -> None:
+        await house.published(self.INNER, "inner")
+        run, _ = await house.run(self.outer(), {}, "answer", "crash charged")
+        assert (run.result, run.paid_micro) == ({"end": "<in <one>>"}, 2 * PRICE)
+        assert len(await house.workflows.parts(run.id, house.org)) == 1
+
+    async def test_that_calls_itself_ends(self, house: House) -> None:
+        again = flow({"kind": "workflow", "id": "call", "workflow": "flow", "save": "x"})
+        run, _ = await house.run(again)
+        assert (run.state, run.error) == ("failed", "workflow_failed")
+        deepest = max(await house.workflows.runs(house.org), key=lambda one: one.depth)
+        assert (deepest.depth, deepest.error) == (3, "too_deep")
+
+    async def test_is_cancelled_with_the_run_that_it_belongs_to(self, house: House) -> None:
+        waits = flow({"kind": "approval", "id": "ok", "who": "owner", "shows": "?", "next": "out_y"}, says("y", "1"))
+        await house.published(waits, "inner")
+        run, _ = await house.run(flow(
+            {"kind": "workflow", "id": "call", "workflow": "inner", "save": "got", "next": "out_end"},
+            says("end", "{{got.y}}"),
+        ))  # fmt: skip
+        assert run.state == "paused"
+        await house.workflows.cancel(run.id, house.org)
+        assert [one.state for one in await house.workflows.parts(run.id, house.org)] == ["cancelled"]
+        assert await house.workflows.inbox(house.org, house.key, ["owner"]) == []
+
+    async def test_is_nobody_elses(self, house: House) -> None:
+        run, _ = await house.run(self.outer())
+        assert (run.state, run.error) == ("failed", "unknown_workflow")
