@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse
 
 from shanhe import __version__
 from shanhe.agents import routes as agents_routes
-from shanhe.agents.api import Published
 from shanhe.alliances import routes as alliances_routes
 from shanhe.approvals import glass_routes
 from shanhe.approvals import routes as approvals_routes
@@ -63,7 +62,6 @@ from shanhe.studio import routes as studio_routes
 from shanhe.trials import routes as trials_routes
 from shanhe.webhooks import routes as webhooks_routes
 from shanhe.wiring.registry import Shelf
-from shanhe.wiring.store import published
 from shanhe.workflows import routes as workflows_routes
 
 if TYPE_CHECKING:
@@ -271,9 +269,6 @@ def _makers(app: FastAPI, services: Services) -> None:
         cards = [card for kind in ("agent", "clone", "alliance") for card in await services.store.cards(kind)]
         return [(one.name, one.title_en, one.summary_en or one.summary_zh) for one in (card.listing for card in cards)]
 
-    async def draft(name: str, owner: UUID) -> Published:
-        return published(await services.store.draft_of(name, owner))
-
     http.take(
         app,
         clones_routes.router(services.clones, services.teaching),
@@ -287,7 +282,8 @@ def _makers(app: FastAPI, services: Services) -> None:
         content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
         agents_routes.router(
             services.agents, services.identity, url=settings.url, city=settings.city_name, version=__version__,
-            directory=directory, draft=draft, named=_names(services), ask_refund=services.moves.ask_run_refund,
+            directory=directory, draft=services.routines.draft, named=_names(services),
+            ask_refund=services.moves.ask_run_refund,
         ),
     )  # fmt: skip
 

@@ -7,13 +7,15 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from tests.console.double_ground import MODEL, NOW, TRACE, ident
 
+from shanhe.agents.api import Run, RunState, Step
 from shanhe.console import model as m
+from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.money import MICRO
 
@@ -395,3 +397,24 @@ class Talk:
             yield 0, {}, f"data: {json.dumps(chunk)}\n\n".encode()
             await asyncio.sleep(0.02)
         yield 0, {}, b"data: [DONE]\n\n"
+
+    async def face(self, name: str, maker: UUID | None = None) -> Mapping[str, Any]:
+        return {"name": name, "title": {"zh": "写信", "en": "Letters"}, "summary": {"zh": "代拟书信", "en": "Letters"},
+                "opening": "您好，要给谁写信？", "questions": ("<b>给父母</b>", "给老师"), "version": 2,
+                "model": "m"}  # fmt: skip
+
+    async def draft(self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]]) -> tuple[UUID, bytes]:
+        self.asked = (name, list(asked))
+        if asked[-1]["content"] == "穷":
+            raise CallError(402, "insufficient_quota", "No credits.")
+        chunk = {"choices": [{"delta": {"content": "见字如面"}}]}
+        return ident(61), f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+
+    async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
+        now = datetime(2026, 11, 20, 6, 32, tzinfo=UTC)
+        steps = [Step(1, "knowledge", "knowledge", "done", 200, ident(63), 12, 30, 400, 90, ""),
+                 Step(2, "model", "qwen", "done", 4_000, ident(60), 310, 900, 400, 1_200, "")]  # fmt: skip
+        run = Run(
+            run_id, "agent/letters", 2, who.org_id, ident(5), "try", RunState.DONE, 1_000_000, 4_200, now, now, ""
+        )
+        return {"run": run, "steps": steps, "tokens": 322, "took_ms": 1_290}

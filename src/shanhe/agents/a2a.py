@@ -42,6 +42,7 @@ def card(agent: Published, maker: str, url: str, city: str) -> dict[str, Any]:
     skill = {
         "id": agent.name, "name": agent.title_en, "description": about, "tags": ["agent"],
         "inputModes": TEXT_MODES, "outputModes": TEXT_MODES,
+        **({"examples": list(agent.definition.questions)} if agent.definition.questions else {}),
     }  # fmt: skip
     return _card(agent.title_en, about, f"{url}/a2a/{address_of(agent.name)}",
                  str(agent.version), [skill], {"organization": maker, "url": url}, city)  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.exports import labelled_file
-from shanhe.agents.face import OpenAiFace
+from shanhe.agents.face import OpenAiFace, events
 from shanhe.agents.guard import Guard
 from shanhe.agents.model import (
     Alliance,
@@ -21,9 +21,10 @@ from shanhe.agents.model import (
     ToolAnswer,
     ToolSpec,
 )
-from shanhe.agents.service import Agents, Find, Shelves, Toolbox, definition_of
+from shanhe.agents.service import FACE_TRY, Agents, Find, Shelves, Toolbox, definition_of
 
 __all__ = [
+    "FACE_TRY",
     "Agents",
     "Alliance",
     "BadRequest",
@@ -50,5 +51,6 @@ __all__ = [
     "UnknownAgent",
     "UnknownRun",
     "definition_of",
+    "events",
     "labelled_file",
 ]

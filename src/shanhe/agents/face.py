@@ -132,17 +132,22 @@ def whole(model: str, outcome: Outcome, created: int) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage_of(outcome),
         **labels(outcome),
-        "shanhe": {
-            "run_id": outcome.run_id,
-            "paid_micro": outcome.paid_micro,
-            "citations": [citation(hit) for hit in outcome.citations],
-            "declined": outcome.declined,
-            **({"clones": [contribution(one) for one in outcome.parts]} if outcome.parts else {}),
-            "steps": [
-                {"n": step.n, "kind": step.kind, "name": step.name, "state": step.state, "paid_micro": step.paid_micro,
-                 "receipt_id": step.receipt_id} for step in outcome.steps
-            ],
-        },
+        "shanhe": account_of(outcome),
+    }  # fmt: skip
+
+
+def account_of(outcome: Outcome) -> dict[str, Any]:
+    """What an answer rests on, and what each of its steps cost."""
+    return {
+        "run_id": outcome.run_id,
+        "paid_micro": outcome.paid_micro,
+        "citations": [citation(hit) for hit in outcome.citations],
+        "declined": outcome.declined,
+        **({"clones": [contribution(one) for one in outcome.parts]} if outcome.parts else {}),
+        "steps": [
+            {"n": step.n, "kind": step.kind, "name": step.name, "state": step.state, "paid_micro": step.paid_micro,
+             "receipt_id": step.receipt_id} for step in outcome.steps
+        ],
     }  # fmt: skip
 
 
@@ -153,8 +158,9 @@ def events(model: str, outcome: Outcome, created: int, *, wants_usage: bool) -> 
     first = {"index": 0, "delta": {"role": "assistant", "content": outcome.text}, "finish_reason": None}
     chunks: list[dict[str, Any]] = [
         {**head, "choices": [first]},
-        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **labels(outcome)},
-    ]
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **labels(outcome),
+         "shanhe": account_of(outcome)},
+    ]  # fmt: skip
     if wants_usage:
         chunks.append({**head, "choices": [], "usage": usage_of(outcome)})
     return b"".join(b"data: " + _encode(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"

@@ -23,6 +23,9 @@ STEPS_MAX: Final = 16
 STEP_TOKENS_MAX: Final = 8_192
 BUDGET_MAX_MICRO: Final = 1_000_000_000
 SCHEMA_MAX_BYTES: Final = 16 * 1024
+OPENING_MAX_CHARS: Final = 500
+QUESTIONS_MAX: Final = 6
+QUESTION_MAX_CHARS: Final = 100
 TOPICS_MAX: Final = 20
 TOPIC_MAX_CHARS: Final = 40
 MEMBERS_MAX: Final = 8
@@ -62,7 +65,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the engine has one. `answer_schema`: JSON Schema of the answer. `knowledge`: bases that questions are looked up in,
     the maker's own or the city's; `grounded`: what they don't support is not answered. `egress`: `strict` keeps pieces
     of bases and addresses that nobody gave out of tools' arguments, `open` hands them on. `clone` and `alliance` make
-    it one of these; an alliance's model and instructions put the answers of its clones together.
+    it one of these; an alliance's model and instructions put the answers of its clones together. `opening` and
+    `questions` are what its page says before anybody asked; no model reads them.
     """
 
     model: str
@@ -80,6 +84,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     egress: Literal["strict", "open"] = "strict"
     clone: Likeness | None = None
     alliance: Alliance | None = None
+    opening: str = ""
+    questions: tuple[str, ...] = ()
 
 
 class ToolSpec(msgspec.Struct, frozen=True):

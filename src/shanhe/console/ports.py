@@ -54,6 +54,18 @@ class Talk(Protocol):
         """Yields (status, headers, first bytes) once, then (0, {}, bytes); closing it disconnects the call."""
         ...
 
+    async def face(self, name: str, maker: UUID | None = None) -> Mapping[str, Any]:
+        """What an agent's page says before anybody asked; of a `maker`'s draft where one is named."""
+        ...
+
+    async def draft(self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]]) -> tuple[UUID, bytes]:
+        """Ask a draft of one's own, at list price: (run, the answer as an event stream)."""
+        ...
+
+    async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
+        """A run of an agent that one's organisation paid: `run`, its `steps`, and their sums."""
+        ...
+
 
 class Rules(Protocol):
     """The public rulebook."""

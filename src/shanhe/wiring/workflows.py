@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.agents.api import NoAnswer, OutOfTime
+from shanhe.agents.api import NoAnswer, OutOfTime, Published
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import NotFound, Unavailable
 from shanhe.sandbox.api import Limits, Sandbox
@@ -41,11 +41,13 @@ LIMITS: Final = Limits()
 
 @dataclass(frozen=True)
 class Routines:
-    """Workflows, and who works on their runs."""
+    """Workflows, who works on their runs, and drafts of agents with what measures them."""
 
     workflows: Workflows
     runner: Runner
     trials: Trials
+    draft: Callable[[str, UUID], Awaitable[Published]]
+    """A maker's own agent as its newest version would run; UnknownListing."""
 
 
 def open_routines(
@@ -66,7 +68,11 @@ def open_routines(
     asks = _Asks(bazaar, Payers(identity, JUDGE_KEY))
     trials = Trials(db, clock, asks=asks, match=match, entry=log.record, seals=identity.seals)
     bazaar.guard(trials.gate)
-    return Routines(workflows, Runner(db, clock, workflows, deeds, worker=worker), trials)
+
+    async def draft(name: str, owner: UUID) -> Published:
+        return published(await bazaar.store.draft_of(name, owner))
+
+    return Routines(workflows, Runner(db, clock, workflows, deeds, worker=worker), trials, draft)
 
 
 class _Deeds:

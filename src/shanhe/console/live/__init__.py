@@ -54,7 +54,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         member=LiveMember(modules, names),
         till=LiveTill(modules.credits, modules.payments),
         counter=LiveCounter(modules, names),
-        talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
+        talk=LiveTalk(modules),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),
         proofs=LiveProofs(modules),

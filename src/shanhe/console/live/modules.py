@@ -8,7 +8,7 @@ from datetime import date
 from typing import Protocol
 from uuid import UUID
 
-from shanhe.agents.api import Agents
+from shanhe.agents.api import Agents, Published
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals, BreakGlass, Request, Undoing
 from shanhe.batches.api import Batches
@@ -209,6 +209,8 @@ class Routines(Protocol):
     def workflows(self) -> Workflows: ...
     @property
     def trials(self) -> Trials: ...
+    @property
+    def draft(self) -> Callable[[str, UUID], Awaitable[Published]]: ...
 
 
 class Library(Protocol):

@@ -34,6 +34,7 @@ from shanhe.store.api import (
 
 BPS_PERCENT: Final = 100
 NUMBERS: Final = {
+    "step_tokens": ("每步最多词元", "tokens a step"), "temperature": ("温度", "temperature"),
     "budget": ("单次运行预算", "budget of a run"), "steps_max": ("最多步数", "steps at most"),
     "answers_max": ("作答成员数", "answers"), "adapter": ("适配器", "adapter"), "share": ("份额", "share"),
     "markup": ("加价率", "markup"), "fee": ("每次费用", "fee a call"),
@@ -41,8 +42,25 @@ NUMBERS: Final = {
 """What the numbers of the form are called."""
 PPM_PERCENT: Final = 10_000
 MARKUP_DEFAULT: Final = "20"
+STEP_TOKENS_DEFAULT: Final = "512"
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    Kind.AGENT: frozenset({"model", "instructions", "tools", "knowledge", "calling", "budget_micro", "steps_max"}),
+    Kind.AGENT: frozenset(
+        {
+            "model",
+            "instructions",
+            "tools",
+            "knowledge",
+            "calling",
+            "budget_micro",
+            "steps_max",
+            "step_tokens",
+            "temperature",
+            "opening",
+            "questions",
+        }
+    ),
+    Kind.CLONE: frozenset({"model", "instructions", "knowledge", "budget_micro", "clone"}),
+    Kind.ALLIANCE: frozenset({"model", "instructions", "budget_micro", "alliance"}),
     Kind.MCP: frozenset({"url", "tools", "secrets", "passes", "hosted"}),
 }
 """What a kind's form has fields for; the other kinds are JSON as a whole."""
@@ -246,6 +264,9 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
         "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
         "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
         "budget": said_credits(int(content.get("budget_micro", 0))).replace(",", ""),
+        "step_tokens": str(content.get("step_tokens", STEP_TOKENS_DEFAULT)),
+        "temperature": "" if content.get("temperature") is None else f"{content['temperature']:g}",
+        "opening": str(content.get("opening", "")), "questions": "\n".join(content.get("questions", ())),
         "steps_max": str(content.get("steps_max", "")), "knowledge": "\n".join(content.get("knowledge", ())),
         "calling": str(content.get("calling", "auto")), "url": str(content.get("url", "")), "secrets": secrets,
         "passes": ", ".join(content.get("passes", ())), "code": hosted.get("code", ""),
@@ -276,6 +297,10 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
             "tools": lines, "knowledge": _lines(fields.get("knowledge", "")),
             "calling": fields.get("calling") or "auto", "budget_micro": _credits(fields.get("budget", ""), "budget"),
             "steps_max": _whole(fields.get("steps_max", ""), "steps_max"),
+            "step_tokens": _whole(fields.get("step_tokens") or STEP_TOKENS_DEFAULT, "step_tokens"),
+            "temperature": _decimal(fields.get("temperature", ""), "temperature"),
+            "opening": fields.get("opening", "").replace("\r\n", "\n").strip(),
+            "questions": _lines(fields.get("questions", "")),
         }  # fmt: skip
     if kind == Kind.MCP:
         pairs = [line.partition("=") for line in fields.get("secrets", "").splitlines() if line.strip()]
@@ -360,6 +385,16 @@ def _whole(text: str, field: str) -> int:
     if not text.strip().isdigit() or len(text) > 6:
         raise _bad_number(text, field)
     return int(text)
+
+
+def _decimal(text: str, field: str) -> float | None:
+    """A number out of a form; None where none is given."""
+    if not text.strip():
+        return None
+    try:
+        return float(Decimal(text.strip()))
+    except (InvalidOperation, OverflowError) as error:
+        raise _bad_number(text, field) from error
 
 
 def _bad_number(text: str, field: str) -> Invalid:

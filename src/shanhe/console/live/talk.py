@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from shanhe.agents.api import FACE_TRY, Published, events
 from shanhe.console import model as m
 from shanhe.console.live.member import PLAY_KEY
-from shanhe.console.live.modules import actor_of
-from shanhe.gateway.api import Gateway
-from shanhe.identity.api import Identity, NewKey
-from shanhe.kernel.clock import Clock
+from shanhe.console.live.modules import Modules, actor_of
+from shanhe.identity.api import NewKey
 from shanhe.kernel.errors import ShanheError
 
 KEY_LIFE = timedelta(hours=12)
@@ -26,10 +26,12 @@ Piece = tuple[int, Mapping[str, str], bytes]
 class LiveTalk:
     """See `ports.Talk`. Each session has a short-lived key of its own in each process, kept in memory only."""
 
-    def __init__(self, identity: Identity, gateway: Gateway, clock: Clock) -> None:
-        self._identity = identity
-        self._gateway = gateway
-        self._clock = clock
+    def __init__(self, modules: Modules) -> None:
+        self._identity = modules.identity
+        self._gateway = modules.gateway
+        self._clock = modules.clock
+        self._agents = modules.agents
+        self._modules = modules
         self._keys: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
 
     async def stream(self, who: m.Who, body: bytes) -> AsyncIterator[Piece]:
@@ -42,6 +44,27 @@ class LiveTalk:
         finally:
             # Whoever stops reading has left; the gateway then does what its disconnect policy says.
             call.gone.set()
+
+    async def face(self, name: str, maker: UUID | None = None) -> Mapping[str, Any]:
+        agent = await self._agent(name, maker)
+        said = agent.definition
+        return {"name": agent.name, "title": {"zh": agent.title_zh, "en": agent.title_en}, "opening": said.opening,
+                "summary": {"zh": agent.summary_zh, "en": agent.summary_en or agent.summary_zh},
+                "questions": said.questions, "version": agent.version, "model": said.model}  # fmt: skip
+
+    async def _agent(self, name: str, maker: UUID | None) -> Published:
+        return await (self._agents.published(name) if maker is None else self._modules.routines.draft(name, maker))
+
+    async def draft(self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]]) -> tuple[UUID, bytes]:
+        agent = await self._agent(name, who.org_id)
+        caller = await self._identity.caller(await self._key(who))
+        done = await self._agents.run(agent, caller, asked, face=FACE_TRY, charged=False)
+        return done.run_id, events(name, done, int(self._clock.now().timestamp()), wants_usage=False)
+
+    async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
+        run, steps = await self._agents.trace(run_id, who.org_id)
+        return {"run": run, "steps": steps, "tokens": sum(step.tokens for step in steps),
+                "took_ms": sum(step.took_ms for step in steps)}  # fmt: skip
 
     async def _key(self, who: m.Who) -> str:
         now, slot = self._clock.now(), (who.session_id, str(who.org_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from fastapi import Request
@@ -13,6 +14,7 @@ from shanhe.console import model as m
 from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import check_token
+from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.routing import APIRouter
 
@@ -23,7 +25,8 @@ TOKENS_DEFAULT = 512
 TOKENS_MAX = 8_192
 AGENTS_SHOWN_MAX = 50
 """The best ranked agents, beside the models; the rest are tried on their own pages."""
-PASSED_HEADERS = ("content-type", "x-shanhe-receipt", "x-request-id", "retry-after")
+TALK: dict[str, Any] = {"draft": False, "prompt": "", "answer": "", "found": None}
+PASSED_HEADERS = ("content-type", "x-shanhe-receipt", "x-shanhe-run", "x-request-id", "retry-after")
 ROLES = ("system", "user", "assistant")
 
 
@@ -50,13 +53,18 @@ class Answer(msgspec.Struct):
 
 
 class PlayRoom(Room):
-    """`/playground`, `/playground/chat`."""
+    """`/playground`, and the page of each agent, offered or a draft."""
 
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/playground", self.page, methods=["GET"])
         add("/playground", self.ask, methods=["POST"])
         add("/playground/chat", self.chat, methods=["POST"])
+        add("/playground/runs/{run}", self.run, methods=["GET"])
+        add("/store/{kind}/{slug}/talk", self.talk, methods=["GET"])
+        add("/makers/{kind}/{slug}/talk", self.talk_draft, methods=["GET"])
+        add("/makers/{kind}/{slug}/talk", self.ask_draft, methods=["POST"])
+        add("/makers/{kind}/{slug}/chat", self.chat_draft, methods=["POST"])
         return routes
 
     async def page(self, request: Request) -> Response:
@@ -77,10 +85,7 @@ class PlayRoom(Room):
         """Pass a chat to the gateway as this person's session and stream what comes back."""
         who = await self.allowed(request, "chat")
         check_token(request, who, request.headers.get("x-csrf-token", ""))
-        try:
-            ask = msgspec.json.decode(await request.body(), type=Ask)
-        except msgspec.MsgspecError as error:
-            raise Invalid("bad_chat", str(error), message_zh="对话请求格式不正确。") from error
+        ask = _read(await request.body())
         answer = self.desk.talk.stream(who, body_of(ask, stream=True))
         status, headers, first = await anext(answer, (502, {}, b""))
         passed = {name: value for name, value in headers.items() if name in PASSED_HEADERS}
@@ -113,17 +118,83 @@ class PlayRoom(Room):
         kept = {"prompt": prompt, "answer": text[: once.ANSWER_CHARS_MAX], "chosen": model}
         return await self.answered(request, who, "/playground", kept | {"receipt": head.get("x-shanhe-receipt", "")})
 
-    async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
-        from uuid import UUID
+    # -- one agent's page ---------------------------------------------------------------------------------------------
 
+    async def talk(self, request: Request, kind: str, slug: str) -> Response:
+        """An agent's own page: the address that its maker hands on. Whoever asks pays."""
+        who, name = await self.allowed(request, "chat"), f"{kind}/{slug}"
+        return self.show(request, "talk.html", who, face=await self.desk.talk.face(name), **TALK)
+
+    async def talk_draft(self, request: Request, kind: str, slug: str) -> Response:
+        """The same of a maker's draft, beside what it costs."""
+        who, name = await self.allowed(request, "publish"), f"{kind}/{slug}"
+        kept = await self.answer_of(request, who) or {}
+        if kept.get("run"):
+            kept |= {"found": await self.desk.talk.run(who, UUID(str(kept["run"])))}
+        face = await self.desk.talk.face(name, who.org_id)
+        return self.show(request, "talk.html", who, face=face, **TALK | {"draft": True} | kept)
+
+    async def chat_draft(self, request: Request, kind: str, slug: str) -> Response:
+        """Ask the draft; the answer comes in one piece, as an agent's always does."""
+        who = await self.allowed(request, "publish")
+        check_token(request, who, request.headers.get("x-csrf-token", ""))
+        ask = _read(await request.body())
+        try:
+            run, data = await self.desk.talk.draft(who, f"{kind}/{slug}", messages_of(ask))
+        except (ShanheError, CallError) as error:
+            body = {"error": {"message": self._refusal(request, error)}}
+            return JSONResponse(body, status_code=error.status, headers={"cache-control": "no-store"})
+        headers = {"x-shanhe-run": str(run), "cache-control": "no-store"}
+        return Response(data, media_type="text/event-stream", headers=headers)
+
+    async def ask_draft(self, request: Request, kind: str, slug: str) -> Response:
+        """The same without scripts."""
+        who, fields = await self.posted(request, "publish")
+        name, prompt = f"{kind}/{slug}", fields.get("question", "")[:PROMPT_CHARS_MAX]
+        try:
+            run, data = await self.desk.talk.draft(who, name, messages_of(Ask(name, [Turn("user", prompt)])))
+        except (ShanheError, CallError) as error:
+            shown = TALK | {"draft": True, "prompt": prompt, "mistake": self._refusal(request, error)}
+            face = await self.desk.talk.face(name, who.org_id)
+            return self.show(request, "talk.html", who, status=error.status, face=face, **shown)
+        kept = {"prompt": prompt, "answer": text_of(data)[: once.ANSWER_CHARS_MAX], "run": str(run)}
+        return await self.answered(request, who, f"/makers/{name}/talk", kept)
+
+    def _refusal(self, request: Request, error: ShanheError | CallError) -> str:
+        if isinstance(error, ShanheError):
+            return self.view.mistake(request, error)
+        return self.view.refusal(
+            request, msgspec.json.encode({"error": {"code": error.code, "message": error.message}})
+        )
+
+    async def run(self, request: Request, run: UUID) -> Response:
+        """What a run of an agent cost, step by step."""
+        who = await self.allowed(request, "chat")
+        return self.show(request, "parts/agent_run.html", who, found=await self.desk.talk.run(who, run))
+
+    async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
         try:
             return await self.desk.member.receipt(who, UUID(receipt_id))
         except (ShanheError, ValueError):
             return None
 
 
-def body_of(ask: Ask, *, stream: bool) -> bytes:
-    """A chat request from what the page may say; `Invalid` for anything beyond its bounds."""
+def _read(body: bytes) -> Ask:
+    try:
+        return msgspec.json.decode(body, type=Ask)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Invalid("bad_chat", str(error), message_zh="对话请求格式不正确。") from error
+
+
+def text_of(events: bytes) -> str:
+    """The words of an answer that came as an event stream."""
+    lines = [line.removeprefix(b"data: ") for line in events.splitlines() if line.startswith(b"data: {")]
+    chunks = [msgspec.json.decode(line)["choices"] for line in lines]
+    return "".join(choices[0]["delta"].get("content", "") for choices in chunks if choices)
+
+
+def messages_of(ask: Ask) -> list[dict[str, str]]:
+    """A conversation that the page may send; `Invalid` for anything beyond its bounds."""
     size = sum(len(turn.content) for turn in ask.messages)
     if not ask.messages or len(ask.messages) > TURNS_MAX or size > PROMPT_CHARS_MAX:
         raise Invalid(
@@ -135,9 +206,14 @@ def body_of(ask: Ask, *, stream: bool) -> bytes:
         )
     if any(turn.role not in ROLES for turn in ask.messages) or not 0 < ask.max_tokens <= TOKENS_MAX:
         raise Invalid("bad_chat", "A role or a limit is not one the playground knows.", message_zh="对话参数不正确。")
+    return [{"role": turn.role, "content": turn.content} for turn in ask.messages]
+
+
+def body_of(ask: Ask, *, stream: bool) -> bytes:
+    """A chat request from what the page may say; `Invalid` for anything beyond its bounds."""
     body: dict[str, Any] = {
         "model": ask.model,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in ask.messages],
+        "messages": messages_of(ask),
         "max_tokens": ask.max_tokens,
         "temperature": min(max(ask.temperature, 0.0), 2.0),
         "stream": stream,

@@ -29,6 +29,19 @@ function start(play) {
     return turn;
   }
 
+  function sources(turn, cited) {
+    const list = document.createElement("details");
+    const head = document.createElement("summary");
+    head.textContent = play.dataset.sources ?? "";
+    list.className = "small";
+    list.append(head, ...cited.map((one) => {
+      const line = document.createElement("p");
+      line.textContent = `${one.document} · ${(play.dataset.page ?? "#").replace("#", one.page)} — ${one.text}`;
+      return line;
+    }));
+    turn.append(list);
+  }
+
   function busy(on) {
     stop.hidden = !on;
     send.disabled = on;
@@ -52,10 +65,10 @@ function start(play) {
     }
   }
 
-  async function paid(id) {
+  async function paid(path) {
     // A stopped answer is booked by the gateway after us; ask until it is there.
     for (let wait = 150; wait < 5000; wait *= 1.6) {
-      const answer = await fetch(`/receipts/${id}`, { headers: { "hx-request": "true", accept: "text/html" } });
+      const answer = await fetch(path, { headers: { "hx-request": "true", accept: "text/html" } });
       if (answer.ok) {
         receipt.innerHTML = await answer.text();
         return;
@@ -68,7 +81,8 @@ function start(play) {
     const text = prompt.value.trim();
     if (!text || running) return;
     const model = document.getElementById("model").value;
-    const system = document.getElementById("system").value.trim();
+    const chosen = (id) => document.getElementById(id)?.value.trim() ?? ""; // an agent's page has no such choices
+    const system = chosen("system");
     turns.push({ role: "user", content: text });
     show("user", play.dataset.you, text);
     prompt.value = "";
@@ -76,7 +90,7 @@ function start(play) {
     const what = turn.querySelector(".what");
     running = new AbortController();
     busy(true);
-    let id = "";
+    let costs = "";
     try {
       const answer = await fetch(play.dataset.chat, {
         method: "POST",
@@ -85,11 +99,12 @@ function start(play) {
         body: JSON.stringify({
           model,
           messages: system ? [{ role: "system", content: system }, ...turns] : turns,
-          max_tokens: Number(document.getElementById("max").value) || Number(play.dataset.tokens),
-          temperature: Number(document.getElementById("temperature").value),
+          max_tokens: Number(chosen("max")) || Number(play.dataset.tokens) || undefined,
+          temperature: chosen("temperature") === "" ? undefined : Number(chosen("temperature")),
         }),
       });
-      id = answer.headers.get("x-shanhe-receipt") || "";
+      const [run, one] = ["run", "receipt"].map((what) => answer.headers.get(`x-shanhe-${what}`));
+      costs = run ? `/playground/runs/${run}` : one ? `/receipts/${one}` : "";
       if (!answer.ok) {
         const problem = await answer.json().catch(() => null);
         throw Object.assign(new Error(problem?.error?.message || play.dataset.failed), { unpaid: answer.status === PAYMENT_REQUIRED });
@@ -102,6 +117,7 @@ function start(play) {
           what.textContent += delta.content;
           if (follow) said.scrollTop = said.scrollHeight;
         }
+        if (event.shanhe?.citations?.length) sources(turn, event.shanhe.citations);
       }
       turns.push({ role: "assistant", content: what.textContent });
     } catch (error) {
@@ -126,7 +142,7 @@ function start(play) {
       busy(false);
       prompt.focus();
     }
-    if (id) paid(id);
+    if (costs) paid(costs);
   }
 
   play.addEventListener("submit", (event) => {
