@@ -117,6 +117,8 @@ PAGES = (
     "/store/agent/letters",
     "/makers",
     "/makers/agent/letters",
+    "/makers/agent/letters/talk",
+    "/store/agent/letters/talk",
     "/makers/mcp/weather",
     "/makers/data/rows",
     "/makers/income",
