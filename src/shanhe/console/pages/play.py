@@ -145,7 +145,7 @@ class PlayRoom(Room):
             body = {"error": {"message": self._refusal(request, error)}}
             return JSONResponse(body, status_code=error.status, headers={"cache-control": "no-store"})
         headers = {"x-shanhe-run": str(run), "cache-control": "no-store"}
-        return Response(data, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(iter((data,)), media_type="text/event-stream", headers=headers)
 
     async def ask_draft(self, request: Request, kind: str, slug: str) -> Response:
         """The same without scripts."""

@@ -29,6 +29,7 @@ NODES_MAX: Final = 60
 NODES_SENT_MAX: Final = NODES_MAX + 1
 """One more than a run may have: it is kept, and said to be too many."""
 NODE_WIDE, NODE_HIGH, COLUMNS = 260, 220, 3
+AGENTS_SHOWN_MAX: Final = 50
 EDGES: Final = ("then", "body", "refused", "failed", "next")
 AGAIN: Final = (("tries", "number"), ("failed", "node"))
 """Of what may fail."""
@@ -118,7 +119,10 @@ class RoutinesRoom(Room):
 
     async def _editor(self, request: Request, who: m.Who, slug: str, **values: Any) -> Response:
         found = await self.desk.routines.one(who, slug)
-        shows = {"frame": framed(found["definition"]), "nodes": shown(found["definition"]), "kinds": KINDS,
+        models = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
+        agents = [str(row["name"]) for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
+        shows = {"targets": models + agents, "others": (await self.desk.routines.overview(who))["workflows"],
+                 "frame": framed(found["definition"]), "nodes": shown(found["definition"]), "kinds": KINDS,
                  "base": found["mark"], "client_ref": str(new_id())}  # fmt: skip
         return self.show(request, "workflow.html", who, found=found, **shows | values)
 
