@@ -6,9 +6,11 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -26,6 +28,9 @@ CLOCK_SKEW_MAX_S = 2.0
 CONNECT_LIMIT_S = 5.0
 POSTGRES_MIN = 150_000
 LOCK_FILE = "city.lock"
+HTTPS_PORT = 443
+CERTIFICATE_MIN_DAYS = 14
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ async def examine(settings: Settings) -> list[Finding]:
     if settings.database_url:
         findings.append(await asyncio.to_thread(_files, settings))
     findings.append(await asyncio.to_thread(_model, settings))
+    if settings.secure_cookies:
+        findings.append(await asyncio.to_thread(certificate, settings.url))
     return findings
 
 
@@ -145,6 +152,29 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         _judge("durability", fsync == "on", f"fsync {fsync}", "Turn fsync on: money depends on it."),
         _judge("clock", skew <= CLOCK_SKEW_MAX_S, f"{skew:.3f} s from the database", skewed),
     ]
+
+
+def certificate(url: str, trusted: ssl.SSLContext | None = None) -> Finding:
+    """How long the certificate at the city's public address is good, as a client sees it."""
+    place = urlsplit(url)
+    host, port = place.hostname or "", place.port or HTTPS_PORT
+    context = trusted or ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection((host, port), timeout=CONNECT_LIMIT_S) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            ends = ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
+    except ssl.SSLCertVerificationError as error:
+        advice = "Renew it, with all that is between it and a known authority, and reload the proxy."
+        return Finding("certificate", False, f"{host}: {error.verify_message}", advice)
+    except OSError as error:
+        return Finding(
+            "certificate", False, f"{host}:{port}: {error}", "Start the proxy; this machine must reach it, too."
+        )
+    days = int((ends - datetime.now(UTC).timestamp()) // DAY_S)
+    until = datetime.fromtimestamp(ends, UTC).date()
+    return _judge("certificate", days >= CERTIFICATE_MIN_DAYS, f"{host}: {days} days, until {until}", "Renew it.")
 
 
 def _model(settings: Settings) -> Finding:

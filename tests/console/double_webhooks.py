@@ -46,5 +46,8 @@ class Webhooks:
     async def step(self, who: m.Who, endpoint: UUID, step: str) -> None:
         self.done.append((step, endpoint))
 
+    async def rotate(self, who: m.Who, endpoint: UUID) -> str:
+        return "whsec_YW5vdGhlcg"
+
     async def again(self, who: m.Who, delivery: UUID) -> None:
         self.done.append(("again", delivery))

@@ -19,6 +19,13 @@ class TestWebhook:
         assert "whsec_c2VjcmV0" in (await member.get(place)).text
         assert "whsec_c2VjcmV0" not in (await member.get(place)).text
 
+    async def test_has_another_secret_that_is_shown_once(self, member: httpx.AsyncClient) -> None:
+        assert f"/webhooks/{ON}/rotate" in (await member.get(f"/webhooks/{ON}")).text
+        assert f"/webhooks/{OFF}/rotate" not in (await member.get(f"/webhooks/{OFF}")).text  # a robot's is its maker's
+        place = (await member.post(f"/webhooks/{ON}/rotate", data=TOKEN)).headers["location"]
+        assert "whsec_YW5vdGhlcg" in (await member.get(place)).text
+        assert "whsec_YW5vdGhlcg" not in (await member.get(place)).text
+
     async def test_that_is_refused_keeps_what_was_typed_but_no_secret(
         self, member: httpx.AsyncClient, desk: Desk
     ) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from shanhe.kernel.errors import Conflict, Invalid
-from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged, destroy_again, people_listed
+from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged, VaultLocked, destroy_again, people_listed
 
 
 def first_secret(folder: str, results: object) -> None:
@@ -168,6 +168,26 @@ class TestVault:
                 Vault(tmp_path / "sealed", root_key=wrong)
         with pytest.raises(Invalid):
             Vault(tmp_path / "short", root_key=b"short")
+
+    def test_is_sealed_later_and_with_another_root_key(self, tmp_path: Path) -> None:
+        """A city that was begun without SHANHE_VAULT_KEY gets one; one that leaked is replaced."""
+        person, folder = uuid4(), tmp_path / "keys"
+        plain = Vault(folder)
+        plain.create(person)
+        written, secret = plain.encrypt(person, "name", "张伟"), plain.secret("csrf")
+        with pytest.raises(VaultLocked, match=r"The master key file") as told:
+            Vault(folder, root_key=os.urandom(32))
+        assert "shanhe vault seal" in told.value.hint
+        was: bytes | None = None
+        for root in (os.urandom(32), os.urandom(32), None):
+            Vault(folder, root_key=was).seal(root)
+            with pytest.raises(VaultLocked):
+                Vault(folder, root_key=was)
+            again = Vault(folder, root_key=root)
+            assert again.decrypt(person, "name", written) == "张伟"
+            assert again.secret("csrf") == secret
+            assert again.standing().sealed is (root is not None)
+            was = root
 
     def test_gives_every_process_the_same_secret(self, tmp_path: Path) -> None:
         context = multiprocessing.get_context("spawn")

@@ -20,6 +20,7 @@ from shanhe.kernel.sealing import Seals
 from shanhe.webhooks.errors import BadEndpoint, EndpointOff, EndpointTaken, UnknownDelivery, UnknownEndpoint
 from shanhe.webhooks.model import ENDPOINTS_MAX, PAUSES_S
 from shanhe.webhooks.service import GIVE_UP, Webhooks
+from shanhe.workflows.errors import BadSignature
 from shanhe.workflows.triggers import verified
 
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
@@ -68,6 +69,15 @@ class Desk:
         self.clock.set(self.clock.now() + by)
 
 
+def accepted(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
+    """Whether a receiver that has this secret takes the message."""
+    try:
+        verified(secret, headers["webhook-id"], headers["webhook-timestamp"], headers["webhook-signature"], body, now)
+    except BadSignature:
+        return False
+    return True
+
+
 @pytest.fixture
 def desk(database: Database) -> Desk:
     clock, outside = FixedClock(NOW), Outside()
@@ -98,6 +108,27 @@ class TestDelivery:
         (delivery,) = await desk.webhooks.deliveries(desk.org, endpoint.id)
         assert (delivery.state, delivery.status, delivery.attempts) == ("sent", 200, 1)
         assert str(delivery.id) == headers["webhook-id"]
+
+    async def test_is_signed_with_the_secret_before_too_for_a_day_after_a_rotation(self, desk: Desk) -> None:
+        before = await desk.webhooks.add(desk.org, url=URL, by="t")
+        after = await desk.webhooks.rotate(desk.org, before.id)
+        desk.later(timedelta(hours=23))
+        again = await desk.webhooks.rotate(desk.org, before.id)  # asked twice: a lost answer
+        assert before.secret != after.secret == again.secret
+        good = []
+        for _ in range(2):
+            await desk.tell()
+            await desk.webhooks.send_due()
+            _, headers, body = desk.outside.came[-1]
+            good.append([accepted(one.secret, headers, body, desk.clock.now()) for one in (before, after)])
+            desk.later(timedelta(hours=2))
+        assert good == [[True, True], [False, True]]
+        assert (await desk.webhooks.rotate(desk.org, before.id)).secret not in (before.secret, after.secret)
+        with pytest.raises(UnknownEndpoint):
+            await desk.webhooks.rotate(new_id(), before.id)
+        robot = await desk.webhooks.add(desk.org, url=URL, form="feishu", secret="s", by="t")
+        with pytest.raises(BadEndpoint):
+            await desk.webhooks.rotate(desk.org, robot.id)
 
     async def test_is_made_once_for_a_notice_and_an_address(self, desk: Desk) -> None:
         await desk.webhooks.add(desk.org, url=URL, by="t")

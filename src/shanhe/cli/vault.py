@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -10,8 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from shanhe.cli.common import Data, Json, database, err, pairs, run, settings_for, show
 
 if TYPE_CHECKING:
-    from shanhe.kernel.vault import Vault
+    from pathlib import Path
 
+    from shanhe.kernel.vault import Vault
+    from shanhe.settings import Settings
+
+SEALED = """主密钥已用 SHANHE_VAULT_KEY 封存；更早的密钥备份仍需当时的值
+the master key is sealed with SHANHE_VAULT_KEY; older backups of the keys need the value of their time"""
+PLAIN = "主密钥未封存 · the master key is not sealed"
 AGAIN = "轮换未完成，请再次运行 · going on or interrupted: run `shanhe vault rotate` again"
 ROTATED = """把密钥已换上新主密钥；旧的密钥备份仍能打开旧数据，请重新备份并销毁旧的
 keys are under a new master key; an older backup of the keys still opens everything: make a new one, destroy the old."""
@@ -20,17 +28,22 @@ app = typer.Typer(no_args_is_help=True)
 
 
 def _vault(data: Data) -> Vault:
-    from shanhe.kernel.errors import NotFound
     from shanhe.kernel.vault import Vault
 
     settings = settings_for(data)
+    return Vault(_folder(settings), root_key=settings.vault_root_key)
+
+
+def _folder(settings: Settings) -> Path:
+    from shanhe.kernel.errors import NotFound
+
     folder = settings.data / "keys"
     if not (folder / "master.key").exists():
         raise NotFound(
             "no_keys", f"There are no keys in {folder}.", message_zh=f"{folder} 中没有密钥。",
             hint="Name the city's folder with --data.", hint_zh="请用 --data 指定城市的数据目录。",
         )  # fmt: skip
-    return Vault(folder, root_key=settings.vault_root_key)
+    return folder
 
 
 @app.command()
@@ -55,6 +68,33 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
         task = bars.add_task("重新封装密钥 wrapping keys", total=None)
         wrapped = vault.rotate_master(lambda done, total: bars.update(task, completed=done, total=total))
     show(as_json, {"wrapped": wrapped}, lambda: f"✓ {wrapped} {ROTATED}")
+
+
+@app.command()
+def seal(
+    before: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Variable with the SHANHE_VAULT_KEY that it was sealed with; none = it is not."
+        ),
+    ] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Seal the master key with SHANHE_VAULT_KEY as it is set now; on every machine of the city that is stopped."""
+    from shanhe.kernel.process import Held
+    from shanhe.kernel.vault import Vault, VaultLocked
+    from shanhe.supervisor import LOCK_FILE
+
+    settings = settings_for(data)
+    folder, known = _folder(settings), replace(settings, vault_key=os.environ.get(before, ""))
+    with Held(settings.data / LOCK_FILE):
+        try:
+            Vault(folder, root_key=settings.vault_root_key)
+        except VaultLocked:
+            Vault(folder, root_key=known.vault_root_key).seal(settings.vault_root_key)
+    sealed = settings.vault_root_key is not None
+    show(as_json, {"sealed": sealed}, lambda: f"✓ {SEALED if sealed else PLAIN}")
 
 
 @app.command()

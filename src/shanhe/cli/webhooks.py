@@ -98,6 +98,19 @@ def resume(org: Org, which: Which, data: Data = None, as_json: Json = False) -> 
 
 
 @app.command()
+def rotate(org: Org, which: Which, data: Data = None, as_json: Json = False) -> None:
+    """Sign with another secret, which is printed; for a day with the one before, too."""
+    from shanhe.webhooks.api import endpoint_view
+
+    async def work(services: Services) -> Any:
+        made = await services.webhooks.rotate((await find_org(services, org)).id, which)
+        return endpoint_view(made) | {"secret": made.secret}
+
+    made = in_city(data, work)
+    show(as_json, made, lambda: f"✓ {made['secret']}")
+
+
+@app.command()
 def remove(org: Org, which: Which, data: Data = None, as_json: Json = False) -> None:
     """Send nothing there any more."""
     _done(org, data, as_json, lambda services, owner: services.webhooks.remove(owner, which))

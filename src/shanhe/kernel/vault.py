@@ -28,6 +28,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 
 from shanhe.kernel.box import NONCE_BYTES, Box, BoxRefused
@@ -77,6 +78,31 @@ class VaultDamaged(ShanheError):
             hint="Check that the database and the keys folder belong together; restore the keys from their backup.",
             hint_zh="请检查数据库与密钥目录是否配套，必要时从备份恢复密钥。",
         )
+
+
+class VaultLocked(VaultDamaged):
+    """SHANHE_VAULT_KEY does not open the master key file."""
+
+    WHY: ClassVar = {
+        "unset": (
+            "The master key is sealed, and SHANHE_VAULT_KEY is not set.", "主密钥已封存，但未设置 SHANHE_VAULT_KEY。",
+            "Set what it was sealed with, for commands as for the city.", "请设置封存时所用的值，命令行与城市都需要。",
+        ),
+        "other": (
+            "The master key is sealed with another SHANHE_VAULT_KEY.", "主密钥是用另一个 SHANHE_VAULT_KEY 封存的。",
+            "Set the one that it was sealed with; `shanhe vault seal --before NAME` puts another in its place.",
+            "请设置封存时所用的值；`shanhe vault seal --before NAME` 可换成新的。",
+        ),
+        "plain": (
+            "SHANHE_VAULT_KEY is set, and the master key is not sealed.", "已设置 SHANHE_VAULT_KEY，但主密钥尚未封存。",
+            "Stop the city and run `shanhe vault seal` once.", "请停止城市，运行一次 `shanhe vault seal`。",
+        ),
+    }  # fmt: skip
+
+    def __init__(self, why: str) -> None:
+        super().__init__("The master key file")
+        self.code = "vault_locked"
+        self.message, self.message_zh, self.hint, self.hint_zh = self.WHY[why]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +162,8 @@ class Vault:
     """
 
     def __init__(self, folder: Path, *, root_key: bytes | None = None) -> None:
-        if root_key is not None and len(root_key) != KEY_BYTES:
-            raise Invalid(
-                "bad_vault_key",
-                f"The vault's root key has {len(root_key)} bytes; it needs {KEY_BYTES}.",
-                message_zh=f"保险库根密钥应为 {KEY_BYTES} 字节。",
-                hint="Make one with: openssl rand -base64 32",
-                hint_zh="可用 openssl rand -base64 32 生成。",
-            )
         self._folder = folder
-        self._root = root_key
+        self._root = _checked(root_key)
         self._people = folder / "people"
         self._secrets_folder = folder / "secrets"
         self._ring_path = folder / "master.key"
@@ -258,6 +276,14 @@ class Vault:
             progress(len(files), len(files))
             return wrapped
 
+    def seal(self, root_key: bytes | None) -> None:
+        """Seal the master ring with another root key, or (None) keep it plain. Processes that were given the one before
+        can make and look up no key until they are started again with this one: for a city that is stopped."""
+        with self._alone(), self._lock(fcntl.LOCK_EX):
+            self._load_ring()
+            self._root = _checked(root_key)
+            replaced(self._ring_path, self._seal_ring())
+
     def _rewrap(self, path: Path, owner: bytes) -> bool:
         try:
             data = path.read_bytes()
@@ -310,12 +336,12 @@ class Vault:
         data = self._ring_path.read_bytes()
         sealed = data.startswith(SEALED_MAGIC)
         if sealed != (self._root is not None):
-            raise VaultDamaged("The master key file")
+            raise VaultLocked("unset" if sealed else "plain")
         if sealed and self._root is not None:
             try:
                 data = Box(self._root).open(data.removeprefix(SEALED_MAGIC), SEALED_MAGIC)
             except BoxRefused as error:
-                raise VaultDamaged("The master key file") from error
+                raise VaultLocked("other") from error
         try:
             pairs = [line.split() for line in data.decode().splitlines()]
             self._ring = [(bytes.fromhex(name), base64.b64decode(key, validate=True)) for name, key in pairs]
@@ -432,3 +458,15 @@ def _create_exclusively(path: Path, data: bytes) -> bool:
         draft.unlink()
     synced(path.parent)
     return True
+
+
+def _checked(root_key: bytes | None) -> bytes | None:
+    if root_key is not None and len(root_key) != KEY_BYTES:
+        raise Invalid(
+            "bad_vault_key",
+            f"The vault's root key has {len(root_key)} bytes; it needs {KEY_BYTES}.",
+            message_zh=f"保险库根密钥应为 {KEY_BYTES} 字节。",
+            hint="Make one with: openssl rand -base64 32",
+            hint_zh="可用 openssl rand -base64 32 生成。",
+        )
+    return root_key

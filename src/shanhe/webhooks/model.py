@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +20,8 @@ CLAIM_S: Final = 120
 BATCH: Final = 32
 TEST: Final = "webhook.test"
 ADDRESS: Final = "webhooks.endpoint.address"
+OVERLAP: Final = timedelta(hours=24)
+"""How long messages are signed with the secret before, too."""
 
 
 class Form(StrEnum):
@@ -34,7 +36,8 @@ class Form(StrEnum):
 class Endpoint(msgspec.Struct, frozen=True):
     """An address of an organisation. `kinds` empty = every notice; `data.` of them also what begins with it.
 
-    `state`: active, stopped (it took nothing for too long, or said it is gone), removed.
+    `state`: active, stopped (it took nothing for too long, or said it is gone), removed. `turned_at`: since when
+    `secret` is the one that its owner is told; `secret_before` signs beside it for some time.
     """
 
     id: UUID
@@ -47,6 +50,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     made_by: str
     made_at: datetime
     failing_since: datetime | None = None
+    turned_at: datetime | None = None
+    secret_before: str = ""
+
+    def overlaps(self, now: datetime) -> bool:
+        """Whether the secret before is still good."""
+        return self.turned_at is not None and now < self.turned_at + OVERLAP
 
     def wants(self, kind: str) -> bool:
         return not self.kinds or any(kind == one or kind.startswith(one + ".") for one in self.kinds)

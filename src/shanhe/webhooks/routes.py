@@ -60,6 +60,12 @@ def router(webhooks: Webhooks) -> APIRouter:
         """Switch it on again."""
         return as_json(endpoint_view(await webhooks.resume(org_of(actor), endpoint)))
 
+    @routes.post("/{endpoint}/rotate")
+    async def rotate(endpoint: UUID, actor: Keeper) -> Response:
+        """Another secret; for a day messages are signed with the one before, too, and the same one is told again."""
+        made = await webhooks.rotate(org_of(actor), endpoint)
+        return private_json(endpoint_view(made) | {"secret": made.secret})
+
     @routes.post("/{endpoint}/replay")
     async def replay(endpoint: UUID, actor: Keeper) -> Response:
         """Send again whatever was given up."""

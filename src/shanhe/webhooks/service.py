@@ -20,7 +20,7 @@ from shanhe.kernel.notify import Notice, Notifier, Severity, Text
 from shanhe.kernel.sealing import Seals
 from shanhe.webhooks import store, wire
 from shanhe.webhooks.errors import BadEndpoint, EndpointOff, EndpointTaken, UnknownDelivery, UnknownEndpoint
-from shanhe.webhooks.model import ADDRESS, KIND, KINDS_MAX, PAUSES_S, TEST, Delivery, Endpoint, Form
+from shanhe.webhooks.model import ADDRESS, KIND, KINDS_MAX, OVERLAP, PAUSES_S, TEST, Delivery, Endpoint, Form
 
 CHANNEL: Final = "webhooks"
 """What the way out is called among those that notices take."""
@@ -115,6 +115,17 @@ class Webhooks:
         """Switch one on again; what waited meanwhile is sent."""
         await self.one(org_id, endpoint_id)
         await store.switch(self._db, endpoint_id, "active")
+        return await self.one(org_id, endpoint_id)
+
+    async def rotate(self, org_id: UUID, endpoint_id: UUID) -> Endpoint:
+        """Sign with another secret from now on, and for a day with the one before, too. Asked again within that day it
+        tells the same one: an answer that was lost is had again, and no receiver loses its day."""
+        found = await self.one(org_id, endpoint_id)
+        if found.form is not Form.STANDARD:
+            raise BadEndpoint("a robot's secret is made where the robot is; remove it and add it again",
+                              "机器人的密钥由其平台生成，请删除后重新添加")  # fmt: skip
+        now = self._clock.now()
+        await store.turn(self._db, endpoint_id, now, now - OVERLAP)
         return await self.one(org_id, endpoint_id)
 
     # -- deliveries ---------------------------------------------------------------------------------------------------
@@ -247,7 +258,7 @@ class Webhooks:
 
     async def _opened(self, row: Any) -> Endpoint:
         """An address with what it is; without, where its key is gone."""
-        seal, url, secret = await self._seals.of(row["org_id"]), "", ""
+        seal, url, secret, before = await self._seals.of(row["org_id"]), "", "", ""
         kept = seal.open_json(ADDRESS, row["address"], {})
         if kept:
             try:
@@ -257,10 +268,11 @@ class Webhooks:
                 log.warning("a webhook's address can't be opened", endpoint=str(row["id"]))
         form = Form(row["form"])
         if form is Form.STANDARD:
-            secret = wire.secret_of(self._key, row["id"])
+            secret = wire.secret_of(self._key, row["id"], row["turn"])
+            before = wire.secret_of(self._key, row["id"], row["turn"] - 1) if row["turn"] else ""
         return Endpoint(
             row["id"], row["org_id"], form, url, secret, tuple(row["kinds"]), row["state"], row["made_by"],
-            row["made_at"], row["failing_since"],
+            row["made_at"], row["failing_since"], row["turned_at"], before,
         )  # fmt: skip
 
 

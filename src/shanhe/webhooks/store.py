@@ -64,6 +64,17 @@ async def switch(db: Database, endpoint_id: UUID, state: str) -> bool:
     return done is not None
 
 
+async def turn(db: Database, endpoint_id: UUID, now: datetime, before: datetime) -> None:
+    """The next secret from now on, unless that was done after `before`."""
+    await db.execute(
+        """UPDATE webhooks.endpoint SET turn = turn + 1, turned_at = $2
+            WHERE id = $1 AND state <> 'removed' AND (turned_at IS NULL OR turned_at <= $3)""",
+        endpoint_id,
+        now,
+        before,
+    )
+
+
 async def queue(
     db: Database, rows: Sequence[tuple[UUID, UUID]], notice_id: UUID, kind: str, notice: Any, now: datetime
 ) -> None:

@@ -15,6 +15,7 @@ def endpoint_view(one: Endpoint) -> dict[str, Any]:
     return {
         "id": str(one.id), "form": str(one.form), "host": urlsplit(one.url).hostname or "", "kinds": list(one.kinds),
         "state": one.state, "made_at": one.made_at, "failing_since": one.failing_since,
+        "turned_at": one.turned_at,
     }  # fmt: skip
 
 

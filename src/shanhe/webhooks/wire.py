@@ -33,9 +33,10 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def secret_of(key: bytes, endpoint: UUID) -> str:
-    """The secret of an address that speaks the standard form, as its owner is told it."""
-    return PREFIX + base64.b64encode(hmac.digest(key, endpoint.bytes, hashlib.sha256)).decode()
+def secret_of(key: bytes, endpoint: UUID, turn: int) -> str:
+    """The secret of an address that speaks the standard form, as its owner is told it; another at each turn."""
+    which = endpoint.bytes + (turn.to_bytes(4, "big") if turn else b"")
+    return PREFIX + base64.b64encode(hmac.digest(key, which, hashlib.sha256)).decode()
 
 
 def request(endpoint: Endpoint, delivery: Delivery, now: datetime, city: str, link_base: str) -> Request:
@@ -75,11 +76,13 @@ def _standard(endpoint: Endpoint, delivery: Delivery, now: datetime, link_base: 
     data = {**notice, "link": f"{link_base}{notice['link']}" if notice["link"] else ""}
     body = _encode({"type": delivery.kind, "timestamp": delivery.made_at.isoformat(), "data": data})
     stamp = str(int(now.timestamp()))
-    key = base64.b64decode(endpoint.secret.removeprefix(PREFIX))
-    signature = _digest(key, f"{delivery.id}.{stamp}.".encode() + body)
+    secrets = [endpoint.secret, *([endpoint.secret_before] if endpoint.overlaps(now) else [])]
+    keys = [base64.b64decode(secret.removeprefix(PREFIX)) for secret in secrets]
+    signed = f"{delivery.id}.{stamp}.".encode() + body
+    signatures = " ".join(f"v1,{_digest(key, signed)}" for key in keys)
     return Request(
         endpoint.url,
-        {**JSON, "webhook-id": str(delivery.id), "webhook-timestamp": stamp, "webhook-signature": f"v1,{signature}"},
+        {**JSON, "webhook-id": str(delivery.id), "webhook-timestamp": stamp, "webhook-signature": signatures},
         body,
     )
 

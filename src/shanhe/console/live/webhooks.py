@@ -45,5 +45,8 @@ class LiveWebhooks:
             raise NotFound("no_such_step", "There is no such step.", message_zh="没有该操作。")
         await steps[step](who.org_id, endpoint)
 
+    async def rotate(self, who: m.Who, endpoint: UUID) -> str:
+        return (await self._webhooks.rotate(who.org_id, endpoint)).secret
+
     async def again(self, who: m.Who, delivery: UUID) -> None:
         await self._webhooks.again(who.org_id, delivery)

@@ -26,6 +26,7 @@ class WebhooksRoom(Room):
         add("/webhooks", self.every, methods=["GET"])
         add("/webhooks", self.add, methods=["POST"])
         add("/webhooks/{endpoint}", self.one, methods=["GET"])
+        add("/webhooks/{endpoint}/rotate", self.rotate, methods=["POST"])
         add("/webhooks/{endpoint}/{step}", self.step, methods=["POST"])
         add("/webhooks/{endpoint}/deliveries/{delivery}/again", self.send_again, methods=["POST"])
         return routes
@@ -63,6 +64,12 @@ class WebhooksRoom(Room):
         who, _ = await self.posted(request, MAY)
         await self.desk.webhooks.step(who, endpoint, step)
         return go("/webhooks" if step == "remove" else f"/webhooks/{endpoint}", f"webhook_{step}")
+
+    async def rotate(self, request: Request, endpoint: UUID) -> Response:
+        """The next secret, shown on its page."""
+        who, _ = await self.posted(request, MAY)
+        secret = await self.desk.webhooks.rotate(who, endpoint)
+        return await self.hand(request, who, f"/webhooks/{endpoint}", secret=secret)
 
     async def send_again(self, request: Request, endpoint: UUID, delivery: UUID) -> Response:
         who, _ = await self.posted(request, MAY)
