@@ -91,8 +91,11 @@ def seal(
     with Held(settings.data / LOCK_FILE):
         try:
             Vault(folder, root_key=settings.vault_root_key)
-        except VaultLocked:
-            Vault(folder, root_key=known.vault_root_key).seal(settings.vault_root_key)
+        except VaultLocked as locked:
+            try:
+                Vault(folder, root_key=known.vault_root_key).seal(settings.vault_root_key)
+            except VaultLocked:
+                raise VaultLocked("other") from locked
     sealed = settings.vault_root_key is not None
     show(as_json, {"sealed": sealed}, lambda: f"✓ {SEALED if sealed else PLAIN}")
 
