@@ -140,6 +140,13 @@ class Settings:
         "",
         secret=True,
     )
+    vault_key_before: str = _setting(
+        "SHANHE_VAULT_KEY_BEFORE",
+        "The SHANHE_VAULT_KEY that `shanhe vault seal` replaces; empty = the files are plain.",
+        "`shanhe vault seal` 要替换的 SHANHE_VAULT_KEY；留空 = 此前为明文。",
+        "",
+        secret=True,
+    )
     second_factor: str = _setting(
         "SHANHE_SECOND_FACTOR",
         "`required`, `optional`, or `auto`: required unless this is a demo city.",

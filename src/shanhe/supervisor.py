@@ -240,6 +240,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(wait_s)
             if postgres.is_running:
+                postgres.keep_log_short()
                 wait_s = WATCH_S
                 continue
             log.warning("PostgreSQL ended; starting it again")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -71,23 +70,14 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def seal(
-    before: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Variable with the SHANHE_VAULT_KEY that it was sealed with; none = it is not."
-        ),
-    ] = "",
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Seal the master key with SHANHE_VAULT_KEY as it is set now; on every machine of the city that is stopped."""
+def seal(data: Data = None, as_json: Json = False) -> None:
+    """Seal the master key with SHANHE_VAULT_KEY, in place of SHANHE_VAULT_KEY_BEFORE; stop the whole city first."""
     from shanhe.kernel.process import Held
     from shanhe.kernel.vault import Vault, VaultLocked
     from shanhe.supervisor import LOCK_FILE
 
     settings = settings_for(data)
-    folder, known = _folder(settings), replace(settings, vault_key=os.environ.get(before, ""))
+    folder, known = _folder(settings), replace(settings, vault_key=settings.vault_key_before)
     with Held(settings.data / LOCK_FILE):
         try:
             Vault(folder, root_key=settings.vault_root_key)

@@ -28,6 +28,7 @@ from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
 from shanhe.kernel.calling import over_socket
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.logs import keep_short
 from shanhe.kernel.process import end
 
 BACKOFF_FIRST_S: Final = 0.5
@@ -145,8 +146,7 @@ class ModelRunner:
 
     async def _spawn(self) -> None:
         self.socket.unlink(missing_ok=True)
-        if self.log_file.exists() and self.log_file.stat().st_size > LOG_MAX_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        keep_short(self.log_file, LOG_MAX_BYTES)
         descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -208,6 +208,7 @@ class ModelRunner:
                 async with asyncio.timeout(PROBE_S):
                     await process.wait()
                     break
+            keep_short(self.log_file, LOG_MAX_BYTES)
             silent = 0 if await self.healthy() else silent + 1
             if silent >= SILENT_PROBES_MAX:
                 log.warning("engine is silent; ending it", model=self.card.id, pid=process.pid)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shutil
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -64,6 +67,18 @@ class Patient(structlog.PrintLogger):
             super().msg(message)
 
     log = debug = info = warn = warning = error = critical = fatal = exception = failure = err = msg
+
+
+def keep_short(path: Path, most_bytes: int) -> None:
+    """Begin a child's log anew once it is longer; what it said until then lies beside it as `.1`, where there is room.
+
+    For whoever appends (O_APPEND): it goes on at the file's new beginning.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > most_bytes:
+            with contextlib.suppress(OSError):
+                shutil.copy(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
 
 
 def to_stderr(*_: Any) -> structlog.PrintLogger:

