@@ -3,7 +3,7 @@
 ASGI spreads an answer over several messages, checks every header with regular expressions and writes twice; for a call
 that is a third of its CPU. So requests to `/v1/` and posts to `/mcp` get a client of their own that writes once, and
 everything else stays uvicorn's. Also bounds what uvicorn leaves open: how long and how large the head of a request may
-be.
+be, what may follow a body, and what a wish for another protocol does to one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from shanhe.gateway.admission import token_of
@@ -40,10 +41,12 @@ HEAD_WAIT_S: Final = 10.0
 LAST_LOOK_S: Final = 1.0
 """How long after that the head is looked for once more: when this process stood still, it has come and waits unread."""
 HEAD_MAX_BYTES: Final = 64 * 1024
+"""Longest head, and most that may come of a message without a piece of its body: of what trails it, for example."""
 LINGER_S: Final = 5.0
 """How long a refused body is read and thrown away."""
 PREFIX: Final = b"/v1/"
 TOOLS: Final = b"/mcp"
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 DELIVERY: Final = STATUS_LINE[200] + (
     b"%bcontent-type: application/json\r\nx-shanhe-receipt: %b\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
     b"content-length: %d\r\n\r\n%b"
@@ -228,7 +231,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_bytes = 0
+        self._loose_bytes = 0  # of the message that is being parsed, since it began or its body last grew
+        self._grew = False
         self._head_open = True
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WAIT_S, self._head_late)
         self._default: tuple[Any, bytes] = (None, b"")
@@ -269,13 +273,53 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._again(self._known, body)
                 return
             self._fresh = data
-        super().data_received(data)
-        if self._head_open:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_MAX_BYTES:
-                self._refuse_head(431)
-            elif self._head_timer is None and not self.transport.is_closing():
-                self._head_timer = self.loop.call_later(HEAD_WAIT_S, self._head_late)
+        self._grew = False
+        self._feed(data)
+        self._loose_bytes = 0 if self._grew else self._loose_bytes + len(data)
+        if self._loose_bytes > HEAD_MAX_BYTES and not self._between:
+            self._refuse_head(431) if self._head_open else self.transport.close()
+        elif self._head_open and self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_WAIT_S, self._head_late)
+
+    def _feed(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except HttpParserUpgrade as wish:
+                    rest = memoryview(rest)[wish.args[0] :]
+                    if not self._goes_on():
+                        return
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _goes_on(self) -> bool:
+        """Whether the parser has to do with what comes after a head that asks for another protocol.
+
+        The parser took the message to end with its head. Where no WebSocket begins, what follows is its body all the
+        same (RFC 9110, 7.8: a wish that is not granted is ignored); parsed as a request it would be answered to
+        whoever a proxy lets use the connection next. So the head is read again, without the wish.
+        """
+        method = self.parser.get_method()
+        if self._should_upgrade():
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+            self.handle_websocket_upgrade()
+            return False
+        if method == b"CONNECT":
+            self._refuse_head(405)
+            return False
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"])
+        version = self.parser.get_http_version().encode()
+        self.parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, lines))
+        return True
+
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket begins: with a GET without a body, when nothing asked before is still to be answered."""
+        bare = self.parser.get_method() == b"GET" and not any(name in FRAMING for name, _ in self.headers)
+        return bare and self._idle() and super()._should_upgrade()
 
     def _idle(self) -> bool:
         running = cast(Any, self.cycle)
@@ -292,7 +336,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _learn(self, client: WireClient) -> None:
         begins, self._begins = self._begins, None
-        plain = client.method == "POST" and client.keep_alive and not self.expect_100_continue
+        plain = client.method == "POST" and client.keep_alive and not (self.expect_100_continue or client.query)
         if begins is None or not plain:
             return
         with contextlib.suppress(CallError):  # without a key the ordinary way refuses it, every time
@@ -306,13 +350,21 @@ class GatewayProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._head_open = True
-        self._head_bytes = 0
+        self._loose_bytes = 0
+        self._grew = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_open:  # what trails a body says nothing about it, and may have no end
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._head_open = False
         if self._head_timer is not None:
             self._stop_head_timer()
-        if not self._is_ours() or self.parser.should_upgrade():
+        wished = self.parser.should_upgrade()
+        if wished and not self._should_upgrade():
+            return  # see `_goes_on`
+        if wished or not self._is_ours():
             self._make_scope()
             super().on_headers_complete()
             return
@@ -378,6 +430,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._idle_timer = self.loop.call_later(left_s, self._idle_check)
 
     def on_body(self, body: bytes) -> None:
+        self._grew = True
         client: Any = self.cycle
         if not isinstance(client, WireClient):
             super().on_body(body)
@@ -388,6 +441,8 @@ class GatewayProtocol(HttpToolsProtocol):
             client.set()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # see `_goes_on`
         self._between = True
         if self._lingering:
             self.transport.close()
@@ -419,7 +474,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _head_missing(self) -> None:
         self._head_timer = None
         if self._head_open and not self.transport.is_closing():
-            self._refuse_head(408) if self._head_bytes else self.transport.close()
+            self._refuse_head(408) if self._loose_bytes else self.transport.close()
 
     def _refuse_head(self, status: int) -> None:
         if not self.transport.is_closing():
