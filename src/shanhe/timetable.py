@@ -94,7 +94,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("workflows.purge", NIGHTLY, services.routines.workflows.purge)
     jobs.every("content.purge", NIGHTLY, services.hub.content.purge)
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
-    jobs.every("oauth.purge", NIGHTLY, services.oauth.purge)
+    jobs.every("oauth.purge", HOURLY, services.oauth.purge)
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
     jobs.every("studio.settle", EVERY_MINUTE, services.workshop.studio.settle)
     jobs.every("studio.tidy", NIGHTLY, services.workshop.studio.tidy)

@@ -116,7 +116,7 @@ class Gate:
     async def passkeys(self, who: m.Who) -> Sequence[m.PasskeyRow]:
         return [m.PasskeyRow("p1", "办公电脑", NOW - timedelta(days=40))]
 
-    async def passkey_remove(self, who: m.Who, passkey_id: str) -> None: ...
+    async def passkey_remove(self, who: m.Who, passkey_id: str, password: str) -> None: ...
 
     async def sessions(self, who: m.Who) -> Sequence[m.SessionRow]:
         return [

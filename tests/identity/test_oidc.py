@@ -13,7 +13,18 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from starlette.responses import JSONResponse, Response
 
-from shanhe.identity.api import Client, Identity, NewPerson, OidcFailed, OidcSettings, Options, Role, Stage
+from shanhe.identity.api import (
+    Client,
+    Identity,
+    NewPerson,
+    OidcFailed,
+    OidcSettings,
+    Options,
+    Role,
+    SignInLocked,
+    Stage,
+)
+from shanhe.identity.service.passwords import FREE_FAILURES
 
 from .conftest import URL, City
 
@@ -95,6 +106,27 @@ async def round_trip(city: City, provider: Provider, **changes: str) -> Any:
     assert city.identity.oidc is not None
     departure = await city.identity.oidc.begin("/keys")
     return await city.identity.oidc.finish(provider.authorize(departure.url) | changes, departure.state, HERE)
+
+
+class TestFlood:
+    async def test_of_flows_that_nobody_ends_stops_one_network_and_no_other(
+        self, city: City, provider: Provider
+    ) -> None:
+        oidc, crowd = city.identity.oidc, Client("2001:db8:1:2::7")
+        assert oidc is not None
+        for _ in range(2):
+            departure = await oidc.begin("/", crowd)
+            await oidc.finish(provider.authorize(departure.url), departure.state, crowd)
+        for n in range(FREE_FAILURES["begun"]):
+            await oidc.begin("/", Client(f"2001:db8:1:2:{n:x}::"))
+        rows = await city.db.fetchval("SELECT count(*) FROM identity.oidc_flow")
+        with pytest.raises(SignInLocked):
+            await oidc.begin("/", Client("2001:db8:1:2:ffff::"))
+        with pytest.raises(SignInLocked):
+            await city.identity.signin.passkey_options(client=crowd)
+        assert await city.db.fetchval("SELECT count(*) FROM identity.oidc_flow") == rows
+        assert await city.db.fetchval("SELECT count(*) FROM identity.challenge") == 0
+        await oidc.begin("/", Client("2001:db8:1:3::7"))
 
 
 class TestOidc:

@@ -12,6 +12,7 @@ from shanhe.identity.api import Identity, Issued, NewKey, Options, Role, SecondF
 from shanhe.kernel import http
 
 from .conftest import PASSWORD, URL, City
+from .test_passkey import Authenticator
 
 INJECTIONS = [
     "'; DROP TABLE identity.person; --",
@@ -72,6 +73,23 @@ class TestSignInRoute:
             assert begun.json()["options"]["challenge"]
             done = await browser.post("/api/identity/me/totp/confirm", json={"code": code, "password": PASSWORD})
             assert done.status_code == 200
+
+    async def test_takes_the_password_once_more_to_take_a_passkey_off(self, city: City) -> None:
+        person = await city.person()
+        device = Authenticator()
+        ceremony = await city.identity.passkeys.begin_registration(person.id)
+        await city.identity.passkeys.register(
+            person.id, ceremony.id, device.create(ceremony.options), name="laptop", by="test"
+        )
+        begun = await city.identity.signin.passkey_options()
+        issued = await city.identity.signin.passkey(begun.id, device.get(begun.options))
+        async with city.browser(issued) as browser:
+            (mine,) = (await browser.get("/api/identity/me/passkeys")).json()["data"]
+            off = f"/api/identity/me/passkeys/{mine['id']}/remove"
+            refused = await browser.post(off, json={})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (401, "password_wrong")
+            assert (await browser.post(off, json={"password": PASSWORD})).status_code == 200
+            assert (await browser.get("/api/identity/me/passkeys")).json()["data"] == []
 
     async def test_sets_nothing_up_after_somebody_has(self, city: City) -> None:
         """Two sign-ins wait for a first factor; once one has set it up the other has proved too little."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from tests.mcp_gateway.test_gateway import FORECAST, offer
 
 from shanhe.identity.api import Actor, NewPerson, Role
+from shanhe.identity.service.passwords import FREE_FAILURES
+from shanhe.oauth import store
 from shanhe.oauth.api import OAuth, OAuthError, UnknownApp
 from shanhe.oauth.model import covers, is_document, redirect_problem, resource_of, same_redirect
 from stage.market import Market, Party
@@ -235,6 +238,40 @@ class TestAuthorize:
         assert "error=invalid_request" in plain.headers["location"]
         assert plain.headers["location"].startswith(BACK)
         assert "error=invalid_target" in elsewhere.headers["location"]
+
+    async def test_keeps_no_more_of_strangers_than_some(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Apps and their questions are rows that nobody signed in for."""
+        services, kept = market.services, "SELECT (SELECT count(*) FROM oauth.client) + count(*) FROM oauth.request"
+        for kind in ("app", "begun"):
+            monkeypatch.setitem(FREE_FAILURES, kind, 2)
+        await services.db.execute("DELETE FROM identity.attempt")
+        async with web(market) as http:
+            made = [await http.post("/oauth/register", json={"redirect_uris": [BACK]}) for _ in range(2)]
+            asked = {"client_id": made[0].json()["client_id"], "code_challenge": "x" * 43,
+                     "code_challenge_method": "S256", "response_type": "code"}  # fmt: skip
+            for _ in range(2):
+                assert (await http.get("/oauth/authorize", params=asked)).status_code == 302
+            before = await services.db.fetchval(kept)
+            refused = [
+                await http.post("/oauth/register", json={"redirect_uris": [BACK]}),
+                await http.get("/oauth/authorize", params=asked),
+            ]
+        assert [one.status_code for one in refused] == [429, 429]
+        assert await services.db.fetchval(kept) == before
+        await services.db.execute("DELETE FROM identity.attempt")
+
+    async def test_forgets_every_question_that_nobody_answers(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        services = market.services
+        monkeypatch.setattr(store, "PURGE_ROWS", 2)
+        await services.db.execute(
+            """INSERT INTO oauth.request (id, client_id, client_name, redirect_uri, challenge, resource, expires_at)
+               SELECT gen_random_uuid(), 'x', 'x', $1, 'x', $1, $2 FROM generate_series(1, 9)""",
+            BACK, services.clock.now() - timedelta(seconds=1),
+        )  # fmt: skip
+        assert await services.oauth.purge() >= 9
+        assert await services.db.fetchval("SELECT count(*) FROM oauth.request WHERE client_id = 'x'") == 0
 
     async def test_tells_where_everything_is(self, market: Market) -> None:
         async with web(market) as http:

@@ -71,7 +71,7 @@ class TestAForm:
                 said += [en for field, _, en in found.problems if field == "nomad"]
         misses, locked = said[: FREE_FAILURES["party"]], said[FREE_FAILURES["party"] :]
         assert all("no such party" in one for one in misses)
-        assert ["Too many failed attempts" in one for one in locked] == [True, True]  # whoever is asked for
+        assert ["Too many attempts" in one for one in locked] == [True, True]  # whoever is asked for
 
     async def test_is_closed_to_who_cannot_apply(self, city: City) -> None:
         found = await checked(city, await city.person(), {}, {}, "usage_bonus")

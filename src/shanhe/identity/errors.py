@@ -188,8 +188,8 @@ class SignInLocked(TooMany):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(
             "sign_in_locked",
-            f"Too many failed attempts; the next one is possible in {retry_after_s} s.",
-            message_zh=f"失败次数过多，请在 {retry_after_s} 秒后重试。",
+            f"Too many attempts; the next one is possible in {retry_after_s} s.",
+            message_zh=f"尝试次数过多，请在 {retry_after_s} 秒后重试。",
             retry_after_s=retry_after_s,
         )
 

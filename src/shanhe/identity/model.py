@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -460,12 +461,28 @@ class ActsAsked:
     until: datetime | None = None
 
 
+NETWORK_BITS = 64
+"""How much of an IPv6 address providers give to one subscriber, at the least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """Where a request comes from; used for lock-out (hashed) and for the person's own list of sessions (sealed)."""
 
     address: str = ""
     agent: str = ""
+
+    @property
+    def network(self) -> str:
+        """What one subscriber has: the address, of IPv6 the 2^64 that begin alike; "" when unknown."""
+        try:
+            address = ip_address(self.address)
+        except ValueError:
+            return self.address
+        if isinstance(address, IPv4Address):
+            return str(address)
+        mapped = address.ipv4_mapped
+        return str(mapped) if mapped is not None else str(ip_network((int(address), NETWORK_BITS), strict=False))
 
 
 @dataclass(frozen=True, slots=True)

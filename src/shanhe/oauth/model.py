@@ -14,6 +14,8 @@ CODE_TTL: Final = timedelta(seconds=60)
 ACCESS_TTL: Final = timedelta(minutes=15)
 REFRESH_TTL: Final = timedelta(days=30)
 REQUEST_TTL: Final = timedelta(minutes=10)
+KEPT_AFTER: Final = timedelta(days=1)
+"""How long a code or a token that is over is still known, to see that it is used again."""
 UNUSED_CLIENT_TTL: Final = timedelta(days=2)
 CLIENTS_MAX: Final = 20_000
 REDIRECTS_MAX: Final = 10

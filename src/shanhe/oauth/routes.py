@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from shanhe.identity.api import Actor
+from shanhe.identity.api import Actor, client_of
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
@@ -49,8 +49,9 @@ def router(oauth: OAuth, city: str) -> APIRouter:
 
 def _apps(routes: APIRouter, oauth: OAuth) -> None:
     @routes.post(REGISTER)
-    async def register(body: RegisterBody) -> Response:
+    async def register(request: Request, body: RegisterBody) -> Response:
         """Take an app in; it has no secret, its codes are bound by PKCE."""
+        await oauth.count("app", client_of(request))
         try:
             made = await oauth.register(body.client_name, [uri[: URI_MAX_CHARS + 1] for uri in body.redirect_uris])
         except OAuthError as error:
@@ -64,6 +65,7 @@ def _apps(routes: APIRouter, oauth: OAuth) -> None:
     async def authorize(request: Request) -> Response:
         """Send a person to the page that asks them; an app that can't be answered safely is answered here."""
         asked = {name: value[:FIELD_MAX_CHARS] for name, value in request.query_params.items()}
+        await oauth.count("begun", client_of(request))
         try:
             client = await oauth.client(asked.get("client_id", ""))
             asked.setdefault("redirect_uri", client.redirect_uris[0])

@@ -7,7 +7,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -26,6 +26,7 @@ from shanhe.oauth.model import ACCESS_TTL, CODE_TTL, REFRESH_TTL, REQUEST_TTL, A
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
+    from shanhe.identity.api import Client as Visitor
 
 KNOWN_FOR_S: Final = 0.9
 """How long a token is believed without asking: a revocation bites within a second."""
@@ -48,6 +49,11 @@ class OAuth:
         self._fetch = fetch
         self._known: dict[bytes, tuple[float, Caller, str]] = {}
         self._documents: dict[str, tuple[float, Client]] = {}
+
+    async def count(self, kind: str, who: Visitor) -> None:
+        """Count what somebody unknown leaves here for a while: an `app`, or a question `begun`; SignInLocked (429)
+        where one network leaves too much."""
+        await self._identity.attempts.begin(self._identity.attempts.by_network(kind, who))
 
     # -- apps ---------------------------------------------------------------------------------------------------------
 
@@ -259,9 +265,13 @@ class OAuth:
         return known[1] if model.covers(known[2], at) else None
 
     async def purge(self) -> int:
-        """Forget what is over."""
+        """Forget what is over; how much that was."""
         now: datetime = self._clock.now()
-        return await store.purge(self._db, now - timedelta(days=1), now - model.UNUSED_CLIENT_TTL)
+        forgotten = 0
+        before = {"tokens_before": now - model.KEPT_AFTER, "unused_before": now - model.UNUSED_CLIENT_TTL}
+        while some := await store.purge(self._db, now, **before):
+            forgotten += some
+        return forgotten
 
 
 def returns_to(client: Client, redirect_uri: str) -> bool:

@@ -131,11 +131,11 @@ async def end(conn: Any, grant_id: UUID, now: datetime) -> None:
     await conn.execute("UPDATE oauth.grant SET ended_at = coalesce(ended_at, $2) WHERE id = $1", grant_id, now)
 
 
-async def purge(db: Database, now: datetime, unused_before: datetime) -> int:
+async def purge(db: Database, now: datetime, *, tokens_before: datetime, unused_before: datetime) -> int:
     """Forget what is over, a bounded number; how many."""
     tokens = await db.fetch(
         "DELETE FROM oauth.token WHERE digest IN (SELECT digest FROM oauth.token WHERE expires_at < $1 LIMIT $2) "
-        "RETURNING 1", now, PURGE_ROWS,
+        "RETURNING 1", tokens_before, PURGE_ROWS,
     )  # fmt: skip
     asked = await db.fetch(
         "DELETE FROM oauth.request WHERE id IN (SELECT id FROM oauth.request WHERE expires_at < $1 LIMIT $2) "

@@ -129,7 +129,7 @@ class LiveGate:
         return step(await self._identity.signin.code(_token(request), code, client_of(request)))
 
     async def passkey_options(self, request: Request) -> Mapping[str, Any]:
-        return _options(await self._identity.signin.passkey_options(await self._second(request)))
+        return _options(await self._identity.signin.passkey_options(await self._second(request), client_of(request)))
 
     async def passkey(self, request: Request, answer: Mapping[str, Any]) -> SignedIn:
         ceremony, credential = _answer(answer)
@@ -195,7 +195,8 @@ class LiveGate:
         found = await self._identity.passkeys.list(who.person_id)
         return [m.PasskeyRow(str(key.id), key.name, key.created_at) for key in found]
 
-    async def passkey_remove(self, who: m.Who, passkey_id: str) -> None:
+    async def passkey_remove(self, who: m.Who, passkey_id: str, password: str) -> None:
+        await self._identity.signin.confirm(who.person_id, password)
         await self._identity.passkeys.remove(who.person_id, UUID(passkey_id), by=actor_of(who))
 
     async def sessions(self, who: m.Who) -> Sequence[m.SessionRow]:

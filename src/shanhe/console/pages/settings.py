@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
+from shanhe.console.pages.entrance import PASSWORD_CHARS_MAX
 from shanhe.console.ports import Desk
 from shanhe.console.render import THEMES, go
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.http import LANGUAGES
 from shanhe.kernel.routing import APIRouter
 
@@ -55,6 +57,10 @@ class SettingsRoom(Room):
         return go("/settings", "session_ended")
 
     async def passkey_remove(self, request: Request, passkey_id: str) -> Response:
-        who, _ = await self.posted(request)
-        await self.desk.gate.passkey_remove(who, passkey_id)
+        who, fields = await self.posted(request)
+        try:
+            await self.desk.gate.passkey_remove(who, passkey_id, fields.get("password", "")[:PASSWORD_CHARS_MAX])
+        except ShanheError as error:
+            shown = await settings_of(self.desk, who) | {"mistake_in": "passkey"}
+            return self.again(request, "settings.html", who, error, **shown)
         return go("/settings", "passkey_removed")

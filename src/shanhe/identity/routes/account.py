@@ -197,8 +197,10 @@ def _passkeys(routes: APIRouter, identity: Identity) -> None:
     async def passkeys(actor: Me) -> Response:
         return private_json({"data": await identity.passkeys.list(person_of(actor))})
 
-    @routes.delete("/passkeys/{passkey_id}")
-    async def remove_passkey(passkey_id: UUID, actor: Me) -> Response:
+    @routes.post("/passkeys/{passkey_id}/remove")
+    async def remove_passkey(passkey_id: UUID, body: forms.Confirmation, actor: Me) -> Response:
+        """Take a passkey off, with the password once more."""
+        await identity.signin.confirm(person_of(actor), body.password)
         await identity.passkeys.remove(person_of(actor), passkey_id, by=actor)
         return private_json({"removed": True})
 

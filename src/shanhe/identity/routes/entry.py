@@ -55,7 +55,9 @@ def router(identity: Identity) -> APIRouter:
     @routes.post("/sign-in/passkey/options", dependencies=[Depends(own_site)])
     async def passkey_options(request: Request) -> Response:
         """Options for `navigator.credentials.get`; of the waiting person when there is one."""
-        return private_json(await identity.signin.passkey_options(await _waiting(identity, request)))
+        return private_json(
+            await identity.signin.passkey_options(await _waiting(identity, request), client_of(request))
+        )
 
     @routes.post("/sign-in/passkey", dependencies=[Depends(own_site)])
     async def passkey(body: PasskeyBody, request: Request) -> Response:
@@ -106,9 +108,9 @@ def _oidc(routes: APIRouter, identity: Identity) -> None:
     assert oidc is not None
 
     @routes.get("/oidc/start")
-    async def start(next: str = "/") -> Response:
+    async def start(request: Request, next: str = "/") -> Response:
         """Go to the identity provider; `next` is a path of this site to come back to."""
-        departure = await oidc.begin(next)
+        departure = await oidc.begin(next, client_of(request))
         answer = RedirectResponse(departure.url, status_code=303, headers={"cache-control": "no-store"})
         answer.set_cookie(
             OIDC_COOKIE,

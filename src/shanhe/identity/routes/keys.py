@@ -125,7 +125,7 @@ def _leaks(routes: APIRouter, identity: Identity) -> None:
             if report is None:
                 raise Unknown("API key", "API 密钥")
             return private_json(report)
-        await identity.attempts.begin([identity.attempts.bucket("report", client_of(request).address)])
+        await identity.attempts.begin([identity.attempts.bucket("report", client_of(request).network)])
         if len(body.key.strip()) < len("sk-sh-") + 43:
             raise SessionMissing()
         await identity.report_leak(body.key, "public", note=body.note)

@@ -98,7 +98,9 @@ class Identity:
         if self.options.oidc is not None:
             from shanhe.identity.service.oidc import Oidc  # libraries that a city without a provider never needs
 
-            self.oidc = Oidc(ground, self.options.oidc, self.people, self.orgs, self.signin, transport=oidc_transport)
+            self.oidc = Oidc(
+                ground, self.options.oidc, self.people, self.orgs, self.signin, self.attempts, transport=oidc_transport
+            )
 
     async def _person_of(self, org_id: UUID) -> UUID | None:
         """The person that an organisation of one is."""

@@ -31,8 +31,9 @@ from shanhe.identity.model import Client, Issued, NewPerson, OidcSettings
 from shanhe.identity.names import safe_path
 from shanhe.identity.service.base import Ground
 from shanhe.identity.service.orgs import Organisations
+from shanhe.identity.service.passwords import Attempts
 from shanhe.identity.service.people import People
-from shanhe.identity.service.signin import SignIn
+from shanhe.identity.service.signin import NOWHERE, SignIn
 from shanhe.identity.store import sessions as store
 from shanhe.kernel.calling import authorities
 
@@ -70,6 +71,7 @@ class Oidc:
         people: People,
         organisations: Organisations,
         sign_in: SignIn,
+        attempts: Attempts,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Oidc:
         self._people = people
         self._organisations = organisations
         self._sign_in = sign_in
+        self._attempts = attempts
         self._transport = transport
         self._metadata: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, KeySet] | None = None
@@ -90,8 +93,10 @@ class Oidc:
     def redirect_uri(self) -> str:
         return self._ground.options.url.rstrip("/") + CALLBACK_PATH
 
-    async def begin(self, return_path: str = "/") -> Departure:
-        """Start a flow; the browser comes back to CALLBACK_PATH within FLOW_S."""
+    async def begin(self, return_path: str = "/", client: Client = NOWHERE) -> Departure:
+        """Start a flow; the browser comes back to CALLBACK_PATH within FLOW_S. SignInLocked where more were begun from
+        one network than ever come back."""
+        await self._attempts.begin(self._attempts.by_network("begun", client))
         metadata = await self._discover()
         state, nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         now = self._ground.now()
@@ -129,6 +134,7 @@ class Oidc:
         person_id = await self._person(claims)
         strong = _two_factors(claims.get("amr"))
         issued = await self._sign_in.proved(person_id, "oidc", client, strong=strong)
+        await self._attempts.succeeded(self._attempts.by_network("begun", client))
         return issued, str(flow["return_path"])
 
     # -- the provider ------------------------------------------------------------------------------------------------

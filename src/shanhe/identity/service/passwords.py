@@ -17,6 +17,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from shanhe.identity.errors import SignInLocked
+from shanhe.identity.model import Client
 from shanhe.identity.names import PASSWORD_MAX, new_password
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.store import sessions as store
@@ -30,17 +31,19 @@ HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 64
 FREE_FAILURES = {
     "login": 5, "confirm": 5, "factor": 5, "address": 50, "report": 50, "member": 10, "register": 10,
-    "register_city": 2_000, "party": 10,
+    "register_city": 2_000, "party": 10, "begun": 300, "app": 300,
 }  # fmt: skip
 FIRST_LOCK_S = 30
 LOCK_MAX_S = 3_600
 FORGET_AFTER_S = {
     "login": 24 * 3_600, "confirm": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600,
     "member": 24 * 3_600, "register": 6 * 3_600, "register_city": 3_600, "party": 24 * 3_600,
+    "begun": 3_600, "app": 24 * 3_600,
 }  # fmt: skip
-"""`register` is counted by address and `register_city` for all of them; `member` are names that one person tried,
-`party` those that an applicant wrote into forms and nobody has."""
-TAKEN_BACK = frozenset({"address", "report", "party"})
+"""`address`, `report`, `register`, `begun` (what leaves a row until somebody ends it: a challenge, a flow, an app's
+question) and `app` (one that registers itself) are counted by `Client.network`, `register_city` for all of them;
+`member` are names that one person tried, `party` those that an applicant wrote into forms and nobody has."""
+TAKEN_BACK = frozenset({"address", "report", "party", "begun"})
 """Of these a success takes back its own attempt, and no other."""
 SALT_BYTES = 16
 T = TypeVar("T")
@@ -55,6 +58,10 @@ class Attempts:
 
     def bucket(self, kind: str, about: str) -> tuple[str, bytes]:
         return kind, self._ground.vault.blind_index(f"attempt.{kind}", about)
+
+    def by_network(self, kind: str, client: Client) -> list[tuple[str, bytes]]:
+        """The bucket of where somebody comes from; none where that is unknown."""
+        return [self.bucket(kind, client.network)] if client.address else []
 
     async def begin(self, buckets: Iterable[tuple[str, bytes]]) -> None:
         """Count one attempt in each bucket; SignInLocked while one is locked."""

@@ -90,7 +90,7 @@ class Registrations:
         stem, name = _checked(new)
         self._agreed(new)
         await self._attempts.begin([
-            self._attempts.bucket("register", client.address), self._attempts.bucket("register_city", CITY)
+            self._attempts.bucket("register", client.network), self._attempts.bucket("register_city", CITY)
         ])  # fmt: skip
         made, known = None, await store.registration(self._ground.db, new.id)
         if known is None:

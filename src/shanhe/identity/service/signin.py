@@ -50,9 +50,7 @@ class SignIn:
             raise SignInFailed()
         # By name and not by person: who locks one spelling of a name must not see by another one, or by the e-mail
         # address, whether there is a person behind it.
-        buckets = [self._attempts.bucket("login", sign_in_key(login))]
-        if client.address:
-            buckets.append(self._attempts.bucket("address", client.address))
+        buckets = [self._attempts.bucket("login", sign_in_key(login)), *self._attempts.by_network("address", client)]
         await self._attempts.begin(buckets)
         person_id = await self._people.by_name(login)
         right = await self._passwords.verify(person_id, password)
@@ -105,8 +103,10 @@ class SignIn:
         await self._attempts.succeeded(buckets)
         return await self._complete(row, method, client)
 
-    async def passkey_options(self, token: str | None = None) -> Ceremony:
-        """Options for the second step of a waiting session, or for signing in with nothing but a passkey."""
+    async def passkey_options(self, token: str | None = None, client: Client = NOWHERE) -> Ceremony:
+        """Options for the second step of a waiting session, or for signing in with nothing but a passkey; SignInLocked
+        where more were asked for from one network than are ever answered."""
+        await self._attempts.begin(self._attempts.by_network("begun", client))
         if token is None:
             return await self._passkeys.begin_authentication()
         row = await self._waiting(token, Stage.SECOND_FACTOR)
@@ -116,11 +116,11 @@ class SignIn:
         self, ceremony_id: UUID, answer: Mapping[str, Any], client: Client = NOWHERE, *, token: str | None = None
     ) -> Issued:
         """A full session by passkey, alone or (with the waiting session's token) as the second step."""
-        buckets = [self._attempts.bucket("address", client.address)] if client.address else []
+        buckets = self._attempts.by_network("address", client)
         await self._attempts.begin(buckets)
         row = await self._waiting(token, Stage.SECOND_FACTOR) if token is not None else None
         person_id = await self._passkeys.authenticate(ceremony_id, answer)
-        await self._attempts.succeeded(buckets)
+        await self._attempts.succeeded([*buckets, *self._attempts.by_network("begun", client)])
         if row is None:
             return await self.proved(person_id, "passkey", client, strong=True)
         if row["person_id"] != person_id:
