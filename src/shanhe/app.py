@@ -49,6 +49,7 @@ from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.webhooks.api import Webhooks
 from shanhe.wiring.board import open_board
 from shanhe.wiring.break_glass import Emergency, open_emergency
+from shanhe.wiring.closing import Closing
 from shanhe.wiring.content import Hub, open_hub
 from shanhe.wiring.filings import Conduct, open_filings
 from shanhe.wiring.knowledge import Library, open_library
@@ -295,6 +296,7 @@ def _by_two(truths: Truths, machine: Machine, credits: Credits, bazaar: Bazaar) 
     moves = Moves(
         clock, approvals, credits, truths.ledger, seals, take_back=bazaar.agents.refund,
         reconciliation=machine.reconciliation,
+        closing=Closing(truths.ledger, approvals, machine.till.bank, machine.till.payouts, machine.reconciliation),
     )  # fmt: skip
     rulings = Rulings(
         clock, approvals, seals, truths.rulebook, bank=machine.till.bank, disputes=credits.disputes, facts=truths.facts

@@ -127,6 +127,10 @@ class TestLedgerRoutes:
         assert (await agree(client, asked[0])).status_code == 200
         carried = (await client.get("/api/ledger/periods/last")).json()["items"]
         assert {"account": str(wallet.id), "balance": 1_000} in carried
+        sheet = (await client.get("/api/ledger/periods/last.csv")).text.removeprefix("\ufeff")
+        (mine,) = [row for row in csv.DictReader(io.StringIO(sheet)) if row["account"] == str(wallet.id)]
+        assert (mine["kind"], mine["balance"]) == ("wallet", "0.001000")
+        assert (await client.get("/api/ledger/periods/unfinished", params=body)).json() == {"items": []}
         assert (await client.post("/api/ledger/periods", json=body)).status_code == 409
         assert (await client.post("/api/ledger/periods", json={})).status_code == 422
         assert (await client.post("/api/ledger/periods", json={"through": str(clock.today())})).status_code == 422

@@ -356,5 +356,27 @@ class TestBill:
         assert [(one.name, one.refused) for one in await night.services.bills.reports()] == [("b", 4), ("a", 0)]
 
 
+class TestClose:
+    async def test_is_asked_for_with_what_is_still_open_before_one(self, night: Night) -> None:
+        services, day = night.services, night.day
+        statement = f"日期,贷方,附言\n{day:%Y%m%d},321.50,谢谢"
+        await services.bank.upload(statement.encode(), name="s", actor="t")
+        await services.reconciliation.run(day - timedelta(days=2))
+        await night.over()
+        found = {one.kind: (one.count, one.since) for one in await services.moves.unfinished(day)}
+        assert found == {"suspense": (1, day), "uncompared": (2, day - timedelta(days=1))}
+        assert [one.kind for one in await services.moves.unfinished(day - timedelta(days=1))] == ["uncompared"]
+        assert "unread" in [one.kind for one in await services.moves.unfinished(services.clock.today())]
+        for one in (day - timedelta(days=1), day):
+            await services.reconciliation.run(one)
+        (item,) = await services.bank.suspense()
+        await services.bank.explain(item.id, actor="t", note="赠款")
+        assert [one.kind for one in await services.moves.unfinished(day)] == []
+
+    async def test_asks_of_no_day_too_much(self, night: Night) -> None:
+        for day in (date.min, date.max):
+            await night.services.moves.unfinished(day)
+
+
 def test_day_of_the_tests_is_a_day_of_the_city(clock: FixedClock) -> None:
     assert clock.today() == date(2026, 11, 20)

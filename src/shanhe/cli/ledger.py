@@ -192,6 +192,20 @@ def close_period(
     show(as_json, {"closed_through": last}, lambda: f"✓ 已关账至 closed through {last}")
 
 
+@app.command()
+def unfinished(
+    through: Annotated[str, typer.Argument(help="Last day to close, like 2026-10-31.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What is still open before a close: money in suspense, differences, days not compared, what waits for somebody."""
+    last = day_of(through)
+    found = in_city(data, lambda services: services.moves.unfinished(last))
+    show(as_json, found, lambda: rows(
+        ("kind", "count", "since"), [(one.kind, one.count, one.since) for one in found], right=("count",)
+    ) if found else f"✓ 截至 {last} 没有未了事项 · nothing is open up to {last}")  # fmt: skip
+
+
 @app.command("opening-balances")
 def opening_balances(
     through: Annotated[str, typer.Option(help="Of the close through this day (default: the last one).")] = "",

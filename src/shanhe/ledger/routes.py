@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Protocol
@@ -58,6 +59,7 @@ class Asks(Protocol):
     async def ask_reversal(self, posting: UUID, reason: str, *, by: str) -> Any: ...
     async def ask_close(self, through: date, *, by: str) -> Any: ...
     async def ask_opening(self, raw: bytes, *, by: str) -> Any: ...
+    async def unfinished(self, through: date) -> Sequence[Any]: ...
 
 
 def _asked(asked: Any) -> Response:
@@ -142,6 +144,18 @@ def _periods(routes: APIRouter, ledger: Ledger, changer: Any, asks: Asks) -> Non
         found = await ledger.opening_balances(through)
         return as_json({"items": [{"account": account, "balance": balance} for account, balance in found.items()]})
 
+    @routes.get("/periods/last.csv")
+    async def closing_balances_csv(through: date | None = None) -> Response:
+        """Every account with what it stood at on the evening of the last close, or of that of `through`, as a sheet."""
+        through = through or await ledger.closed_through()
+        rows = [(await ledger.account(one), kept) for one, kept in (await ledger.opening_balances(through)).items()]
+        return sheet(closed_csv(rows), f"closed-{through}" if through else "closed")
+
+    @routes.get("/periods/unfinished")
+    async def unfinished(through: date) -> Response:
+        """What of the days up to `through` is still open: money in suspense, differences, what waits for somebody."""
+        return as_json({"items": [asdict(one) for one in await asks.unfinished(through)]})
+
     @routes.post("/periods", status_code=202)
     async def close(body: dict[str, date], actor: Any = Depends(changer)) -> Response:
         """Ask to refuse postings dated up to `through` from then on; another operator agrees, then it is closed."""
@@ -191,6 +205,14 @@ async def trial_csv(rows: Sequence[TrialRow]) -> AsyncIterator[str]:
         account, (_, digits) = row.account, _unit(row.account.asset)
         amounts = (Decimal(amount).scaleb(-digits) for amount in (row.debits, row.credits, row.balance))
         yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, *amounts))
+
+
+async def closed_csv(rows: Sequence[tuple[Account, int]]) -> AsyncIterator[str]:
+    """Balances of the evening of a close as CSV, in whole units; owners by id."""
+    yield "\ufeff" + csv_line((*TRIAL_HEAD[:5], TRIAL_HEAD[-1]))
+    for account, balance in sorted(rows, key=lambda row: (row[0].asset, row[0].kind, row[0].name, row[0].id)):
+        whole = Decimal(balance).scaleb(-_unit(account.asset)[1])
+        yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, whole))
 
 
 async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> AsyncIterator[str]:

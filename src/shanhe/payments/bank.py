@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
@@ -117,6 +118,11 @@ class BankDesk:
 
     async def files(self) -> list[BankFile]:
         return await bank_store.files(self._db, PAGE_ROWS)
+
+    async def last_day(self) -> date | None:
+        """The last day that a statement has a line of; None before the first statement."""
+        last = await bank_store.last_at(self._db)
+        return None if last is None else city_date(last)
 
     async def outgoing(self) -> list[Outgoing]:
         """What somebody still has to send at the bank, with the reference to write in the remark."""

@@ -370,6 +370,14 @@ async def mark(db: Database, suspense_id: UUID, column: str, now: datetime) -> N
     await db.execute(f"UPDATE payments.suspense SET {column} = $2 WHERE id = $1 AND {column} IS NULL", suspense_id, now)
 
 
+async def last_at(db: Database) -> datetime | None:
+    """When the latest line of any statement was, as the bank dates it."""
+    found: datetime | None = await db.fetchval(
+        "SELECT max(at) FROM payments.bank_line WHERE state NOT IN ('duplicate', 'refused')"
+    )
+    return found
+
+
 async def taken(db: Database, since: datetime, until: datetime) -> list[Any]:
     """Statement lines in [since, until) that count: (direction, amount_fen, at, state, order_id, reference)."""
     return await db.fetch(

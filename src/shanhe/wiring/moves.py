@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shanhe.kernel.sealing import Seals
     from shanhe.ledger.api import Ledger
     from shanhe.reconcile.api import Reconciliation
+    from shanhe.wiring.closing import Closing, Unfinished
 
 TOP_UP, REVERSAL, CLOSE, OPENING = "credits.top_up", "ledger.reversal", "ledger.period_close", "ledger.opening"
 BUDGET, INSTALMENT, RUN, WRITE_OFF = "credits.budget", "credits.instalment", "agents.run", "reconcile.write_off"
@@ -53,17 +54,18 @@ class Moves:
 
     def __init__(
         self, clock: Clock, approvals: Approvals, credits: Credits, ledger: Ledger, seals: Seals,
-        take_back: TakeBack | None = None, reconciliation: Reconciliation | None = None,
+        take_back: TakeBack | None = None, reconciliation: Reconciliation | None = None, closing: Closing | None = None,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._approvals = approvals
         self._credits = credits
         self._ledger = ledger
         self._seals = seals
+        self._closing = closing
         approvals.deeds |= {
             TOP_UP: Deed(self._top_up, why=self._top_up_reason),
             REVERSAL: Deed(self._reverse, "/city/ledger/postings/{posting}"),
-            CLOSE: Deed(self._close, "/city/ledger/trial"),
+            CLOSE: Deed(self._close, "/city/ledger/trial?through={through}#close"),
             OPENING: Deed(self._open_books), BUDGET: Deed(self._fund), INSTALMENT: Deed(self._book),
         }  # fmt: skip
         if take_back is not None:
@@ -130,6 +132,10 @@ class Moves:
         """Ask that nothing be booked any more up to a day. One request a day stands at a time."""
         await self._ledger.check_close(through)
         return await self._once(CLOSE, through.isoformat(), {"through": through.isoformat()}, by=by)
+
+    async def unfinished(self, through: date) -> Sequence[Unfinished]:
+        """What of the days up to `through` is still open, to be looked at before a close."""
+        return () if self._closing is None else await self._closing.unfinished(through)
 
     async def ask_opening(self, raw: bytes, *, by: str) -> Request:
         """Ask to take opening balances over, as `read_opening` reads them. Idempotent by their `id`."""
