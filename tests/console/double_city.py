@@ -303,8 +303,25 @@ class City:
             for n in range(12)
         ]
 
+    async def unfinished(self, who: m.Who, through: date) -> Sequence[m.UnfinishedRow]:
+        if through.month == 9:
+            return []
+        return [m.UnfinishedRow("suspense", 2, date(2026, 10, 7), "/city/bank#suspense")]
+
+    async def statement(self, who: m.Who, account: UUID, days: m.Days, after: str) -> m.AccountPage:
+        self.asked = (account, days, after)
+        row = m.AccountRow(account, "山河市", "cny", "budget", ("知识产权奖励", "IP rewards"), 1_250, 0, 0, False)
+        line = m.StatementRow(
+            ident(4), NOW, "award", "Award 7 · 发放 7", "山河市启明智能科技有限公司 · wallet", ident(40), -250, 1_250
+        )
+        return m.AccountPage(
+            row, days.since or NOW.date(), days.until or NOW.date(), 1_500, 1_250, [line], "" if after else "next|1"
+        )
+
     async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
         lines = (await Member().receipt(who, ident(1))).transfers
+        fact = {"name": "value_fen", "title": {"zh": "目录价", "en": "List value"}, "value": 100_000, "unit": "fen"}
+        decided = TRACE | {"rule": "P1_resident_discount", "on": "2026-11-20", "inputs": [fact]}
         return m.PostingPage(
             posting_id,
             NOW,
@@ -314,8 +331,9 @@ class City:
             "",
             None,
             lines,
-            [(ident(5), -25_088)],
-            '{\n  "v": 1\n}',
+            [m.LotLine(ident(5), -25_088, "purchased", None, ident(40)), m.LotLine(ident(6), 12)],
+            {"v": 1, "status": "completed", "shares": [{"role": "platform", "amount_micro": 2}], "trace": decided},
+            [m.RuleLine("P11", ("平台定价", "Pricing"), "四·1.2", "8af3fd6a2343")],
         )
 
     async def verify(self, who: m.Who) -> m.VerifyView:

@@ -201,9 +201,31 @@ class TestRecords:
         page = await member.get("/city/ledger?kind=call&account=启明&since=2026-11-01&until=2026-11-20")
         days = m.Days(date(2026, 11, 1), date(2026, 11, 20))
         assert desk.city.asked == ("call", ident(40), days, "")  # type: ignore[attr-defined]
-        statement = f"/api/ledger/accounts/{ident(40)}/statement.csv?since=2026-11-01&amp;until=2026-11-20"
-        assert statement in page.text
+        assert f'href="/city/ledger?account={ident(40)}"' in page.text
         assert 'name="since" type="date" value="2026-11-01"' in page.text
+
+    async def test_of_an_account_add_up_to_its_balance(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get(f"/city/ledger?account={ident(40)}&since=2026-11-01&until=2026-11-20")).text
+        days = m.Days(date(2026, 11, 1), date(2026, 11, 20))
+        assert desk.city.asked == (ident(40), days, "")  # type: ignore[attr-defined]
+        for needed in (
+            "知识产权奖励", "2026-11-01 以前的余额", "15.00", "−2.50", "12.50", "发放 7",
+            f"/city/ledger/postings/{ident(4)}",
+            f"/api/ledger/accounts/{ident(40)}/statement.csv?since=2026-11-01&amp;until=2026-11-20", "after=next%7C1",
+        ):  # fmt: skip
+            assert needed in page, needed
+
+    async def test_of_a_posting_lead_to_its_accounts_and_rules_and_back_to_the_amount(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        page = (await member.get(f"/city/ledger/postings/{ident(4)}")).text
+        for needed in (
+            "P11 平台定价", "四·1.2",
+            f'href="/city/ledger?account={ident(40)}"', f'/api/ledger/postings/{ident(4)}" download',
+            "/rules/P1_resident_discount?on=2026-11-20&amp;fact_value_fen=1000#try", "分配", "自购",
+        ):  # fmt: skip
+            assert needed in page, needed
+        assert "{&#34;" not in page, "no raw data where people read"
 
     async def test_of_the_ledger_keep_the_question_when_the_owner_is_unknown(self, member: httpx.AsyncClient) -> None:
         answer = await member.get("/city/ledger?account=?&since=2026-11-01")

@@ -101,6 +101,15 @@ class TestSecondPerson:
 class TestBooks:
     async def test_are_closed_and_reversed_by_asking(self, member: httpx.AsyncClient, second: SecondDesk) -> None:
         assert "2026-10-31" in (await member.get("/city/ledger/trial")).text
+        looked = (await member.get("/city/ledger/trial?through=2026-11-19")).text
+        for needed in (
+            "/city/bank#suspense",
+            "待处理的银行款项",
+            "最早 2026-10-07",
+            'name="through" value="2026-11-19"',
+        ):
+            assert needed in looked, needed
+        assert "截至 2026-09-30 没有未了事项" in (await member.get("/city/ledger/trial?through=2026-09-30")).text
         closing = await member.post("/city/ledger/close", data=TOKEN | {"through": "2026-10-31"})
         assert closing.headers["location"] == "/city/second?done=payment_asked"
         path = f"/city/ledger/postings/{POSTING}/reverse"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
 
 from shanhe.console.model import Bilingual
+from shanhe.console.units import form_of
 from shanhe.kernel.money import format_fen, said_credits
 
 TEXT_CHARS_MAX = 400
 LIST_ITEMS_MAX = 12
+QUERY_CHARS_MAX: Final = 1_500
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,77 @@ def explain(trace: Mapping[str, Any]) -> Explained:
         binding=[text for text in map(_text, _many(trace.get("binding"))) if text[0]],
         nearest=[text for text in map(_text, _many(trace.get("nearest") or trace.get("nearest_change"))) if text[0]],
     )
+
+
+def replay(trace: Mapping[str, Any]) -> str:
+    """Where the same rule decides again over the same facts on the same day; empty where a trace lacks some."""
+    rule, on, inputs = trace.get("rule"), trace.get("on"), trace.get("inputs")
+    if not (isinstance(rule, str) and isinstance(on, str) and isinstance(inputs, list)):
+        return ""
+    facts = [(f"fact_{one['name']}", _written(one)) for one in inputs if isinstance(one, Mapping) and "name" in one]
+    query = urlencode([("on", on), *((name, text) for name, text in facts if text)])
+    return f"/rules/{rule}?{query}#try" if len(query) <= QUERY_CHARS_MAX else ""
+
+
+def _written(item: Mapping[str, Any]) -> str:
+    """A fact as its form takes it."""
+    value = item.get("value")
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return form_of(str(item.get("unit", ""))).show(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def traces(evidence: Any) -> Iterator[Mapping[str, Any]]:
+    """Every trace of a rule inside what a posting was made by, outermost first."""
+    if isinstance(evidence, Mapping):
+        if "rule" in evidence and "inputs" in evidence:
+            yield evidence
+            return
+        for inner in evidence.values():
+            yield from traces(inner)
+    elif isinstance(evidence, list):
+        for inner in evidence:
+            yield from traces(inner)
+
+
+@dataclass(frozen=True)
+class Said:
+    """One line of what a posting was made by: its name in the evidence, how deep it stands, and its value, or that it
+    heads the lines below it."""
+
+    name: str
+    depth: int
+    value: Any = None
+    heading: bool = False
+
+
+def sheet(evidence: Any, *, depth: int = 0) -> Iterator[Said]:
+    """What a posting was made by, line by line, traces of rules left out: those are explained by themselves."""
+    pairs = evidence.items() if isinstance(evidence, Mapping) else ((str(n), one) for n, one in enumerate(evidence, 1))
+    for name, value in pairs:
+        if isinstance(value, Mapping | list) and value:
+            if isinstance(value, Mapping) and next(traces(value), None) is value:
+                continue
+            if isinstance(value, list) and not any(isinstance(one, Mapping | list) for one in value):
+                yield Said(str(name), depth, plain(value))
+                continue
+            inner = list(sheet(value, depth=depth + 1))
+            if inner:
+                yield Said(str(name), depth, heading=True)
+                yield from inner
+        elif value not in (None, "", {}, []):
+            yield Said(str(name), depth, _instant(value) if name.endswith("_at") else value)
+
+
+def _instant(value: Any) -> Any:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _many(value: Any) -> list[Any]:

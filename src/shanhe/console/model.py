@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from shanhe.console.model_city import (
+    AccountPage as AccountPage,
+)
+from shanhe.console.model_city import (
     AccountRow as AccountRow,
 )
 from shanhe.console.model_city import (
@@ -39,10 +42,16 @@ from shanhe.console.model_city import (
     SetupStep as SetupStep,
 )
 from shanhe.console.model_city import (
+    StatementRow as StatementRow,
+)
+from shanhe.console.model_city import (
     StatusView as StatusView,
 )
 from shanhe.console.model_city import (
     TrialLine as TrialLine,
+)
+from shanhe.console.model_city import (
+    UnfinishedRow as UnfinishedRow,
 )
 from shanhe.console.model_city import (
     VerifyView as VerifyView,
@@ -499,6 +508,17 @@ class DecisionView:
 
 
 @dataclass(frozen=True)
+class LotLine:
+    """What a posting changed of a lot. What is known of a lot is empty where it is gone."""
+
+    lot: UUID
+    change: int
+    provenance: str = ""
+    expires_at: datetime | None = None
+    account: UUID | None = None
+
+
+@dataclass(frozen=True)
 class PostingPage:
     id: UUID
     at: datetime
@@ -508,8 +528,10 @@ class PostingPage:
     memo: str
     reverses: UUID | None
     transfers: Sequence[TransferLine]
-    lots: Sequence[tuple[UUID, int]]
-    evidence: str
-    rules: Sequence[tuple[str, str]] = ()
+    lots: Sequence[LotLine]
+    evidence: Mapping[str, Any]
+    """What it was made by, as it was kept."""
+    rules: Sequence[RuleLine] = ()
     """The rules that decided it, each with the version that was in force."""
+    reversed_by: UUID | None = None
     sealed: bool = False

@@ -111,8 +111,46 @@ class PostingRow:
     asset: str
     older: str = ""
     """Where the page after this row's page begins; empty on the last."""
-    sides: str = ""
-    """Whose money went to whom: payer → payee of the first transfer."""
+    sides: Sequence[str] = ()
+    """Whose money went to whom: labels of the accounts of the first transfer, payer and payee."""
+
+
+@dataclass(frozen=True)
+class UnfinishedRow:
+    """Things of one kind that are open before a close, since the oldest, and where they are dealt with."""
+
+    kind: str
+    count: int
+    since: date
+    page: str
+
+
+@dataclass(frozen=True)
+class StatementRow:
+    """A transfer seen from one account: `amount` is signed, `balance` is what stood after it."""
+
+    posting: UUID
+    at: datetime
+    kind: str
+    memo: str
+    other: str
+    other_id: UUID
+    amount: int
+    balance: int
+
+
+@dataclass(frozen=True)
+class AccountPage:
+    """An account over some days, oldest first: opening + Σ amounts = closing of this page. `following`: where the next
+    page begins; empty on the last."""
+
+    account: AccountRow
+    since: date
+    until: date
+    opening: int
+    closing: int
+    rows: Sequence[StatementRow]
+    following: str = ""
 
 
 @dataclass(frozen=True)

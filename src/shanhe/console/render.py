@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shanhe.console.compiled import Compiled
-from shanhe.console.explain import explain
+from shanhe.console.explain import explain, replay, sheet, traces
 from shanhe.console.model import BUCKETS, Bilingual, Who
 from shanhe.console.ports import Desk
 from shanhe.kernel.clock import CITY_TZ
@@ -82,6 +82,7 @@ class View:
             bytecode_cache=Compiled(),
         )
         self._jinja.globals.update(BUCKETS=BUCKETS, asset=self.asset, explain=explain)
+        self._jinja.globals.update(replay=replay, evidence_sheet=sheet, traces=traces)
         self._jinja.filters.update(
             credits=credits,
             move=move,
@@ -116,7 +117,7 @@ class View:
         """An account's label, `owner · kind · name`, with its kind in the reader's language."""
         owner, dot, rest = label.partition(" · ")
         kind, second, name = rest.partition(" · ")
-        named = self._word(context, name, "account_name") if name else ""
+        named = self._spoken(context, self._word(context, name, "account_name")) if name else ""
         return owner + dot + (self._word(context, kind, "account_kind") if kind else "") + second + named
 
     @pass_context

@@ -82,7 +82,7 @@ def _memo(purchase: Purchase) -> str:
     if purchase.source is Source.OPERATOR:
         method = MANUAL_TEXT.get(purchase.method, purchase.method)
         return f"Operator top-up, paid by {method}, booked by hand{_said(purchase, ': ')}"
-    return f"Purchase of credits, paid through {purchase.method}"
+    return f"Purchase of credits, paid through {purchase.method} · 购买积分"
 
 
 def _said(purchase: Purchase, before: str = "") -> str:

@@ -45,7 +45,8 @@ Ready = Callable[[], Awaitable[Mapping[str, str]]]
 
 def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
     """A desk over the modules; `ready` tells what of the process works (`up`, `down`, `off`)."""
-    names = Names(modules.identity, modules.ledger)
+    budgets = {name: (one.zh, one.en) for name, one in modules.programmes.catalogue.budgets.items()}
+    names = Names(modules.identity, modules.ledger, budgets)
     return Desk(
         gate=LiveGate(
             modules.identity, modules.notifier, modules.emergency.glass, modules.programmes.reviewing.departments

@@ -6,25 +6,28 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from shanhe.compute.api import Engine, Kind, NewEngine, Rates
 from shanhe.console import model as m
+from shanhe.console.explain import traces
 from shanhe.console.live.acts import Acts
 from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
 from shanhe.kernel.clock import midnight
-from shanhe.kernel.errors import Conflict, Invalid, NotFound
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
-from shanhe.ledger.api import AccountView, Asset, PostingView, VerifyReport
+from shanhe.ledger.api import Account, AccountView, Asset, Lot, PostingView, VerifyReport
 
 ORGS_SHOWN = 50
 ROWS_SHOWN = 50
+STATEMENT_ROWS = 100
 DAY = timedelta(days=1)
 ACCOUNTS_SHOWN = 100
 OWNERS_SEARCHED = 100
@@ -258,21 +261,23 @@ class LiveCity:
         following = str(found[-1].account.id) if len(found) == ACCOUNTS_SHOWN else ""
         return await self._account_rows(found), following
 
+    async def unfinished(self, who: m.Who, through: date) -> Sequence[m.UnfinishedRow]:
+        found = await self._of.moves.unfinished(through)
+        return [m.UnfinishedRow(one.kind, one.count, one.since, one.page) for one in found]
+
     async def closed_through(self, who: m.Who) -> date | None:
         return await self._of.ledger.closed_through()
 
     async def _account_rows(self, found: Sequence[AccountView]) -> Sequence[m.AccountRow]:
-        budgets, rows = self._of.programmes.catalogue.budgets, []
-        for view in found:
-            account, budget = view.account, budgets.get(view.account.name)
-            name = (budget.zh, budget.en) if budget else account.name
-            rows.append(
-                m.AccountRow(
-                    account.id, await self._names.owner(account.owner), str(account.asset), account.kind, name,
-                    view.balance, view.held, account.floor, account.lots,
-                )
-            )  # fmt: skip
-        return rows
+        return [await self._account_row(view.account, view.balance, view.held) for view in found]
+
+    async def _account_row(self, account: Account, balance: int, held: int) -> m.AccountRow:
+        budget = self._of.programmes.catalogue.budgets.get(account.name)
+        name = (budget.zh, budget.en) if budget else account.name
+        return m.AccountRow(
+            account.id, await self._names.owner(account.owner), str(account.asset), account.kind, name, balance, held,
+            account.floor, account.lots,
+        )  # fmt: skip
 
     async def trial(self, who: m.Who) -> Sequence[m.TrialLine]:
         sums: dict[tuple[str, str], list[int]] = {}
@@ -308,45 +313,72 @@ class LiveCity:
         assets = [str((await self._of.ledger.account(line.debit)).asset) for line in posting.transfers]
         asset = "credit" if "credit" in assets else assets[0] if assets else "credit"
         amount = sum(line.amount for line, of in zip(posting.transfers, assets, strict=True) if of == asset)
-        ends = [(line.debit, line.credit) for line in posting.transfers[:1]]
-        sides = [f"{await self._whose(payer)} → {await self._whose(payee)}" for payer, payee in ends]
+        sides = [await self._names.label(end) for line in posting.transfers[:1] for end in (line.debit, line.credit)]
         return m.PostingRow(
-            posting.id, posting.at, posting.kind, actor, posting.memo, amount, asset, cursor, "".join(sides)
+            posting.id, posting.at, posting.kind, actor, self._memo(posting.memo), amount, asset, cursor, sides
         )
 
-    async def _whose(self, account: UUID) -> str:
-        return await self._names.owner((await self._of.ledger.account(account)).owner)
+    def _memo(self, memo: str) -> str:
+        """A memo without the program's name of a budget, which the accounts beside it are called by."""
+        name, colon, said = memo.partition(": ")
+        return said if colon and name in self._of.programmes.catalogue.budgets else memo
+
+    async def statement(self, who: m.Who, account: UUID, days: m.Days, after: str) -> m.AccountPage:
+        ledger, today = self._of.ledger, self._of.clock.today()
+        known, balance = await ledger.account(account), await ledger.balance(account)
+        row = await self._account_row(known, balance.balance, balance.held)
+        until = days.until or today
+        since = days.since or until.replace(month=1, day=1)
+        page = await ledger.statement(account, since, until, cursor=after or None, limit=STATEMENT_ROWS)
+        rows = [
+            m.StatementRow(
+                line.posting, line.at, line.kind, self._memo(line.memo), await self._names.label(line.counterpart),
+                line.counterpart, line.amount, line.balance,
+            )
+            for line in page.lines
+        ]  # fmt: skip
+        return m.AccountPage(row, since, until, page.opening, page.closing, rows, page.next or "")
 
     async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
-        found = await self._of.ledger.posting(posting_id)
+        ledger = self._of.ledger
+        found = await ledger.posting(posting_id)
         transfers = [
             m.TransferLine(
                 line.id,
                 await self._names.label(line.debit),
                 await self._names.label(line.credit),
                 line.amount,
-                str((await self._of.ledger.account(line.debit)).asset),
+                str((await ledger.account(line.debit)).asset),
                 line.debit,
                 line.credit,
             )
             for line in found.transfers
         ]
-        evidence = msgspec.json.format(found.evidence, indent=2).decode() if found.evidence else ""
-        lots = [(change.lot, change.amount) for change in found.lots]
+        known = await ledger.lots_by_id([change.lot for change in found.lots])
+        evidence = _evidence(found.evidence)
         return m.PostingPage(
             found.id,
             found.at,
             found.day,
             found.kind,
             await self._names.actors()(found.actor),
-            found.memo,
+            self._memo(found.memo),
             found.reverses,
             transfers,
-            lots,
+            [_lot(change.lot, change.amount, known.get(change.lot)) for change in found.lots],
             evidence,
-            _rules(found.evidence),
+            [self._rule(rule, version) for rule, version in _rules(evidence)],
+            (await ledger.reversed_among([posting_id])).get(posting_id),
             await self._of.log.sealed(posting_id),
         )
+
+    def _rule(self, rule_id: str, version: str) -> m.RuleLine:
+        """A rule that decided, called as it is now; by its id alone where it is no longer in the book."""
+        try:
+            rule = self._of.rulebook.rule(rule_id)
+        except ShanheError:
+            return m.RuleLine(rule_id, ("", ""), "", version)
+        return m.RuleLine(rule.id, (rule.title.zh, rule.title.en), rule.article, version)
 
     async def verify(self, who: m.Who) -> m.VerifyView:
         return self._verifying.view
@@ -397,19 +429,31 @@ def _verified(report: VerifyReport, modules: Modules, took_ms: int) -> m.VerifyV
     )
 
 
-def _rules(evidence: bytes | None) -> Sequence[tuple[str, str]]:
-    """Rules that a posting's evidence names, as a table or as a list of `rule@version`."""
+def _lot(lot_id: UUID, change: int, lot: Lot | None) -> m.LotLine:
+    if lot is None:
+        return m.LotLine(lot_id, change)
+    return m.LotLine(lot_id, change, str(lot.provenance), lot.expires_at, lot.account)
+
+
+def _evidence(kept: bytes | None) -> Mapping[str, Any]:
+    """What a posting was made by; empty where nothing, or nothing that is data, was kept."""
     try:
-        found = msgspec.json.decode(evidence or b"{}")
+        found = msgspec.json.decode(kept or b"{}")
     except msgspec.DecodeError:
-        return ()
-    said = found.get("rules") if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _rules(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Rules that a posting's evidence names, as a table, as a list of `rule@version`, or by their traces."""
+    said = found.get("rules")
     if isinstance(said, dict):
         return [(str(rule), str(version)) for rule, version in said.items()]
     if isinstance(said, list):
         pairs = [str(one).partition("@") for one in said if isinstance(one, str)]
         return [(rule, version) for rule, _, version in pairs]
-    return ()
+    decided = {str(one["rule"]): str(one.get("version", "")) for one in traces(found)}
+    return list(decided.items())
 
 
 def _models(text: str) -> dict[str, str]:

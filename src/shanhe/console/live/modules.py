@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 from uuid import UUID
@@ -16,7 +16,7 @@ from shanhe.board.api import Board
 from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import Compute
-from shanhe.console.model import Who
+from shanhe.console.model import Bilingual, Who
 from shanhe.content.api import Content
 from shanhe.credits.api import Credits
 from shanhe.datasets.api import Datasets
@@ -172,6 +172,19 @@ class Commons(Protocol):
     def science(self) -> Science: ...
 
 
+class Unfinished(Protocol):
+    """Things of one kind that are open before a close."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def since(self) -> date: ...
+    @property
+    def page(self) -> str: ...
+
+
 class Moves(Protocol):
     """What operators ask for, as the composition root offers it."""
 
@@ -183,6 +196,7 @@ class Moves(Protocol):
     async def ask_write_off(self, difference: UUID, note: str, *, by: str) -> Request: ...
     async def ask_reversal(self, posting: UUID, reason: str, *, by: str) -> Request: ...
     async def ask_close(self, through: date, *, by: str) -> Request: ...
+    async def unfinished(self, through: date) -> Sequence[Unfinished]: ...
     async def waiting(
         self, before: UUID | None = None, kind: str | None = None
     ) -> tuple[Sequence[tuple[Request, str]], UUID | None]: ...
@@ -253,9 +267,10 @@ async def hands(called: Callable[[str], Awaitable[str]], **by: str | None) -> li
 class Names:
     """Who an account belongs to, in words; a bounded cache, since names of organisations hardly change."""
 
-    def __init__(self, identity: Identity, ledger: Ledger) -> None:
+    def __init__(self, identity: Identity, ledger: Ledger, budgets: Mapping[str, Bilingual] | None = None) -> None:
         self._identity = identity
         self._ledger = ledger
+        self._budgets = budgets or {}
         self._owners: OrderedDict[UUID, str] = OrderedDict()
 
     async def owner(self, owner: UUID) -> str:
@@ -321,9 +336,11 @@ class Names:
         return await self.owner(account.owner), account.kind, str(account.asset)
 
     async def label(self, account_id: UUID) -> str:
-        """`owner · kind` on one line."""
+        """`owner · kind · name` on one line; a budget is called what its programme calls it."""
         account = await self._ledger.account(account_id)
-        parts = [await self.owner(account.owner), account.kind, account.name]
+        budget = self._budgets.get(account.name)
+        name = " · ".join(budget[::-1]) if budget else account.name
+        parts = [await self.owner(account.owner), account.kind, name]
         return " · ".join(part for part in parts if part)
 
 

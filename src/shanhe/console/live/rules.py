@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from shanhe.console import model as m
 from shanhe.console.explain import priced
+from shanhe.console.units import form_of
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import format_fen, said_credits
 from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, display
 
 BPS_A_PERCENT = 100
-NUMBER = re.compile(r"^(-?[0-9]{1,15})(?:\.([0-9]{1,6}))?$")
-FORMS = {
-    "fen": ("yuan", 2), "fen_per_credit": ("yuan_per_credit", 2), "micro": ("credit", 6), "micro_credit": ("credit", 6),
-    "micro_per_mtok": ("credit_per_mtok", 6), "bps": ("percent", 2), "ppm": ("percent", 4),
-}  # fmt: skip
-"""Units of the rulebook → the unit in which people write them, and by how many digits it is larger."""
 ITEMS_MAX = 24
 
 
@@ -63,13 +55,13 @@ class LiveRules:
                     fact.name,
                     (fact.title.zh, fact.title.en),
                     fact.type,
-                    "" if fact.unit == "int" or fact.type != "number" else _form(fact.unit).word or fact.unit,
+                    "" if fact.unit == "int" or fact.type != "number" else form_of(fact.unit).word or fact.unit,
                     [(value, (rule.label(value).zh, rule.label(value).en)) for value in fact.values],
                     ""
                     if fact.default is None
                     else str(fact.default).lower()
                     if fact.type == "bool"
-                    else _form(fact.unit).show(int(fact.default))
+                    else form_of(fact.unit).show(int(fact.default))
                     if fact.type == "number"
                     else str(fact.default),
                     fact.default is None,
@@ -188,7 +180,7 @@ def _typed(rule: Rule, facts: Mapping[str, str]) -> dict[str, Any]:
         kind = fact.type if fact else "enum"
         try:
             if fact and kind == "number":
-                typed[name] = _form(fact.unit).read(text)
+                typed[name] = form_of(fact.unit).read(text)
             elif kind == "bool":
                 typed[name] = text == "true"
             elif kind == "list":
@@ -202,25 +194,3 @@ def _typed(rule: Rule, facts: Mapping[str, str]) -> dict[str, Any]:
                 hint="Write a number like 12 or 12.5; lists are JSON.", hint_zh="数字请写作 12 或 12.5，列表用 JSON。",
             ) from error  # fmt: skip
     return typed
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How people write numbers of a unit in a form: yuan for fen, credits for µ, percent for basis points."""
-
-    word: str
-    digits: int
-
-    def read(self, text: str) -> int:
-        match = NUMBER.match(text.replace(",", "").strip())
-        if match is None or len(match.group(2) or "") > self.digits:
-            raise ValueError(text)
-        return int(match.group(1) + (match.group(2) or "").ljust(self.digits, "0"))
-
-    def show(self, value: int) -> str:
-        text = f"{Decimal(value).scaleb(-self.digits):f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _form(unit: str) -> _Form:
-    return _Form(*FORMS.get(unit, ("", 0)))

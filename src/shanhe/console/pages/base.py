@@ -175,14 +175,15 @@ def queue_in(query: Mapping[str, str]) -> Queue:
 
 def days_in(query: Mapping[str, str]) -> Days:
     """The days `since` and `until` of an address; an end that is no day is open."""
+    return Days(day_in(query, "since"), day_in(query, "until"))
 
-    def day(name: str) -> date | None:
-        try:
-            return date.fromisoformat(query.get(name, ""))
-        except ValueError:
-            return None
 
-    return Days(day("since"), day("until"))
+def day_in(query: Mapping[str, str], name: str) -> date | None:
+    """A day in an address; None where there is none, or nothing that is one."""
+    try:
+        return date.fromisoformat(query.get(name, ""))
+    except ValueError:
+        return None
 
 
 async def sent(request: Request) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -10,23 +9,17 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.model import Days, PostingRow, Who
-from shanhe.console.pages.base import Room, days_in
+from shanhe.console.model import Who
+from shanhe.console.pages.base import Room, day_in, days_in
 from shanhe.console.render import go
-from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.routing import APIRouter
 
 ASSETS = ("credit", "cny", "voucher", "ticket", "point")
 WORD_CHARS_MAX = 64
+CURSOR_CHARS_MAX = 128
 FIND_CHARS_MAX = 100
 REASON_CHARS_MAX = 500
-
-
-def _covered(days: Days, rows: Sequence[PostingRow]) -> Days:
-    """The days that an account's statement is offered for: those asked for, or the year of the newest row so far."""
-    newest = rows[0].at.astimezone(CITY_TZ).date() if rows else None
-    return Days(days.since or (newest and newest.replace(month=1, day=1)), days.until or newest)
 
 
 class BooksRoom(Room):
@@ -53,15 +46,20 @@ class BooksRoom(Room):
             "account": account,
             "days": (days := days_in(query)),
             "rows": (),
+            "page": None,
             "number": None,
         }
         shown["kinds"] = self.view.words.below("posting_kind")
         try:
             if account:
                 shown["number"], shown["owner"] = await self.desk.city.account_named(who, account)
-            before = query.get("before", "")[:WORD_CHARS_MAX]
-            rows = await self.desk.city.postings(who, kind, shown["number"], days, before)
-            shown |= {"rows": rows, "covered": _covered(days, rows)}
+            number = shown["number"]
+            if number is not None and not kind:
+                after = query.get("after", "")[:CURSOR_CHARS_MAX]
+                shown["page"] = await self.desk.city.statement(who, number, days, after)
+            else:
+                before = query.get("before", "")[:CURSOR_CHARS_MAX]
+                shown["rows"] = await self.desk.city.postings(who, kind, number, days, before)
         except ShanheError as error:
             return self.show(
                 request, "postings.html", who, mistake=self.view.mistake(request, error), status=error.status, **shown
@@ -105,7 +103,10 @@ class BooksRoom(Room):
 
     async def _trial(self, request: Request, who: Who, **values: Any) -> Response:
         rows, closed = await self.desk.city.trial(who), await self.desk.city.closed_through(who)
-        return self.show(request, "trial.html", who, rows=rows, closed=closed, **{"fields": {}, **values})
+        through = day_in(request.query_params, "through") or day_in(values.get("fields", {}), "through")
+        unfinished = await self.desk.city.unfinished(who, through) if through else ()
+        shown = {"rows": rows, "closed": closed, "through": through, "unfinished": unfinished}
+        return self.show(request, "trial.html", who, **shown, **values)
 
     async def close(self, request: Request) -> Response:
         """Ask that the books be closed through a day; a second person agrees."""
