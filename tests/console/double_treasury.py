@@ -62,7 +62,12 @@ class Treasury:
         ]
         return mt.BankView(
             [mt.StatementRow("a" * 64, "6月.csv", 120, NOW)], waiting,
-            [mt.OutgoingRow("SR7K2M9PQ4", "refund", 100_000, NOW)], lines if file_hash else (), "6月.csv",
+            [
+                mt.OutgoingRow(
+                    "SR7K2M9PQ4", "refund", 100_000, NOW, "启明智能", "启明 …4444", ("a" * 64, 7)
+                )
+            ],
+            lines if file_hash else (), "6月.csv",
             {"matched": 1, "refused": 1}, True,
         )  # fmt: skip
 

@@ -114,6 +114,9 @@ class TestTreasury:
             '<option value="SH7K2M9PQ4">',
             "对账单第 7 行",
             "指定： 王审",
+            "退款 · 启明智能",
+            "启明 …4444",
+            "来款见对账单第 7 行",
         ):
             assert needed in page, needed
         assert "已匹配 1 · 无法读取 1" in (await member.get("/city/bank?file=a")).text

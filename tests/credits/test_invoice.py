@@ -15,6 +15,7 @@ from shanhe.credits.api import (
     Invoice,
     InvoiceConflict,
     InvoiceDecided,
+    InvoiceTooMuch,
     NotYourReceipt,
     OwnDispute,
     TooMuchInvoiced,
@@ -52,6 +53,20 @@ class TestInvoice:
         await city.credits.invoices.reject(made.id, reason="抬头有误", by="person:o")
         await city.credits.refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
         assert await city.credits.invoices.invoiceable_fen(city.org) == 0, "refunded money is not invoiced"
+
+    async def test_is_not_issued_over_what_was_refunded_since(self, city: City) -> None:
+        bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
+        small, whole = await request(city, 3_000), await request(city, 11_000, "i2")
+        await city.credits.refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        with pytest.raises(InvoiceTooMuch) as refused:
+            await city.credits.invoices.issue(whole.id, number="25332000000012345679", by="person:o")
+        assert refused.value.details == {"excess_fen": 4_000}
+        assert (await city.credits.invoices.issue(small.id, number="25332000000012345678", by="person:o")).number
+        with pytest.raises(InvoiceTooMuch) as refused:
+            await city.credits.invoices.issue(whole.id, number="25332000000012345679", by="person:o")
+        assert refused.value.details == {"excess_fen": 7_000}
+        await city.credits.invoices.reject(whole.id, reason="已退款", by="person:o")
+        assert await city.credits.invoices.invoiceable_fen(city.org) == 4_000
 
     async def test_two_at_once_do_not_exceed_it(self, city: City) -> None:
         await city.buy(10_000)

@@ -127,6 +127,13 @@ class TestRefund:
 
 
 class TestOnce:
+    async def test_of_what_was_refunded_says_so(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        await refund(city, bought)
+        with pytest.raises(NothingToRefund) as refused:
+            await refund(city, bought, "r2")
+        assert "已经退过款" in refused.value.message_zh
+
     async def test_the_same_reference_is_the_same_refund(self, city: City) -> None:
         bought = await city.buy(10_000)
         first = await refund(city, bought)

@@ -55,6 +55,11 @@ class OutgoingRow:
     kind: str
     amount_fen: int
     at: datetime
+    whose: str = ""
+    payee: str = ""
+    """Whom a refund goes back to: who paid, as the bank's statement names them; empty where it may not be kept."""
+    line: tuple[str, int] | None = None
+    """The statement and its row with which the money came."""
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,18 @@ class UnknownRefund(NotFound):
 
 
 class NothingToRefund(Conflict):
-    def __init__(self) -> None:
+    """`refunded`: because it was refunded before."""
+
+    def __init__(self, *, refunded: bool = False) -> None:
+        if refunded:
+            super().__init__(
+                "nothing_to_refund",
+                "This purchase was refunded already.",
+                message_zh="这笔购买已经退过款，没有余下可退的金额。",
+                hint="Look at the list of refunds for how far it is.",
+                hint_zh="进度见退款记录。",
+            )
+            return
         super().__init__(
             "nothing_to_refund",
             "What was used is worth the payment or more at list price; there is nothing to refund.",
@@ -358,6 +369,20 @@ class InvoiceConflict(Conflict):
             "invoice_conflict",
             f"{reference!r} already belongs to another invoice.",
             message_zh=f"{reference!r} 已用于其他发票。",
+        )
+
+
+class InvoiceTooMuch(Conflict):
+    """What it is for was refunded in between: issued, there would be invoices over money that nobody paid."""
+
+    def __init__(self, excess_fen: int) -> None:
+        super().__init__(
+            "invoice_too_much",
+            f"Refunds since it was asked for leave CNY {format_fen(excess_fen)} less than this invoice is over.",
+            message_zh=f"申请之后有退款，若开具此发票将比实付金额多 {format_fen(excess_fen)} 元。",
+            hint="Give the request back with this reason; it can be asked for again over what is left.",
+            hint_zh="请以此为由退回申请，由申请人按余下的金额重新申请。",
+            details={"excess_fen": excess_fen},
         )
 
 

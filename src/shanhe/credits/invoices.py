@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.credits import messages
-from shanhe.credits.errors import InvoiceConflict, InvoiceDecided, TooMuchInvoiced, UnknownInvoice
+from shanhe.credits.errors import InvoiceConflict, InvoiceDecided, InvoiceTooMuch, TooMuchInvoiced, UnknownInvoice
 from shanhe.credits.statements import yuan
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
@@ -121,6 +121,18 @@ class Invoices:
             raise Invalid("bad_reason", "Say why.", message_zh="请填写退回原因。")
         return await self._decide(invoice_id, "rejected", by, reason=reason)
 
+    async def _check_covered(self, conn: Any, row: Any) -> None:
+        """Refuse what would put invoices over more than was paid and not refunded; other requests may still be given
+        back and don't count."""
+        waiting: int = await conn.fetchval(
+            """SELECT coalesce(sum(amount_fen), 0)::bigint FROM credits.invoice
+               WHERE org_id = $1 AND state = 'requested' AND id <> $2""",
+            row["org_id"], row["id"],
+        )  # fmt: skip
+        left_fen = await self._left(conn, row["org_id"]) + waiting
+        if left_fen < 0:
+            raise InvoiceTooMuch(-left_fen)
+
     async def _decide(self, invoice_id: UUID, to: str, by: str, *, number: str = "", reason: str = "") -> Invoice:
         async with self._db.transaction() as conn:
             row = await conn.fetchrow("SELECT * FROM credits.invoice WHERE id = $1 FOR UPDATE", invoice_id)
@@ -133,6 +145,8 @@ class Invoices:
                 raise InvoiceDecided(row["state"])
             if number and await conn.fetchval("SELECT EXISTS (SELECT FROM credits.invoice WHERE number = $1)", number):
                 raise InvoiceConflict(number)
+            if to == "issued":
+                await self._check_covered(conn, row)
             row = await conn.fetchrow(
                 """UPDATE credits.invoice SET state = $2, number = $3, reason = $4, decided_by = $5, decided_at = $6
                    WHERE id = $1 RETURNING *""",

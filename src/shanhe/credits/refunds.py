@@ -142,7 +142,7 @@ class Refunds:
                 wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
                 await self._history.recall(wallet.id)
         if offer.refund_fen <= 0:
-            raise NothingToRefund
+            raise NothingToRefund(refunded=await refund_store.of_purchase(self._db, purchase_id) is not None)
         out = offer.decision.outputs
         refund = Refund(
             id=new_id(),

@@ -124,6 +124,11 @@ class BankDesk:
         last = await bank_store.last_at(self._db)
         return None if last is None else city_date(last)
 
+    async def paid_by(self, order_id: UUID) -> BankLine | None:
+        """The line of a statement that completed an order's payment: a refund goes back to whoever it names."""
+        line = await bank_store.completing(self._db, order_id)
+        return None if line is None else self._slips.opened(line)
+
     async def outgoing(self) -> list[Outgoing]:
         """What somebody still has to send at the bank, with the reference to write in the remark."""
         return await bank_store.open_outgoing(self._db, PAGE_ROWS)

@@ -13,7 +13,7 @@ from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.vault import PersonErased
-from shanhe.payments.api import LineState, Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
+from shanhe.payments.api import LineState, Outgoing, Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
 from shanhe.reconcile.api import Difference, Outcome
 
 SUSPENSE_ROWS = 50
@@ -37,6 +37,7 @@ class LiveTreasury:
         self._rulings = modules.rulings
         self._names = names
         self._payouts = modules.payouts
+        self._payments = modules.payments
         self._reconciliation = modules.reconciliation
 
     # -- bank ---------------------------------------------------------------------------------------------------------
@@ -62,12 +63,25 @@ class LiveTreasury:
                 )
                 for item, line in waiting
             ],
-            [mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at) for item in outgoing],
+            [await self._outgoing(item) for item in outgoing],
             _lines(report) if report else (),
             report.file.name if report else "",
             {state: count for state, count in report.counts.items() if count} if report else {},
             len(waiting) == SUSPENSE_ROWS,
         )  # fmt: skip
+
+    async def _outgoing(self, item: Outgoing) -> mt.OutgoingRow:
+        row = mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at)
+        if item.kind != "refund":
+            payout = await self._payouts.get(item.subject_id)
+            return replace(row, whose=await self._names.owner(payout.org_id))
+        order = await self._payments.order((await self._payments.refund_of(item.subject_id)).order_id)
+        row = replace(row, whose=await self._names.owner(order.org_id))
+        line = await self._bank.paid_by(order.id)
+        if line is None:
+            return row
+        payee = " ".join(part for part in (line.party, line.party_account) if part)
+        return replace(row, payee=payee, line=(line.file_hash, line.row))
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
         report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
