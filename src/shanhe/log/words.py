@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shanhe.kernel.money import MICRO
+from shanhe.kernel.words import POSTINGS_ZH
 
 UNITS: Final = {
     "credit": (MICRO, "AI 积分", "AI credits"),
@@ -34,7 +35,7 @@ def describe(entry: Mapping[str, Any], private: Mapping[str, Any] | None) -> tup
     model = (private.get("evidence") or {}).get("model", "") if isinstance(private.get("evidence"), dict) else ""
     told = f"（{model}）" if model else ""
     return (
-        f"{day} 入账“{kind}”{told}：{'、'.join(zh for zh, _ in sums)}，时间 {private.get('at')}",
+        f"{day} 入账“{POSTINGS_ZH.get(kind, kind)}”{told}：{'、'.join(zh for zh, _ in sums)}，时间 {private.get('at')}",
         f"Booked on {day}: {kind}{f' ({model})' if model else ''}, {', '.join(en for _, en in sums)}, "
         f"at {private.get('at')}",
     )
