@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
@@ -85,6 +86,26 @@ class TestRoutes:
             said = client.post("/api/rules/check").json()
         assert said["ok"] is True
         assert "P1_resident_discount" in str(said)
+
+    def test_check_once_what_has_not_changed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Anybody may ask, and a check of all takes seconds of whatever answers calls."""
+        whole, done = Rulebook.load(), []
+        rules = {rule.id: rule for rule in map(whole.rule, ("P1", "C11"))}
+        book, check = Rulebook(rules), Rulebook.check
+
+        def counted(self: Rulebook, rule_id: str | None = None, **rest: Any) -> Any:
+            done.append(rule_id)
+            return check(self, rule_id, **rest)
+
+        monkeypatch.setattr(Rulebook, "check", counted)
+        with TestClient(over(book)) as client:
+            for path in ("check", "C11/check", f"{whole.rule('C11').id}/check") * 2:
+                assert client.post(f"/api/rules/{path}").json()["ok"] is True
+            assert len(done) == 2
+            book.adopt(Rulebook(rules))
+            assert client.post("/api/rules/check").json()["ok"] is True
+            assert len(done) == 3
+            assert client.post("/api/rules/P99/check").status_code == 404
 
     def test_show_what_changed_between_two_days(self, client: TestClient) -> None:
         found = client.get("/api/rules/F1/diff", params={"from": "2024-12-31", "to": "2025-01-01"}).json()

@@ -198,7 +198,8 @@ def _labels(routes: APIRouter, agents: Agents) -> None:
         """The same of a WAV or MP3 file, sent as the body, with what its C2PA manifest comes to."""
         sound = await _body(request, SOUND_MAX_BYTES)
         try:
-            return as_json({**asdict(check_sound(sound, key)), "c2pa": await asyncio.to_thread(state_of, sound)})
+            found = await asyncio.to_thread(check_sound, sound, key)
+            return as_json({**asdict(found), "c2pa": await asyncio.to_thread(state_of, sound)})
         except ValueError as error:
             raise Invalid("no_sound", f"{error}.", message_zh="不是 WAV 或 MP3 文件。") from error
 

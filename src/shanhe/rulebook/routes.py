@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
@@ -47,6 +48,30 @@ class Question(BaseModel):
     known: AwareDatetime | None = None
 
 
+class Reports:
+    """What the checks of a rulebook came to: asked for by anybody, worked out once a day and once for each edition.
+
+    One at a time, since a check of all takes seconds of the processor that answers calls.
+    """
+
+    def __init__(self, source: Callable[[], Rulebook], today: Callable[[], date]) -> None:
+        self._source = source
+        self._today = today
+        self._made: tuple[object, date, dict[str | None, dict[str, Any]]] = (None, date.min, {})
+        self._working = asyncio.Lock()
+
+    async def of(self, rule_id: str | None) -> dict[str, Any]:
+        """The report of one rule or, for None, of all; RuleNotFound."""
+        async with self._working:
+            book, day = self._source(), self._today()
+            if self._made[0] is not (edition := book.edition) or self._made[1] != day:
+                self._made = (edition, day, {})
+            reports, name = self._made[2], None if rule_id is None else book.rule(rule_id).id
+            if name not in reports:
+                reports[name] = (await asyncio.to_thread(book.check, name, today=day)).to_dict()
+            return reports[name]
+
+
 def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = None) -> APIRouter:
     """Routes under /api/rules; pass a callable where amendments can replace the rulebook while serving."""
     source: Callable[[], Rulebook] = rulebook if not isinstance(rulebook, Rulebook) else lambda: rulebook
@@ -58,9 +83,11 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
         book = source()
         return {"rules": [_summary(book.rule(rule_id)) for rule_id in book.ids()]}
 
+    reports = Reports(source, today)
+
     @routes.post("/check")
-    def check_all() -> dict[str, Any]:
-        return source().check().to_dict()
+    async def check_all() -> dict[str, Any]:
+        return await reports.of(None)
 
     @routes.get("/{rule_id}")
     def show_rule(rule_id: str) -> dict[str, Any]:
@@ -84,8 +111,8 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
         return decision_to_dict(source().evaluate(rule_id, question.facts, on=on, known=known))
 
     @routes.post("/{rule_id}/check")
-    def check_one(rule_id: str) -> dict[str, Any]:
-        return source().check(rule_id).to_dict()
+    async def check_one(rule_id: str) -> dict[str, Any]:
+        return await reports.of(rule_id)
 
     return routes
 
