@@ -8,7 +8,21 @@ import pyotp
 import pytest
 from fastapi import Depends, FastAPI, Response
 
-from shanhe.identity.api import Identity, Issued, NewKey, Options, Role, SecondFactor, cookie_name, require, seat
+from shanhe.identity.api import (
+    Client,
+    Identity,
+    Issued,
+    NewKey,
+    NewPerson,
+    Options,
+    Role,
+    SecondFactor,
+    Stage,
+    cookie_name,
+    require,
+    seat,
+)
+from shanhe.identity.service.signin import JUST_S
 from shanhe.kernel import http
 
 from .conftest import PASSWORD, URL, City
@@ -90,6 +104,20 @@ class TestSignInRoute:
             assert (refused.status_code, refused.json()["error"]["code"]) == (401, "password_wrong")
             assert (await browser.post(off, json={"password": PASSWORD})).status_code == 200
             assert (await browser.get("/api/identity/me/passkeys")).json()["data"] == []
+
+    async def test_of_a_person_without_a_password_confirms_for_a_while_only(self, city: City) -> None:
+        """Whoever comes by a provider or a passkey has nothing to type once more, and has just signed in."""
+        person = await city.identity.people.create(NewPerson("王芳", login="wang.fang"), by="test")
+        issued = await city.identity.sessions.open(person.id, Stage.FULL, ("oidc",), Client())
+        async with city.browser(issued) as browser:
+            assert (await browser.post("/api/identity/me/passkeys/options", json={})).status_code == 200
+            city.clock.advance(seconds=JUST_S + 1)
+            for path, body in (
+                ("passkeys/options", {}), ("totp/remove", {}), ("recovery-codes", {}), ("erase", {}),
+                ("password", {"current": "", "new": "another long password"}),
+            ):  # fmt: skip
+                refused = await browser.post(f"/api/identity/me/{path}", json=body)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (401, "sign_in_again"), path
 
     async def test_sets_nothing_up_after_somebody_has(self, city: City) -> None:
         """Two sign-ins wait for a first factor; once one has set it up the other has proved too little."""

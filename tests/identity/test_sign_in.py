@@ -143,7 +143,7 @@ class TestLockOut:
         for _ in range(6):
             with pytest.raises((SignInFailed, SignInLocked)):
                 await city.identity.sign_in("zhang.wei", "wrong", HERE)
-        await city.identity.signin.confirm(person.id, PASSWORD)
+        await city.identity.signin.confirm(person.id, PASSWORD, None)
 
     async def test_counts_guesses_made_at_once(self, city: City) -> None:
         await city.person()
@@ -212,7 +212,7 @@ class TestTotp:
         person = await city.identity.people.by_name("zhang.wei")
         assert person is not None
         with pytest.raises(SignInFailed) as password:
-            await city.identity.signin.confirm(person, "wrong")
+            await city.identity.signin.confirm(person, "wrong", None)
         assert (code.value.code, password.value.code) == ("code_wrong", "password_wrong")
 
     async def test_guessing_is_bounded(self, city: City) -> None:

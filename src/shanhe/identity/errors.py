@@ -110,6 +110,20 @@ class PasswordWrong(SignInFailed):
         )
 
 
+class SignInAgain(SignInFailed):
+    """What a password would confirm, asked of somebody who has none and signed in a while ago."""
+
+    def __init__(self) -> None:
+        Unauthorized.__init__(
+            self,
+            "sign_in_again",
+            "This needs a sign-in of the last ten minutes; nothing was done.",
+            message_zh="此操作要求在最近十分钟内登录，未做任何更改。",
+            hint="Sign out, sign in once more, and do it then; or set a password, which is asked for instead.",
+            hint_zh="请退出并重新登录后再操作；设置密码后将改为核对密码。",
+        )
+
+
 class RegistrationOff(Forbidden):
     def __init__(self) -> None:
         super().__init__(

@@ -153,7 +153,7 @@ class LiveGate:
 
     async def _confirmed(self, who: m.Who, password: str) -> None:
         if who.second_factor:  # signed in already; who is signing in has just given it
-            await self._identity.signin.confirm(who.person_id, password)
+            await self._identity.signin.confirm(who.person_id, password, actor_of(who).session_id)
 
     async def totp_confirm(
         self, request: Request, who: m.Who, code: str, password: str
@@ -174,11 +174,11 @@ class LiveGate:
         return await self._identity.factors.of(who.person_id)
 
     async def totp_remove(self, who: m.Who, password: str) -> None:
-        await self._identity.signin.confirm(who.person_id, password)
+        await self._identity.signin.confirm(who.person_id, password, actor_of(who).session_id)
         await self._identity.factors.remove_totp(who.person_id, by=actor_of(who))
 
     async def codes_renew(self, who: m.Who, password: str) -> Sequence[str]:
-        await self._identity.signin.confirm(who.person_id, password)
+        await self._identity.signin.confirm(who.person_id, password, actor_of(who).session_id)
         return await self._identity.factors.renew_recovery_codes(who.person_id, by=actor_of(who))
 
     async def passkey_add_options(self, request: Request, who: m.Who, password: str) -> Mapping[str, Any]:
@@ -196,7 +196,7 @@ class LiveGate:
         return [m.PasskeyRow(str(key.id), key.name, key.created_at) for key in found]
 
     async def passkey_remove(self, who: m.Who, passkey_id: str, password: str) -> None:
-        await self._identity.signin.confirm(who.person_id, password)
+        await self._identity.signin.confirm(who.person_id, password, actor_of(who).session_id)
         await self._identity.passkeys.remove(who.person_id, UUID(passkey_id), by=actor_of(who))
 
     async def sessions(self, who: m.Who) -> Sequence[m.SessionRow]:

@@ -49,7 +49,7 @@ class LiveHouse:
 
     async def password(self, who: m.Who, current: str, new: str) -> None:
         actor = actor_of(who)
-        await self._identity.signin.confirm(who.person_id, current)
+        await self._identity.signin.confirm(who.person_id, current, actor.session_id)
         await self._identity.passwords.set(who.person_id, new, by=actor, keep_session=actor.session_id)
 
     async def members(self, who: m.Who) -> Sequence[Mapping[str, Any]]:

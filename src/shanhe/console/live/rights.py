@@ -100,7 +100,7 @@ class LiveRights:
         return File(await render(paper, Format.PDF), MEDIA[Format.PDF], save_headers("my-data", Format.PDF))
 
     async def erase(self, who: m.Who, password: str) -> None:
-        await self._modules.identity.signin.confirm(who.person_id, password)
+        await self._modules.identity.signin.confirm(who.person_id, password, actor_of(who).session_id)
         await self._modules.identity.people.erase(who.person_id, by=actor_of(who))
 
     async def desk(self, who: m.Who) -> Mapping[str, Any]:

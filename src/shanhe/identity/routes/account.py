@@ -35,6 +35,7 @@ class Enroller:
     """Who sets up a second factor: a signed-in person, or one whose sign-in waits for just that (`token`)."""
 
     person_id: UUID
+    session_id: UUID
     token: str | None
     client: Client
 
@@ -45,7 +46,7 @@ class Enroller:
     async def confirmed(self, identity: Identity, password: str) -> None:
         """A new factor takes the password once more; who has just given it to sign in isn't asked again."""
         if self.token is None:
-            await identity.signin.confirm(self.person_id, password)
+            await identity.signin.confirm(self.person_id, password, self.session_id)
 
 
 async def enroller(request: Request) -> Enroller:
@@ -62,7 +63,7 @@ async def enroller(request: Request) -> Enroller:
     waiting = token if row["stage"] == Stage.ENROL else None
     if waiting is not None:
         await identity.signin.still_enrols(row["person_id"])
-    return Enroller(row["person_id"], waiting, client_of(request))
+    return Enroller(row["person_id"], row["id"], waiting, client_of(request))
 
 
 Enrolling = Annotated[Enroller, Depends(enroller)]
@@ -104,7 +105,7 @@ def _data(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/password")
     async def password(body: forms.PasswordChange, actor: Me) -> Response:
         """Change the password; every other session ends."""
-        await identity.signin.confirm(person_of(actor), body.current)
+        await identity.signin.confirm(person_of(actor), body.current, actor.session_id)
         await identity.passwords.set(person_of(actor), body.new, by=actor, keep_session=actor.session_id)
         return private_json({"changed": True})
 
@@ -165,14 +166,14 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/totp/remove")
     async def remove_totp(body: forms.Confirmation, actor: Me) -> Response:
         """Take the authenticator application off, with the password once more."""
-        await identity.signin.confirm(person_of(actor), body.password)
+        await identity.signin.confirm(person_of(actor), body.password, actor.session_id)
         await identity.factors.remove_totp(person_of(actor), by=actor)
         return private_json({"removed": True})
 
     @routes.post("/recovery-codes")
     async def recovery_codes(body: forms.Confirmation, actor: Me) -> Response:
         """Ten new recovery codes in place of the old ones, with the password once more."""
-        await identity.signin.confirm(person_of(actor), body.password)
+        await identity.signin.confirm(person_of(actor), body.password, actor.session_id)
         return private_json({"recovery_codes": await identity.factors.renew_recovery_codes(person_of(actor), by=actor)})
 
 
@@ -200,7 +201,7 @@ def _passkeys(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/passkeys/{passkey_id}/remove")
     async def remove_passkey(passkey_id: UUID, body: forms.Confirmation, actor: Me) -> Response:
         """Take a passkey off, with the password once more."""
-        await identity.signin.confirm(person_of(actor), body.password)
+        await identity.signin.confirm(person_of(actor), body.password, actor.session_id)
         await identity.passkeys.remove(person_of(actor), passkey_id, by=actor)
         return private_json({"removed": True})
 
@@ -229,7 +230,7 @@ def _rights(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/erase")
     async def erase(body: forms.Confirmation, actor: Me) -> Response:
         """Erase my data for good, with the password once more where there is one."""
-        await identity.signin.confirm(person_of(actor), body.password)
+        await identity.signin.confirm(person_of(actor), body.password, actor.session_id)
         await identity.people.erase(person_of(actor), by=actor)
         answer = private_json({"erased": True})
         unseat(answer, identity)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from shanhe.identity.errors import CodeWrong, PasswordWrong, SessionMissing, SignInFailed
+from shanhe.identity.errors import CodeWrong, PasswordWrong, SessionMissing, SignInAgain, SignInFailed
 from shanhe.identity.model import Ceremony, Client, Issued, PersonState, Stage
 from shanhe.identity.names import EMAIL_MAX, sign_in_key
 from shanhe.identity.service.base import Ground
@@ -17,9 +18,12 @@ from shanhe.identity.service.people import People
 from shanhe.identity.service.registrations import Registrations
 from shanhe.identity.service.sessions import Sessions
 from shanhe.identity.store import people as store
+from shanhe.identity.store import sessions
 from shanhe.kernel import acts
 
 NOWHERE = Client()
+JUST_S = 600
+"""How long a sign-in stands for the password of who has none."""
 
 
 class SignIn:
@@ -62,9 +66,13 @@ class SignIn:
         await self._attempts.succeeded(buckets)
         return await self.proved(person_id, "password", client)
 
-    async def confirm(self, person_id: UUID, password: str) -> None:
-        """The password once more, guessed no more often than at sign-in; people without one pass. PasswordWrong."""
+    async def confirm(self, person_id: UUID, password: str, session_id: UUID | None) -> None:
+        """The password once more, guessed no more often than at sign-in; who has none has just signed in.
+        PasswordWrong, SignInAgain."""
         if not await self._passwords.has(person_id):
+            began = None if session_id is None else await sessions.session_began(self._ground.db, person_id, session_id)
+            if began is None or began < self._ground.now() - timedelta(seconds=JUST_S):
+                raise SignInAgain()
             return
         bucket = [self._attempts.bucket("confirm", str(person_id))]
         await self._attempts.begin(bucket)

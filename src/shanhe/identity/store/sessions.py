@@ -133,6 +133,16 @@ async def session_by_token(conn: Connection, token_sha256: bytes) -> Any:
     )
 
 
+async def session_began(conn: Connection, person_id: UUID, session_id: UUID) -> datetime | None:
+    """When one of a person's sessions that has not ended began; it begins anew with each step of a sign-in."""
+    found: datetime | None = await conn.fetchval(
+        "SELECT created_at FROM identity.session WHERE id = $1 AND person_id = $2 AND revoked_at IS NULL",
+        session_id,
+        person_id,
+    )
+    return found
+
+
 async def touch_session(conn: Connection, session_id: UUID, now: datetime) -> None:
     await conn.execute("UPDATE identity.session SET seen_at = $2 WHERE id = $1", session_id, now)
 
