@@ -37,6 +37,9 @@ class Route:
     method: str
     path: str
 
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
     @property
     def api(self) -> bool:
         return self.path.startswith("/api/")
