@@ -50,6 +50,7 @@ class TalkingEngine:
         self.default: Reply = says("Hello there")
         self.replies: list[Reply] = []
         self.requests: list[dict[str, Any]] = []
+        self.looked: list[bytes] = []
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -82,6 +83,7 @@ class TalkingEngine:
 
     def _answer(self, head: bytes, request: dict[str, Any]) -> dict[str, Any]:
         if head.startswith(b"GET"):
+            self.looked.append(head)
             return {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
         if "input" in request:
             rows = [{"object": "embedding", "index": at, "embedding": vector_of(text)}

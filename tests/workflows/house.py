@@ -30,6 +30,7 @@ class House:
         self.budgets: list[int] = []
         self.fetched: list[tuple[str, str, bytes]] = []
         self.keys: list[str] = []
+        self.heads: list[dict[str, str]] = []
         self.plan: list[Any] = []
         self.answer: Callable[[str], str] = lambda prompt: f"<{prompt}>"
         self.data_class = "general"
@@ -86,7 +87,11 @@ class House:
         self.charged[receipt := new_id()] = PRICE
         return Said('{"sky": "rain"}', PRICE, receipt)
 
-    async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
+    async def fetch(
+        self, method: str, url: str, body: bytes, key: str, headers: Mapping[str, str], secrets: Mapping[str, str],
+        owner: UUID,
+    ) -> tuple[int, bytes]:  # fmt: skip
+        self.heads.append({**headers, **{name: f"secret {secret} of {owner}" for name, secret in secrets.items()}})
         self.fetched.append((method, url, body))
         self.keys.append(key)
         step = self.plan.pop(0) if self.plan else 200

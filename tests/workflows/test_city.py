@@ -113,12 +113,25 @@ class TestWorkflow:
     async def test_reads_an_address_on_its_list(self, market: Market) -> None:
         payer = await market.party("flow reader")
         await payer.http.post("/api/workflows", json={"slug": "reads", "title": "读"})
+        assert (await payer.http.put("/api/mcp/secrets/weather_key", json={"value": "Bearer 12345"})).status_code == 200
         node = {"kind": "http", "id": "look", "url": f"http://127.0.0.1:{market.engine.port}/", "save": "x",
+                "headers": {"x-city": "shanhe"}, "secrets": {"Authorization": "weather_key"},
                 "next": "out_n"}  # fmt: skip
         content = flow(node, output("n", "{{x.status}} {{x.body.object}}"), hosts=["127.0.0.1"])
         await payer.http.put("/api/workflows/reads/draft", json={"definition": content})
         run = (await payer.http.post("/api/workflows/reads/runs", json={"ref": "1", "draft": True})).json()
-        assert (await ended(payer, run["id"]))["result"] == {"n": "200 list"}
+        done = await ended(payer, run["id"])
+        assert done["result"] == {"n": "200 list"}
+        head = market.engine.looked[-1].lower()
+        assert b"\r\nauthorization: bearer 12345\r\n" in head
+        assert b"\r\nx-city: shanhe\r\n" in head
+        assert "12345" not in str(done)
+        stranger = await market.party("flow thief")
+        await stranger.http.post("/api/workflows", json={"slug": "reads", "title": "读"})
+        await stranger.http.put("/api/workflows/reads/draft", json={"definition": content})
+        tried = (await stranger.http.post("/api/workflows/reads/runs", json={"ref": "1", "draft": True})).json()
+        assert (await ended(stranger, tried["id"]))["state"] == "failed"
+        assert len([one for one in market.engine.looked if b"12345" in one]) == 1
 
 
 class TestAddress:

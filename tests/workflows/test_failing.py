@@ -102,6 +102,26 @@ class TestFailure:
         assert run.result == {"a": "<x>"}
 
 
+class TestAddress:
+    async def test_is_asked_with_headers_and_secrets_of_its_own(self, house: House) -> None:
+        node = {**LOOK, "headers": {"x-city": "{{input.q}}"}, "secrets": {"authorization": "weather_key"}}
+        await house.published(flow(node, says("ok", "{{seen.status}}"), hosts=["x.cn"]))
+        run, _ = await house.on(await house.workflows.start(house.org, "flow", {"q": "sh"}, ref="1"))
+        assert house.heads == [{"x-city": "sh", "authorization": f"secret weather_key of {house.org}"}]
+        assert "secret" not in str(run)
+        for n, wrong in enumerate(("a\r\nhost: b", "山", "x" * 5_000)):
+            bad, _ = await house.on(await house.workflows.start(house.org, "flow", {"q": wrong}, ref=f"bad{n}"))
+            assert (bad.error, len(house.heads)) == ("bad_header", 1)
+
+    @pytest.mark.parametrize("wrong", [
+        {"headers": {"Host": "x"}}, {"headers": {"a b": "x"}}, {"secrets": {"authorization": "No Name"}},
+        {"headers": {"X-a": "1"}, "secrets": {"x-A": "key"}}, {"headers": {"idempotency-key": "1"}},
+    ])  # fmt: skip
+    def test_is_not_asked_with_what_a_request_sets_itself(self, house: House, wrong: dict[str, Any]) -> None:
+        found = house.workflows.check(flow({**LOOK, **wrong}, says("ok", "x"), hosts=["x.cn"]))
+        assert {one[0] for one in found} == {"look"}
+
+
 class TestTool:
     async def test_is_called_with_what_the_node_says_and_paid(self, house: House) -> None:
         content = flow(

@@ -130,7 +130,7 @@ class ToolGateway:
         if server.hosted is not None:
             return [*found, *await self._bench.check(server)]
         try:
-            headers = await self._headers(owner, server)
+            headers = await self.headers_of(owner, server.secrets)
             tools = await self.links.tools(("check", 0, new_id()), server.url, headers, server.timeout_ms)
         except ShanheError as error:
             return [*found, ("conformance", False, error.message_zh, error.message)]
@@ -312,13 +312,13 @@ class ToolGateway:
         key, now = (offer.slug, offer.version), time.monotonic()
         known = self._secrets.get(key)
         if known is None or now - known[0] > OFFERED_TTL_S:
-            known = self._secrets[key] = now, await self._headers(offer.owner, offer.server)
+            known = self._secrets[key] = now, await self.headers_of(offer.owner, offer.server.secrets)
         return known[1]
 
-    async def _headers(self, owner: UUID, server: Server) -> dict[str, str]:
-        """The publisher's secrets as headers; BadSecret for one that is not there."""
+    async def headers_of(self, owner: UUID, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Headers with an organisation's secrets, out of header and name; BadSecret for one that is not there."""
         headers = {}
-        for header, name in server.secrets.items():
+        for header, name in secrets.items():
             sealed = await store.secret(self._db, owner, name)
             if sealed is None:
                 raise BadSecret(f"there is no secret {name}", f"没有名为 {name} 的密钥")

@@ -118,12 +118,17 @@ class _Deeds:
             raise StepFailed("tool_failed", f"The tool failed: {shown}", f"工具调用失败：{shown}")
         return Said(said.text, said.paid_micro, said.receipt_id)
 
-    async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
-        headers = {"accept": "application/json, text/plain;q=0.9", "idempotency-key": key}
+    async def fetch(
+        self, method: str, url: str, body: bytes, key: str, headers: Mapping[str, str], secrets: Mapping[str, str],
+        owner: UUID,
+    ) -> tuple[int, bytes]:  # fmt: skip
+        tools = self._bazaar.tools
+        sent = {"accept": "application/json, text/plain;q=0.9", "idempotency-key": key}
         if body:
-            headers["content-type"] = "application/json"
-        links = self._bazaar.tools.links
-        async with links.exchange("the address", url, method, headers, body, limit_s=FETCH_LIMIT_S) as answer:
+            sent["content-type"] = "application/json"
+        own = {**headers, **await tools.headers_of(owner, secrets)}
+        sent |= {name.lower(): text for name, text in own.items()}
+        async with tools.links.exchange("the address", url, method, sent, body, limit_s=FETCH_LIMIT_S) as answer:
             return answer.status, await answer.body(FETCH_LIMIT_S, FETCH_MAX_BYTES)
 
     async def paid(self, receipt_id: UUID) -> int | None:

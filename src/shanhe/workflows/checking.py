@@ -18,14 +18,17 @@ from shanhe.workflows.model import (
     DEFINITION_MAX_BYTES,
     FAILURE,
     FIELDS_MAX,
+    HEADER,
     HOST,
     HOSTS_MAX,
     HOURS_MAX,
     INPUT,
     NAME,
     NODES_MAX,
+    OURS,
     ROLES,
     ROUNDS_MAX,
+    SECRET,
     SLUG,
     STEPS_MAX,
     TEXT_MAX_CHARS,
@@ -201,6 +204,15 @@ def _http(node: Http, definition: Definition) -> Iterator[Problem]:
                "the address begins with https://, its host is fixed")  # fmt: skip
     elif host.partition(":")[0].lower() not in definition.hosts:
         yield node.id, "host", f"主机“{host[:60]}”不在白名单内", f"{host[:60]!r} is not on the list of hosts"
+    names = [*node.headers, *node.secrets]
+    if len(names) > FIELDS_MAX or len({name.lower() for name in names}) < len(names):
+        yield node.id, "headers", f"请求头最多 {FIELDS_MAX} 个，每个一次", f"at most {FIELDS_MAX} headers, each once"
+    for name in names:
+        if not HEADER.fullmatch(name) or name.lower() in OURS:
+            yield node.id, "headers", f"不能使用请求头“{name[:40]}”", f"{name[:40]!r} can't be a header"
+    for name in node.secrets.values():
+        if not SECRET.fullmatch(name):
+            yield node.id, "secrets", f"“{name[:40]}”不是密钥名称", f"{name[:40]!r} is no name of a secret"
     if node.method == "GET" and node.body:
         yield node.id, "body", "GET 请求没有正文", "a GET has no body"
 
@@ -253,7 +265,7 @@ def texts(node: AnyNode) -> list[str]:
         case Approval():
             return [node.shows]
         case Http():
-            return [node.url, node.body]
+            return [node.url, node.body, *node.headers.values()]
         case Tool():
             return list(leaves(node.arguments))
         case Flow():

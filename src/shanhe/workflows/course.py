@@ -66,6 +66,7 @@ FINAL: Final = frozenset({"step_taken", "variables_too_large"})
 """Failures that are the run's, and lead nowhere."""
 ONCE: Final = frozenset({"step_interrupted", "run_budget", "insufficient_quota", "leaves_the_city", "http_refused"})
 """Failures that another try doesn't mend, or that must not be tried again."""
+HEADER_MAX_CHARS: Final = 4_096
 REFUSED, BUSY, BROKEN = 400, 429, 500
 
 
@@ -77,6 +78,8 @@ class Said:
     paid_micro: int = 0
     receipt_id: UUID | None = None
     tokens: int = 0
+    took_ms: int | None = None
+    """Where it is not the time that the step took here."""
 
 
 class Deeds(Protocol):
@@ -101,8 +104,11 @@ class Deeds(Protocol):
         """What a tool said, as a text, at its fee; StepFailed when it failed."""
         ...
 
-    async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
-        """(status, body) of a public address."""
+    async def fetch(
+        self, method: str, url: str, body: bytes, key: str, headers: Mapping[str, str], secrets: Mapping[str, str],
+        owner: UUID,
+    ) -> tuple[int, bytes]:  # fmt: skip
+        """(status, body) of a public address. `secrets`: headers that are filled with the owner's secrets, by name."""
         ...
 
     async def paid(self, receipt_id: UUID) -> int | None:
@@ -193,7 +199,7 @@ class Walker:
             failure = error
             state = "running" if self._goes_on(node, error) else "failed"
             said = error.said if isinstance(error, Paid) else said
-        took_ms = int((time.perf_counter() - began) * 1000)
+        took_ms = int((time.perf_counter() - began) * 1000) if said.took_ms is None else said.took_ms
         code = "" if failure is None else failure.code[:ERROR_MAX_CHARS]
         step = Step(
             self._run.id, self._n + 1, node.id, str(type(node).__struct_config__.tag), "failed" if failure else "done",
@@ -367,7 +373,8 @@ class Walker:
             async with self._db.transaction() as conn:
                 await self._rest(conn)
             return None
-        said = Said(part.result, part.paid_micro)
+        took = int((part.ended_at - part.made_at).total_seconds() * 1000)
+        said = Said(part.result, part.paid_micro, took_ms=took)
         if part.state != "done":
             why = part.why or {}
             zh, en = why.get("zh") or part.error, why.get("en") or part.error
@@ -420,11 +427,22 @@ class Walker:
         if node.method == "POST":
             await self._first(node, await store.step(self._db, self._run.id, self._n + 1), now)
         key = str(uuid5(self._run.id, str(self._n + 1 - self._course.tried)))  # one for all tries
-        status, answer = await self._deeds.fetch(node.method, url, body.encode(), key)
+        status, answer = await self._deeds.fetch(
+            node.method, url, body.encode(), key, self._headers(node), node.secrets, self._run.org_id
+        )
         if status >= REFUSED and (node.failed or node.tries > 1):
             code = "http_failed" if status == BUSY or status >= BROKEN else "http_refused"
             raise StepFailed(code, f"The address answered {status}", f"地址返回 {status}")
         return Said({"status": status, "body": as_value(answer.decode("utf-8", "replace")[:BODY_SHOWN_CHARS])})
+
+    def _headers(self, node: Http) -> dict[str, str]:
+        """Headers with their places filled; StepFailed for what would not stay inside of one."""
+        found = {name: filled(text, self._course.variables) for name, text in node.headers.items()}
+        for name, text in found.items():
+            if not text.isascii() or not (text == "" or text.isprintable()) or len(text) > HEADER_MAX_CHARS:
+                raise StepFailed("bad_header", f"{name} has up to {HEADER_MAX_CHARS} printable ASCII characters",
+                                 f"请求头“{name}”须为 {HEADER_MAX_CHARS} 位以内的可见 ASCII 字符")  # fmt: skip
+        return found
 
     async def _first(self, node: AnyNode, before: Step | None, now: datetime) -> None:
         """Begin what may be done once only; StepFailed when a process that has ended had begun it."""

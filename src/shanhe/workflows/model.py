@@ -34,6 +34,13 @@ DEPTH_MAX: Final = 3
 """Workflows inside of workflows."""
 FAILURE: Final = "failure"
 """The variable that says what went wrong, where a node leads on after it failed."""
+HEADER: Final = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
+SECRET: Final = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+OURS: Final = frozenset({
+    "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect",
+    "idempotency-key",
+})  # fmt: skip
+"""Headers that a request sets itself."""
 TOOL: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,62}/[A-Za-z0-9_.-]{1,64}$")
 AGENTS: Final = ("agent/", "clone/", "alliance/")
 """What names of agents begin with."""
@@ -127,12 +134,15 @@ class Flow(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
 class Http(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="http"):
     """Ask a public address on the definition's list of hosts. Saves `{"status": …, "body": …}`; where the node says
-    what to do when it fails, a status of 400 and above is a failure."""
+    what to do when it fails, a status of 400 and above is a failure. `secrets`: headers that are filled with secrets of
+    the organisation, by name; no run keeps them."""
 
     url: str
     save: str
     method: Literal["GET", "POST"] = "GET"
     body: str = ""
+    headers: dict[str, str] = {}
+    secrets: dict[str, str] = {}
 
 
 class Set(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="set"):

@@ -43,7 +43,8 @@ FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
              ("save", "line"), ("body", "node")),
     "approval": (("who", "line"), ("shows", "area"), ("hours", "number"), ("save", "line"), ("refused", "node")),
     "code": (("code", "code"), ("inputs", "words"), ("save", "line"), *AGAIN),
-    "http": (("method", "method"), ("url", "line"), ("body", "area"), ("save", "line"), *AGAIN),
+    "http": (("method", "method"), ("url", "line"), ("headers", "pairs"), ("secrets", "pairs"), ("body", "area"),
+             ("save", "line"), *AGAIN),
     "set": (("values", "pairs"),),
     "output": (("values", "pairs"),),
 }  # fmt: skip
