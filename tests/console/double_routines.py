@@ -29,6 +29,12 @@ CONTENT: dict[str, Any] = {
 }  # fmt: skip
 ONE = Workflow(FLOW, UUID(int=7), "weekly", "每周简报", "person:8", NOW, 2, 1)
 
+ANSWERS = {
+    "questions": ["几点开门", "电话"],
+    "draft": [{"text": "九点", "right": True, "error": ""}, {"text": "<i>不知道</i>", "right": False, "error": ""}],
+    "base": [{"text": "九点", "right": True, "error": ""}, {"text": "0571", "right": True, "error": ""}],
+}
+
 
 def run(state: str = "paused") -> Run:
     return Run(RUN, FLOW, 1, UUID(int=7), UUID(int=9), "hand", state, None, {}, None, "", 2, 2_000_000, 42_000, NOW,
@@ -114,7 +120,7 @@ class Routines:
     async def evaluation(self, who: m.Who, agent: str) -> Mapping[str, Any]:
         cases = [Case("几点开门", "九点"), Case("电话", r"\d{4}", "regex")]
         return {"cases": cases, "reports": [
-            Report(RUN, FLOW, agent, b"", 2, 1, 2, 3, 1_200, {}, NOW),
+            Report(RUN, FLOW, agent, b"", 2, 1, 2, 3, 1_200, ANSWERS, NOW),
             Report(RUN, FLOW, agent, b"", 2, 1, 2, 2, 1_200, {}, NOW, "先行试用", "person:8", NOW),
             Report(RUN, FLOW, agent, b"", 2, 2, None, None, 1_200, {}, NOW),
         ]}  # fmt: skip

@@ -12,6 +12,7 @@ from tests.console.double_ground import TOKEN
 from tests.console.double_routines import CONTENT, RUN, WAITING
 
 from shanhe.console.pages.routines import FIRST, FRESH, added, framed, meant, read, shown, spelt
+from shanhe.console.pages.trials import cases_of, line_of
 from shanhe.console.ports import Desk
 from shanhe.workflows.api import KINDS
 from shanhe.workflows.checking import shaped
@@ -194,11 +195,22 @@ class TestRunPage:
 
 
 class TestEvaluation:
+    @pytest.mark.parametrize("case", [
+        ("几点", "contains", "九点|9点"), ("甲|乙", "regex", "a|b"), ("两行\n问题", "exact", "x"),
+        ('["a","b","c"]', "exact", "y"),
+        (" 空格 ", "contains", "z"),
+    ])  # fmt: skip
+    def test_case_is_read_as_it_was_written(self, case: tuple[str, str, str]) -> None:
+        (found,) = cases_of(line_of(*case))
+        assert tuple(found.values()) == case
+
     async def test_keeps_measures_and_excuses(self, member: httpx.AsyncClient, desk: Desk) -> None:
         at = "/makers/agent/letters/evaluation"
         page = (await member.get(at)).text
-        for said in ("几点开门 | contains | 九点", "1/2", "低于现行版本", "先行试用"):
+        for said in ("几点开门 | contains | 九点", "1/2", "低于现行版本", "先行试用", "2 · 电话", "0571"):
             assert said in page
+        assert page.index("2 · 电话") < page.index("1 · 几点开门")  # what got worse comes first
+        assert "&lt;i&gt;不知道&lt;/i&gt;" in page
         lines = "几点开门 | 九点\n电话 | regex | a|b"
         assert (await member.post(at, data=TOKEN | {"do": "set", "cases": lines})).status_code == 303
         assert (await member.post(at, data=TOKEN | {"do": "run"})).headers["location"] == f"{at}?done=evaluation_run"

@@ -175,7 +175,8 @@ class Trials:
     ) -> None:  # fmt: skip
         made, paid = await self._answers(org_id, agent, draft, cases)
         other, more = (None, 0) if current is None else await self._answers(org_id, agent, current[1], cases)
-        answers = msgspec.to_builtins({"draft": made, "base": other})
+        asked = [case.question for case in cases]
+        answers = msgspec.to_builtins({"questions": asked, "draft": made, "base": other})
         await store.add(self._db, Report(
             new_id(), org_id, agent, key, len(cases), sum(one.right for one in made),
             None if other is None else sum(one.right for one in other), None if current is None else current[0],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
@@ -16,6 +20,7 @@ from shanhe.kernel.routing import APIRouter
 MAY: Final = "publish"
 SEPARATOR: Final = "|"
 PARTS: Final = 3
+NAMES: Final = ("question", "form", "expected")
 Kind = Literal["agent", "clone"]
 
 
@@ -33,10 +38,11 @@ class TrialsRoom(Room):
 
     async def _show(self, request: Request, who: m.Who, agent: str, **values: Any) -> Response:
         found = await self.desk.routines.evaluation(who, agent)
-        text = values.pop("text", "\n".join(
-            f" {SEPARATOR} ".join((case.question, case.form, case.expected)) for case in found["cases"]
-        ))  # fmt: skip
-        return self.show(request, "evaluation.html", who, found=found, agent=agent, text=text, **values)
+        text = values.pop(
+            "text", "\n".join(line_of(case.question, case.form, case.expected) for case in found["cases"])
+        )
+        rows = case_by_case(found["reports"][0].answers) if found["reports"] else []
+        return self.show(request, "evaluation.html", who, found=found, agent=agent, text=text, rows=rows, **values)
 
     async def change(self, request: Request, kind: Kind, slug: str) -> Response:
         """Keep the set, measure the draft, or say why it should go on."""
@@ -56,10 +62,37 @@ class TrialsRoom(Room):
         return go(f"/makers/{agent}/evaluation", f"evaluation_{do if do in ('run', 'excuse') else 'set'}")
 
 
+def line_of(*parts: str) -> str:
+    """A case as a line that is read as that case: a JSON list where its own signs would part it."""
+    line = f" {SEPARATOR} ".join(parts)
+    try:
+        plain = cases_of(line) == [dict(zip(NAMES, parts, strict=True))]
+    except Invalid:
+        plain = False
+    return line if plain else json.dumps(parts, ensure_ascii=False)
+
+
+def case_by_case(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each version said to each case, those that got worse first."""
+    drafts, bases = answers.get("draft") or [], answers.get("base") or []
+    asked = answers.get("questions") or []
+    rows = [
+        {"n": n, "question": asked[n - 1] if n <= len(asked) else "", "draft": draft,
+         "base": bases[n - 1] if n <= len(bases) else None}
+        for n, draft in enumerate(drafts, 1)
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (row["draft"]["right"], not (row["base"] or {}).get("right", False)))
+
+
 def cases_of(text: str) -> list[dict[str, str]]:
-    """Cases out of lines like `question | contains | expected`; a line of two parts means `contains`."""
+    """Cases out of lines like `question | contains | expected`; a line of two parts means `contains`. A line may be a
+    JSON list of the three as well."""
     found = []
     for line in filter(str.strip, text.splitlines()):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+            question, form, expected = msgspec.json.decode(line, type=tuple[str, str, str])
+            found.append({"question": question, "form": form, "expected": expected})
+            continue
         parts = [part.strip() for part in line.split(SEPARATOR, PARTS - 1)]
         if len(parts) < PARTS - 1:
             raise Invalid("bad_case", f"This line is no case: {line[:60]}", message_zh=f"这一行缺少“|”：{line[:60]}")
