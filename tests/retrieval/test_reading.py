@@ -96,6 +96,25 @@ class TestFormats:
         assert blocks[1].place == "补贴!A2:B2"
         assert blocks[2].box[3] == 10_000
 
+    @pytest.mark.parametrize("source", [
+        '项目,金额\r\n"论文, 一篇",5000\r\n专利,800\r\n',
+        "项目;金额\n论文, 一篇;5000\n专利;800",
+        "项目\t金额\n论文, 一篇\t5000\n专利\t800\n",
+    ])  # fmt: skip
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "gbk"])
+    def test_csv_gives_rows_under_their_columns(self, source: str, encoding: str) -> None:
+        blocks = found("补贴.csv", source.encode(encoding))
+        assert [block.text for block in blocks] == ["项目：论文, 一篇；金额：5000", "项目：专利；金额：800"]
+        assert (blocks[0].kind, blocks[0].place, blocks[-1].box[3]) == ("row", "A2:B2", 10_000)
+
+    async def test_loses_nothing_of_a_long_paragraph(self) -> None:
+        lines = [f"第 {n} 条：按规定办理。" for n in range(3_000)]
+        read = await reading("a.txt", "\n".join(lines).encode())
+        said = "\n".join(block.text for block in read.blocks)
+        assert all(line in said for line in lines)
+        bare = await reading("b.txt", ("长" * 20_001).encode())
+        assert sum(len(block.text) for block in bare.blocks) == 20_001
+
     def test_powerpoint_gives_shapes_with_their_boxes(self) -> None:
         blocks = found("a.pptx", pptx(("标题", "正文"), ("第二张", "内容")))
         assert texts(blocks)[:3] == [("heading", "标题", 1), ("text", "正文", 1), ("heading", "第二张", 2)]

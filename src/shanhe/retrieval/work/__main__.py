@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ MEMORY_MAX_BYTES: Final = 3 * 1024**3
 CPU_MAX_S: Final = 900
 FILES_MAX: Final = 256
 PICTURES: Final = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"BM", b"GIF8")
+ENDS: Final = re.compile(r"\n|[。！？；]|[.!?;]\s")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,13 +66,27 @@ def format_of(name: str, data: bytes) -> str:
         return "markdown"
     if b"\0" in data[:8192]:
         raise Unreadable("its kind is not known", "无法识别的文件类型")
-    return "text"
+    return "csv" if ending in ("csv", "tsv") else "text"
+
+
+def parts(text: str) -> Iterator[str]:
+    """A block's text in pieces of at most BLOCK_MAX_CHARS, parted at the end of a line or a sentence where there is
+    one."""
+    while len(text) > BLOCK_MAX_CHARS:
+        ends = [found.end() for found in ENDS.finditer(text, 0, BLOCK_MAX_CHARS)]
+        at = ends[-1] if ends else BLOCK_MAX_CHARS
+        if piece := text[:at].strip():
+            yield piece
+        text = text[at:].lstrip()
+    if text:
+        yield text
 
 
 def blocks_of(kind: str, data: bytes) -> Iterator[Block]:
     readers: dict[str, Any] = {
         "pdf": lambda: pdf.read(data, told, picture.see), "docx": lambda: office.docx(data),
         "xlsx": lambda: office.xlsx(data, told), "pptx": lambda: office.pptx(data, told),
+        "csv": lambda: office.separated(data),
         "html": lambda: markup.html(data), "markdown": lambda: markup.markdown(data),
         "text": lambda: markup.plain(data), "image": lambda: picture.read(data),
     }  # fmt: skip
@@ -102,8 +118,7 @@ def main() -> int:
         kind, pages = format_of(given.name, data), 1
         tell(format=kind)
         for block in Budget().take(blocks_of(kind, data)):
-            text = visible(block.text).strip()[:BLOCK_MAX_CHARS]
-            if text:
+            for text in parts(visible(block.text).strip()):
                 pages = max(pages, block.page)
                 tell(block=msgspec.structs.replace(block, text=text))
         tell(end=pages)

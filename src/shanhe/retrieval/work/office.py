@@ -1,17 +1,19 @@
-"""DOCX, XLSX, PPTX: text by paragraph, row and shape, with the page, sheet or slide it stands on."""
+"""DOCX, XLSX, CSV, PPTX: text by paragraph, row and shape, with the page, sheet or slide it stands on."""
 
 from __future__ import annotations
 
+import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 from xml.etree import ElementTree
 
 from shanhe.retrieval.errors import Unreadable
 from shanhe.retrieval.model import WHOLE, Block, Box
 from shanhe.retrieval.work.bounds import PAGES_MAX, member, opened, parsed
-from shanhe.retrieval.work.markup import flowing
+from shanhe.retrieval.work.markup import flowing, text_of
 
 WORD: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 DRAW: Final = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -20,6 +22,7 @@ STYLE: Final = re.compile(r"^(?:Heading|heading|标题|Title)\s*([1-9])?$")
 COLUMNS_MAX: Final = 64
 ROWS_MAX: Final = 100_000
 CELL_MAX_CHARS: Final = 2_000
+DELIMITERS: Final = (",", ";", "\t")
 Told = Callable[[int, int], None]
 
 
@@ -101,7 +104,6 @@ def _paragraph(element: ElementTree.Element, page: int, levels: dict[str, int]) 
 def xlsx(data: bytes, told: Told) -> Iterator[Block]:
     """Rows of each sheet, each cell under its column's name; a sheet is a page, hidden sheets are left out."""
     from openpyxl import load_workbook
-    from openpyxl.utils import get_column_letter
     from openpyxl.utils.exceptions import InvalidFileException
 
     opened(data).close()
@@ -112,23 +114,43 @@ def xlsx(data: bytes, told: Told) -> Iterator[Block]:
     sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"][:PAGES_MAX]
     for number, sheet in enumerate(sheets, 1):
         told(number - 1, len(sheets))
-        rows = [(at, row) for at, row in enumerate(_lines(sheet), 1) if any(row)]
-        if not rows:
-            continue
-        yield Block("heading", sheet.title, number, level=1)
-        header = rows[0][1] if len(rows) > 1 and len([cell for cell in rows[0][1] if cell]) > 1 else []
-        last = rows[-1][0]
-        for at, row in rows[1:] if header else rows:
-            pairs = zip(header, row, strict=False) if header else (("", cell) for cell in row)
-            text = "；".join(f"{name}：{cell}" if name else cell for name, cell in pairs if cell)
-            wide = max(place for place, cell in enumerate(row, 1) if cell)
-            box: Box = (0, 10_000 * (at - 1) // last, 10_000, 10_000 * at // last)
-            yield Block("row", text, number, box, place=f"{sheet.title}!A{at}:{get_column_letter(wide)}{at}")
+        yield from _rows(sheet.iter_rows(values_only=True, max_col=COLUMNS_MAX), number, sheet.title)
     told(len(sheets), len(sheets))
 
 
-def _lines(sheet: Any) -> Iterator[list[str]]:
-    for at, line in enumerate(sheet.iter_rows(values_only=True, max_col=COLUMNS_MAX), 1):
+def separated(data: bytes) -> Iterator[Block]:
+    """Rows of a CSV file, each cell under its column's name; parted by what its first line has most of."""
+    text = text_of(data)
+    first = text[: text.find("\n")] if "\n" in text else text
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count))
+    try:
+        yield from _rows((line[:COLUMNS_MAX] for line in lines), 1, "")
+    except csv.Error as error:
+        raise Unreadable("it is no CSV that can be read", "不是可读的 CSV 文件") from error
+
+
+def _rows(lines: Iterable[Sequence[Any]], number: int, title: str) -> Iterator[Block]:
+    """The rows of a table as the page `number`, under its title where it has one."""
+    from openpyxl.utils import get_column_letter
+
+    rows = [(at, row) for at, row in enumerate(_lines(lines), 1) if any(row)]
+    if not rows:
+        return
+    if title:
+        yield Block("heading", title, number, level=1)
+    header = rows[0][1] if len(rows) > 1 and len([cell for cell in rows[0][1] if cell]) > 1 else []
+    last = rows[-1][0]
+    for at, row in rows[1:] if header else rows:
+        pairs = zip_longest(header, row, fillvalue="") if header else (("", cell) for cell in row)
+        text = "；".join(f"{name}：{cell}" if name else cell for name, cell in pairs if cell)
+        wide = max(place for place, cell in enumerate(row, 1) if cell)
+        box: Box = (0, 10_000 * (at - 1) // last, 10_000, 10_000 * at // last)
+        cells = f"A{at}:{get_column_letter(wide)}{at}"
+        yield Block("row", text, number, box, place=f"{title}!{cells}" if title else cells)
+
+
+def _lines(lines: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
+    for at, line in enumerate(lines, 1):
         if at > ROWS_MAX:
             raise Unreadable(f"a sheet has more than {ROWS_MAX:,} rows", f"工作表超过 {ROWS_MAX:,} 行", "document_bomb")
         yield [_value(cell) for cell in line]
