@@ -86,6 +86,20 @@ class TestWorkflow:
         assert (bad["result"], bad["paid_micro"]) == ({"bad": "tool_failed"}, 0)
         assert before - await market.wallet(payer.org) == 2_000
 
+    async def test_counts_what_an_agent_cost_that_gave_no_answer(self, market: Market) -> None:
+        maker, payer = await market.party("silent maker"), await market.party("silent payer")
+        await market.listed(maker.org, "agent/silent", LETTERS, fee_micro=1_000)
+        flows = market.services.routines.workflows
+        content = flow(ask("a", "x", "out_ok", target="agent/silent", tries=2, failed="out_bad"), output("ok", "{{a}}"),
+                       output("bad", "{{failure.code}}"))  # fmt: skip
+        await flows.create("silent", "默", org_id=payer.org, by="tests")
+        await flows.save(payer.org, "silent", content, by="tests")
+        before, market.engine.replies = await market.wallet(payer.org), [says(""), says("")]
+        run = await ended(payer, str((await flows.start(payer.org, "silent", {}, ref="1", draft=True)).id))
+        assert run["result"] == {"bad": "agent_no_answer"}
+        assert [one["state"] for one in run["step_list"]] == ["failed", "failed", "done"]
+        assert run["paid_micro"] == before - await market.wallet(payer.org) > 2_000
+
     async def test_asks_nothing_that_its_key_may_not(self, market: Market) -> None:
         maker, payer = await market.party("kept maker"), await market.party("kept payer")
         await market.listed(maker.org, "agent/kept", LETTERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.agents.course import Way
 from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.exports import labelled_file
 from shanhe.agents.face import OpenAiFace, events
@@ -50,6 +51,7 @@ __all__ = [
     "ToolsLeaveTheCity",
     "UnknownAgent",
     "UnknownRun",
+    "Way",
     "definition_of",
     "events",
     "labelled_file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -9,14 +10,15 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.agents.api import NoAnswer, OutOfTime, Published
+from shanhe.agents.api import NoAnswer, OutOfTime, Published, UnknownRun, Way
 from shanhe.gateway.api import CallError
-from shanhe.kernel.errors import NotFound, Unavailable
+from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
+from shanhe.kernel.ids import new_id
 from shanhe.sandbox.api import Limits, Sandbox
 from shanhe.trials.api import Trials
 from shanhe.wiring.payers import Payers
 from shanhe.wiring.store import published
-from shanhe.workflows.api import CITY_CLASSES, Runner, Said, StepFailed, Workflows
+from shanhe.workflows.api import CITY_CLASSES, Paid, Runner, Said, StepFailed, Workflows
 
 if TYPE_CHECKING:
     from shanhe.gateway.api import Gateway
@@ -98,7 +100,14 @@ class _Deeds:
             raise CallError(404, "model_not_found", f"This key may not use {name}.", param="model")
         budget = min(agent.definition.budget_micro, most_micro)
         bounded = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=budget))
-        done = await agents.run(bounded, caller, [{"role": "user", "content": text}], face=FACE)
+        number, asked = new_id(), [{"role": "user", "content": text}]
+        try:
+            done = await agents.run(bounded, caller, asked, face=FACE, way=Way((name,), number=number))
+        except (ShanheError, CallError) as error:  # what its steps cost until then counts in the run's budget
+            with contextlib.suppress(UnknownRun):
+                spent = (await agents.trace(number, None))[0].paid_micro
+                raise Paid(StepFailed(error.code, error.message, error.message_zh), Said(None, spent)) from error
+            raise
         return Said(done.text, done.paid_micro, done.receipt_id, done.prompt_tokens + done.completion_tokens)
 
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
