@@ -13,6 +13,7 @@ from shanhe.ledger.api import FeedPosting
 from shanhe.log.errors import BadEntry
 from shanhe.log.leaf import Drafter, canonical, commitment, private_bytes, private_of, public_bytes
 from shanhe.log.note import b64
+from shanhe.log.words import describe
 
 WALLET, REVENUE, COST = (str(UUID(int=n)) for n in (1, 2, 3))
 EVIDENCE = b'{"model":"m","rules":{"P11":"sha256:aa","C12":"sha256:bb"}}'
@@ -68,6 +69,13 @@ class TestPosting:
         assert json.loads(private_of(booked))["evidence"] == shown
         assert json.loads(draft.leaf)["commit"] == b64(commitment(bytes(16), private_of(booked)))
         assert "rules" not in json.loads(draft.leaf)
+
+    def test_is_said_in_the_words_of_its_readers(self) -> None:
+        transfer = ["t", "a", "b", 5, "credit"]
+        zh, en = describe({"type": "call", "day": "2026-11-20"}, {"transfers": [transfer], "at": "noon"})
+        assert "入账“模型调用”" in zh
+        assert "0.000005 AI 积分" in zh
+        assert "call" in en
 
 
 class TestRecord:
