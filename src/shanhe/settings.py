@@ -91,8 +91,8 @@ class Settings:
     )
     db_pool: int = _setting(
         "SHANHE_DB_POOL",
-        "Most database connections of one process.",
-        "一个进程最多使用的数据库连接数。",
+        "Most database connections of one process that read; as many more may write.",
+        "一个进程最多使用的读取连接数；写入连接另计，上限相同。",
         8,
         within=(2, 1_000),
     )

@@ -96,7 +96,7 @@ class TestCall:
         ledger = books.ledger
         wallets = [await books.wallet(10**9) for _ in range(others + 1)]
         reserved = [await ledger.admit(wallet.id, 1_000, receipt_id=new_id()) for wallet in wallets]
-        await database.fetch(
+        await database.writes.fetch(
             "SELECT ledger.reclaim(array_agg(epoch)) FROM ledger.lease WHERE account = $1", wallets[0].id
         )
         told = await asyncio.gather(

@@ -50,7 +50,7 @@ async def end(db: Database, run_id: UUID, state: RunState, error: str, now: date
 
 async def end_stale(db: Database, before: datetime, now: datetime) -> int:
     """Runs whose process died; a bounded number."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         """UPDATE agents.run SET state = 'failed', error = 'process_ended', ended_at = $2
             WHERE id IN (SELECT id FROM agents.run WHERE state = 'running' AND started_at < $1 LIMIT $3)
            RETURNING id""",

@@ -141,7 +141,7 @@ async def hold(
 ) -> Request | None:
     """The request, for whoever is at it now; None when somebody else is or it has ended. A crash leaves it written
     that it was interrupted, and when it is tried again."""
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         """UPDATE approvals.request SET tries = tries + 1, held_until = $4, next_at = $5, fault = $6, fault_zh = '',
                   fault_en = ''
            WHERE id = $1 AND state = 'approved' AND tries = $2 AND (held_until IS NULL OR held_until <= $3)

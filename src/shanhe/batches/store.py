@@ -322,7 +322,7 @@ async def put_back(db: Database, taken: Taken, due_at: datetime) -> bool:
 
 
 async def _move(db: Database, taken: Taken, states: str, changes: str, *values: Any) -> bool:
-    found = await db.fetchval(
+    found = await db.writes.fetchval(
         f"""UPDATE batches.line SET {changes} WHERE batch_id = $1 AND at = $2 AND receipt_id = $3 AND state IN {states}
             RETURNING true""",
         taken.line.batch_id,

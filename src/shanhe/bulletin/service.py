@@ -55,7 +55,7 @@ class Bulletin:
 
     async def _publish(self) -> bool:
         """Idempotent: the second of two that publish at once adds nothing."""
-        return await store.add(self._db, await self.preview())
+        return await store.add(self._db.writes, await self.preview())
 
     async def preview(self) -> Issue:
         """What an issue of today says or would say; nothing is published."""

@@ -65,7 +65,7 @@ class Clones:
         code, number = secrets.token_urlsafe(CODE_BYTES), mandate_id or new_id()
         try:
             made = await store.ask(
-                self.db, number, name, org_id, _digest(code), wanted, until, self.clock.now(), by
+                self.db.writes, number, name, org_id, _digest(code), wanted, until, self.clock.now(), by
             )  # fmt: skip
         except asyncpg.UniqueViolationError as error:
             raise AlreadyAsked(name) from error

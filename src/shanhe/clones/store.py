@@ -96,7 +96,7 @@ async def give(
     good: bool, texts: Sequence[bytes], now: datetime,
 ) -> bool:  # fmt: skip
     """False when this person has said something of this answer, or the id is taken."""
-    row = await db.fetchval(
+    row = await db.writes.fetchval(
         """INSERT INTO clones.feedback (id, name, mandate, run_id, person_id, org_id, good, question, answer,
                                         correction, state, given_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'new', $11) ON CONFLICT DO NOTHING RETURNING 1""",
@@ -125,7 +125,7 @@ async def given(db: Database, person_id: UUID) -> list[Any]:
 
 
 async def decide(db: Database, feedback_id: UUID, state: str, by: str, now: datetime) -> bool:
-    row = await db.fetchval(
+    row = await db.writes.fetchval(
         """UPDATE clones.feedback SET state = $2, decided_by = $3, decided_at = $4
             WHERE id = $1 AND state IN ('new', 'accepted', 'rejected') RETURNING 1""",
         feedback_id, state, by, now,
@@ -153,7 +153,7 @@ async def take(db: Database, held: Mapping[UUID, bool], version_id: UUID) -> Non
 
 async def delete_feedback(db: Database, *, mandate_id: UUID | None = None, person_id: UUID | None = None) -> int:
     """Delete what was said, of one clone or by one person; how many."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         """UPDATE clones.feedback SET state = 'deleted', question = NULL, answer = NULL, correction = NULL
             WHERE state <> 'deleted' AND (mandate = $1 OR person_id = $2) RETURNING id""",
         mandate_id, person_id,

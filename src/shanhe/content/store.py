@@ -99,7 +99,7 @@ async def month_totals(db: Database, month: date) -> Any:
 
 async def save_profile(db: Database, one: Profile) -> bool:
     """False when the id is somebody else's."""
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         """INSERT INTO content.profile AS p (id, org_id, name, fields, made_by, made_at, changed_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7)
            ON CONFLICT (id) DO UPDATE SET name = $3, fields = $4, changed_at = $7 WHERE p.org_id = $2 RETURNING true""",
@@ -116,7 +116,7 @@ async def profiles(db: Database, org_id: UUID) -> list[Profile]:
 
 
 async def drop_profile(db: Database, org_id: UUID, profile: UUID) -> bool:
-    return bool(await db.fetchval(
+    return bool(await db.writes.fetchval(
         "DELETE FROM content.profile WHERE org_id = $1 AND id = $2 RETURNING true", org_id, profile
     ))  # fmt: skip
 
@@ -184,7 +184,7 @@ async def drafts(
 
 
 async def edit(db: Database, draft_id: UUID, title: str, text: str, now: datetime) -> bool:
-    return bool(await db.fetchval(
+    return bool(await db.writes.fetchval(
         """UPDATE content.draft SET title = $2, text = $3, edited_at = $4 WHERE id = $1 AND state = 'done'
            RETURNING true""",
         draft_id, title, text, now,
@@ -229,7 +229,7 @@ async def purge(db: Database, before: datetime) -> int:
 
 async def take(db: Database, worker: str, most: int, now: datetime) -> list[Draft]:
     """Take up to `most` drafts that wait, the oldest first."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         f"""WITH due AS (SELECT id FROM content.draft WHERE state = 'waiting' ORDER BY id LIMIT $3
                          FOR UPDATE SKIP LOCKED)
             UPDATE content.draft d SET state = 'writing', worker = $1, taken_at = $2 FROM due WHERE d.id = due.id
@@ -241,7 +241,7 @@ async def take(db: Database, worker: str, most: int, now: datetime) -> list[Draf
 
 async def put_back(db: Database, worker: str | None, before: datetime) -> int:
     """Drafts that an ended process of this name had, or (None) that were taken before: take them up again."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         """UPDATE content.draft SET state = 'waiting', worker = NULL, taken_at = NULL
             WHERE id IN (SELECT id FROM content.draft WHERE state = 'writing' AND ($1::text IS NULL OR worker = $1)
                           AND taken_at <= $2 LIMIT $3) RETURNING id""",
@@ -252,7 +252,7 @@ async def put_back(db: Database, worker: str | None, before: datetime) -> int:
 
 async def begin(db: Database, draft_id: UUID, worker: str, receipt_id: UUID, now: datetime) -> bool:
     """Say under which receipt the next call is made; what was kept of an earlier, unpaid one is forgotten."""
-    return bool(await db.fetchval(
+    return bool(await db.writes.fetchval(
         """UPDATE content.draft SET receipt_id = $3, written = NULL, taken_at = $4
             WHERE id = $1 AND worker = $2 AND state = 'writing' RETURNING true""",
         draft_id, worker, receipt_id, now,
@@ -260,7 +260,7 @@ async def begin(db: Database, draft_id: UUID, worker: str, receipt_id: UUID, now
 
 
 async def keep(db: Database, draft_id: UUID, worker: str, receipt_id: UUID, written: Any) -> bool:
-    return bool(await db.fetchval(
+    return bool(await db.writes.fetchval(
         """UPDATE content.draft SET written = $4 WHERE id = $1 AND worker = $2 AND receipt_id = $3
             AND state = 'writing' RETURNING true""",
         draft_id, worker, receipt_id, written,
@@ -270,7 +270,7 @@ async def keep(db: Database, draft_id: UUID, worker: str, receipt_id: UUID, writ
 async def done(
     db: Database, draft_id: UUID, worker: str, paid_micro: int, title: str, text: str, now: datetime
 ) -> bool:
-    return bool(await db.fetchval(
+    return bool(await db.writes.fetchval(
         """UPDATE content.draft SET state = 'done', worker = NULL, taken_at = NULL, paid_micro = $3, title = $4,
                   text = $5, ended_at = $6 WHERE id = $1 AND worker = $2 AND state = 'writing' RETURNING true""",
         draft_id, worker, paid_micro, title, text, now,

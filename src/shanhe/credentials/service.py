@@ -90,7 +90,7 @@ class Credentials:
 
     async def revoke(self, identifier: UUID, reason: str, conn: Any = None) -> bool:
         """Set its bit in the status list; False when it was set before."""
-        target = conn if conn is not None else self._db
+        target = conn if conn is not None else self._db.writes
         seal = Seals(self._vault).of_person((await self._row(identifier))["person_id"])
         sealed = seal.text(REASON_FIELD, reason[:REASON_MAX_CHARS])
         return await store.revoke(target, identifier, self._clock.now(), sealed)

@@ -139,7 +139,7 @@ async def claim(
 
 
 async def book(db: Database, digest: bytes, now: datetime) -> bool:
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         "UPDATE credits.code SET booked_at = $2 WHERE hash = $1 AND booked_at IS NULL RETURNING hash", digest, now
     )
     return row is not None

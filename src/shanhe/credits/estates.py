@@ -191,7 +191,7 @@ class Estates:
         if estate.state != "open" or request.state is RequestState.OPEN:
             return estate
         if not request.agreed:
-            await store.end(self._db, estate.id, "ended", request.decided_by, self._clock.now())
+            await store.end(self._db.writes, estate.id, "ended", request.decided_by, self._clock.now())
             return await self.get(estate.id)
         await self._hand_over(request)
         await self._approvals.done(request.id)

@@ -23,7 +23,7 @@ Connection = Any  # an asyncpg connection inside a transaction, or the Database 
 
 async def save_auto(db: Database, rule: AutoTopUp, now: datetime) -> AutoTopUp:
     """Insert or replace the organisation's rule; an automatic purchase under way stays attached."""
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         f"""INSERT INTO credits.auto_top_up (org_id, threshold_micro, value_fen, monthly_cap_fen, provider, mandate_id,
                                              enabled, actor, checked_at, created_at, updated_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9)
@@ -53,7 +53,7 @@ async def auto(conn: Connection, org_id: UUID, *, lock: bool = False) -> AutoTop
 
 async def due_autos(db: Database, *, now: datetime, checked_before: datetime, limit: int) -> list[AutoTopUp]:
     """Rules that may act, longest unchecked first; marked as checked."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         f"""UPDATE credits.auto_top_up SET checked_at = $1 WHERE org_id IN (
               SELECT org_id FROM credits.auto_top_up
               WHERE enabled AND purchase_id IS NULL AND checked_at < $2 AND (not_before IS NULL OR not_before <= $1)
@@ -92,7 +92,7 @@ async def pause_auto(conn: Connection, org_id: UUID, not_before: datetime) -> No
 
 
 async def disable_auto(db: Database, org_id: UUID, now: datetime) -> AutoTopUp | None:
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         f"""UPDATE credits.auto_top_up SET enabled = false, epoch = epoch + 1, updated_at = $2 WHERE org_id = $1
             RETURNING {AUTO}""",
         org_id,
@@ -168,7 +168,7 @@ async def due_alerts(
     db: Database, *, now: datetime, day: date, month: date, checked_before: datetime, limit: int
 ) -> list[Alert]:
     """Alerts that have not fired in their present window, longest unchecked first; marked as checked."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         f"""UPDATE credits.alert SET checked_at = $1 WHERE id IN (
               SELECT id FROM credits.alert
               WHERE enabled AND checked_at < $4

@@ -150,7 +150,7 @@ class Engine:
 
     async def replay(self) -> Replay:
         """Fold the whole journal again, from its first event, and compare book and trades with what is kept."""
-        async with self._db.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        async with self._db.snapshot() as conn:
             row = await store.matcher(conn, self._market)
             kept = restored(row, await store.open_orders(conn, self._market, row["seq"]))
             book, count, wrong = Book(), 0, 0

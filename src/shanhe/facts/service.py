@@ -45,7 +45,7 @@ class Facts:
         A later fact of the same series and first day corrects; a value of None withdraws.
         """
         kind = checked(new)
-        target = conn if conn is not None else self._db
+        target = conn if conn is not None else self._db.writes
         key, value, sealed, evidence = stored(new, kind, self._vault)
         row = (new.id, new.subject, new.name, key, value, sealed, new.valid_from, new.valid_to, self._clock.now(),
                new.standing, new.source, evidence)  # fmt: skip

@@ -146,7 +146,7 @@ async def months(db: Database, first: date, until: date) -> list[Any]:
 
 async def forget_texts(db: Database, until: date, limit: int) -> list[date]:
     """Drop the texts of days before `until`; the days they were of, whose keys can go."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         """WITH old AS (SELECT id FROM filings.event WHERE text IS NOT NULL AND day < $1 ORDER BY day LIMIT $2)
            UPDATE filings.event e SET text = NULL FROM old WHERE e.id = old.id RETURNING e.day""",
         until, limit,

@@ -157,7 +157,7 @@ class Simulating:
             since = self._clock.now() - timedelta(days=1)
             if await simulation_store.count(self._db, proposal, since) >= PER_DAY_MOST:
                 raise TooManySimulations(PER_DAY_MOST)
-            await self._insert(self._db, simulation, proposal, rule_id, content, span, by)
+            await self._insert(self._db.writes, simulation, proposal, rule_id, content, span, by)
             row = await simulation_store.get(self._db, simulation)
         found = Simulation(**dict(row))
         asked = (proposal, rule_id, content_hash(content), *span)
@@ -212,8 +212,8 @@ class Simulating:
     async def tick(self) -> int:
         """Work out the one that waits longest; how many ended."""
         now = self._clock.now()
-        ended = await simulation_store.given_up(self._db, now, now - STALE_AFTER, TRIES_MOST, GONE_ZH, GONE_EN)
-        row = await simulation_store.claim(self._db, now, now - STALE_AFTER, TRIES_MOST)
+        ended = await simulation_store.given_up(self._db.writes, now, now - STALE_AFTER, TRIES_MOST, GONE_ZH, GONE_EN)
+        row = await simulation_store.claim(self._db.writes, now, now - STALE_AFTER, TRIES_MOST)
         if row is None:
             return ended
         await self._work(Simulation(**dict(row)))
@@ -235,15 +235,17 @@ class Simulating:
             report = await self.report(found.rule_id, amended, days, salt=found.salt, seen=seen,
                                        content=found.content)  # fmt: skip
         except ShanheError as error:
-            await simulation_store.end(self._db, found.id, self._clock.now(), zh=error.message_zh, en=error.message)
+            await simulation_store.end(
+                self._db.writes, found.id, self._clock.now(), zh=error.message_zh, en=error.message
+            )
             return
         except TimeoutError:
             zh, en = f"{RUN_MOST_S} 秒内未完成；请缩短区间", f"Not done within {RUN_MOST_S} s; ask for a shorter time"
-            await simulation_store.end(self._db, found.id, self._clock.now(), zh=zh, en=en)
+            await simulation_store.end(self._db.writes, found.id, self._clock.now(), zh=zh, en=en)
             return
         except ArithmeticError as error:
             log.error("two evaluators differ", simulation=str(found.id), error=str(error))
-            await simulation_store.end(self._db, found.id, self._clock.now(), zh="两种算法结果不一致，已停止",
+            await simulation_store.end(self._db.writes, found.id, self._clock.now(), zh="两种算法结果不一致，已停止",
                                        en="The two evaluators differ; stopped")  # fmt: skip
             return
         finally:

@@ -1,10 +1,15 @@
-"""One asyncpg pool per process, JSON decoded, and a listener that survives a lost server."""
+"""Two doors to one database, and a listener that survives a lost server.
+
+What is read comes through connections that the server itself keeps read-only; what is written goes through others, in
+transactions that say who acts. So a statement that writes cannot be asked where nobody is written down for it, and one
+that reads is one message.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
@@ -24,6 +29,7 @@ FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What asking the database may raise, whatever the reason: it is lost, refuses, or was asked wrongly. A TimeoutError is
 an OSError."""
 
+READS_ONLY: Final = {"default_transaction_read_only": "on"}
 FIRST_OWN_OID = 16_384
 """PostgreSQL's own types have smaller numbers, the same in every database of a server's release."""
 TYPE_SETS_MAX = 256
@@ -68,67 +74,111 @@ async def _as_it_is(connection: asyncpg.Connection[Any]) -> None:
     Its own way asks the server to reset everything, a round trip after each statement."""
 
 
-class Database:
-    """A pool of connections to one PostgreSQL database."""
+async def _pool(dsn: str, least: int, most: int, settings: Mapping[str, str]) -> asyncpg.Pool[Any]:
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=least,
+        max_size=most,
+        command_timeout=COMMAND_TIMEOUT_S,
+        connection_class=Connection,
+        init=_prepare,
+        reset=_as_it_is,
+        server_settings={"timezone": "UTC", **settings},
+    )
 
-    def __init__(self, dsn: str, pool: asyncpg.Pool[Any]) -> None:
+
+def _acquired(pool: asyncpg.Pool[Any]) -> Any:
+    """A connection of the pool; TimeoutError. The bound costs a task, so only a wait has one."""
+    return pool.acquire(timeout=None if pool.get_idle_size() else ACQUIRE_TIMEOUT_S)
+
+
+class WritesInARead(RuntimeError):
+    """A statement that writes was asked as one that reads. A mistake of the program, so no outage excuses it."""
+
+
+class _Asking:
+    """Asks single statements, each on a connection that `lend` lends for it."""
+
+    def __init__(self, lend: Callable[[], contextlib.AbstractAsyncContextManager[Any]]) -> None:
+        self._lend = lend
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        async with self._lend() as connection:
+            rows: list[Any] = await connection.fetch(query, *args)
+            return rows
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        async with self._lend() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        async with self._lend() as connection:
+            return await connection.fetchval(query, *args)
+
+
+class Writes(_Asking):
+    """Single statements that write, with what they return."""
+
+    async def execute(self, query: str, *args: Any) -> str:
+        async with self._lend() as connection:
+            return str(await connection.execute(query, *args))
+
+
+class Database(_Asking):
+    """One PostgreSQL database. `fetch`, `fetchrow` and `fetchval` read, and are refused (`WritesInARead`) whatever
+    writes or locks; `execute`, `writes` and `transaction` write."""
+
+    def __init__(self, dsn: str, reading: asyncpg.Pool[Any], pool: asyncpg.Pool[Any]) -> None:
+        super().__init__(self._read)
         self.dsn = dsn
         self.pool = pool
+        """What writes; for libraries that want a pool of their own."""
+        self.writes: Final = Writes(self._write)
+        self._reading = reading
         self._listeners: list[asyncio.Task[None]] = []
 
     @classmethod
     async def open(cls, dsn: str, *, size: int = POOL_SIZE) -> Database:
-        """Connect a pool of at most `size`; OSError or asyncpg errors when the server is away."""
-        pool = await asyncpg.create_pool(
-            dsn,
-            min_size=1,
-            max_size=size,
-            command_timeout=COMMAND_TIMEOUT_S,
-            connection_class=Connection,
-            init=_prepare,
-            reset=_as_it_is,
-            server_settings={"timezone": "UTC"},
-        )
-        return cls(dsn, pool)
+        """Connect, with at most `size` connections that read and as many that write; OSError or asyncpg errors when
+        the server is away. Whoever only reads has none that writes."""
+        reading = await _pool(dsn, 1, size, READS_ONLY)
+        return cls(dsn, reading, await _pool(dsn, 0, size, {}))
 
     async def close(self) -> None:
         for task in self._listeners:
             task.cancel()
         await asyncio.gather(*self._listeners, return_exceptions=True)
+        await self._reading.close()
         await self.pool.close()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
         """A connection inside a transaction; never await the network inside."""
-        async with self._acquire() as connection, connection.transaction():
+        async with _acquired(self.pool) as connection, connection.transaction():
             if (acting := acts.acting()) is not None:
                 await connection.execute(acts.CARRY, acting.carried())
             yield connection
 
-    def _asked(self) -> Any:
-        """A connection for one statement; in a transaction where it is somebody's act, which only that can carry."""
-        return self._acquire() if acts.acting() is None else self.transaction()
-
-    def _acquire(self) -> Any:
-        """A connection of the pool; TimeoutError. The bound costs a task, so only a wait has one."""
-        return self.pool.acquire(timeout=None if self.pool.get_idle_size() else ACQUIRE_TIMEOUT_S)
-
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        async with self._asked() as connection:
-            rows: list[Any] = await connection.fetch(query, *args)
-            return rows
-
-    async def fetchrow(self, query: str, *args: Any) -> Any:
-        async with self._asked() as connection:
-            return await connection.fetchrow(query, *args)
-
-    async def fetchval(self, query: str, *args: Any) -> Any:
-        async with self._asked() as connection:
-            return await connection.fetchval(query, *args)
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
+        """A connection on which all that is read is of one instant."""
+        async with self._read() as connection, connection.transaction(isolation="repeatable_read"):
+            yield connection
 
     async def execute(self, query: str, *args: Any) -> str:
-        async with self._asked() as connection:
-            return str(await connection.execute(query, *args))
+        return await self.writes.execute(query, *args)
+
+    @contextlib.asynccontextmanager
+    async def _read(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
+        async with _acquired(self._reading) as connection:
+            try:
+                yield connection
+            except asyncpg.ReadOnlySQLTransactionError as error:
+                raise WritesInARead(f"{error}. Ask it through `writes` or in a transaction.") from error
+
+    def _write(self) -> Any:
+        """A connection for one statement; in a transaction where it is somebody's act, which only that can carry."""
+        return _acquired(self.pool) if acts.acting() is None else self.transaction()
 
     def listen(
         self, channel: str, callback: Callable[[str], None], *, on_connect: Callable[[], None] | None = None

@@ -189,7 +189,7 @@ class Notifier:
     async def send_due(self) -> int:
         """Send one batch of what waits; how many dispatches were tried."""
         now = self._clock.now()
-        rows = await self._db.fetch(
+        rows = await self._db.writes.fetch(
             """WITH due AS (SELECT notice_id, channel FROM kernel.dispatch WHERE state = 'pending' AND due_at <= $1
                             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
                UPDATE kernel.dispatch d SET attempts = d.attempts + 1, due_at = $3 FROM due

@@ -94,7 +94,9 @@ class Outbox:
     async def deliver_due(self) -> int:
         """Deliver one batch of what is due; how many events were tried."""
         now = self._clock.now()
-        rows = await self._db.fetch(_CLAIM, now, BATCH, now + timedelta(seconds=CLAIM_S), list(self._subscribers))
+        rows = await self._db.writes.fetch(
+            _CLAIM, now, BATCH, now + timedelta(seconds=CLAIM_S), list(self._subscribers)
+        )
         for row in sorted(rows, key=lambda row: int(row["seq"])):
             await self._deliver(row)
         return len(rows)

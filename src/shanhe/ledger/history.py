@@ -89,7 +89,7 @@ class LotHistory:
         Closing = what remains now minus what later postings did; so a lot's figures rest on its postings alone, and
         agree with the balance of either instant.
         """
-        async with self._db.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+        async with self._db.snapshot() as connection:
             moves = await connection.fetch(_MOVES, list(accounts), since, until)
             lots = await connection.fetch(_LOTS, list(accounts), since, until, LOTS_MAX)
         inside: dict[UUID, dict[str, int]] = {}

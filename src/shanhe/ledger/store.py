@@ -86,7 +86,7 @@ class Store:
         where = "WHERE (owner, asset, kind, name) = ($1, $2, $3, $4)"
         row = await self._db.fetchrow(f"SELECT {_ACCOUNT} FROM ledger.account {where}", *key)
         if row is None:
-            row = await self._db.fetchrow(
+            row = await self._db.writes.fetchrow(
                 "INSERT INTO ledger.account (owner, asset, kind, name, id, floor, lots, opened_at) "
                 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (owner, asset, kind, name) DO NOTHING "
                 f"RETURNING {_ACCOUNT}",
@@ -183,12 +183,12 @@ class Store:
 
     async def sweep(self, now: datetime, limit: int) -> tuple[int, int]:
         """Expired holds and leases."""
-        holds = await self._db.fetchval("SELECT ledger.sweep_holds($1, $2)", now, limit)
-        leases = await self._db.fetchval("SELECT ledger.sweep_leases($1, NULL, $2)", now, limit)
+        holds = await self._db.writes.fetchval("SELECT ledger.sweep_holds($1, $2)", now, limit)
+        leases = await self._db.writes.fetchval("SELECT ledger.sweep_leases($1, NULL, $2)", now, limit)
         return holds, leases
 
     async def reclaim_worker(self, worker: str, now: datetime, limit: int) -> int:
-        return int(await self._db.fetchval("SELECT ledger.sweep_leases($1, $2, $3)", now, worker, limit))
+        return int(await self._db.writes.fetchval("SELECT ledger.sweep_leases($1, $2, $3)", now, worker, limit))
 
     # ── postings ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,7 +247,7 @@ class Store:
         self, account: UUID, since: datetime, until: datetime, cursor: str | None, limit: int
     ) -> Statement:
         limit = min(limit, PAGE_MAX)
-        async with self._db.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+        async with self._db.snapshot() as connection:
             if cursor:
                 at, last = _from_cursor(cursor)
                 opening = await connection.fetchval(_FOLD + _BEFORE_CURSOR, account, at, last)

@@ -100,7 +100,7 @@ CHECKS: Final[dict[str, str]] = {
 async def verify(db: Database, now: datetime) -> VerifyReport:
     """Recompute everything; reads only."""
     findings: list[Finding] = []
-    async with db.pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with db.snapshot() as connection:
         for name, query in CHECKS.items():
             args = [now - SWEEP_GRACE] if "$1" in query else []
             rows = await connection.fetch(f"{query} LIMIT {FINDINGS_MAX}", *args, timeout=COMMAND_LIMIT_S)

@@ -255,7 +255,7 @@ class Log:
         for party, read in product(parties, readers):
             after = NOBODY
             while page := await read(party, after, SHRED_MAX):
-                done += await self.store.shred(self._db, page)
+                done += await self.store.shred(self._db.writes, page)
                 waiting = waiting or next(iter(set(page) - await self.store.known(page)), None)
                 after = page[-1]
         if waiting is not None:

@@ -51,7 +51,7 @@ class Store:
         )  # fmt: skip
 
     async def lead(self, holder: str, epoch: int, now: datetime, until: datetime) -> int | None:
-        found: int | None = await self._db.fetchval("SELECT log.lead($1, $2, $3, $4)", holder, epoch, now, until)
+        found: int | None = await self._db.writes.fetchval("SELECT log.lead($1, $2, $3, $4)", holder, epoch, now, until)
         return found
 
     async def release(self, holder: str, epoch: int) -> None:

@@ -28,7 +28,8 @@ async def put_secret(db: Database, owner: UUID, name: str, sealed: bytes, now: d
 
 async def drop_secret(db: Database, owner: UUID, name: str) -> bool:
     return (
-        await db.fetchval("DELETE FROM mcp.secret WHERE (owner, name) = ($1, $2) RETURNING true", owner, name) or False
+        await db.writes.fetchval("DELETE FROM mcp.secret WHERE (owner, name) = ($1, $2) RETURNING true", owner, name)
+        or False
     )
 
 
@@ -86,7 +87,7 @@ async def record(db: Database, calls: Sequence[CallRecord]) -> None:
 
 async def purge(db: Database, before: datetime) -> int:
     """Forget old calls, a bounded number; how many."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         "DELETE FROM mcp.call WHERE id IN (SELECT id FROM mcp.call WHERE at < $1 LIMIT $2) RETURNING id",
         before,
         PURGE_ROWS,

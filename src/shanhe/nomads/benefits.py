@@ -227,7 +227,7 @@ class Benefits:
 
     async def _once(self, code: codes.Code, purpose: str) -> None:
         """A pass serves one purpose once; the same request again is recognised by its posting."""
-        if not await store.use_pass(self._ground.db, code.mark, purpose, self._ground.now() + PASS_KEPT):
+        if not await store.use_pass(self._ground.db.writes, code.mark, purpose, self._ground.now() + PASS_KEPT):
             raise BadCode(
                 "used", "it served something else before; ask for the one shown now", "该码已用于其他操作，请重新出示"
             )

@@ -68,7 +68,7 @@ class Offline:
         today = self._ground.today()
         keep = timedelta(days=int(self._ground.rulebook.parameter(PROOF, "keep_days", today)))
         await store.insert_scan(
-            self._ground.db,
+            self._ground.db.writes,
             venue.id,
             scan.scanner,
             scan.seq,

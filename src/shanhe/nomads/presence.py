@@ -51,7 +51,7 @@ class Presence:
             if found is not None:
                 return found
             number = "N" + "".join(secrets.choice(ALPHABET) for _ in range(NUMBER_CHARS))
-            await store.enrol(self._ground.db, Nomad(person_id, uuid4(), number))
+            await store.enrol(self._ground.db.writes, Nomad(person_id, uuid4(), number))
         raise UnknownNomad
 
     async def by_number(self, number: str) -> Nomad:
@@ -103,11 +103,11 @@ class Presence:
         ground, now = self._ground, self._ground.now()
         nomad = await self._allowed(person_id)
         hour = now.replace(minute=0, second=0, microsecond=0)
-        attempts = await store.count(ground.db, self._key("attempt", nomad.handle.hex), hour)
+        attempts = await store.count(ground.db.writes, self._key("attempt", nomad.handle.hex), hour)
         self._ruled(ground.today(), attempts=attempts)
         venue, code = await self._venues.of_code(text)
         self._ruled(ground.today(), age_seconds=age_s(code.at, now))
-        uses = await store.count(ground.db, self._key("code", code.mark.hex()), hour)
+        uses = await store.count(ground.db.writes, self._key("code", code.mark.hex()), hour)
         self._ruled(ground.today(), uses=uses)
         return await self._counted(nomad, ground.today(), Proof.CODE, venue)
 

@@ -15,7 +15,7 @@ PAGE_ROWS = 200
 
 async def add_client(db: Database, client: Client, now: datetime) -> bool:
     """Keep a registered app; False when there are too many."""
-    made = await db.fetchval(
+    made = await db.writes.fetchval(
         """INSERT INTO oauth.client (id, name, redirect_uris, made_at)
            SELECT $1, $2, $3, $4 WHERE (SELECT count(*) FROM oauth.client) < $5 RETURNING true""",
         client.id, client.name, list(client.redirect_uris), now, CLIENTS_MAX,
@@ -48,7 +48,7 @@ async def asked(db: Database, request_id: UUID, now: datetime) -> Asking | None:
 
 async def answer(db: Database, request_id: UUID, now: datetime) -> bool:
     """Take a request for answering; False when somebody did, or it is too old."""
-    taken = await db.fetchval(
+    taken = await db.writes.fetchval(
         """UPDATE oauth.request SET answered_at = $2 WHERE id = $1 AND answered_at IS NULL AND expires_at > $2
            RETURNING true""",
         request_id, now,
@@ -133,15 +133,15 @@ async def end(conn: Any, grant_id: UUID, now: datetime) -> None:
 
 async def purge(db: Database, now: datetime, *, tokens_before: datetime, unused_before: datetime) -> int:
     """Forget what is over, a bounded number; how many."""
-    tokens = await db.fetch(
+    tokens = await db.writes.fetch(
         "DELETE FROM oauth.token WHERE digest IN (SELECT digest FROM oauth.token WHERE expires_at < $1 LIMIT $2) "
         "RETURNING 1", tokens_before, PURGE_ROWS,
     )  # fmt: skip
-    asked = await db.fetch(
+    asked = await db.writes.fetch(
         "DELETE FROM oauth.request WHERE id IN (SELECT id FROM oauth.request WHERE expires_at < $1 LIMIT $2) "
         "RETURNING 1", now, PURGE_ROWS,
     )  # fmt: skip
-    clients = await db.fetch(
+    clients = await db.writes.fetch(
         "DELETE FROM oauth.client WHERE id IN (SELECT id FROM oauth.client WHERE used_at IS NULL AND made_at < $1 "
         "LIMIT $2) RETURNING 1", unused_before, PURGE_ROWS,
     )  # fmt: skip

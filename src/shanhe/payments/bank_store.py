@@ -51,7 +51,7 @@ def _suspense(row: Any) -> Suspense:
 
 async def reference_of(db: Database, order_id: UUID, wanted: str, amount_fen: int, now: datetime) -> str:
     """The order's reference; `wanted` when it has none yet."""
-    found: str = await db.fetchval(
+    found: str = await db.writes.fetchval(
         """INSERT INTO payments.bank_order (reference, order_id, amount_fen, created_at) VALUES ($1, $2, $3, $4)
            ON CONFLICT (order_id) DO UPDATE SET order_id = EXCLUDED.order_id RETURNING reference""",
         wanted,

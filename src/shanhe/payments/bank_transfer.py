@@ -73,7 +73,7 @@ class BankTransfer(PayerPresent):
     async def refund(self, order: Order, refund: Refund) -> str:
         """Put the refund on the list of what is to be sent; the statement that shows it ends it."""
         made = await bank_store.insert_outgoing(
-            self._db, new_reference("R"), "refund", refund.id, refund.amount_fen, self._clock.now()
+            self._db.writes, new_reference("R"), "refund", refund.id, refund.amount_fen, self._clock.now()
         )
         return made.reference
 

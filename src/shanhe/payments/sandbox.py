@@ -93,7 +93,7 @@ class Sandbox:
     # -- the provider protocol ----------------------------------------------------------------------------------------
 
     async def create(self, order: Order) -> Created:
-        ref = await self._db.fetchval(
+        ref = await self._db.writes.fetchval(
             """INSERT INTO payments.sandbox_payment (ref, order_id, amount_fen, subject, return_path, state, expires_at)
                VALUES ($1, $2, $3, $4, $5, 'pending', $6)
                ON CONFLICT (order_id) DO UPDATE SET order_id = EXCLUDED.order_id RETURNING ref""",
@@ -142,7 +142,7 @@ class Sandbox:
         return RefundState.SUCCEEDED
 
     async def authorise(self, mandate: Mandate) -> Created:
-        ref = await self._db.fetchval(
+        ref = await self._db.writes.fetchval(
             """INSERT INTO payments.sandbox_mandate (ref, mandate_id, limit_fen, state, return_path)
                VALUES ($1, $2, $3, 'pending', $4)
                ON CONFLICT (mandate_id) DO UPDATE SET mandate_id = EXCLUDED.mandate_id RETURNING ref""",
@@ -269,7 +269,7 @@ class Sandbox:
         """
         now = self._clock.now()
         taken = 0
-        rows = await self._db.fetch(
+        rows = await self._db.writes.fetch(
             """UPDATE payments.sandbox_notice SET attempts = attempts + 1,
                       due_at = $1 + make_interval(secs => ($3::int[])[attempts + 1])
                WHERE id IN (SELECT id FROM payments.sandbox_notice

@@ -309,7 +309,7 @@ class Payments:
         check_line("client_ref", client_ref, REFERENCE_LIMIT_CHARS)
         _check_amount(limit_fen, chosen)
         mandate = await store.insert_mandate(
-            self._db, new_id(), org_id, client_ref, provider, limit_fen, self._clock.now()
+            self._db.writes, new_id(), org_id, client_ref, provider, limit_fen, self._clock.now()
         )
         if (mandate.provider, mandate.limit_fen) != (provider, limit_fen):
             raise OrderConflict(client_ref)

@@ -233,7 +233,7 @@ async def mandate(conn: Connection | Database, mandate_id: UUID, *, lock: bool =
 
 
 async def set_mandate_created(db: Database, mandate_id: UUID, provider_ref: str, redirect_url: str) -> Mandate:
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         f"""UPDATE payments.mandate SET provider_ref = coalesce(provider_ref, $2), redirect_url = $3
             WHERE id = $1 RETURNING {MANDATE_COLUMNS}""",
         mandate_id,

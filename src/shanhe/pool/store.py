@@ -101,7 +101,7 @@ async def set_session(
 
 async def set_report(db: Database, node_id: UUID, session: UUID, report: Report, now: datetime) -> bool:
     """Keep what the node says now; False when another session holds it."""
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         "UPDATE pool.node SET report = $3, seen_at = $4 WHERE id = $1 AND session = $2 RETURNING true",
         node_id,
         session,
@@ -113,7 +113,7 @@ async def set_report(db: Database, node_id: UUID, session: UUID, report: Report,
 
 async def seen(db: Database, node_id: UUID, session: UUID, now: datetime) -> bool:
     """A heartbeat; False when another session holds the node."""
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         "UPDATE pool.node SET seen_at = $3 WHERE id = $1 AND session = $2 RETURNING true", node_id, session, now
     )
     return bool(done)

@@ -33,7 +33,7 @@ async def readings(db: Database, person_id: UUID, before: UUID | None, limit: in
 
 async def insert_request(db: Database, *values: Any) -> bool:
     """(id, person, kind, asked, asked_at, due_at); False when the id is taken."""
-    row = await db.fetchval(
+    row = await db.writes.fetchval(
         """INSERT INTO privacy.request (id, person_id, kind, asked, asked_at, due_at) VALUES ($1, $2, $3, $4, $5, $6)
            ON CONFLICT (id) DO NOTHING RETURNING 1""",
         *values,

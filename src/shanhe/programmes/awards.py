@@ -71,7 +71,7 @@ class Awards:
             if programme.stop is not None or programme.bound or programme.schedule.kind == "milestones"
         ]
         now = ground.now()
-        due = await award_store.due(ground.db, now, ground.today(), watched, now - LOOK_AGAIN, LOOK_ROWS)
+        due = await award_store.due(ground.db.writes, now, ground.today(), watched, now - LOOK_AGAIN, LOOK_ROWS)
         for application in due:
             try:
                 await self.settle(application)

@@ -180,7 +180,7 @@ async def counts(db: Connection | Database, base_ids: Sequence[UUID]) -> dict[UU
 
 async def take(db: Connection | Database, worker: str, now: datetime, lost_before: datetime) -> Document | None:
     """The oldest document that nobody works on, now this worker's."""
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         """UPDATE retrieval.document SET worker = $1, seen_at = $2, state = 'reading', done = 0, total = 0
             WHERE id = (SELECT id FROM retrieval.document
                          WHERE state IN ('waiting', 'reading', 'embedding')
@@ -203,7 +203,7 @@ async def give_back(db: Connection | Database, worker: str) -> None:
 
 async def progress(db: Connection | Database, one: Document, state: str, done: int, total: int, now: datetime) -> bool:
     """False when the file has been replaced or deleted meanwhile."""
-    row = await db.fetchval(
+    row = await db.writes.fetchval(
         """UPDATE retrieval.document SET state = $3, done = $4, total = $5, seen_at = $6
             WHERE id = $1 AND blob = $2 RETURNING id""",
         one.id, one.blob, state, done, total, now,

@@ -82,7 +82,7 @@ async def record(
     it is recorded in the caller's transaction.
     """
     amended = proved(rulebook, amendment)
-    place = conn or db
+    place = conn or db.writes
     if not await store.add(place, amendment, clock.now()) and not await store.same(place, amendment):
         raise Conflict(
             "rule_amendment_differs",

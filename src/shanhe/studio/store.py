@@ -137,7 +137,7 @@ async def used(db: Database, job_id: UUID, core_ms: int, spent_micro: int) -> No
 
 
 async def end(db: Connection | Database, job_id: UUID, state: str, error: dict[str, Any] | None, now: datetime) -> bool:
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         """UPDATE studio.job SET state = $2, error = $3, ended_at = $4 WHERE id = $1 AND ended_at IS NULL
             RETURNING true""",
         job_id,

@@ -45,7 +45,7 @@ async def begin(
     db: Database, org_id: UUID, agent: str, key: bytes, run_id: UUID, now: datetime, until: datetime
 ) -> bool:
     """False while another run measures the same; one whose time is over is taken over."""
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         """INSERT INTO trials.run AS r (org_id, agent, key, id, until) VALUES ($1, $2, $3, $4, $6)
            ON CONFLICT (org_id, agent, key) DO UPDATE SET id = $4, until = $6 WHERE r.until <= $5 RETURNING true""",
         org_id, agent, key, run_id, now, until,

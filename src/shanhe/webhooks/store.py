@@ -55,7 +55,7 @@ async def remove(db: Database, endpoint_id: UUID) -> None:
 
 async def switch(db: Database, endpoint_id: UUID, state: str) -> bool:
     """Active or stopped; whether that was a change."""
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         """UPDATE webhooks.endpoint SET state = $2, failing_since = NULL
             WHERE id = $1 AND state NOT IN ('removed', $2) RETURNING id""",
         endpoint_id,
@@ -94,7 +94,7 @@ async def queue(
 
 async def claim(db: Database, now: datetime) -> list[Delivery]:
     """What is due, counted as tried and put aside for the time that a try may take."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         f"""WITH due AS (SELECT d.id FROM webhooks.delivery d JOIN webhooks.endpoint e ON e.id = d.endpoint
                           WHERE d.state = 'pending' AND d.due_at <= $1 AND e.state = 'active'
                           ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED)
@@ -161,7 +161,7 @@ async def delivery(db: Database, delivery_id: UUID) -> Delivery | None:
 
 async def again(db: Database, endpoint_id: UUID, delivery_id: UUID | None, now: datetime) -> int:
     """Send one again, or all that were given up; how many."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         """UPDATE webhooks.delivery SET state = 'pending', attempts = 0, due_at = $3, done_at = NULL
             WHERE endpoint = $1 AND state <> 'pending' AND CASE WHEN $2::uuid IS NULL THEN state = 'failed'
                                                                ELSE id = $2 END RETURNING id""",

@@ -74,4 +74,5 @@ class Runner:
         except Exception:
             log.exception("a run failed on our side", run=str(run.id))
             failure = StepFailed("internal_error", "Something went wrong on our side", "系统内部错误")
-            await store.end(self._db, run.id, "failed", ending(seal, {}, failure, self._clock.now()))
+            async with self._db.transaction() as conn:
+                await store.end(conn, run.id, "failed", ending(seal, {}, failure, self._clock.now()))

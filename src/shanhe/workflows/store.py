@@ -158,7 +158,7 @@ async def started_since(db: Database, workflow: UUID, source: str, since: dateti
 
 async def take(db: Database, worker: str, most: int, now: datetime) -> list[Run]:
     """Take up to `most` runs that are due."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         f"""WITH due AS (SELECT id FROM workflows.run WHERE state = 'waiting' AND due_at <= $2 ORDER BY due_at LIMIT $3
                          FOR UPDATE SKIP LOCKED),
                  r AS (UPDATE workflows.run r SET state = 'running', worker = $1, taken_at = $2 FROM due
@@ -171,7 +171,7 @@ async def take(db: Database, worker: str, most: int, now: datetime) -> list[Run]
 
 async def put_back(db: Database, worker: str | None, before: datetime, now: datetime) -> int:
     """Runs that an ended process of this name had, or (None) that were not touched since: take them up again."""
-    rows = await db.fetch(
+    rows = await db.writes.fetch(
         """UPDATE workflows.run SET state = 'waiting', worker = NULL, taken_at = NULL, due_at = $3
             WHERE id IN (SELECT id FROM workflows.run WHERE state = 'running' AND ($1::text IS NULL OR worker = $1)
                           AND taken_at <= $2 LIMIT $4) RETURNING id""",
@@ -182,7 +182,7 @@ async def put_back(db: Database, worker: str | None, before: datetime, now: date
 
 async def touch(db: Database, run_id: UUID, worker: str, now: datetime) -> datetime | bool | None:
     """Say that the run is still worked on; when its end was asked for (None: not), False when it is no longer ours."""
-    row = await db.fetchrow(
+    row = await db.writes.fetchrow(
         """UPDATE workflows.run SET taken_at = $3 WHERE id = $1 AND worker = $2 AND state = 'running'
            RETURNING cancel_at""",
         run_id, worker, now,
@@ -212,7 +212,7 @@ async def begin_step(db: Database, one: Step) -> None:
 
 async def answered(db: Database, run_id: UUID, n: int, receipt_id: UUID, answer: Any) -> bool:
     """Keep an answer before it is charged; False when the step is another try's by now."""
-    done = await db.fetchval(
+    done = await db.writes.fetchval(
         """UPDATE workflows.step SET state = 'answered', answer = $4
             WHERE run = $1 AND n = $2 AND receipt_id = $3 AND state = 'begun' RETURNING true""",
         run_id, n, receipt_id, answer,

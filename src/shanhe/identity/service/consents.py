@@ -95,7 +95,7 @@ class Consents:
     async def withdraw(self, person_id: UUID, name: str, *, about: str | None = None) -> Consent:
         """End a consent, `about` one thing or to all of a purpose; from now on nothing is done on its strength. Unknown
         when none stands."""
-        found = await audit.withdraw_consent(self._ground.db, person_id, name, self._ground.now(), about)
+        found = await audit.withdraw_consent(self._ground.db.writes, person_id, name, self._ground.now(), about)
         if found is None:
             raise Unknown("consent", "同意记录")
         return found

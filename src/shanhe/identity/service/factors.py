@@ -52,7 +52,7 @@ class Factors:
         """A new secret, shown once; it counts only after `confirm_totp`. Conflict while a confirmed one stands."""
         secret = base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode()
         sealed = self._ground.vault.encrypt(person_id, "totp", secret)
-        if not await store.put_totp(self._ground.db, person_id, sealed):
+        if not await store.put_totp(self._ground.db.writes, person_id, sealed):
             raise Conflict("totp_set_up", "A TOTP application is set up already.", message_zh="已设置验证器应用。")
         row = await people.get(self._ground.db, person_id)
         label = self._ground.open(person_id, "login", row["login_sealed"]) or self._ground.open(
@@ -87,10 +87,10 @@ class Factors:
         for step in range(current - WINDOW_STEPS, current + WINDOW_STEPS + 1):
             if hmac.compare_digest(totp.generate_otp(step), tried):
                 matching = step
-        return matching is not None and await store.use_totp_step(self._ground.db, person_id, matching)
+        return matching is not None and await store.use_totp_step(self._ground.db.writes, person_id, matching)
 
     async def use_recovery_code(self, person_id: UUID, code: str) -> bool:
-        return await store.use_recovery_code(self._ground.db, person_id, _code_hash(code), self._ground.now())
+        return await store.use_recovery_code(self._ground.db.writes, person_id, _code_hash(code), self._ground.now())
 
     async def renew_recovery_codes(self, person_id: UUID, *, by: By) -> tuple[str, ...]:
         """Ten new codes, shown once; the old ones end."""

@@ -51,7 +51,7 @@ class Handovers:
     async def take(self, holder: str, path: str, token: str) -> dict[str, Any]:
         """What was left, for the only time; nothing when it was taken, ran out or is another's."""
         found = await self.see(holder, path, token)
-        return found if found and await store.drop(self._ground.db, _digest(token)) else {}
+        return found if found and await store.drop(self._ground.db.writes, _digest(token)) else {}
 
     async def see(self, holder: str, path: str, token: str) -> dict[str, Any]:
         """The same, and it stays until it runs out."""

@@ -121,7 +121,7 @@ class Oidc:
         state = query.get("state", "")
         if not state or not hmac.compare_digest(state.encode(), cookie_state.encode()):
             raise OidcFailed("the answer belongs to another browser")
-        flow = await store.take_flow(self._ground.db, _digest(state), self._ground.now())
+        flow = await store.take_flow(self._ground.db.writes, _digest(state), self._ground.now())
         if flow is None:
             raise OidcFailed("the answer is late or was used already")
         issuer = query.get("iss")

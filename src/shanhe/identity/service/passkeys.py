@@ -72,7 +72,7 @@ class Passkeys:
         from shanhe.identity.service import relying
 
         name = clean("name", name, NAME_MAX)
-        challenge = await store.take_challenge(self._ground.db, ceremony_id, "register", self._ground.now())
+        challenge = await store.take_challenge(self._ground.db.writes, ceremony_id, "register", self._ground.now())
         if challenge is None or challenge["person_id"] != person_id:
             raise _refused()
         try:
@@ -124,7 +124,7 @@ class Passkeys:
         from shanhe.identity.service import relying
 
         now = self._ground.now()
-        challenge = await store.take_challenge(self._ground.db, ceremony_id, "authenticate", now)
+        challenge = await store.take_challenge(self._ground.db.writes, ceremony_id, "authenticate", now)
         if challenge is None:
             raise SignInFailed()
         try:
@@ -148,7 +148,9 @@ class Passkeys:
         person = await people.get(self._ground.db, person_id)
         if handle not in (None, person_id.bytes) or person["state"] != PersonState.ACTIVE:
             raise SignInFailed()
-        if not await store.used_passkey(self._ground.db, key["id"], key["sign_count"], verified.new_sign_count, now):
+        if not await store.used_passkey(
+            self._ground.db.writes, key["id"], key["sign_count"], verified.new_sign_count, now
+        ):
             raise SignInFailed()
         return person_id
 

@@ -69,7 +69,7 @@ class Attempts:
         wait_s = 0
         for kind, bucket in buckets:
             counted = await store.count_attempt(
-                self._ground.db,
+                self._ground.db.writes,
                 bucket,
                 now,
                 forget_before=now - timedelta(seconds=FORGET_AFTER_S[kind]),

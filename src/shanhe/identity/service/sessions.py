@@ -207,14 +207,14 @@ class Sessions:
 
     async def revoke(self, person_id: UUID, session_id: UUID) -> None:
         """End one of a person's sessions; Unknown when it isn't the person's, or ended."""
-        if not await store.revoke_session(self._ground.db, person_id, session_id, self._ground.now()):
+        if not await store.revoke_session(self._ground.db.writes, person_id, session_id, self._ground.now()):
             raise Unknown("session", "会话")
 
     async def sign_out(self, token: str) -> None:
         """End the session of a cookie, whatever its stage; nothing when there is none."""
         row = await store.session_by_token(self._ground.db, _digest(token))
         if row is not None:
-            await store.revoke_session(self._ground.db, row["person_id"], row["id"], self._ground.now())
+            await store.revoke_session(self._ground.db.writes, row["person_id"], row["id"], self._ground.now())
 
 
 def _digest(token: str) -> bytes:
