@@ -32,6 +32,10 @@ MIGRATIONS = sorted(Path(str(files("shanhe"))).glob("*/migrations/*.sql"))
 WATCHED = re.compile(r"kernel\.watch\('([a-z_.]+)'")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 KEY = re.compile(r"(?<![\w.])t\(\s*'([\w.\-]+)'")
+BEGUN = re.compile(r"""['"`](\w+(?:\.\w*)*[._])(?:%s|\{|\$\{|['"])""")
+"""A key whose end is known when it is shown."""
+FAMILY = re.compile(r"""(?:(?:word|state|pick|called)(?:\(|:)\s*['"]?|"\w+": ")(\w+)""")
+"""Words of a kind, whichever of them."""
 CALLS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 WORDS = re.compile(r"[A-Za-z]{3,}")
 ALLOWED = {"html"}
@@ -106,6 +110,16 @@ class TestCatalogue:
         asked = {key for path in TEMPLATES for key in KEY.findall(path.read_text(encoding="utf-8"))}
         assert len(asked) > 300
         assert {key for key in asked if not key.endswith(("_", "."))} - set(catalogue.entries) == set()
+
+    def test_has_no_text_that_nothing_shows(self, catalogue: Catalogue) -> None:
+        places = [*TEMPLATES, *ROOT.rglob("*.py"), *ROOT.glob("static/*.js")]
+        asked = "\n".join(path.read_text(encoding="utf-8") for path in places)
+        begun, families = tuple(BEGUN.findall(asked)), set(FAMILY.findall(asked))
+        assert len(begun) > 30
+        assert [
+            key for key in catalogue.entries
+            if key not in asked and not key.startswith(begun) and key.partition(".")[0] not in families
+        ] == []  # fmt: skip
 
     def test_refuses_a_text_in_one_language(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("a:\n  b: 只有中文\n", encoding="utf-8")

@@ -190,6 +190,18 @@ class TestRecord:
         rows = list(csv.DictReader(io.StringIO(sheet.text.removeprefix("\ufeff"))))
         assert [(row["what"], row["to"]) for row in rows] == [("purpose", f"'=cmd{n}") for n in (4, 3, 2, 1, 0)]
 
+    async def test_says_yes_no_and_nothing_alike_on_its_page_and_in_its_sheet(self, town: Town) -> None:
+        told = {"seen": True, "left": None, "parts": ["a", None, False]}
+        await town.identity.record("cli", "person.copy", "person:x", told)
+        async with await town.browser(await town.person(Role.AUDITOR)) as api:
+            sheet = await api.get("/api/audit.csv", params={"action": "person.copy"})
+            page = (await api.get("/city/audit?action=person.copy")).text.partition("<tbody>")[2]
+        rows = csv.DictReader(io.StringIO(sheet.text.removeprefix("\ufeff")))
+        assert {row["what"]: row["to"] for row in rows} == {"seen": "true", "left": "", "parts": "a, , false"}
+        assert "true" in page
+        assert "a, , false" in page
+        assert "None" not in page
+
     async def test_is_for_auditors_and_administrators_only(self, town: Town) -> None:
         async with await town.browser(await town.person(Role.OPERATOR)) as api:
             for path in ("/api/audit", "/api/audit.csv", "/city/audit.csv"):

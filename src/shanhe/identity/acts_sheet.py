@@ -45,7 +45,7 @@ def _told(row: AuditRow) -> Iterator[tuple[str, str, str]]:
 
 
 def text_of(value: Any) -> str:
-    """A value of the record on one line."""
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """A value of the record on one line, as JSON has it; nothing for none."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    return ", ".join(map(text_of, value)) if isinstance(value, list) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.identity.acts_sheet import acts_csv
+from shanhe.identity.acts_sheet import acts_csv, text_of
 from shanhe.identity.consent_model import Consent, Lawful, Purpose, PurposeNotice
 from shanhe.identity.errors import (
     BadText,
@@ -204,6 +204,7 @@ __all__ = [
     "require",
     "seat",
     "session_token",
+    "text_of",
     "unseat",
     "waiting_token",
 ]

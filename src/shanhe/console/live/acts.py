@@ -10,7 +10,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Names
-from shanhe.identity.api import ActsAsked, AuditRow, Identity, acts_csv
+from shanhe.identity.api import ActsAsked, AuditRow, Identity, acts_csv, text_of
 from shanhe.kernel.clock import CITY_TZ, midnight
 from shanhe.kernel.ids import id_in
 
@@ -58,7 +58,7 @@ class Acts:
     async def _row(self, row: AuditRow, called: Called) -> m.AuditRow:
         thing, _, done = row.action.rpartition(".")
         changed = done in DONE
-        told = [(name, _plain(value)) for name, value in row.details.items() if name not in AuditRow.OF_CHANGES]
+        told = [(name, text_of(value)) for name, value in row.details.items() if name not in AuditRow.OF_CHANGES]
         return m.AuditRow(
             row.at, await called(row.actor), row.action, await self._subject(row.object, called), "", row.id,
             row.object, [(name, value) for name, value in told if value],
@@ -78,9 +78,7 @@ class Acts:
         return await called(object_)
 
     async def _value(self, name: str, value: Any, called: Called) -> str:
-        if value is None or isinstance(value, bool):
-            return "" if value is None else str(value).lower()
-        text = _plain(value)
+        text = text_of(value)
         if INSTANT.match(text):
             return f"{datetime.fromisoformat(text).astimezone(CITY_TZ):%Y-%m-%d %H:%M:%S}"
         number = id_in(text)
@@ -89,7 +87,3 @@ class Acts:
                 return await self._names.owner(number)
             return await called(f"person:{text}") if name == "person_id" else f"…{text[-8:]}"
         return await called(text) if text.startswith(("person:", "key:")) else text
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
