@@ -46,7 +46,14 @@ class TestBuckets:
         metered = believe(usage, Bounds(200, 50, 400))
         assert metered is not None
         assert metered.buckets.as_tuple() == (70, 30, 25, 15, 0)
+        assert (metered.buckets.prompt, metered.buckets.completion) == (100, 40)
         assert (metered.source, metered.clamped, metered.verbatim) == ("engine", False, True)
+
+    def test_of_an_empty_side_are_none_and_the_other_side_counts(self) -> None:
+        for usage, buckets in ((Usage(0, 5, 5), (0, 0, 5, 0, 0)), (Usage(5, 0, 5), (5, 0, 0, 0, 0))):
+            metered = believe(usage, Bounds(10, 10))
+            assert metered is not None
+            assert metered.buckets.as_tuple() == buckets
 
     def test_say_so_when_a_claim_was_cut(self) -> None:
         metered = believe(Usage(100, 5000, 5100), Bounds(200, 64, 100))
