@@ -309,6 +309,22 @@ class TestCash:
         effects = book.apply(Place(seq=100, at_us=0, order=UUID(int=99), party=UUID(int=99), side=BUY, ticks=10000,
                                    quantity=quantity * count))  # fmt: skip
         assert sum(trade.cash_fen for trade in effects.trades) == cash_of(quantity * count * ticks)
+        assert [trade.sell.cash for trade in effects.trades] == [trade.cash_fen for trade in effects.trades]
+        assert all(trade.buy.cash == cash_of(quantity * count * ticks) for trade in effects.trades)
+
+    @given(st.lists(st.integers(1, 10**8), min_size=1, max_size=20), st.integers(3000, 10000))
+    def test_that_a_seller_brought_in_is_what_all_its_buyers_paid(self, quantities, ticks):
+        book = Book()
+        book.apply(Corridor(seq=1, at_us=0, floor=3000, ceiling=10000))
+        book.apply(Mode(seq=2, at_us=0, continuous=True))
+        book.apply(Place(seq=3, at_us=0, order=UUID(int=99), party=UUID(int=99), side=SELL, ticks=ticks,
+                         quantity=sum(quantities)))  # fmt: skip
+        paid = 0
+        for number, quantity in enumerate(quantities):
+            (trade,) = book.apply(Place(seq=4 + number, at_us=0, order=UUID(int=number), party=UUID(int=number),
+                                        side=BUY, ticks=ticks, quantity=quantity)).trades  # fmt: skip
+            paid += trade.cash_fen
+            assert trade.sell.cash == paid
 
 
 class TestTradeId:

@@ -159,6 +159,14 @@ class TestGrownColumns:
             BUILTINS["annuity"].scalar(int(p), 0, 1, 2) for p in halves
         ]
 
+    def test_go_exactly_where_extended_precision_misses_a_tie(self) -> None:
+        ties = np.array([30, 110, 190])  # × 1.05 is 31.5, 115.5 and 199.5; what approximates 1.05 is less
+        columns = [ties, *(np.full(len(ties), value) for value in (1, 20, 1))]
+        for name in ("annuity", "compound"):
+            builtin = BUILTINS[name]
+            exact = [builtin.scalar(int(tie), 1, 20, 1) for tie in ties]
+            assert builtin.vector(*columns).tolist() == exact == [32, 116, 200]
+
     def test_take_rates_that_differ_by_row(self) -> None:
         columns = [np.array([10**6] * 3), np.array([1, 2, 3]), np.array([100] * 3), np.array([12] * 3)]
         assert BUILTINS["compound"].vector(*columns).tolist() == [1126825, 1268242, 1425761]
