@@ -59,15 +59,22 @@ class Scene:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def leave(self, ends: str, after_s: float, **more: Any) -> None:
-        """Ask, and hang up."""
-        body, url = json.dumps(asked(ends, **more)).encode(), self.payer.http.base_url
-        lines = {**HEADERS, "host": "city", "authorization": self.payer.http.headers["authorization"],
+    async def leave(self, ends: str, after_s: float, door: str = "", **more: Any) -> None:
+        """Ask, and hang up once the tool works and some time has passed."""
+        question, url = asked(ends, **more), self.payer.http.base_url
+        question["params"]["name"] = named = f"{door}{TOOL}"
+        body, before = json.dumps(question).encode(), self.publisher.began
+        key = self.payer.http.headers["authorization"]
+        lines = {**HEADERS, "mcp-name": named, "host": "city", "authorization": key,
                  "content-type": "application/json", "content-length": str(len(body))}  # fmt: skip
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         _, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(f"POST /mcp/{self.slug} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        writer.write(f"POST /mcp{'' if door else f'/{self.slug}'} HTTP/1.1\r\n{head}\r\n".encode() + body)
         await writer.drain()
+        if more.get("wait"):
+            async with asyncio.timeout(20):
+                while self.publisher.began == before:  # noqa: ASYNC110 - there is no event for it
+                    await asyncio.sleep(0.005)
         await asyncio.sleep(after_s)
         writer.close()
 
@@ -347,6 +354,25 @@ class TestDeath:
         died(dead)
         assert await gateway.recover_fees() == 1
         assert looks == 4
+
+
+class TestLeaving:
+    """In the version without sessions a client cancels a call by leaving it."""
+
+    @pytest.mark.parametrize("door", ["its own", "everybody's"])
+    async def test_cancels_the_call_at_the_publisher_and_costs_nothing(self, scene: Scene, door: str) -> None:
+        before, closed = await scene.market.wallet(scene.payer.org), scene.publisher.hung_up
+        await scene.leave("paid", 0.05, door=f"{scene.slug}__" if door == "everybody's" else "", wait=True)
+        async with asyncio.timeout(20):
+            while not (records := await scene.services.tools.calls(org_id=scene.payer.org)):  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.02)
+            while scene.publisher.hung_up == closed:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.005)
+        assert not scene.publisher.gate.is_set()
+        assert [(one.state, one.error, one.paid_micro) for one in records] == [("refused", "cancelled", 0)]
+        await scene.nothing_open()
+        assert await scene.market.wallet(scene.payer.org) == before
+        assert await scene.spent() == 0
 
 
 class TestOutcomes:

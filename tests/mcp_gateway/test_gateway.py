@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -55,6 +56,9 @@ class TestClient:
             tools = (await client.list_tools()).tools
             assert [tool.name for tool in tools] == ["forecast", "echo", "fails", "breaks", "sleeps", "floods"]
             assert "0.005" in (tools[0].description or "")
+            assert (tools[0].title, tools[0].meta) == ("Forecast", {"shanhe/fee_micro": 5_000})
+            assert tools[0].annotations.read_only_hint is True
+            assert tools[1].annotations is None
             result = await client.call_tool("forecast", FORECAST)
         assert result.content[0].text == "晴，21 度"
         assert result.meta["shanhe/paid_micro"] == 5_000 == before - await market.wallet(payer.org)
@@ -67,12 +71,14 @@ class TestClient:
         self, market: Market, workshop: Workshop
     ) -> None:
         await offer(market, workshop, "listed-one")
-        payer = await market.party("browser")
-        async with sdk(market, payer, "listed-one") as client:
-            await client.list_tools()
+        payer, names = await market.party("browser"), set[str]()
         async with sdk(market, payer) as client:
-            names = [tool.name for tool in (await client.list_tools()).tools]
-            assert {"shanhe_balance", "shanhe_rules", "listed-one__forecast"} <= set(names)
+            async with asyncio.timeout(20):  # a list waits for no publisher; the next one has what was found
+                while "listed-one__forecast" not in names:
+                    tools = (await client.list_tools()).tools
+                    names = {tool.name for tool in tools}
+            assert {"shanhe_balance", "shanhe_rules"} <= names
+            assert all(tool.annotations.read_only_hint for tool in tools if tool.name.startswith("shanhe_"))
             result = await client.call_tool("listed-one__forecast", FORECAST)
             assert result.content[0].text == "晴，21 度"
 
@@ -259,4 +265,6 @@ class TestServer:
         assert not suspicious(Tool("a", "Ordinary words. 普通描述。", plain))
         assert suspicious(Tool("a", "Ordinary\u202e words", plain))
         assert suspicious(Tool("a", "tag " + chr(0xE0041), plain))
+        assert suspicious(Tool("a", "Ordinary words", plain, {"title": "Ordinary\u202e words"}))
+        assert suspicious(Tool("a", "Ordinary words", plain, {"outputSchema": {"description": "x" * 40_000}}))
         assert suspicious(Tool("a", "", {"x": "y" * 40_000}))

@@ -141,6 +141,33 @@ class TestSdk:
         assert {key.name for key in keys} == {"person with an app", "SDK"}
 
 
+class TestPageOfAnApp:
+    """A client that is a page in a browser, which asks before it sends what no form could."""
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/mcp", "/mcp/any", "/oauth/register", "/oauth/token", "/oauth/revoke",
+            "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server",
+        ],
+    )  # fmt: skip
+    async def test_may_ask_from_its_persons_own_machine(self, market: Market, path: str) -> None:
+        headers = {
+            "origin": "http://localhost:6274", "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,content-type,mcp-protocol-version",
+        }  # fmt: skip
+        async with web(market) as http:
+            answer = await http.options(path, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-allow-headers"] == headers["access-control-request-headers"]
+
+    async def test_of_anybody_else_is_refused_at_the_tools_before_it_asks(self, market: Market) -> None:
+        async with web(market) as http:
+            answer = await http.options("/mcp", headers={"origin": "https://evil.example"})
+        assert answer.status_code == 403
+
+
 class TestToken:
     async def test_is_good_for_its_address_only(self, market: Market, workshop: Workshop) -> None:
         await offer(market, workshop, "bound-one")

@@ -28,6 +28,7 @@ class Publisher:
         self.gate = asyncio.Event()
         self.port = 0
         self.began = 0
+        self._readers: list[asyncio.StreamReader] = []
         self._late: list[Any] = []
         self._server: asyncio.Server | None = None
 
@@ -41,12 +42,18 @@ class Publisher:
             self._server.close()
 
     @property
+    def hung_up(self) -> int:
+        """Connections that the city has closed."""
+        return sum(reader.at_eof() for reader in self._readers)
+
+    @property
     def content(self) -> dict[str, Any]:
         """What a listing says of it."""
         return {"url": f"http://127.0.0.1:{self.port}/mcp", "tools": [TOOL], "timeout_ms": 2_000,
                 "calls_per_minute": 6_000}  # fmt: skip
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._readers.append(reader)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

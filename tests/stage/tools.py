@@ -39,6 +39,8 @@ def make(workshop: Workshop) -> Any:
 
     async def listed(ctx: Any, params: Any) -> Any:
         tools = [types.Tool(name=name, description=f"Tool {name}", input_schema=text) for name in names]
+        tools[0] = tools[0].model_copy(update={"title": "Forecast",
+                                               "annotations": types.ToolAnnotations(read_only_hint=True)})  # fmt: skip
         tools.append(types.Tool(name="hidden", description=HIDDEN, input_schema=text))
         return types.ListToolsResult(tools=tools)
 

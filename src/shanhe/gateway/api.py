@@ -25,7 +25,7 @@ from shanhe.gateway.express import Express
 from shanhe.gateway.faces.base import Metadata, tags_of
 from shanhe.gateway.faces.embeddings import Embeddings
 from shanhe.gateway.faces.openai import Chat, openai_error
-from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
+from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone, preflight
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
@@ -97,6 +97,7 @@ __all__ = [
     "Weigh",
     "invalid",
     "openai_error",
+    "preflight",
     "protocol_for",
     "tags_of",
     "traces_to",

@@ -18,7 +18,7 @@ from shanhe.gateway.faces.rerank import Marks, Rerank
 from shanhe.gateway.faces.responses import Responses
 from shanhe.gateway.faces.scenes import Forecast, Ocr, Speech
 from shanhe.gateway.faces.transcription import Transcriptions
-from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Headers, Receive, Scope, Send
+from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Headers, Receive, Scope, Send, preflight
 from shanhe.gateway.pipeline import from_shanhe
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -42,12 +42,6 @@ PREFIX: Final = "/v1/"
 KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"access-control-request-method"})
 """Where programs show a key, or a browser asks for a page's program."""
 SHOWN_MAX: Final = 200
-PREFLIGHT: Final = (
-    (b"access-control-allow-methods", b"GET, POST, DELETE"),
-    (b"access-control-max-age", b"86400"),
-    (b"vary", b"access-control-request-headers"),
-)
-"""What a browser is told before a page's call."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,8 +117,7 @@ class GatewayApp:
             await self._pipeline.run(face, client)
             return
         if client.method == "OPTIONS":
-            asked = client.header(b"access-control-request-headers") or b"authorization"
-            await client.answer(200, b"", [*PREFLIGHT, (b"access-control-allow-headers", asked)])
+            await client.answer(200, b"", preflight(client.header(b"access-control-request-headers")))
             return
         anthropic = client.path.startswith("/v1/messages") or client.header(b"anthropic-version") is not None
         speaks: Face = self._counts[COUNT_TOKENS_PATH] if anthropic else self._openai

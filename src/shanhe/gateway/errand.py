@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -63,6 +64,10 @@ class Inbox:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         raise RuntimeError("a call that waits is not streamed")
+
+    async def left(self) -> None:
+        """Whoever waits in no line leaves none."""
+        await asyncio.get_running_loop().create_future()
 
     async def close(self) -> None:
         """Nothing is open."""

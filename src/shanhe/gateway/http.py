@@ -25,6 +25,11 @@ JSON_TYPE: Final = (b"content-type", b"application/json")
 OPEN: Final = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*"))
 """A page of any origin may call: who calls is told by a key in a header, never by a cookie, so no page can act for a
 visitor by itself."""
+PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"GET, POST, DELETE"),
+    (b"access-control-max-age", b"86400"),
+    (b"vary", b"access-control-request-headers"),
+)
 EVENT_STREAM: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -71,6 +76,10 @@ class Client(Protocol):
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Pass bytes of a stream on."""
+        ...
+
+    async def left(self) -> None:
+        """Return once nobody reads any more; for whoever has read the body."""
         ...
 
     async def close(self) -> None:
@@ -133,7 +142,7 @@ class AsgiClient:
 
     async def start(self, headers: Headers) -> None:
         self.started = True
-        self._watch = asyncio.create_task(self._until_gone())
+        self._watching()
         try:
             await self._send(
                 {"type": "http.response.start", "status": 200, "headers": [*OPEN, *EVENT_STREAM, *headers]}
@@ -150,6 +159,14 @@ class AsgiClient:
         except (TimeoutError, OSError):
             self.gone = True
 
+    async def left(self) -> None:
+        await asyncio.shield(self._watching())
+
+    def _watching(self) -> asyncio.Task[None]:
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._until_gone())
+        return self._watch
+
     async def close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
@@ -159,6 +176,11 @@ class AsgiClient:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.gone = True
+
+
+def preflight(asked: bytes | None) -> Headers:
+    """What a browser is told before a page's call with the headers that it asks for."""
+    return [*PREFLIGHT, (b"access-control-allow-headers", asked or b"authorization")]
 
 
 def too_large() -> CallError:

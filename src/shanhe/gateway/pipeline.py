@@ -88,6 +88,10 @@ class Collected:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Whole answers only."""
 
+    async def left(self) -> None:
+        """The city waits for its own answers."""
+        await asyncio.get_running_loop().create_future()
+
     async def close(self) -> None:
         """Nothing to close."""
 

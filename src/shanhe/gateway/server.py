@@ -206,6 +206,11 @@ class WireClient:
         if last:
             self._finish()
 
+    async def left(self) -> None:
+        while not self.disconnected:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
     async def close(self) -> None:
         """Nothing to stop: the protocol tells of a lost connection by itself."""
 

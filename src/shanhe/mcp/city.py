@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from shanhe.mcp.errors import UnknownTool
-from shanhe.mcp.model import Tool
+from shanhe.mcp.model import READS, Tool
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
@@ -40,7 +42,7 @@ class CityTools:
         self._tools = tools
 
     def tools(self) -> list[Tool]:
-        return [one.tool for one in self._tools.values()]
+        return [msgspec.structs.replace(one.tool, about=READS) for one in self._tools.values()]
 
     async def call(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
         """Plain data; UnknownTool, or whatever the module that answers raises."""

@@ -76,6 +76,18 @@ class ServerLate(ShanheError):
         )
 
 
+class CallerLeft(ShanheError):
+    """Whoever called has gone before the answer came: in the protocol's words, the call is cancelled."""
+
+    default_status = 499
+
+    def __init__(self, server: str) -> None:
+        super().__init__(
+            "cancelled", f"The call of {server} was cancelled. Nothing was charged.",
+            message_zh=f"对 {server} 的调用已取消。未计费。",
+        )  # fmt: skip
+
+
 class AnswerTooLarge(ShanheError):
     default_status = 502
 

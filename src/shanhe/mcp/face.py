@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone, under_header
+from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone, preflight, under_header
 from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
 from shanhe.mcp.city import CityTools
 from shanhe.mcp.errors import UnknownTool
 from shanhe.mcp.model import SEPARATOR, Offered
 from shanhe.mcp.relay import CALL, LIST, PARAMETERS, Relay, refusal
-from shanhe.mcp.service import ToolGateway
+from shanhe.mcp.service import Left, ToolGateway
 from shanhe.mcp.told import Told
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ class McpFace:
             strange = wire.error(None, wire.INVALID_REQUEST, "This origin may not call here.")
             await client.answer(403, strange, [JSON_TYPE])
             return
+        if client.method == "OPTIONS":  # a browser asks for a page, before it shows a key
+            await client.answer(200, b"", preflight(client.header(b"access-control-request-headers")))
+            return
         token, caller = _token(client), None
         if token is not None:
             with contextlib.suppress(ShanheError):
@@ -196,7 +199,8 @@ class McpFace:
                     return False
                 given = b"{}" if params.arguments is msgspec.UNSET else params.arguments
                 arguments = msgspec.json.decode(given, type=dict[str, Any])
-                result = wire.encode(await self._called(visit, params.name, arguments, modern=modern))
+                left = client.left if modern else None
+                result = wire.encode(await self._called(visit, params.name, arguments, left))
         except msgspec.MsgspecError:
             return False
         except UnknownTool as error:
@@ -210,22 +214,25 @@ class McpFace:
             return await self._gateway.list_of(visit.offer, modern=modern)
         return await self._gateway.listing.of_all(visit.caller.models, start, modern=modern)
 
-    async def _called(self, visit: Visit, name: str, arguments: dict[str, Any], *, modern: bool) -> dict[str, Any]:
-        """A tool's result, the city's own or a publisher's; UnknownTool."""
+    async def _called(
+        self, visit: Visit, name: str, arguments: dict[str, Any], left: Left | None = None
+    ) -> dict[str, Any]:
+        """A tool's result, the city's own or a publisher's; UnknownTool. With `left`, which cancels it, in the words of
+        the version without sessions."""
         slug, mark, tool = name.partition(SEPARATOR)
         caller = visit.caller
         try:
             if visit.offer is not None:
-                result, _, _ = await self._gateway.call(caller, visit.offer.slug, name, arguments)
+                result, _, _ = await self._gateway.call(caller, visit.offer.slug, name, arguments, left=left)
             elif mark:
-                result, _, _ = await self._gateway.call(caller, slug, tool, arguments)
+                result, _, _ = await self._gateway.call(caller, slug, tool, arguments, left=left)
             else:
                 result = _city_result(await self._city.call(caller, name, arguments))
         except UnknownTool:
             raise
         except (ShanheError, CallError) as error:
-            return refusal(error, modern=modern)
-        return {"resultType": "complete", **result} if modern else result
+            return refusal(error, modern=left is not None)
+        return result if left is None else {"resultType": "complete", **result}
 
     # -- handlers for the SDK -----------------------------------------------------------------------------------------
 
@@ -241,7 +248,7 @@ class McpFace:
         from mcp import MCPError
 
         try:
-            found = await self._called(_visit.get(), params.name, dict(params.arguments or {}), modern=False)
+            found = await self._called(_visit.get(), params.name, dict(params.arguments or {}))
         except UnknownTool as error:
             raise MCPError(code=wire.INVALID_PARAMS, message=error.message) from error
         return types.CallToolResult.model_validate(found)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from shanhe.kernel.money import said_credits
 from shanhe.mcp import wire
 from shanhe.mcp.model import SEPARATOR, Offered, Tool
 
+FEE: Final = "shanhe/fee_micro"
 PAGE_TOOLS: Final = 2_000
 BELIEVED_FOR_S: Final = 60.0
 """How long a list stands without being asked anew; a change of what is for sale is heard of at once."""
@@ -94,11 +95,12 @@ class Listing:
 
 
 def shown(tool: Tool, name: str, fee_micro: int) -> bytes:
-    """A tool for a list; its fee stands in the description, where people and models read it."""
-    description = tool.description
+    """A tool for a list; its fee stands in the description, for people and models, and beside it for programs."""
+    description, fee = tool.description, dict[str, Any]()
     if fee_micro:
         description = f"{description} ({said_credits(fee_micro)} credits a call)".strip()
-    return wire.encode({"name": name, "description": description, "inputSchema": tool.schema})
+        fee["_meta"] = {FEE: fee_micro}
+    return wire.encode({"name": name, "description": description, "inputSchema": tool.schema, **tool.about, **fee})
 
 
 def result(tools: bytes, cursor: str | None, *, modern: bool) -> bytes:

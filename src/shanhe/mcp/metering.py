@@ -36,6 +36,8 @@ class Metered:
         self.slug = slug
         self.open = False
         self.resumable = False
+        self.abandoned = False
+        """Who called has left, and the server had not answered."""
         self.modern = False
         self.paid_micro = 0
         self.receipt_id: UUID | None = None
@@ -64,6 +66,13 @@ class Metered:
         """The server has been asked: if it takes a moment, the fee is booked meanwhile."""
         if self._toll is not None:
             self._toll.under_way()
+
+    def abandon(self) -> None:
+        """Who called has left: end waiting for the server, unless what it answered is being booked."""
+        waits = self.deadline is not None and self.deadline.when() is not None and not self.deadline.expired()
+        if self.deadline is not None and waits:
+            self.abandoned = True
+            self.deadline.reschedule(asyncio.get_running_loop().time())
 
     async def finish(self, result: dict[str, Any], got: int) -> dict[str, Any]:
         """The result as it is passed on: booked unless the tool says that it could not, or needs something first."""

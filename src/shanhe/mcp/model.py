@@ -35,6 +35,10 @@ ASKS_OF_CLIENT: Final = {
 """What a server may ask of its client, and the feature a listing has to offer for it."""
 PASSES: Final = frozenset(FEATURES.values()) | frozenset(ASKS_OF_CLIENT.values())
 ALWAYS: Final = frozenset({"initialize", "ping", "server/discover"})
+ABOUT: Final[dict[str, type]] = {"title": str, "annotations": dict, "outputSchema": dict}
+"""What a tool is passed on with besides its description and the schema of its arguments."""
+READS: Final = {"annotations": {"readOnlyHint": True, "openWorldHint": False}}
+"""Of a tool that only reads what the city has."""
 SEPARATOR: Final = "__"
 """Between a server's name and its tool's, where tools of several servers stand in one list."""
 
@@ -91,6 +95,8 @@ class Tool(msgspec.Struct, frozen=True):
     name: str
     description: str
     schema: dict[str, Any]
+    about: dict[str, Any] = {}
+    """What else a list says of it, in the protocol's words: see `ABOUT`."""
 
 
 @dataclass(frozen=True, slots=True)

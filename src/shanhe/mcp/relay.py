@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ import structlog
 from shanhe.gateway.api import JSON_TYPE, CallError, ClientGone
 from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
-from shanhe.mcp.errors import NotOffered, ServerFailed, ServerLate, UnknownTool
+from shanhe.mcp.errors import CallerLeft, NotOffered, ServerFailed, ServerLate, UnknownTool
 from shanhe.mcp.metering import Metered
 from shanhe.mcp.model import ALWAYS, ASKS_OF_CLIENT, FEATURES, Offered
 from shanhe.mcp.upstream import ANSWER_MAX_BYTES, messages
@@ -137,12 +137,14 @@ class Relay:
         metered = self._gateway.metered(visit.caller, visit.offer.slug, params.name, len(body))
         metered.modern = visit.headers.get("mcp-protocol-version") == wire.MODERN
         try:
-            async with asyncio.timeout(limit_s) as metered.deadline:
+            async with asyncio.timeout(limit_s) as metered.deadline, _heeded(visit.client, metered):
                 await metered.begin(visit.offer)
                 async with self._open(visit, body, limit_s, metered.under_way) as connection:
                     await self._back(visit, message, connection, metered)
         except TimeoutError:
-            await self._refuse(visit, message, metered, ServerLate(visit.offer.slug, visit.offer.server.timeout_ms))
+            slug, limit_ms = visit.offer.slug, visit.offer.server.timeout_ms
+            ended = CallerLeft(slug) if metered.abandoned else ServerLate(slug, limit_ms)
+            await self._refuse(visit, message, metered, ended)
         except UnknownTool as error:
             await metered.fail(error)
             await visit.client.answer(200, wire.error(message.id, wire.INVALID_PARAMS, error.message), [JSON_TYPE])
@@ -311,6 +313,22 @@ class Relay:
     async def _refusal(self, message: wire.Message, metered: Metered, error: ShanheError | CallError) -> bytes:
         await metered.fail(error)
         return wire.answer(message.id, wire.encode(refusal(error, modern=metered.modern)))
+
+
+@contextlib.asynccontextmanager
+async def _heeded(client: Client, metered: Metered) -> AsyncIterator[None]:
+    """Let a client that leaves cancel its call, as the version without sessions has it; in a session it may come back
+    for the answer, and says so when it cancels."""
+    if not metered.modern:
+        yield
+        return
+    watch = asyncio.create_task(client.left())
+    watch.add_done_callback(lambda done: None if done.cancelled() else metered.abandon())
+    try:
+        yield
+    finally:
+        watch.cancel()
+        metered.deadline = None
 
 
 def refusal(error: ShanheError | CallError, *, modern: bool) -> dict[str, Any]:

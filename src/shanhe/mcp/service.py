@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID, uuid5
 
-import asyncpg
 import msgspec
 
 from shanhe.gateway.api import CallError, Gateway, Toll
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal, Seals
@@ -23,7 +22,7 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger, Limit, LimitExceeded
 from shanhe.mcp import store
 from shanhe.mcp.address import checked_url
-from shanhe.mcp.errors import BadSecret, BadServer, OverQuota, UnknownServer
+from shanhe.mcp.errors import BadSecret, BadServer, CallerLeft, OverQuota, UnknownServer
 from shanhe.mcp.hosted import Bench, check_hosted, tools_of
 from shanhe.mcp.listing import Listing
 from shanhe.mcp.metering import Metered, size_of
@@ -52,6 +51,8 @@ if TYPE_CHECKING:
 KEEP: Final = timedelta(days=366)
 """How long records of calls are kept: a year of questions about them."""
 LOOK_MS: Final = 20_000
+LOOKS_MAX: Final = 16
+"""Most servers looked at for one list."""
 CALLS_LIMIT: Final = "tool_calls_per_minute"
 OFFERED_TTL_S: Final = 5.0
 """How long an offer is remembered; a withdrawn listing is refused by its price at once."""
@@ -61,6 +62,9 @@ QUOTAS_MAX: Final = 10_000
 SECRET_FIELD, TOOL_FIELD = "mcp.secret", "mcp.tool"
 Find = Callable[[str], Awaitable[Offered | None]]
 Finding = tuple[str, bool, str, str]
+Left = Callable[[], Awaitable[None]]
+"""Returns when whoever called has gone."""
+T = TypeVar("T")
 
 
 class ToolGateway:
@@ -89,13 +93,15 @@ class ToolGateway:
         """What counts a payer's requests to a server, until the minute is over."""
         self._keeps_warm = False
         self._warming: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         gateway.charges.heed(self._forget)
 
     async def stop(self) -> None:
         """Write the last records and close the connections to publishers' servers."""
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.gather(self._warming, return_exceptions=True)
+        for task in (self._warming, self._looking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._records.stop()
         await self.links.stop()
 
@@ -111,7 +117,7 @@ class ToolGateway:
         """Make the list anew once a change is complete, so that nobody who asks has to wait for it."""
         await asyncio.sleep(WARM_AFTER_S)
         self._warming = None  # a change from now on is another one
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ShanheError):
+        with contextlib.suppress(*FAILURES, ShanheError):
             await self.warm()
 
     async def purge(self) -> int:
@@ -215,7 +221,20 @@ class ToolGateway:
             if offer.slug in known:
                 seal, tools = await self._seals.of(offer.owner), known[offer.slug]
                 found[offer.slug] = [_opened(seal, tool) for tool in tools if tool.name in offer.server.tools]
+        strange = [offer for offer in away if offer.slug not in known]
+        if strange and self._looking is None:
+            self._looking = asyncio.create_task(self._look(strange[:LOOKS_MAX]))
         return found
+
+    async def _look(self, offers: Sequence[Offered]) -> None:
+        """Look at servers that nobody has looked at, so that the next list has their tools; one that is away is looked
+        at again when a list is made anew."""
+        try:
+            for offer in offers:
+                with contextlib.suppress(*FAILURES, ShanheError):
+                    await self._tools_of(offer)
+        finally:
+            self._looking = None
 
     async def list_of(self, offer: Offered, *, modern: bool) -> bytes:
         """The encoded result of `tools/list` of one server."""
@@ -236,12 +255,19 @@ class ToolGateway:
     # -- calling ------------------------------------------------------------------------------------------------------
 
     async def call(
-        self, caller: Caller, slug: str, tool: str, arguments: Mapping[str, Any], *, most_micro: int | None = None
+        self,
+        caller: Caller,
+        slug: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        most_micro: int | None = None,
+        left: Left | None = None,
     ) -> tuple[dict[str, Any], int, UUID | None]:
         """Call a tool: (its result as the protocol has it, what it cost in µ, the receipt).
 
         The fee is held before and booked after the server answered; a call that fails costs nothing. Every call is
-        recorded, refused ones too.
+        recorded, refused ones too. `left` returns when nobody waits for the answer any more: the call is cancelled.
         """
         metered = Metered(self, caller, slug, tool, size_of(arguments), most_micro)
         try:
@@ -251,7 +277,7 @@ class ToolGateway:
             if offer.server.hosted is not None:
                 result = await self._bench.call(offer.server, tool, arguments)
             else:
-                result = await self._reach(offer, caller, tool, arguments)
+                result = await unless(left, slug, self._reach(offer, caller, tool, arguments))
             result = await metered.finish(result, size_of(result))
             return result, metered.paid_micro, metered.receipt_id
         except (ShanheError, CallError) as failure:
@@ -329,19 +355,37 @@ class ToolGateway:
         return seal.part(SECRET_FIELD, lambda at, size: stored[at:] if size < 0 else stored[at : at + size])
 
 
+async def unless(left: Left | None, slug: str, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives; CallerLeft where its caller leaves first."""
+    if left is None:
+        return await work
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(left())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            return tasks[0].result()
+        raise CallerLeft(slug)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _sealed(seal: Seal, tool: Tool) -> Tool:
     """A tool to keep: what a person's server says of it is theirs."""
     if not seal.personal:
         return tool
     return Tool(tool.name, seal.text(f"{TOOL_FIELD}.description", tool.description),
-                seal.json(f"{TOOL_FIELD}.schema", tool.schema))  # fmt: skip
+                seal.json(f"{TOOL_FIELD}.schema", tool.schema),
+                seal.json(f"{TOOL_FIELD}.about", tool.about))  # fmt: skip
 
 
 def _opened(seal: Seal, tool: Tool) -> Tool:
     if not seal.personal:
         return tool
     return Tool(tool.name, seal.open(f"{TOOL_FIELD}.description", tool.description),
-                seal.open_json(f"{TOOL_FIELD}.schema", tool.schema, {}))  # fmt: skip
+                seal.open_json(f"{TOOL_FIELD}.schema", tool.schema, {}),
+                seal.open_json(f"{TOOL_FIELD}.about", tool.about, {}))  # fmt: skip
 
 
 def server_of(content: Mapping[str, Any], *, private: bool) -> Server:

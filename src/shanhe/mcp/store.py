@@ -46,7 +46,9 @@ async def secret_names(db: Database, owner: UUID) -> list[Any]:
 
 async def tools(db: Database, server: str, version: int) -> list[Tool]:
     rows = await db.fetch(
-        "SELECT name, description, schema FROM mcp.tool WHERE (server, version) = ($1, $2) ORDER BY n", server, version
+        "SELECT name, description, schema, about FROM mcp.tool WHERE (server, version) = ($1, $2) ORDER BY n",
+        server,
+        version,
     )
     return [Tool(**dict(row)) for row in rows]
 
@@ -54,14 +56,14 @@ async def tools(db: Database, server: str, version: int) -> list[Tool]:
 async def all_tools(db: Database, servers: Sequence[tuple[str, int]]) -> dict[str, list[Tool]]:
     """Tools of many servers in one question."""
     rows = await db.fetch(
-        """SELECT t.server, t.name, t.description, t.schema
+        """SELECT t.server, t.name, t.description, t.schema, t.about
              FROM unnest($1::text[], $2::int[]) s(server, version) JOIN mcp.tool t USING (server, version)
             ORDER BY t.server, t.n""",
         [server for server, _ in servers], [version for _, version in servers],
     )  # fmt: skip
     found: dict[str, list[Tool]] = {}
     for row in rows:
-        found.setdefault(row["server"], []).append(Tool(row["name"], row["description"], row["schema"]))
+        found.setdefault(row["server"], []).append(Tool(row["name"], row["description"], row["schema"], row["about"]))
     return found
 
 
@@ -69,9 +71,12 @@ async def keep_tools(db: Database, server: str, version: int, found: Sequence[To
     """Write down what a version's tools are; what is written down stays."""
     async with db.transaction() as conn:
         await conn.executemany(
-            """INSERT INTO mcp.tool (server, version, n, name, description, schema, seen_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING""",
-            [(server, version, n, one.name, one.description, one.schema, now) for n, one in enumerate(found, 1)],
+            """INSERT INTO mcp.tool (server, version, n, name, description, schema, about, seen_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING""",
+            [
+                (server, version, n, one.name, one.description, one.schema, one.about, now)
+                for n, one in enumerate(found, 1)
+            ],
         )
 
 

@@ -13,7 +13,8 @@ HIDDEN: Final = ("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u202e")
 
 
 def suspicious(tool: Tool) -> bool:
-    """Whether a tool's description hides something from whoever reviews it, or is too large to be looked at."""
-    text = tool.name + tool.description + msgspec.json.encode(tool.schema).decode()
+    """Whether what a tool says of itself hides something from whoever reviews it, or is too large to be looked at."""
+    shape = msgspec.json.encode([tool.schema, tool.about])
+    text = tool.name + tool.description + shape.decode()
     hidden = any(sign in text for sign in HIDDEN) or any(0xE0000 <= ord(sign) <= 0xE007F for sign in text)
-    return hidden or len(msgspec.json.encode(tool.schema)) > SCHEMA_MAX_BYTES
+    return hidden or len(shape) > SCHEMA_MAX_BYTES

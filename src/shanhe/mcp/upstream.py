@@ -22,7 +22,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
 from shanhe.mcp.address import checked_url, resolve
 from shanhe.mcp.errors import AnswerTooLarge, ServerFailed, ServerLate
-from shanhe.mcp.model import DESCRIPTION_MAX_CHARS, TOOLS_MAX, Tool
+from shanhe.mcp.model import ABOUT, DESCRIPTION_MAX_CHARS, TOOLS_MAX, Tool
 
 CONNECT_LIMIT_S: Final = 10.0
 RESOLVED_FOR_S: Final = 20.0
@@ -310,4 +310,6 @@ def _modern(method: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tool(one: Mapping[str, Any]) -> Tool:
-    return Tool(str(one["name"]), str(one.get("description") or "")[:DESCRIPTION_MAX_CHARS], dict(one["inputSchema"]))
+    about = {name: one[name] for name, kind in ABOUT.items() if isinstance(one.get(name), kind)}
+    described = str(one.get("description") or "")[:DESCRIPTION_MAX_CHARS]
+    return Tool(str(one["name"]), described, dict(one["inputSchema"]), about)

@@ -24,6 +24,8 @@ AUTHORIZE: Final = "/oauth/authorize"
 TOKEN: Final = "/oauth/token"
 REGISTER: Final = "/oauth/register"
 REVOKE: Final = "/oauth/revoke"
+SERVER_METADATA: Final = "/.well-known/oauth-authorization-server"
+RESOURCE_METADATA: Final = "/.well-known/oauth-protected-resource"
 CONSENT: Final = "/connect"
 FIELDS_MAX: Final = 20
 FIELD_MAX_CHARS: Final = 2_000
@@ -42,9 +44,25 @@ def router(oauth: OAuth, city: str) -> APIRouter:
     """Where the standards want it: `/.well-known` and `/oauth`."""
     routes = APIRouter(tags=["oauth"], include_in_schema=False)
     _metadata(routes, oauth, city)
+    _pages(routes)
     _apps(routes, oauth)
     _tokens(routes, oauth)
     return routes
+
+
+def _pages(routes: APIRouter) -> None:
+    @routes.options(REGISTER)
+    @routes.options(TOKEN)
+    @routes.options(REVOKE)
+    @routes.options(SERVER_METADATA)
+    @routes.options(RESOURCE_METADATA)
+    @routes.options(RESOURCE_METADATA + "{below:path}")
+    async def preflight(request: Request) -> Response:
+        """Let the page of an app ask, which shows no cookie; browsers want to know before."""
+        asked = request.headers.get("access-control-request-headers", "content-type")
+        told = {"access-control-allow-methods": "GET, POST", "access-control-allow-headers": asked,
+                "access-control-max-age": "86400", "vary": "access-control-request-headers"}  # fmt: skip
+        return Response(headers={**OPEN, **told})
 
 
 def _apps(routes: APIRouter, oauth: OAuth) -> None:
@@ -155,14 +173,14 @@ def _metadata(routes: APIRouter, oauth: OAuth, city: str) -> None:
         }
     )  # fmt: skip
 
-    @routes.get("/.well-known/oauth-authorization-server")
+    @routes.get(SERVER_METADATA)
     async def authorization_server() -> Response:
         """RFC 8414."""
         return JSONResponse(dict(server), headers=OPEN)
 
-    @routes.get("/.well-known/oauth-protected-resource")
-    @routes.get("/.well-known/oauth-protected-resource/mcp")
-    @routes.get("/.well-known/oauth-protected-resource/mcp/{slug}")
+    @routes.get(RESOURCE_METADATA)
+    @routes.get(RESOURCE_METADATA + RESOURCE_PATH)
+    @routes.get(RESOURCE_METADATA + RESOURCE_PATH + "/{slug}")
     async def protected_resource(slug: str = "") -> Response:
         """RFC 9728: who gives tokens for `/mcp` and each server below it."""
         resource = f"{oauth.url}{RESOURCE_PATH}" + (f"/{slug}" if slug else "")
