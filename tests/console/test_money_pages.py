@@ -82,6 +82,20 @@ class TestExchange:
         assert 'value="12,5元"' in wrong.text
         assert 'value="山河银行 6222"' in wrong.text
 
+    async def test_asks_once_for_a_payment_out_of_the_fund_however_often_the_form_is_sent(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get("/city/exchange")).text
+        number = re.search(r'action="/city/exchange/pay-out".*?name="id" value="([^"]+)"', page)
+        assert number is not None
+        form = {"id": number.group(1), "org": "云麓软件", "yuan": "12.5", "reason": "补偿", **TOKEN}
+        for _ in range(2):
+            assert (await member.post("/city/exchange/pay-out", data=form)).status_code == 303
+        assert set(map(str, desk.exchange.asked)) == {number.group(1)}  # type: ignore[attr-defined]
+        wrong = await member.post("/city/exchange/pay-out", data={**form, "yuan": "12,5元"})
+        assert wrong.status_code == 422
+        assert 'value="云麓软件"' in wrong.text
+
     async def test_shows_what_a_dispute_led_to_and_lets_operators_undo_trades(self, member: httpx.AsyncClient) -> None:
         mine = (await member.get("/exchange/trade")).text
         assert "积分已使用或转出" in mine

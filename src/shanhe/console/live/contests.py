@@ -11,7 +11,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.kernel.errors import Invalid, NotFound
-from shanhe.kernel.ids import new_id
+from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_yuan
 from shanhe.store.api import Contest, NewContest, NotAJuror, Phase
 
@@ -93,7 +93,7 @@ class LiveContests:
 
     async def call(self, who: m.Who, fields: Mapping[str, str]) -> None:
         new = NewContest(
-            new_id(), fields.get("title_zh", "").strip(), fields.get("title_en", "").strip(),
+            id_in(fields.get("id")) or new_id(), fields.get("title_zh", "").strip(), fields.get("title_en", "").strip(),
             fields.get("call_zh", "").strip(), fields.get("call_en", "").strip(), _fen(fields.get("pool", "")),
             _day(fields.get("opens_on", "")), _day(fields.get("entries_until", "")),
             _day(fields.get("judged_until", "")),

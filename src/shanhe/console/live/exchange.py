@@ -175,14 +175,15 @@ class LiveExchange:
     async def auction(self, who: m.Who) -> None:
         await self._exchange.run_auction(forced_by=actor_of(who).ref)
 
-    async def pay_out(self, who: m.Who, org: str, yuan: str, reason: str) -> None:
+    async def pay_out(self, who: m.Who, payment_id: UUID | None, org: str, yuan: str, reason: str) -> None:
         found = [one for one in await self._identity.orgs.list(find=org) if one.name == org] if org else []
         if len(found) != 1:
             raise NotFound(
                 "unknown_organisation", f"No single organisation is called {org!r}.",
                 message_zh=f"没有唯一名为“{org}”的机构。", hint="Type its full name.", hint_zh="请输入机构全称。",
             )  # fmt: skip
-        await self._exchange.fund.request(found[0].id, parse_yuan(yuan), reason, by=actor_of(who).ref)
+        amount_fen, by = parse_yuan(yuan), actor_of(who).ref
+        await self._exchange.fund.request(found[0].id, amount_fen, reason, by=by, request_id=payment_id)
 
     async def decide_payment(self, who: m.Who, payment_id: UUID, yes: bool, reason: str) -> None:
         fund, by = self._exchange.fund, actor_of(who).ref

@@ -12,6 +12,7 @@ from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 
@@ -74,7 +75,7 @@ class ContestRoom(Room):
         return await self._city(request, await self.allowed(request, "store"))
 
     async def _city(self, request: Request, who: m.Who, **values: Any) -> Response:
-        shown = {"fields": {}, **values}
+        shown = {"fields": {"id": str(new_id())}, **values}
         return self.show(request, "city_contests.html", who, rows=await self.desk.contests.desk(who), **shown)
 
     async def _again(self, request: Request, who: m.Who, error: ShanheError, **values: Any) -> Response:

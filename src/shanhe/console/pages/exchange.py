@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -149,7 +149,14 @@ class ExchangeRoom(Room):
 
     async def _city(self, request: Request, who: m.Who, **values: Any) -> Response:
         page, desk = await self.desk.exchange.market(), await self.desk.exchange.operations(who)
-        return self.show(request, "exchange_city.html", who, page=page, desk=desk, **{"mistake": "", **values})
+        return self.show(
+            request,
+            "exchange_city.html",
+            who,
+            page=page,
+            desk=desk,
+            **{"mistake": "", "fields": {"id": str(new_id())}, **values},
+        )
 
     async def switch(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
@@ -169,11 +176,12 @@ class ExchangeRoom(Room):
         who, fields = await self.posted(request, "accounts")
         try:
             await self.desk.exchange.pay_out(
-                who, fields.get("org", ""), fields.get("yuan", ""), fields.get("reason", "")
+                who, uuid_in(fields, "id"), fields.get("org", ""), fields.get("yuan", ""), fields.get("reason", "")
             )
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
-            return await self._city(request, who, mistake=self.view.mistake(request, error), status=status)
+            mistake = self.view.mistake(request, error)
+            return await self._city(request, who, mistake=mistake, status=status, fields=fields)
         return go("/city/exchange", "payment_asked")
 
     async def decide_payment(self, request: Request, payment_id: UUID) -> Response:
