@@ -36,10 +36,10 @@ class Arrivals:
         self.done.append(("register", fields["id"]))
         return LOGIN, SignedIn("", self.session) if self.mode == "on" else None
 
-    async def outcome(self, registration_id: UUID) -> str:
+    async def outcome(self, registration_id: UUID) -> tuple[str, str]:
         if registration_id not in (WAITING, OPENED, DECLINED):
             raise NotFound("unknown_registration", "There is none.", message_zh="没有该注册申请。")
-        return {WAITING: "waiting", OPENED: "open"}.get(registration_id, "declined")
+        return {WAITING: ("waiting", ""), OPENED: ("open", "")}.get(registration_id, ("declined", "name"))
 
     async def own(self, who: m.Who) -> Mapping[str, str]:
         return {"login": LOGIN, "email": ""}
@@ -49,9 +49,11 @@ class Arrivals:
         rows = [{"id": one, "login": LOGIN, "name": name, "at": NOON, "state": state} for one, name, state in names]
         return (rows[2:], None) if after == FOLLOWING else (rows, FOLLOWING)
 
-    async def decide(self, who: m.Who, registration_id: UUID, word: str) -> None:
+    async def decide(self, who: m.Who, registration_id: UUID, word: str, ground: str) -> None:
         if word == "decline" and registration_id == OPENED:
             raise Conflict("registration_open", "This account is open.", message_zh="该账户已开通。")
+        if word == "decline" and not ground:
+            raise Invalid("bad_ground", "Say why.", message_zh="请选择谢绝的理由。")
         self.done.append((word, registration_id))
 
     async def invitations(self, who: m.Who) -> Sequence[Mapping[str, Any]]:

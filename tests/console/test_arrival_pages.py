@@ -59,7 +59,7 @@ class TestRegisterPage:
         said = {
             double_arrivals.WAITING: "仍在等待",
             double_arrivals.OPENED: "已通过",
-            double_arrivals.DECLINED: "未获通过",
+            double_arrivals.DECLINED: "所填姓名不属实",
         }
         for number, word in said.items():
             page = (await visitor.get(f"/register/{number}")).text
@@ -163,7 +163,7 @@ class TestRegistrationDesk:
         page = (await member.get("/city/registrations")).text
         assert "&lt;b&gt;李伟" in page
         path = f"/city/registrations/{double_arrivals.WAITING}"
-        assert (await member.post(path, data={**TOKEN, "do": word})).status_code == 303
+        assert (await member.post(path, data={**TOKEN, "do": word, "ground": "name"})).status_code == 303
         assert desk.arrivals.done == [(word, double_arrivals.WAITING)]  # type: ignore[attr-defined]
 
     async def test_goes_on_where_a_page_ended(self, member: httpx.AsyncClient) -> None:
@@ -178,6 +178,8 @@ class TestRegistrationDesk:
         opened = f"/city/registrations/{double_arrivals.OPENED}"
         assert "该账户已开通" in (await member.post(opened, data={**TOKEN, "do": "decline"})).text
         assert (await member.post(opened, data={**TOKEN, "do": "erase"})).status_code == 422
+        waiting = f"/city/registrations/{double_arrivals.WAITING}"
+        assert "请选择谢绝的理由" in (await member.post(waiting, data={**TOKEN, "do": "decline"})).text
 
     async def test_is_for_officers(self, member: httpx.AsyncClient, desk: Desk) -> None:
         desk.gate.member_only = True  # type: ignore[attr-defined]

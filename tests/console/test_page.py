@@ -353,6 +353,16 @@ class TestPage:
         assert re.search(r"[A-Z]\d", told)
         assert not re.search(r"\b[A-Z]\d{1,2}_[a-z]", told)
 
+    async def test_shows_what_a_programme_promises_to_who_may_not_apply_and_no_form(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        path = "/programmes/software_copyright"
+        assert f'action="{path}"' in (await member.get(path)).text
+        desk.gate.rights = frozenset({"ledger", "audit", "receipts"})  # type: ignore[attr-defined]
+        answer = await member.get(path)
+        assert answer.status_code == 200
+        assert f'action="{path}"' not in answer.text
+
     async def test_of_a_new_agent_begins_with_a_model_that_the_city_has(self, member: httpx.AsyncClient) -> None:
         field = re.search(r'<input id="model"[^>]*>', (await member.get("/makers/agent/letters")).text)
         assert field is not None

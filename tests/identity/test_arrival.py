@@ -13,6 +13,7 @@ from shanhe.identity.api import (
     BadText,
     Client,
     ConsentNeedsMore,
+    DeclineGround,
     Identity,
     InvitationOver,
     NewRegistration,
@@ -134,7 +135,7 @@ class TestApproval:
         assert await identity.registrations.approve(made.id, by="test") == done
         await identity.sign_in(made.login, PASSWORD)
         with pytest.raises(Conflict):
-            await identity.registrations.decline(made.id, by="test")
+            await identity.registrations.decline(made.id, DeclineGround.NAME, by="test")
 
     async def test_makes_up_for_a_crash_in_the_middle_when_asked_again(
         self, city: City, monkeypatch: pytest.MonkeyPatch
@@ -157,7 +158,7 @@ class TestApproval:
         identity = opened(city, Registering.APPROVAL)
         first = await identity.registrations.register(form("first"), HERE)
         second = await identity.registrations.register(form("second"), HERE)
-        await identity.registrations.decline(first.id, by="test")
+        await identity.registrations.decline(first.id, DeclineGround.NAME, by="test")
         city.clock.advance(days=WAIT_DAYS, seconds=1)
         third = await identity.registrations.register(form("third"), HERE)
         await identity.purge()
@@ -193,7 +194,9 @@ class TestRegistrationRoute:
             assert (row["name"], row["login"]) == ("李伟", made.json()["login"])
             done = await officer.post(f"/api/registrations/{row['id']}/approve")
             assert done.json()["state"] == "open"
-            assert (await officer.post(f"/api/registrations/{row['id']}/decline")).status_code == 409
+            assert (
+                await officer.post(f"/api/registrations/{row['id']}/decline", json={"ground": "name"})
+            ).status_code == 409
         wanted = {"registration.list", "registration.approve"}
         assert wanted <= {row.action for row in await city.identity.audit()}
 
@@ -204,14 +207,16 @@ class TestOutcome:
         identity = opened(city, Registering.APPROVAL)
         made = [await identity.registrations.register(form(f"n{n}"), HERE) for n in range(4)]
         await identity.registrations.approve(made[1].id, by="test")
-        await identity.registrations.decline(made[2].id, by="test")
+        await identity.registrations.decline(made[2].id, DeclineGround.NAME, by="test")
         said = [str(await identity.registrations.outcome(one.id)) for one in made]
         assert said == ["waiting", "open", "declined", "waiting"]
+        grounds = [await identity.registrations.ground(one.id) for one in made]
+        assert grounds == [None, None, DeclineGround.NAME, None]
         city.clock.advance(days=WAIT_DAYS, seconds=1)
         await identity.purge()
         async with city.browser() as visitor:
             answer = await visitor.get(f"/api/identity/register/{made[0].id}")
-            assert answer.json() == {"id": str(made[0].id), "state": "lapsed"}
+            assert answer.json() == {"id": str(made[0].id), "state": "lapsed", "ground": None}
             assert (await visitor.get(f"/api/identity/register/{new_id()}")).status_code == 404
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from shanhe.identity.api import (
+    DeclineGround,
     Identity,
     InvitationOver,
     LastOfItsKind,
@@ -65,7 +66,7 @@ def pausing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> tuple[as
 
 async def declining(identity: Identity, registration: UUID) -> object:
     try:
-        await identity.registrations.decline(registration, by="test")
+        await identity.registrations.decline(registration, DeclineGround.NAME, by="test")
     except Conflict as error:
         return error.code
     return None
@@ -119,8 +120,8 @@ class TestTwoOfficers:
         identity = opened(city, Registering.APPROVAL)
         sent = form()
         made = await identity.registrations.register(sent, HERE)
-        await identity.registrations.decline(made.id, by="test")
-        await identity.registrations.decline(made.id, by="test")  # again changes nothing
+        await identity.registrations.decline(made.id, DeclineGround.NAME, by="test")
+        await identity.registrations.decline(made.id, DeclineGround.NAME, by="test")  # again changes nothing
         for act in (identity.registrations.approve(made.id, by="test"), identity.registrations.register(sent, HERE)):
             with pytest.raises(RegistrationOver):
                 await act
@@ -128,9 +129,9 @@ class TestTwoOfficers:
         city.clock.advance(days=WAIT_DAYS, seconds=1)
         await identity.purge()
         with pytest.raises(RegistrationOver):
-            await identity.registrations.decline(lapsed.id, by="test")
+            await identity.registrations.decline(lapsed.id, DeclineGround.NAME, by="test")
         with pytest.raises(Unknown):
-            await identity.registrations.decline(new_id(), by="test")
+            await identity.registrations.decline(new_id(), DeclineGround.NAME, by="test")
         assert [row.action for row in await identity.audit()].count("registration.decline") == 1
 
 
@@ -186,7 +187,7 @@ class TestRegistrationPages:
                 if page["next"] is None:
                     break
                 if len(seen) == 2:  # the very row that the next page goes on from
-                    await identity.registrations.decline(UUID(seen[-1]), by="test")
+                    await identity.registrations.decline(UUID(seen[-1]), DeclineGround.NAME, by="test")
                 page = (await officer.get(path, params={"limit": 2, "after": page["next"]})).json()
             assert sorted(seen) == sorted(map(str, made))
             assert [UUID(one) for one in seen][-2:] == [made[5], made[3]]  # those that wait came first

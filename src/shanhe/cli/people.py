@@ -205,11 +205,19 @@ def approve(registration: UUID, data: Data = None, as_json: Json = False) -> Non
 
 
 @app.command()
-def decline(registration: UUID, data: Data = None, as_json: Json = False) -> None:
+def decline(
+    registration: UUID,
+    ground: Annotated[str, typer.Argument(help="Why; its sender reads it: known, name or counter.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Erase an account that waits, with all its data."""
+    from shanhe.identity.api import DeclineGround
+
+    why = one_of(DeclineGround, ground)
 
     async def work(services: Services) -> None:
-        await services.identity.registrations.decline(registration, by=ACTOR)
+        await services.identity.registrations.decline(registration, why, by=ACTOR)
 
     in_city(data, work)
     show(as_json, {"id": registration, "declined": True}, lambda: "✓")

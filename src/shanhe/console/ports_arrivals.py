@@ -25,8 +25,8 @@ class ArrivalDesk(Protocol):
         """The sign-in name of the new account, and its session unless it waits for an officer."""
         ...
 
-    async def outcome(self, registration_id: UUID) -> str:
-        """`waiting`, `open`, `declined` or `lapsed`; NotFound."""
+    async def outcome(self, registration_id: UUID) -> tuple[str, str]:
+        """`waiting`, `open`, `declined` or `lapsed`, and on which ground, '' where there is none; NotFound."""
         ...
 
     async def own(self, who: m.Who) -> Mapping[str, str]:
@@ -38,8 +38,8 @@ class ArrivalDesk(Protocol):
         `after` of the following page, None on the last one."""
         ...
 
-    async def decide(self, who: m.Who, registration_id: UUID, word: str) -> None:
-        """`approve`, `decline`, `suspend` or `resume`."""
+    async def decide(self, who: m.Who, registration_id: UUID, word: str, ground: str) -> None:
+        """`approve`, `decline` on a ground, `suspend` or `resume`."""
         ...
 
     async def invitations(self, who: m.Who) -> Sequence[Mapping[str, Any]]:

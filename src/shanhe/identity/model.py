@@ -41,6 +41,17 @@ class Outcome(StrEnum):
     LAPSED = "lapsed"
 
 
+class DeclineGround(StrEnum):
+    """Why an officer declined a registration. Never a text: it stays on record when its person is erased."""
+
+    KNOWN = "known"
+    """They have an account already."""
+    NAME = "name"
+    """The name is nobody's."""
+    COUNTER = "counter"
+    """Who they are has to be seen at the service counter."""
+
+
 class InvitationState(StrEnum):
     PENDING = "pending"
     ACCEPTED = "accepted"

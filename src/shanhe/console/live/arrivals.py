@@ -13,6 +13,7 @@ from shanhe.console.live.gate import step
 from shanhe.console.live.modules import actor_of
 from shanhe.console.ports import SignedIn
 from shanhe.identity.api import (
+    DeclineGround,
     Identity,
     Invitation,
     NewRegistration,
@@ -54,8 +55,9 @@ class LiveArrivals:
             return made.login, None
         return made.login, step(await self._identity.signin.proved(made.person_id, "password", client))
 
-    async def outcome(self, registration_id: UUID) -> str:
-        return str(await self._identity.registrations.outcome(registration_id))
+    async def outcome(self, registration_id: UUID) -> tuple[str, str]:
+        registrations = self._identity.registrations
+        return str(await registrations.outcome(registration_id)), str(await registrations.ground(registration_id) or "")
 
     async def own(self, who: m.Who) -> Mapping[str, str]:
         person = await self._identity.people.get(who.person_id)
@@ -66,12 +68,14 @@ class LiveArrivals:
         await self._identity.record(actor_of(who), "registration.list", "registrations", {"count": len(found)})
         return [_row(one) for one in found], place_of(found[-1]) if len(found) == SHOWN_MAX else None
 
-    async def decide(self, who: m.Who, registration_id: UUID, word: str) -> None:
+    async def decide(self, who: m.Who, registration_id: UUID, word: str, ground: str) -> None:
         identity, by = self._identity, actor_of(who)
         if word == "approve":
             await identity.registrations.approve(registration_id, by=by)
         elif word == "decline":
-            await identity.registrations.decline(registration_id, by=by)
+            if ground not in list(DeclineGround):
+                raise Invalid("bad_ground", "Say why.", message_zh="请选择谢绝的理由。")
+            await identity.registrations.decline(registration_id, DeclineGround(ground), by=by)
         else:
             person = await identity.people.get((await identity.registrations.get(registration_id)).person_id)
             if person.city_roles and "roles" not in by.permissions:

@@ -71,8 +71,8 @@ class ArrivalsRoom(Room):
 
     async def outcome(self, request: Request, registration_id: UUID) -> Response:
         """What became of it, for who has the address."""
-        state = await self.desk.arrivals.outcome(registration_id)
-        return self.show(request, "register_outcome.html", None, state=state)
+        state, ground = await self.desk.arrivals.outcome(registration_id)
+        return self.show(request, "register_outcome.html", None, state=state, ground=ground)
 
     async def welcome(self, request: Request) -> Response:
         who = await self.who(request)
@@ -112,7 +112,7 @@ class ArrivalsRoom(Room):
         try:
             if word not in WORDS:
                 raise Invalid("bad_word", "Approve, decline, suspend or resume.", message_zh="请选择要办理的事项。")
-            await self.desk.arrivals.decide(who, registration_id, word)
+            await self.desk.arrivals.decide(who, registration_id, word, fields.get("ground", ""))
         except ShanheError as error:
             return self.again(request, "city_registrations.html", who, error, **await self._desk(who))
         return go("/city/registrations", f"registration_{word}")

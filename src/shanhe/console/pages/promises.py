@@ -63,7 +63,8 @@ class PromisesRoom(Room):
         return self.show(request, "programmes.html", who, rows=rows, applications=applications, reviews=reviews)
 
     async def programme(self, request: Request, programme_id: str) -> Response:
-        who = await self.allowed(request, "apply")
+        """What it promises and asks, for everybody who is signed in; the form for who may apply."""
+        who = await self.who(request)
         return self.show(request, "programme.html", who, **await self._form(programme_id, {}))
 
     async def _form(self, programme_id: str, fields: Mapping[str, str]) -> dict[str, Any]:

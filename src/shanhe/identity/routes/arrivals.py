@@ -53,8 +53,11 @@ def _register(routes: APIRouter, identity: Identity) -> None:
 
     @routes.get("/api/identity/register/{registration_id}")
     async def outcome(registration_id: UUID) -> Response:
-        """What became of a registration, for who sent it and has its id: `waiting`, `open`, `declined` or `lapsed`."""
-        return private_json({"id": registration_id, "state": await identity.registrations.outcome(registration_id)})
+        """What became of a registration, for who sent it and has its id: `waiting`, `open`, `declined` (on which
+        ground) or `lapsed`."""
+        state = await identity.registrations.outcome(registration_id)
+        ground = await identity.registrations.ground(registration_id)
+        return private_json({"id": registration_id, "state": state, "ground": ground})
 
 
 def _registrations(routes: APIRouter, identity: Identity) -> None:
@@ -76,9 +79,9 @@ def _registrations(routes: APIRouter, identity: Identity) -> None:
         return private_json(await identity.registrations.approve(registration_id, by=acting))
 
     @routes.post("/api/registrations/{registration_id}/decline")
-    async def decline(registration_id: UUID, acting: Clerk) -> Response:
-        """Erase a waiting account with all its data; again changes nothing."""
-        await identity.registrations.decline(registration_id, by=acting)
+    async def decline(registration_id: UUID, body: forms.DeclineBody, acting: Clerk) -> Response:
+        """Erase a waiting account with all its data, on a ground that its sender reads; again changes nothing."""
+        await identity.registrations.decline(registration_id, body.ground, by=acting)
         return private_json({"declined": True})
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shanhe.identity.api import CategoryName, DataClass, OrgKind, Role
+from shanhe.identity.api import CategoryName, DataClass, DeclineGround, OrgKind, Role
 from shanhe.kernel import routing
 
 Text = Annotated[str, Field(max_length=500)]
@@ -27,6 +27,10 @@ class Body(routing.Body):
 class SignInBody(Body):
     login: Text
     password: Secret
+
+
+class DeclineBody(Body):
+    ground: DeclineGround
 
 
 class RegisterBody(Body):

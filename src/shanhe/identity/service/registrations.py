@@ -8,7 +8,7 @@ looked at goes, with all its data.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -28,7 +28,9 @@ from shanhe.identity.errors import (
 )
 from shanhe.identity.model import (
     ActsAsked,
+    AuditRow,
     Client,
+    DeclineGround,
     NewPerson,
     NewRegistration,
     Outcome,
@@ -150,6 +152,12 @@ class Registrations:
             raise Unknown("registration", "注册申请")
         return Outcome.DECLINED if how == DECLINE else Outcome.LAPSED
 
+    async def ground(self, registration_id: UUID) -> DeclineGround | None:
+        """Why it was declined, for whoever has its number; None where it was not, or nothing was said."""
+        found = await self._last_act(registration_id)
+        said = found.details.get("ground") if found is not None and found.action == DECLINE else None
+        return DeclineGround(said) if said else None
+
     # -- what officers do ------------------------------------------------------------------------------------------
 
     async def list(
@@ -180,14 +188,15 @@ class Registrations:
             await self._organisations.create_personal(person_id, by=by)  # again, where a crash came between the two
         return await self.get(registration_id)
 
-    async def decline(self, registration_id: UUID, *, by: By) -> None:
-        """Erase a waiting account with all that its person wrote; again changes nothing. Conflict for one that is open,
-        also when it was opened at this very moment."""
+    async def decline(self, registration_id: UUID, ground: DeclineGround, *, by: By) -> None:
+        """Erase a waiting account with all that its person wrote; its sender reads the ground. Again changes nothing.
+        Conflict for one that is open, also when it was opened at this very moment."""
         row = await store.registration(self._ground.db, registration_id)
         if row is None and await self._end(registration_id) == DECLINE:
             return
         row = row or await self._known(registration_id)
-        if not await self._people.erase(row["person_id"], by=by, still=self._ending(registration_id, DECLINE, by)):
+        still = self._ending(registration_id, DECLINE, by, {"ground": ground})
+        if not await self._people.erase(row["person_id"], by=by, still=still):
             row = await store.registration(self._ground.db, registration_id)
             if row is not None:
                 raise Conflict(
@@ -204,22 +213,26 @@ class Registrations:
             )
         return gone
 
-    def _ending(self, registration_id: UUID, how: str, by: By) -> Still:
+    def _ending(self, registration_id: UUID, how: str, by: By, said: Mapping[str, str] | None = None) -> Still:
         """Whether a registration still waits; then it is written down that it ends, and how."""
 
         async def waits(conn: Any) -> bool:
             row = await store.registration(conn, registration_id, lock=True)
             if row is None or row["state"] != RegistrationState.WAITING:
                 return False
-            await acts.note(conn, ref(by), how, f"registration:{registration_id}", {}, self._ground.now())
+            await acts.note(conn, ref(by), how, f"registration:{registration_id}", said, self._ground.now())
             return True
 
         return waits
 
     async def _end(self, registration_id: UUID) -> str | None:
         """How a registration ended whose person is gone: DECLINE, LAPSE, or None for one that never was."""
+        found = await self._last_act(registration_id)
+        return found.action if found is not None else None
+
+    async def _last_act(self, registration_id: UUID) -> AuditRow | None:
         found = await audit.rows(self._ground.db, ActsAsked(object=f"registration:{registration_id}"), None, 1)
-        return found[0].action if found else None
+        return found[0] if found else None
 
     async def _not_over(self, registration_id: UUID) -> None:
         if await self._end(registration_id) is not None:
