@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
 from tests.console.double_ground import MODEL, NOW, ORG, TRACE, ident
@@ -104,7 +105,17 @@ class Rules:
             ],
         )
 
-    async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView:
+    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
+        page = await self.page("P1_resident_discount")
+        then = () if coming else page.parameters[:1]
+        return [m.ValueRow(page.row, one.title, one, next(iter(then), None)) for one in page.parameters]
+
+    def replay(self, trace: Mapping[str, Any]) -> str:
+        return "same" if trace.get("version") else ""
+
+    async def evaluate(
+        self, rule_id: str, facts: Mapping[str, str], on: date, known: date | None = None
+    ) -> m.DecisionView:
         if "value_fen" not in facts:
             raise Invalid("facts_invalid", "value_fen is missing.", message_zh="缺少 value_fen。")
         return m.DecisionView("30,000", "fen", "sha256:9f2ac1d07b3e44d1aa", "四·1.2", TRACE)

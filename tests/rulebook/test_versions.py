@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rulebook.rulemaker import book, document, made, parameter
-from shanhe.rulebook.api import ParameterNotFound, Rulebook, RuleNotFound, RuleNotInForce
+from shanhe.rulebook.api import (
+    ParameterNotFound,
+    RuleAmendment,
+    Rulebook,
+    RuleNotFound,
+    RuleNotInForce,
+    values,
+)
 from shanhe.rulebook.resolve import in_force
 
 
@@ -141,3 +148,18 @@ class TestPackagedNumbers:
     def test_made_rule_is_frozen(self) -> None:
         with pytest.raises(AttributeError):
             made().id = "other"  # type: ignore[misc]
+
+
+class TestValues:
+    def test_are_listed_where_they_are_owned_with_what_succeeds_them(self) -> None:
+        later = {"from": "2027-01-01", "announced": "2026-11-01", "value": 2500, "given": True}
+        change = {"parameters": {"discount": [later]}}
+        book = Rulebook.load([RuleAmendment("a", "P1_resident_discount", change, "council")])
+        (only,) = values(book, date(2026, 12, 1), coming=True)
+        assert only.now is not None
+        assert only.then is not None
+        assert (only.rule.id, only.now.value, only.then.value) == ("P1_resident_discount", 3000, 2500)
+        assert values(book, date(2027, 1, 1), coming=True) == []
+        every = values(book, date(2026, 12, 1))
+        assert len({(one.rule.id, one.parameter.name) for one in every}) == len(every) > 300
+        assert {one.rule.id for one in values(book, date(2026, 12, 1), "优惠 resident")} >= {"P1_resident_discount"}

@@ -346,6 +346,18 @@ def json_of(given: str | bytes | Path) -> Any:
         ) from error  # fmt: skip
 
 
+def readable(file: Path) -> str:
+    """The text of a file; Invalid says why it can't be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(
+            "unreadable_file", f"{file} cannot be read as a text in UTF-8: {error}.",
+            message_zh=f"无法按 UTF-8 文本读取 {file}：{error}。",
+            hint="Name a text file, and save it in UTF-8.", hint_zh="请指定文本文件，并以 UTF-8 保存。",
+        ) from error  # fmt: skip
+
+
 def json_object(given: str | bytes | Path) -> dict[str, Any]:
     """The same, where only an object will do."""
     found = json_of(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,14 +19,21 @@ from shanhe.cli.common import (
     id_of,
     in_city,
     json_object,
+    json_of,
     out,
     pairs,
+    readable,
     rows,
     show,
     write_pages,
 )
 from shanhe.kernel.clock import SystemClock
 
+OUTCOMES = {
+    "same": "✓ 一致 same",
+    "differs": "✗ 不一致 differs:",
+    "unknown": "非本程序的版本 another program's version",
+}
 ORIGINS = {"given": "原文给定 given", "assumed": "设定 assumed"}
 
 if TYPE_CHECKING:
@@ -123,6 +131,30 @@ def _formula(formula: Any) -> Iterator[str]:
         yield f"  {part.name} = {part.expression}  ({part.title.zh} · {part.title.en})"
 
 
+@app.command("values")
+def list_values(
+    find: Annotated[str, typer.Argument(help="Words of a value, its rule, article or department.")] = "",
+    on: On = "",
+    coming: Annotated[bool, typer.Option("--coming", help="Only what changes later, the soonest first.")] = False,
+    data: Amended = None,
+    as_json: Json = False,
+) -> None:
+    """Every value of the rulebook on a day, given or assumed, and what succeeds it when."""
+    from shanhe.rulebook.api import display, values
+
+    found = values(_rulebook(data), _day(on), find, coming=coming)
+    plain = [
+        {"rule": one.rule.id, "name": one.parameter.name, "unit": one.parameter.unit, "now": one.now, "then": one.then}
+        for one in found
+    ]
+    show(as_json, plain, lambda: rows(("规则 rule", "取值 value", "现值 now", "自 since", "后续 then", "自 from"), [
+        (one.rule.id.partition("_")[0], f"{one.parameter.title.zh} · {one.parameter.title.en}",
+         *(part for held in (one.now, one.then) for part in (
+             (display(held.value, one.parameter.unit), held.start) if held else ("—", "—"))))
+        for one in found
+    ]))  # fmt: skip
+
+
 @app.command()
 def schema(identifier: Identifier, on: On = "", as_json: Json = True) -> None:
     """The facts a rule needs, as JSON Schema (always JSON)."""
@@ -134,11 +166,13 @@ def evaluate(
     identifier: Identifier,
     facts: Annotated[str, typer.Option("--facts", help="JSON object, or @FILE.")],
     on: On = "",
+    known: Annotated[str, typer.Option("--known", help="By what was announced up to this day (default: all).")] = "",
     data: Amended = None,
     as_json: Json = False,
 ) -> None:
     """Apply a rule to facts: amount, unit and the trace of how it came about."""
-    decision = _rulebook(data).evaluate(identifier, json_object(facts), on=_day(on))
+    told = day_of(known) if known else None
+    decision = _rulebook(data).evaluate(identifier, json_object(facts), on=_day(on), known=told)
     plain = {
         "rule": decision.rule_id,
         "amount": decision.amount,
@@ -180,6 +214,29 @@ def _source(one: Mapping[str, Any]) -> str:
 
 def _value(one: Mapping[str, Any]) -> str:
     return _both(one["said"]) if one["said"] else str(one["display"])
+
+
+@app.command("replay")
+def replay_decisions(
+    file: Annotated[Path, typer.Argument(help="JSON with decisions: an answer of eval, a case, an export.")],
+    data: Amended = None,
+    as_json: Json = False,
+) -> None:
+    """Make recorded decisions again by the version that decided; exit code 1 when one does not come out the same.
+
+    A decision of a version that this program does not have is worked out from its own arithmetic.
+    """
+    from shanhe.rulebook.api import Outcome, adds_up, replay, traces_in
+
+    book = _rulebook(data)
+    found = [(replay(book, trace), adds_up(trace)) for trace in traces_in(json_of(file))]
+    plain = [{**asdict(one), "arithmetic": sound} for one, sound in found]
+    show(as_json, plain, lambda: rows(("规则 rule", "决定日 on", "版本 version", "结果 outcome", "算式 arithmetic"), [
+        (one.rule, one.on, one.version[:12], f"{OUTCOMES[one.outcome]} {', '.join(one.parts)}", "✓" if sound else "✗")
+        for one, sound in found
+    ]))  # fmt: skip
+    if not found or not all(sound and one.outcome is not Outcome.DIFFERS for one, sound in found):
+        raise SystemExit(REFUSED)
 
 
 @app.command()
@@ -311,9 +368,23 @@ def mutate(
 
 
 @app.command()
-def check(as_json: Json = False) -> None:
-    """Prove that bands neither gap nor overlap and that every example holds; exit code 1 when not."""
-    report = _rulebook().check()
+def check(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Rule files to check as if they stood in the rulebook (default: what stands there)."),
+    ] = None,
+    data: Amended = None,
+    as_json: Json = False,
+) -> None:
+    """Prove that bands neither gap nor overlap and that every example holds; exit code 1 when not.
+
+    Of files, each mistake is told with its line and field; several are checked as one change.
+    """
+    book = _rulebook(data)
+    if files:
+        _check_files(book, files, as_json)
+        return
+    report = book.check()
     if as_json:
         show(True, report.to_dict())
     else:
@@ -323,4 +394,20 @@ def check(as_json: Json = False) -> None:
         for finding in failed:
             out.print(f"  ✗ {finding.rule_id} {finding.check}: {finding.message} · {finding.message_zh}")
     if not report.ok:
+        raise SystemExit(REFUSED)
+
+
+def _check_files(book: Rulebook, files: Sequence[Path], as_json: bool) -> None:
+    from shanhe.rulebook.api import mistakes
+
+    found = mistakes(book, {str(file): readable(file) for file in files})
+    if as_json:
+        show(True, {"ok": not found, "mistakes": found})
+    else:
+        for one in found:
+            out.print(f"✗ {one.file}:{one.line}: {one.field or '/'}", markup=False, emoji=False, soft_wrap=True)
+            out.print(f"    {one.said.en}\n    {one.said.zh}", markup=False, emoji=False, soft_wrap=True)
+        said = f"{len(files)} files, {len(found)} mistakes · {len(files)} 个文件，{len(found)} 处错误"
+        out.print(f"{'✗' if found else '✓'} {said}")
+    if found:
         raise SystemExit(REFUSED)

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from shanhe.cli.common import day_of, err, rows
+from shanhe.cli.common import day_of, err, readable, rows
 from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ def proposed_book(rulebook: Rulebook, identifier: str, file: Path) -> tuple[str,
     """The rule's id, the rulebook as it would be, and the rows that make it so (none for a whole file)."""
     from shanhe.rulebook.api import RuleAmendment, read_yaml
 
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(
-            "bad_content", f"The proposed version cannot be read: {error}.", message_zh=f"无法读取拟改版本：{error}。",
-            hint="Name a YAML or JSON file.", hint_zh="请指定 YAML 或 JSON 文件。",
-        ) from error  # fmt: skip
+    text = readable(file)
     known = rulebook.rule(identifier).id
     found = read_yaml(text, file.name)
     if not isinstance(found, dict):

@@ -476,6 +476,16 @@ class FormulaLine:
 
 
 @dataclass(frozen=True)
+class ValueRow:
+    """A value of a rule as it stands on a day, and the one that succeeds it, where there are such."""
+
+    rule: RuleRow
+    title: Bilingual
+    now: ParameterRow | None
+    then: ParameterRow | None
+
+
+@dataclass(frozen=True)
 class RuleChange:
     """One value succeeded by another: in words, from when, and since when it was known."""
 

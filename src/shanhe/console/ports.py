@@ -72,7 +72,19 @@ class Rules(Protocol):
 
     async def list(self) -> Sequence[m.RuleRow]: ...
     async def page(self, rule_id: str) -> m.RulePage: ...
-    async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView: ...
+    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
+        """Every value on a day and what succeeds it; `coming`: only what changes, the soonest first."""
+        ...
+
+    async def evaluate(
+        self, rule_id: str, facts: Mapping[str, str], on: date, known: date | None = None
+    ) -> m.DecisionView:
+        """What a rule decides, by what was announced up to `known` (default: by everything)."""
+        ...
+
+    def replay(self, trace: Mapping[str, Any]) -> str:
+        """Whether a decision comes out again: `same`, `differs`, `unknown`; empty for what is no trace."""
+        ...
 
 
 class City(Protocol):

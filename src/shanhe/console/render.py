@@ -82,7 +82,7 @@ class View:
             bytecode_cache=Compiled(),
         )
         self._jinja.globals.update(BUCKETS=BUCKETS, asset=self.asset, explain=explain)
-        self._jinja.globals.update(replay=replay, evidence_sheet=sheet, traces=traces)
+        self._jinja.globals.update(replay=replay, replayed=desk.rules.replay, evidence_sheet=sheet, traces=traces)
         self._jinja.filters.update(
             credits=credits,
             move=move,

@@ -21,6 +21,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.rulebook import store
 from shanhe.rulebook.errors import RuleNotInForce
+from shanhe.rulebook.mistakes import Mistake, mistakes
 from shanhe.rulebook.model import RuleAmendment, content_hash
 from shanhe.rulebook.service import Rulebook
 
@@ -118,6 +119,10 @@ class Amendments:
     def need(self, needed: Needed) -> None:
         """Ask `needed` before any amendment is recorded: whose decision it takes beyond two people (governance)."""
         self._needed = needed
+
+    def mistakes(self, files: Mapping[str, str]) -> list[Mistake]:
+        """What is wrong with rule files (name → text), on top of the rules as they stand."""
+        return mistakes(self._rulebook, files)
 
     async def propose(
         self, rule_id: str, content: Mapping[str, Any], *, amendment_id: UUID, by: str, note: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.rulebook.amendments import KIND as AMENDMENT
 from shanhe.rulebook.amendments import Amendments, load_amended, proved, record
+from shanhe.rulebook.browsing import Valued, values
 from shanhe.rulebook.cases import Case, Stream
 from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.documents import read_yaml
@@ -19,8 +20,10 @@ from shanhe.rulebook.errors import (
 )
 from shanhe.rulebook.language import number as number_of
 from shanhe.rulebook.language import parse as parse_formula
+from shanhe.rulebook.mistakes import Mistake, mistakes
 from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment, Text, content_hash
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
+from shanhe.rulebook.replay import Outcome, Replay, adds_up, replay, traces_in
 from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.service import Rulebook
 from shanhe.rulebook.simulate import Section, Side, last_month, simulate
@@ -40,8 +43,11 @@ __all__ = [
     "Difference",
     "FactProblem",
     "FormulaInvalid",
+    "Mistake",
     "MutationReport",
+    "Outcome",
     "ParameterNotFound",
+    "Replay",
     "Rule",
     "RuleAmendment",
     "RuleFactsInvalid",
@@ -53,7 +59,9 @@ __all__ = [
     "Side",
     "Stream",
     "Text",
+    "Valued",
     "VectorKernel",
+    "adds_up",
     "content_hash",
     "differences",
     "display",
@@ -62,6 +70,7 @@ __all__ = [
     "in_force",
     "last_month",
     "load_amended",
+    "mistakes",
     "mutate_rules",
     "number_of",
     "parse_formula",
@@ -69,6 +78,9 @@ __all__ = [
     "read_yaml",
     "recompute",
     "record",
+    "replay",
     "rules_page",
     "simulate",
+    "traces_in",
+    "values",
 ]

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import NoReturn
 
 from shanhe.rulebook import intervals, language
-from shanhe.rulebook.errors import FormulaInvalid
+from shanhe.rulebook.errors import FormulaInvalid, meant
 from shanhe.rulebook.intervals import Interval
 from shanhe.rulebook.ir import (
     BOOL,
@@ -32,7 +32,7 @@ from shanhe.rulebook.ir import (
     StepRef,
     Whole,
 )
-from shanhe.rulebook.model import Band
+from shanhe.rulebook.model import Band, Text
 from shanhe.rulebook.units import NONE, UNITS, Dims, describe, multiply
 
 ENUMS = "enums"
@@ -96,6 +96,8 @@ class Builder:
         self.names = dict(names)
         self.unitless = unitless
         self.source = ""
+        self.unsaid: list[Text] = []
+        """What the expression computes though its rule says nothing of it: below the first band of a schedule."""
         self._narrow: dict[str, Interval] = {}
         self._allowed: dict[str, frozenset[str]] = {}
         self._functions = functions
@@ -183,7 +185,8 @@ class Builder:
     def _name(self, name: str) -> Node:
         found = self.names.get(name)
         if found is None:
-            self.refuse(f"there is no {name!r}", f"没有 {name!r}")
+            like = meant(name, self.names)
+            self.refuse(f"there is no {name!r}{like.en}", f"没有 {name!r}{like.zh}")
         if isinstance(found, TableValue | BandsValue):
             self.refuse(
                 f"{name!r} is a table: use it as table[key] or in band()", f"{name!r} 是表，请用 表[键] 或 band()"
@@ -387,7 +390,8 @@ class Builder:
             return self._band(name, trees)
         function = self._functions.get(name)
         if function is None:
-            self.refuse(f"there is no function {name!r}", f"没有函数 {name!r}")
+            like = meant(name, self._functions)
+            self.refuse(f"there is no function {name!r}{like.en}", f"没有函数 {name!r}{like.zh}")
         return function(self, [self._node(tree) for tree in trees])
 
     def _band(self, name: str, trees: list[ast.expr]) -> Node:
@@ -397,6 +401,13 @@ class Builder:
         if not isinstance(schedule, BandsValue):
             self.refuse(f"{trees[1].id!r} is not a schedule of bands", f"{trees[1].id!r} 不是分档表")
         x = self.number(self._node(trees[0]), name)
+        least = self._edge(schedule.bands[0].lower, schedule)
+        if x.lo < least.lo:
+            low, first = f"{float(x.lo):,g}", f"{float(least.lo):,g}"
+            self.unsaid.append(Text(
+                f"{schedule.name} 首档自 {first} 起，而该数可能为 {low}，请降低首档起点",
+                f"{schedule.name} begins at {first}, but the number may be {low}: let the first band begin lower",
+            ))  # fmt: skip
         return self._marginal(x, schedule) if name == "band" else self._by_band(x, schedule)
 
     def _edge(self, raw: int, schedule: BandsValue) -> Const:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shanhe.kernel.errors import ShanheError
+from shanhe.rulebook.errors import FormulaInvalid
 from shanhe.rulebook.facts import validated
 from shanhe.rulebook.ir import NUM
 from shanhe.rulebook.loader import band_problem, supposed
-from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule, canonical
+from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule, Text, canonical
 from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.trace import recompute
 
@@ -35,22 +36,26 @@ def check_rules(rulebook: Rulebook, rule_ids: Sequence[str], today: date | None)
         findings.extend(_versions(rule))
         findings.extend(_bands(rule))
         findings.extend(_programs(rulebook, rule))
-        findings.extend(_example(rulebook, rule, example) for example in rule.examples)
+        findings.extend(_example(rulebook, rule, place, example) for place, example in enumerate(rule.examples))
         findings.append(_review(rule, today))
         if rule.part_of:
             known = rule.part_of in rulebook.ids()
-            findings.append(_finding(rule, "part_of", known, f"is part of {rule.part_of}", f"属于 {rule.part_of}"))
+            which, which_zh = ("", "") if known else (", which is no rule", "，但没有这条规则")
+            of, of_zh = f"is part of {rule.part_of}{which}", f"属于 {rule.part_of}{which_zh}"
+            findings.append(_finding(rule, "part_of", known, of, of_zh, "/part_of"))
     return CheckReport(tuple(findings))
 
 
-def _finding(rule: Rule, check: str, ok: bool, message: str, message_zh: str) -> CheckFinding:
-    return CheckFinding(rule.id, check, ok, message, message_zh)
+def _finding(rule: Rule, check: str, ok: bool, message: str, message_zh: str, pointer: str = "") -> CheckFinding:
+    return CheckFinding(rule.id, check, ok, message, message_zh, pointer)
 
 
 def _review(rule: Rule, today: date | None) -> CheckFinding:
     ok = today is None or rule.review >= today
     state, state_zh = ("due", "到期") if ok else ("was overdue", "已逾期")
-    return _finding(rule, "review", ok, f"review {state} on {rule.review}", f"复核于 {rule.review} {state_zh}")
+    return _finding(
+        rule, "review", ok, f"review {state} on {rule.review}", f"复核于 {rule.review} {state_zh}", "/review"
+    )
 
 
 # -- versions --------------------------------------------------------------------------------------------------------
@@ -64,7 +69,19 @@ def _dated(rule: Rule) -> Iterator[tuple[str, Sequence[Any]]]:
 
 
 def _versions(rule: Rule) -> Iterator[CheckFinding]:
+    since = min((formula.start for formula in rule.formulas), default=None)
     for name, versions in _dated(rule):
+        place = "/formula" if name == "formula" else f"/parameters/{name}"
+        first = min(version.start for version in versions)
+        if since is not None and first > since:
+            message = f"{name} has no value before {first}, but the formula holds from {since}: add one, or move a date"
+            zh = f"{name} 在 {first} 之前没有取值，而公式自 {since} 起生效，请补一行或改日期"
+            yield _finding(rule, "versions", False, message, zh, place)
+        told = min(version.announced for version in versions if version.start == first)
+        if told > first:
+            message = f"{name} holds from {first} but was announced only on {told}: nothing was known of it until then"
+            zh = f"{name} 自 {first} 起生效，却在 {told} 才公布，此前无人知悉，请改日期或补一行"
+            yield _finding(rule, "versions", False, message, zh, place)
         days = sorted({version.start for version in versions})
         announcements = sorted({version.announced for version in versions})
         doubled = [(on, known) for on, known in product(days, announcements) if len(_rivals(versions, on, known)) > 1]
@@ -72,10 +89,11 @@ def _versions(rule: Rule) -> Iterator[CheckFinding]:
         if doubled:
             on, known = doubled[0]
             message = f"{name}: two versions in force on {on} as known on {known}"
-            yield _finding(rule, "versions", False, message, f"{name}：{on}（截至 {known}）有两个有效版本")
+            yield _finding(rule, "versions", False, message, f"{name}：{on}（截至 {known}）有两个有效版本", place)
         else:
             message = f"{name}: one version in force at each of {count} pairs of dates, hence on every day"
-            yield _finding(rule, "versions", True, message, f"{name}：{count} 组日期各只有一个有效版本，故每一天都如此")
+            zh = f"{name}：{count} 组日期各只有一个有效版本，故每一天都如此"
+            yield _finding(rule, "versions", True, message, zh, place)
 
 
 def _rivals(versions: Sequence[Any], on: date, known: date) -> list[Any]:
@@ -95,7 +113,8 @@ def _bands(rule: Rule) -> Iterator[CheckFinding]:
             what = f"{parameter.name} from {value.start}"
             message = problem or f"{len(value.value)} bands cover every value from {value.value[0].lower} once"
             zh = problem or f"{len(value.value)} 档自 {value.value[0].lower} 起无空隙、无重叠"
-            yield _finding(rule, "bands", not problem, f"{what}: {message}", f"{what}：{zh}")
+            place = f"/parameters/{parameter.name}"
+            yield _finding(rule, "bands", not problem, f"{what}: {message}", f"{what}：{zh}", place)
 
 
 def moments(rule: Rule) -> list[tuple[date, date]]:
@@ -121,9 +140,12 @@ def _programs(rulebook: Rulebook, rule: Rule) -> Iterator[CheckFinding]:
             seen.add(version)
             kernel = rulebook.vector(rule.id, on, known)
         except ShanheError as error:
-            yield _finding(rule, "types", False, f"{on}: {error.message}", f"{on}：{error.message_zh}")
+            place = error.part if isinstance(error, FormulaInvalid) else ""
+            yield _finding(rule, "types", False, f"{on}: {error.message}", f"{on}：{error.message_zh}", place)
             continue
         yield _finding(rule, "types", True, f"{on}: units and divisions proved", f"{on}：单位与除法均已证明")
+        for place, said in rulebook.program(rule.id, on, known).unsaid:
+            yield _finding(rule, "bands", False, f"{on}: {said.en}", f"{on}：{said.zh}", place)
         bits = kernel.largest.bit_length()
         fits = "64-bit columns are proved safe" if kernel.proved else "columns are split where 64 bits could wrap"
         fits_zh = "64 位列运算已证明安全" if kernel.proved else "可能越界的行改用精确整数"
@@ -133,6 +155,8 @@ def _programs(rulebook: Rulebook, rule: Rule) -> Iterator[CheckFinding]:
 
 def _ranges(rulebook: Rulebook, rule: Rule, on: date, known: date) -> Iterator[CheckFinding]:
     program = rulebook.program(rule.id, on, known)
+    formula = program.version.formula
+    where = f"/formula/{rule.formulas.index(formula) if formula else 0}/outputs"
     open_ends = []
     for built in program.outputs:
         output, node = built.output, built.rounded
@@ -142,7 +166,9 @@ def _ranges(rulebook: Rulebook, rule: Rule, on: date, known: date) -> Iterator[C
             open_ends.append(output)
         else:
             message = f"{output.name} stays within its range for all facts"
-            yield _finding(rule, "range", True, message, f"{output.name} 对所有事实都在允许范围内")
+            yield _finding(
+                rule, "range", True, message, f"{output.name} 对所有事实都在允许范围内", f"{where}/{output.name}"
+            )
     if not open_ends:
         return
     function = rulebook.compiled(rule.id, on, known)
@@ -153,8 +179,10 @@ def _ranges(rulebook: Rulebook, rule: Rule, on: date, known: date) -> Iterator[C
         for output in open_ends:
             value = results[output.name]
             if (output.lo is not None and value < output.lo) or (output.hi is not None and value > output.hi):
-                message = f"{output.name} = {value} is out of range for {facts}"
-                yield _finding(rule, "range", False, message, f"{output.name} = {value} 超出范围：{facts}")
+                said = ", ".join(f"{name} = {_plain(fact)}" for name, fact in facts.items())
+                message = f"{output.name} = {_plain(value)} is out of its min and max for {said}"
+                zh = f"{output.name} = {_plain(value)} 超出其 min 与 max：{said}"
+                yield _finding(rule, "range", False, message, zh, f"{where}/{output.name}")
                 return
     for output in open_ends:
         message = f"{output.name} held its range at {points} corners and edges of the facts"
@@ -186,34 +214,40 @@ def _ends(fact: Fact) -> list[Any]:
 # -- examples --------------------------------------------------------------------------------------------------------
 
 
-def _example(rulebook: Rulebook, rule: Rule, example: Example) -> CheckFinding:
+def _example(rulebook: Rulebook, rule: Rule, place: int, example: Example) -> CheckFinding:
     """One example through the evaluator, its own trace, the compiled function and the vector kernel."""
+    where = f"/examples/{place}"
     try:
         problem = _differs(rulebook, rule, example)
     except ShanheError as error:
-        return _finding(
-            rule, "example", False, f"{example.name}: {error.message}", f"{example.name}：{error.message_zh}"
+        said, said_zh = f"{example.name}: {error.message}", f"{example.name}：{error.message_zh}"
+        return _finding(rule, "example", False, said, said_zh, where)
+    message = f"{example.name}: {problem.en if problem else 'holds in all four ways'}"
+    zh = f"{example.name}：{problem.zh if problem else '四种算法结果一致'}"
+    return _finding(rule, "example", problem is None, message, zh, where)
+
+
+def _differs(rulebook: Rulebook, rule: Rule, example: Example) -> Text | None:
+    """What does not come out as the example says; None when all does."""
+    if not example.outputs and not example.parameters:
+        return Text(
+            "示例没有写明应得的结果，请列出输出或取值", "says nothing that must come out: name an output or a value"
         )
-    message = f"{example.name}: {problem or 'holds in all four ways'}"
-    return _finding(rule, "example", not problem, message, f"{example.name}：{problem or '四种算法结果一致'}")
-
-
-def _differs(rulebook: Rulebook, rule: Rule, example: Example) -> str:
     for name, wanted in example.parameters.items():
         held = rulebook.dated_parameter(rule.id, name, example.on, example.known).value
         if canonical(held) != canonical(wanted):
-            return f"{name} is {canonical(held)}, the example says {canonical(wanted)}"
+            return _unlike(name, canonical(held), canonical(wanted))
     if not rule.formulas or not example.outputs:
-        return ""
+        return None
     if example.given:
         rulebook = type(rulebook)({rule.id: supposed(rule, example)})
     decision = rulebook.evaluate(rule.id, example.facts, on=example.on, known=example.known)
     unknown = [name for name in example.outputs if name not in decision.outputs]
     if unknown:
-        return f"there is no output {unknown[0]}"
+        return Text(f"没有输出 {unknown[0]}", f"there is no output {unknown[0]}")
     for name, wanted in example.outputs.items():
         if _same(decision.outputs[name]) != _same(wanted):
-            return f"{name} is {decision.outputs[name]}, the example says {wanted}"
+            return _unlike(name, decision.outputs[name], wanted)
     clean = validated(rule, example.facts)
     scalar = rulebook.compiled(rule.id, example.on, example.known)(**clean)
     vector = rulebook.vector(rule.id, example.on, example.known)(columns([clean]))
@@ -222,8 +256,23 @@ def _differs(rulebook: Rulebook, rule: Rule, example: Example) -> str:
         rows = {"compiled": scalar[name], "vector": vector[name][0], "trace": again[name]}
         for way, result in rows.items():
             if _same(result) != _same(value):
-                return f"{name} is {value} evaluated but {result} by {way}"
-    return ""
+                return Text(
+                    f"{name} 逐步求值为 {value}，{way} 为 {result}",
+                    f"{name} is {value} evaluated but {result} by {way}",
+                )
+    return None
+
+
+def _unlike(name: str, found: Any, wanted: Any) -> Text:
+    found, wanted = _plain(found), _plain(wanted)
+    return Text(f"{name} 算得 {found}，示例写的是 {wanted}", f"{name} is {found}, the example says {wanted}")
+
+
+def _plain(value: Any) -> str:
+    """A value as a rule file writes it."""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    return str(value.tolist() if isinstance(value, np.generic | np.ndarray) else value)
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -240,7 +289,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _same(value: Any) -> Any:
     if isinstance(value, np.ndarray | list | tuple):
-        return [int(item) for item in value]
+        return [int(item) if isinstance(item, int | np.integer) else str(item) for item in value]
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, np.integer | int):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import NamedTuple
 
 from shanhe.kernel.errors import Field, Invalid, NotFound, ShanheError
 
@@ -17,6 +19,20 @@ def place_of(where: str) -> str:
     """`P1_x.yaml.parameters.rate[0].value` as a JSON pointer within the rule: `/parameters/rate/0/value`."""
     _, _, inside = where.removesuffix(".yaml").replace(".yaml.", ".").partition(".")
     return "".join(f"/{pointed(part)}" for part in inside.replace("[", ".").replace("]", "").split(".") if part)
+
+
+class Near(NamedTuple):
+    """The name that was perhaps meant, and the question for it; all empty where none is near."""
+
+    name: str
+    zh: str
+    en: str
+
+
+def meant(name: str, others: Iterable[str]) -> Near:
+    """Of other names the one that is written most like this one."""
+    near = next(iter(get_close_matches(name, list(others), 1)), "")
+    return Near(near, f"；是否指 {near!r}？", f"; did you mean {near!r}?") if near else Near("", "", "")
 
 
 def named(title: str, name: str) -> str:
@@ -95,18 +111,19 @@ class ParameterNotFound(NotFound):
 
 
 class RuleFileInvalid(ShanheError, ValueError):
-    """A rule file or an amendment breaks the format; nothing of it is loaded."""
+    """A rule file or an amendment breaks the format; nothing of it is loaded. `line` counts from 1, 0 where unknown."""
 
-    def __init__(self, where: str, problem: str, problem_zh: str) -> None:
-        self.where = where
+    def __init__(self, where: str, problem: str, problem_zh: str, *, line: int = 0) -> None:
+        self.where, self.problem, self.problem_zh, self.line = where, problem, problem_zh, line
+        place, place_zh = (f"line {line}, {where}", f"第 {line} 行，{where}") if line else (where, where)
         super().__init__(
             "rule_file_invalid",
-            f"{where}: {problem}",
-            message_zh=f"{where}：{problem_zh}",
+            f"{place}: {problem}",
+            message_zh=f"{place_zh}：{problem_zh}",
             status=422,
             details={"fields": [Field(pointer=place_of(where), zh=where, en=where).wrong(problem_zh, problem)]},
-            hint="Correct the rule and run `shanhe rules check`.",
-            hint_zh="请改正后运行 `shanhe rules check`。",
+            hint="Correct the rule and run `shanhe rules check FILE`.",
+            hint_zh="请改正后运行 `shanhe rules check FILE`。",
         )
 
 
@@ -114,8 +131,9 @@ class FormulaInvalid(ShanheError, ValueError):
     """An expression is outside the language, does not type, or can't be proved safe."""
 
     def __init__(self, source: str, problem: str, problem_zh: str) -> None:
-        self.source = source
-        self.problem = problem
+        self.source, self.problem, self.problem_zh = source, problem, problem_zh
+        self.part = ""
+        """Where in a rule it stands, as a JSON pointer; empty where it stands alone."""
         super().__init__(
             "rule_formula_invalid",
             f"The expression `{source[:120]}` is refused: {problem}",

@@ -6,14 +6,14 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 from fractions import Fraction
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
 
-from shanhe.rulebook.documents import Reader, each, read_yaml
-from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound
+from shanhe.rulebook.documents import FIRST_DATE, LAST_DATE, Reader, each, line_of, read_yaml
+from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound, place_of
+from shanhe.rulebook.facts import check_fact
 from shanhe.rulebook.model import (
     Band,
     DatedValue,
@@ -37,7 +37,6 @@ NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 LARGEST = 10**18
 LIST_ITEMS_MAX = 10_000
 ROUNDINGS = ("half_even", "half_up", "floor", "ceiling", "truncate")
-FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _DECIMAL = re.compile(r"^-?\d{1,18}(\.\d{1,18})?$")
 
 
@@ -81,11 +80,29 @@ def _owned(rule: Rule, parameter: Parameter, rules: Mapping[str, Rule]) -> Param
 
 
 def parse_rule(text: str, where: str) -> Rule:
-    """One rule out of the text of its file."""
+    """One rule out of the text of its file; RuleFileInvalid with the line and the field."""
+    try:
+        return _parsed(text, where)
+    except RuleFileInvalid as error:
+        raise located(error, text, where) from error.__cause__
+
+
+def located(error: RuleFileInvalid, text: str, where: str) -> RuleFileInvalid:
+    """The same with the line of its place in the text of the file."""
+    if error.line or not error.where.startswith(where):
+        return error
+    pointer = place_of(f"file{error.where.removeprefix(where)}")
+    return RuleFileInvalid(error.where, error.problem, error.problem_zh, line=line_of(text, pointer))
+
+
+def _parsed(text: str, where: str) -> Rule:
     reader = Reader(read_yaml(text, where), where)
     rule_id = reader.text("id")
     if not RULE_ID.match(rule_id):
-        reader.refuse(f"the id {rule_id!r} is not like P1_resident_discount", f"编号 {rule_id!r} 不合规范")
+        reader.refuse(
+            f"the id {rule_id!r} is not like P1_resident_discount: a letter, one or two digits, a name in lower case",
+            f"编号 {rule_id!r} 应形如 P1_resident_discount：一个字母、一至两位数字、小写名称", "id",
+        )  # fmt: skip
     event = Reader(reader.take("event"), f"{where}.event")
     article = reader.text("article")
     rule = Rule(
@@ -146,7 +163,7 @@ def _fact(name: str, reader: Reader) -> Fact:
         bool(reader.maybe("personal", False)),
     )  # fmt: skip
     if default is not None and kind in ("date", "list"):
-        reader.refuse(f"a {kind} has no default", f"{kind} 类型不能有默认值")
+        reader.refuse(f"a {kind} has no default", f"{kind} 类型不能有默认值", "default")
     return fact
 
 
@@ -154,17 +171,18 @@ def _parameter(name: str, reader: Reader, article: str) -> Parameter:
     if reader.has("of"):
         return Parameter(_name(name, reader.where), Text("", ""), "value", "int", "int", "left", (), reader.text("of"))
     kind = reader.one_of("type", ("value", "bands", "table", "list"), default="value")
+    plain = {"value": ("date", "bool"), "list": ("enum",)}.get(kind, ())
     parameter = Parameter(
         name=_name(name, reader.where),
         title=reader.both(),
         type=kind,
-        unit=reader.one_of("unit", (*UNITS, "date", "bool", "enum"), default="int"),
+        unit=reader.one_of("unit", (*UNITS, *plain), default="int"),
         edge_unit=reader.one_of("edge_unit", UNITS, default="int"),
         closed=cast(Literal["left", "right"], reader.one_of("closed", ("left", "right"), default="left")),
         values=(),
     )
     rows = reader.rows("values")
-    return replace(parameter, values=dated_values(parameter, rows, reader.where, article))
+    return replace(parameter, values=dated_values(parameter, rows, f"{reader.where}.values", article))
 
 
 def dated_values(
@@ -207,10 +225,13 @@ def _value(parameter: Parameter, reader: Reader) -> Any:
             return _table(parameter, raw, reader)
         case "list":
             if not isinstance(raw, list | tuple) or not raw:
-                reader.refuse("the value must be a list", "取值必须是列表")
+                reader.refuse("the value must be a list", "取值必须是列表", "value")
             kind = str if parameter.unit == "enum" else int
             if any(not isinstance(item, kind) or isinstance(item, bool) for item in raw):
-                reader.refuse(f"the list holds something that is not {kind.__name__}", "列表包含类型不符的项")
+                what, what_zh = ("a text", "文本") if kind is str else ("a whole number", "整数")
+                reader.refuse(f"each item of the list must be {what}", f"列表的每一项必须是{what_zh}", "value")
+            if kind is str and len(set(raw)) < len(raw):
+                reader.refuse("each name stands in the list once", "列表中每个名称只能出现一次", "value")
             return tuple(raw)
         case _:
             return _scalar(parameter.unit, raw, reader)
@@ -221,18 +242,20 @@ def _scalar(unit: str, raw: Any, reader: Reader) -> Any:
         return Reader({"value": raw}, reader.where).date("value")
     if unit == "bool":
         if not isinstance(raw, bool):
-            reader.refuse("the value must be true or false", "取值必须是 true 或 false")
+            reader.refuse("the value must be true or false", "取值必须是 true 或 false", "value")
         return raw
     if isinstance(raw, str) and _DECIMAL.match(raw):
         return Fraction(raw)
     if isinstance(raw, bool) or not isinstance(raw, int) or abs(raw) > LARGEST:
-        reader.refuse("the value must be a whole number (or a quoted decimal)", "取值必须是整数（或加引号的小数）")
+        reader.refuse(
+            "the value must be a whole number (or a quoted decimal)", "取值必须是整数（或加引号的小数）", "value"
+        )
     return raw
 
 
 def _table(parameter: Parameter, raw: Any, reader: Reader) -> dict[str, Any]:
     if not isinstance(raw, Mapping) or not raw:
-        reader.refuse("a table is a mapping", "表必须是映射")
+        reader.refuse("a table is a mapping", "表必须是映射", "value")
     table: dict[str, Any] = {}
     for key, entry in raw.items():
         if isinstance(entry, Mapping):
@@ -240,7 +263,7 @@ def _table(parameter: Parameter, raw: Any, reader: Reader) -> dict[str, Any]:
         else:
             table[str(key)] = None if entry is None else _scalar(parameter.unit, entry, reader)
     if len({isinstance(entry, dict) for entry in table.values()}) != 1:
-        reader.refuse("every branch of a table has the same depth", "表的每个分支深度必须相同")
+        reader.refuse("every branch of a table has the same depth", "表的每个分支深度必须相同", "value")
     return table
 
 
@@ -281,7 +304,7 @@ def _formulas(rows: Iterable[Any], where: str, article: str, amendment: str | No
         reader = Reader(row, f"{where}[{index}]")
         outputs: tuple[Output, ...] = each(reader.mapping("outputs"), f"{reader.where}.outputs", _output)
         amount = reader.maybe("amount", outputs[0].name if outputs else None)
-        if not outputs or amount not in {output.name for output in outputs}:
+        if not outputs or amount not in [output.name for output in outputs]:
             reader.refuse("`amount` names one of the outputs", "`amount` 必须是某个输出的名称")
         made.append(
             Formula(
@@ -307,6 +330,8 @@ def _output(name: str, reader: Reader) -> Output:
     rounding = cast(Rounding, reader.one_of("round", ROUNDINGS, default="half_even"))
     lo = reader.integer("min") if reader.has("min") else None
     hi = reader.integer("max") if reader.has("max") else None
+    if lo is not None and hi is not None and lo > hi:
+        reader.refuse("needs min ≤ max", "需要 min ≤ max", "min")
     unit = reader.one_of("unit", UNITS, default="int")
     return Output(_name(name, reader.where), reader.both(), reader.text("expr"), kind, unit, rounding, lo, hi)
 
@@ -352,9 +377,11 @@ def supposed(rule: Rule, example: Example) -> Rule:
 def _sound(rule: Rule, where: str) -> Rule:
     """What can be told of a rule without computing: names differ, versions differ, everything has a start."""
     if rule.formulas and not rule.examples:
-        raise RuleFileInvalid(where, "a formula needs at least one example", "有公式的规则至少要有一个示例")
+        raise RuleFileInvalid(
+            f"{where}.examples", "a formula needs at least one example", "有公式的规则至少要有一个示例"
+        )
     if not rule.formulas and rule.kind in ("amount", "condition"):
-        raise RuleFileInvalid(where, f"kind {rule.kind} needs a formula", f"{rule.kind} 类规则必须有公式")
+        raise RuleFileInvalid(f"{where}.formula", f"kind {rule.kind} needs a formula", f"{rule.kind} 类规则必须有公式")
     dated: list[tuple[str, Sequence[DatedValue | Formula]]] = [(p.name, p.values) for p in rule.parameters]
     dated.append(("formula", rule.formulas))
     for name, versions in dated:
@@ -362,13 +389,18 @@ def _sound(rule: Rule, where: str) -> Rule:
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice:
             what = f"{name} has two versions from {twice[0]} announced {twice[1]}"
-            raise RuleFileInvalid(where, what, f"{name} 有两个自 {twice[0]} 起、{twice[1]} 公布的版本")
+            place = "formula" if name == "formula" else f"parameters.{name}"
+            raise RuleFileInvalid(f"{where}.{place}", what, f"{name} 有两个自 {twice[0]} 起、{twice[1]} 公布的版本")
     names = [fact.name for fact in rule.facts] + [parameter.name for parameter in rule.parameters]
     for formula in rule.formulas:
         all_names = names + [step.name for step in formula.steps] + [output.name for output in formula.outputs]
         twice_named = next((name for name in all_names if all_names.count(name) > 1), None)
         if twice_named:
             raise RuleFileInvalid(where, f"the name {twice_named!r} is used twice", f"名称 {twice_named!r} 重复使用")
+    for fact in rule.facts:
+        problem = None if fact.default is None else check_fact(rule, fact, fact.default)[1]
+        if problem is not None:
+            raise RuleFileInvalid(f"{where}.facts.{fact.name}.default", problem.message, problem.message_zh)
     return rule
 
 
@@ -400,7 +432,11 @@ def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
             parameter,
             values=parameter.values
             + dated_values(
-                parameter, changes.get(parameter.name, ()), f"{where}.{parameter.name}", rule.article, amendment.id
+                parameter,
+                changes.get(parameter.name, ()),
+                f"{where}.parameters.{parameter.name}",
+                rule.article,
+                amendment.id,
             ),
         )
         for parameter in rule.parameters

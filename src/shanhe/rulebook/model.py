@@ -211,11 +211,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
+    """What one check found; `pointer` says where in the rule (RFC 6901)."""
+
     rule_id: str
     check: str
     ok: bool
     message: str
     message_zh: str
+    pointer: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -224,6 +227,7 @@ class CheckFinding:
             "ok": self.ok,
             "message": self.message,
             "message_zh": self.message_zh,
+            "pointer": self.pointer,
         }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -22,7 +23,7 @@ from shanhe.rulebook.build import (
 from shanhe.rulebook.errors import FormulaInvalid
 from shanhe.rulebook.functions import FUNCTIONS
 from shanhe.rulebook.ir import BOOL, DATE, ENUM, LIST, NUM, Const, FactRef, Node, StepRef
-from shanhe.rulebook.model import DatedValue, Fact, Output, Parameter, Step
+from shanhe.rulebook.model import DatedValue, Fact, Output, Parameter, Step, Text
 from shanhe.rulebook.resolve import InForce
 from shanhe.rulebook.units import UNITS, describe
 
@@ -48,6 +49,8 @@ class Program:
     facts: tuple[FactRef, ...]
     steps: tuple[tuple[Step, Node], ...]
     outputs: tuple[BuiltOutput, ...]
+    unsaid: tuple[tuple[str, Text], ...] = ()
+    """Where (a JSON pointer within the rule) something is computed of which the rule says nothing, and what."""
 
 
 def fact_node(fact: Fact, ranges: Ranges) -> FactRef:
@@ -105,20 +108,40 @@ def build_program(version: InForce, ranges: Ranges | None = None) -> Program:
     """Type a version of a rule, optionally over narrower ranges of facts; FormulaInvalid if it does not."""
     if version.formula is None:
         raise FormulaInvalid(version.rule.id, "this rule has no formula, only parameters", "该规则只有参数，没有公式")
-    facts = tuple(fact_node(fact, ranges or {}) for fact in version.rule.facts)
-    names: dict[str, Binding] = {fact.name: fact for fact in facts}
+    facts, names = [], dict[str, Binding]()
+    for fact in version.rule.facts:
+        with _part(f"/facts/{fact.name}"):
+            names[fact.name] = made = fact_node(fact, ranges or {})
+            facts.append(made)
     for parameter in version.rule.parameters:
-        names[parameter.name] = parameter_binding(parameter, version.values[parameter.name])
-    steps = []
+        with _part(f"/parameters/{parameter.name}"):
+            names[parameter.name] = parameter_binding(parameter, version.values[parameter.name])
+    here = f"/formula/{version.rule.formulas.index(version.formula)}"
+    steps, unsaid = [], list[tuple[str, Text]]()
     for step in version.formula.steps:
-        node = Builder(names, FUNCTIONS).build(step.expression)
+        with _part(f"{here}/steps/{step.name}/expr") as place:
+            builder = Builder(names, FUNCTIONS)
+            node = builder.build(step.expression)
+            unsaid += [(place, said) for said in builder.unsaid]
         steps.append((step, node))
         names[step.name] = _reference(step.name, node)
     outputs = []
     for output in version.formula.outputs:
-        built = _output(output, Builder(names, FUNCTIONS), names)
-        outputs.append(built)
-    return Program(version, facts, tuple(steps), tuple(outputs))
+        with _part(f"{here}/outputs/{output.name}/expr") as place:
+            builder = Builder(names, FUNCTIONS)
+            outputs.append(_output(output, builder, names))
+            unsaid += [(place, said) for said in builder.unsaid]
+    return Program(version, tuple(facts), tuple(steps), tuple(outputs), tuple(unsaid))
+
+
+@contextlib.contextmanager
+def _part(pointer: str) -> Iterator[str]:
+    """An expression that is refused says where in its rule it stands."""
+    try:
+        yield pointer
+    except FormulaInvalid as error:
+        error.part = error.part or pointer
+        raise
 
 
 def _reference(name: str, node: Node) -> StepRef:

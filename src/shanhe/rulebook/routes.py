@@ -15,10 +15,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.routing import APIRouter
 from shanhe.rulebook.amendments import Amendments
-from shanhe.rulebook.model import Decision, Formula, Parameter, Rule, canonical
+from shanhe.rulebook.browsing import Valued, values
+from shanhe.rulebook.documents import FILE_CHARS
+from shanhe.rulebook.model import DatedValue, Decision, Formula, Parameter, Rule, canonical
+from shanhe.rulebook.replay import replay
 from shanhe.rulebook.service import Rulebook
 
 FACTS_MAX = 200
+FILES_MAX = 8
+FIND_CHARS = 80
 
 
 class Proposal(BaseModel):
@@ -30,6 +35,22 @@ class Proposal(BaseModel):
     rule: str = Field(max_length=80)
     content: dict[str, Any] = Field(max_length=8)
     note: str = Field("", max_length=2_000)
+
+
+class Past(BaseModel):
+    """The trace of a decision, as an answer or a case holds it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    trace: dict[str, Any] = Field(max_length=FACTS_MAX)
+
+
+class Files(BaseModel):
+    """Rule files by name, looked at together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: dict[str, Annotated[str, Field(max_length=FILE_CHARS)]] = Field(min_length=1, max_length=FILES_MAX)
 
 
 class Approval(BaseModel):
@@ -89,6 +110,19 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
     async def check_all() -> dict[str, Any]:
         return await reports.of(None)
 
+    @routes.get("/values")
+    def all_values(
+        on: date | None = None, find: Annotated[str, Query(max_length=FIND_CHARS)] = "", coming: bool = False
+    ) -> dict[str, Any]:
+        """Every value in force on a day, and the next that is announced; `coming`: only what changes, soonest first."""
+        day = on or today()
+        return {"on": day.isoformat(), "data": [_valued(one) for one in values(source(), day, find, coming=coming)]}
+
+    @routes.post("/replay")
+    def replay_decision(body: Past) -> dict[str, Any]:
+        """A decision made again by the version that decided; `outcome` is `same`, `differs` or `unknown`."""
+        return asdict(replay(source(), body.trace))
+
     @routes.get("/{rule_id}")
     def show_rule(rule_id: str) -> dict[str, Any]:
         return rule_to_dict(source().rule(rule_id))
@@ -135,6 +169,12 @@ def amendment_router(amendments: Amendments, require: Callable[[str], Any]) -> A
         made = await amendments.propose(body.rule, body.content, amendment_id=body.id, by=by, note=body.note)
         return asdict(made)
 
+    @routes.post("/check", dependencies=[write])
+    def check(body: Files) -> dict[str, Any]:
+        """What is wrong with whole rule files, as if they stood in the rulebook; nothing is kept of them."""
+        found = amendments.mistakes(body.files)
+        return {"ok": not found, "mistakes": [asdict(one) for one in found]}
+
     @routes.post("/{amendment_id}/approve")
     async def approve(amendment_id: UUID, body: Approval, actor: Any = write) -> dict[str, Any]:
         """The second operator agrees: recorded, announced, and in force from its dates."""
@@ -153,6 +193,15 @@ def _summary(rule: Rule) -> dict[str, Any]:
         "review": rule.review.isoformat(),
         "hash": rule.content_hash,
     }
+
+
+def _valued(one: Valued) -> dict[str, Any]:
+    parameter = one.parameter
+    return {
+        "rule": one.rule.id, "name": parameter.name, "title": parameter.title.to_dict(), "unit": parameter.unit,
+        "type": parameter.type, "now": _dated(one.now) if one.now else None,
+        "then": _dated(one.then) if one.then else None,
+    }  # fmt: skip
 
 
 def rule_to_dict(rule: Rule) -> dict[str, Any]:
@@ -186,18 +235,19 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "type": parameter.type,
         "unit": parameter.unit,
         "of": parameter.of or None,
-        "values": [
-            {
-                "from": value.start.isoformat(),
-                "announced": value.announced.isoformat(),
-                "value": canonical(value.value),
-                "origin": value.origin,
-                "reason": value.reason.to_dict() if value.reason else None,
-                "article": value.article,
-                "amendment": value.amendment,
-            }
-            for value in parameter.values
-        ],
+        "values": [_dated(value) for value in parameter.values],
+    }
+
+
+def _dated(value: DatedValue) -> dict[str, Any]:
+    return {
+        "from": value.start.isoformat(),
+        "announced": value.announced.isoformat(),
+        "value": canonical(value.value),
+        "origin": value.origin,
+        "reason": value.reason.to_dict() if value.reason else None,
+        "article": value.article,
+        "amendment": value.amendment,
     }
 
 

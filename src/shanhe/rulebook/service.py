@@ -95,9 +95,14 @@ class Rulebook:
     def with_file(self, text: str, where: str = "proposed") -> tuple[Rulebook, str]:
         """A rulebook in which a whole rule file, of a rule that is known or new, stands for what is there; its id."""
         rule = parse_rule(text, where)
-        book = Rulebook(linked({**self._rules, rule.id: rule}), self._made)
+        book = self.with_rules([rule])
         book._type(book.rule(rule.id))
         return book, rule.id
+
+    def with_rules(self, rules: Sequence[Rule]) -> Rulebook:
+        """A rulebook in which these rules, known or new, stand for what is there; RuleFileInvalid where one shares a
+        parameter that no rule has."""
+        return Rulebook(linked({**self._rules, **{rule.id: rule for rule in rules}}), self._made)
 
     def kept(self, make: Callable[[date], Made]) -> Callable[[date], Made]:
         """`make`, asked again only on another day or once the rules have changed."""

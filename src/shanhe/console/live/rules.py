@@ -12,9 +12,9 @@ from shanhe.console import model as m
 from shanhe.console.explain import priced
 from shanhe.console.units import form_of
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.money import format_fen, said_credits
-from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, display
+from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, display, replay, values
 
 BPS_A_PERCENT = 100
 ITEMS_MAX = 24
@@ -75,12 +75,28 @@ class LiveRules:
             changes=_changes(self._rulebook, rule),
         )
 
-    async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView:
+    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
+        found = []
+        for one in values(self._rulebook, on, find, coming=coming):
+            rows = {(row.since, row.announced): row for row in versions(one.parameter, on)}
+            now, then = [rows[held.start, held.announced] if held else None for held in (one.now, one.then)]
+            found.append(m.ValueRow(_row(one.rule), (one.parameter.title.zh, one.parameter.title.en), now, then))
+        return found
+
+    async def evaluate(
+        self, rule_id: str, facts: Mapping[str, str], on: date, known: date | None = None
+    ) -> m.DecisionView:
         rule = self._rulebook.rule(rule_id)
-        decision = self._rulebook.evaluate(rule.id, _typed(rule, facts), on=on)
+        decision = self._rulebook.evaluate(rule.id, _typed(rule, facts), on=on, known=known)
         shown = next((o for o in decision.trace["outputs"] if o["name"] == decision.trace["amount"]), None)
         amount = str(shown["display"]) if shown is not None else value_text(decision.amount, decision.unit)
         return m.DecisionView(amount, "", decision.version, decision.article, decision.trace)
+
+    def replay(self, trace: Mapping[str, Any]) -> str:
+        try:
+            return str(replay(self._rulebook, trace).outcome)
+        except ShanheError:  # no trace, or of a rule or facts that are here no more
+            return ""
 
 
 def _shown(rule: Rule, values: Mapping[str, Any]) -> list[tuple[m.Bilingual, str]]:

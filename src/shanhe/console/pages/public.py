@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date
 from importlib.resources import files
 
@@ -28,6 +29,7 @@ class PublicRoom(Room):
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/rules", self.rules, methods=["GET"])
+        add("/rules/values", self.values, methods=["GET"])
         add("/rules/{rule_id}", self.rule, methods=["GET"])
         add("/models", self.models, methods=["GET"])
         add("/status", self.status, methods=["GET"])
@@ -45,6 +47,17 @@ class PublicRoom(Room):
                 chapters.setdefault(row.id[0], []).append(row)
         return self.show(request, "rules.html", who, chapters=chapters, find=find)
 
+    async def values(self, request: Request) -> Response:
+        """Every value of the rulebook on a day, and what comes next."""
+        who = await self.desk.gate.who(request)
+        query = request.query_params
+        find, coming = query.get("q", "").strip()[:FIND_CHARS_MAX], query.get("coming") == "yes"
+        on = SystemClock().today()
+        with contextlib.suppress(ValueError):
+            on = date.fromisoformat(query.get("on", ""))
+        rows = await self.desk.rules.values(find, on, coming=coming)
+        return self.show(request, "values.html", who, rows=rows, find=find, on=on, coming=coming)
+
     async def rule(self, request: Request, rule_id: str) -> Response:
         """A rule with all its dated values; with `?on=…&fact_…=…` also what it would decide."""
         who = await self.desk.gate.who(request)
@@ -55,12 +68,16 @@ class PublicRoom(Room):
         }
         decision, mistake = None, ""
         on = query.get("on") or str(SystemClock().today())
+        known = query.get("known", "")
         if "on" in query:
             try:
-                decision = await self.desk.rules.evaluate(rule_id, facts, date.fromisoformat(on))
+                told = date.fromisoformat(known) if known else None
+                decision = await self.desk.rules.evaluate(rule_id, facts, date.fromisoformat(on), told)
             except (ShanheError, ValueError) as error:
                 mistake = self.view.mistake(request, error)
-        return self.show(request, "rule.html", who, rule=page, facts=facts, on=on, decision=decision, mistake=mistake)
+        return self.show(
+            request, "rule.html", who, rule=page, facts=facts, on=on, known=known, decision=decision, mistake=mistake
+        )
 
     async def models(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)
