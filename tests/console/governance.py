@@ -133,10 +133,14 @@ class Governance:
     async def withdraw(self, who: m.Who, proposal: UUID) -> None:
         self.done.append(("withdraw", proposal))
 
-    async def simulation(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> Mapping[str, Any]:
+    async def draft(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
+        self.done.append(("draft", fields["rule"]))
+        return DONE
+
+    async def simulation(self, who: m.Who | None, proposal: UUID | None, simulation: UUID) -> Mapping[str, Any]:
         return simulated(simulation)
 
-    async def simulation_csv(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> str:
+    async def simulation_csv(self, who: m.Who | None, proposal: UUID | None, simulation: UUID) -> str:
         return "\ufeffrule,section"
 
     async def simulate(self, who: m.Who, proposal: UUID, fields: Mapping[str, str]) -> None:

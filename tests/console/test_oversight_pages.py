@@ -18,6 +18,7 @@ class TestGovernance:
         ("path", "fields", "done"),
         [
             ("/governance/new", {"title": "t", "why": "w"}, ("propose", "t")),
+            ("/governance/new", {"rule": "P1", "try": "1"}, ("draft", "P1")),
             (f"/governance/{governance.VOTING}/comment", {"text": "x", "id": str(ident(1))}, ("comment", "x")),
             (
                 f"/governance/{governance.VOTING}/simulations",

@@ -50,6 +50,7 @@ class Explained:
     steps: Sequence[Line]
     binding: Sequence[Bilingual]
     nearest: Sequence[Bilingual]
+    alternatives: Sequence[Bilingual]
 
 
 def explain(trace: Mapping[str, Any]) -> Explained:
@@ -64,6 +65,7 @@ def explain(trace: Mapping[str, Any]) -> Explained:
         steps=[_line(item) for key in ("steps", "outputs") for item in _items(trace.get(key))],
         binding=[text for text in map(_text, _many(trace.get("binding"))) if text[0]],
         nearest=[text for text in map(_text, _many(trace.get("nearest") or trace.get("nearest_change"))) if text[0]],
+        alternatives=[text for text in map(_text, _many(trace.get("alternatives"))) if text[0]],
     )
 
 

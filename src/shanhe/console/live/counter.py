@@ -74,18 +74,16 @@ class LiveCounter:
         standing = await self._credits.loyalty.standing(who.org_id)
         lots = [
             c.Row(lot.id, (lot.id, lot.provenance, lot.issued_at, lot.expires_at, lot.opening_micro,
-                           lot.closing_micro - lot.opening_micro, lot.closing_micro, lot.taken_cost_fen,
-                           lot.cost_fen, lot.value_fen))
+                           lot.closing_micro - lot.opening_micro, lot.closing_micro, lot.cost_fen, lot.value_fen))
             for lot in found.lots
         ]  # fmt: skip
         columns = (
             Col("statement.lot", "short"), Col("wallet.provenance", "word:provenance"), Col("statement.issued", "day"),
             Col("wallet.expires", "day"), Col("statement.opening", "credits"), Col("statement.change", "credits"),
-            Col("statement.closing", "credits"), Col("statement.taken_cost", "yuan"), Col("statement.cost", "yuan"),
-            Col("statement.value", "yuan"),
+            Col("statement.closing", "credits"), Col("statement.cost", "yuan"), Col("statement.value", "yuan"),
         )  # fmt: skip
         total = ("", "", "", "", found.opening_micro, found.closing_micro - found.opening_micro, found.closing_micro,
-                 found.taken_cost_fen, found.cost_fen, found.value_fen)  # fmt: skip
+                 found.cost_fen, found.value_fen)  # fmt: skip
         moves = [c.Row(kind, (kind, amount)) for kind, amount in found.moves.items()]
         return c.StatementPage(
             month=found.month,

@@ -135,13 +135,22 @@ class LiveGovernance:
     async def withdraw(self, who: m.Who, proposal: UUID) -> None:
         await self._deciding.withdraw(proposal, who.person_id)
 
-    async def simulation(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> Mapping[str, Any]:
+    async def draft(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
+        announced = date.fromisoformat(fields["announced_on"]) if fields.get("announced_on") else self._clock.today()
+        number = UUID(fields["try_id"]) if fields.get("try_id") else new_id()
+        made = await self._simulating.draft(
+            number, fields.get("rule", ""), self._content(fields, announced), by=actor_of(who).ref,
+            months=not _whole(who),
+        )  # fmt: skip
+        return made.id
+
+    async def simulation(self, who: m.Who | None, proposal: UUID | None, simulation: UUID) -> Mapping[str, Any]:
         found = await self._simulating.get(simulation)
-        if found.proposal != proposal:
+        if found.proposal != proposal or (proposal is None and (who is None or not who.may(RULES))):
             raise UnknownSimulation()
         return simulation_view(found, whole=_whole(who))
 
-    async def simulation_csv(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> str:
+    async def simulation_csv(self, who: m.Who | None, proposal: UUID | None, simulation: UUID) -> str:
         report = (await self.simulation(who, proposal, simulation))["report"]
         if report is None:
             raise UnknownSimulation()

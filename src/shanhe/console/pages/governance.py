@@ -28,6 +28,8 @@ class GovernanceRoom(Room):
         add("/governance/board/{what}", self.record, methods=["POST"])
         add("/governance/new", self.new, methods=["GET"])
         add("/governance/new", self.propose, methods=["POST"])
+        add("/governance/drafts/{simulation}", self.draft, methods=["GET"])
+        add("/governance/drafts/{simulation}/csv", self.draft_csv, methods=["GET"])
         add("/governance/{proposal}", self.proposal, methods=["GET"])
         add("/governance/{proposal}/comment", self.comment, methods=["POST"])
         add("/governance/{proposal}/vote", self.vote, methods=["POST"])
@@ -50,13 +52,20 @@ class GovernanceRoom(Room):
 
     async def _form(self, fields: dict[str, str]) -> dict[str, Any]:
         form = await self.desk.governance.form(fields.get("rule", ""))
-        return {"form": form, "fields": fields, "proposal_id": fields.get("id") or str(new_id())}
+        return {
+            "form": form,
+            "fields": fields,
+            "proposal_id": fields.get("id") or str(new_id()),
+            "try_id": str(new_id()),
+        }
 
     async def propose(self, request: Request) -> Response:
         who, fields = await self.posted(request)
         if fields.get("look"):  # the same form, with what the chosen rule has; nothing is written
             return self.show(request, "governance_new.html", who, **await self._form(fields))
         try:
+            if fields.get("try") and who.may("rules"):
+                return go(f"/governance/drafts/{await self.desk.governance.draft(who, fields)}", "simulating")
             made = await self.desk.governance.propose(who, fields)
         except (ShanheError, ValueError) as error:
             return self.again(request, "governance_new.html", who, error, **await self._form(fields))
@@ -108,7 +117,21 @@ class GovernanceRoom(Room):
     async def simulation(self, request: Request, proposal: UUID, simulation: UUID) -> Response:
         who = await self.desk.gate.who(request)
         found = await self.desk.governance.simulation(who, proposal, simulation)
-        return self.show(request, "governance_simulation.html", who, sim=found, proposal=proposal)
+        place = f"/governance/{proposal}"
+        shown = {"sim": found, "file": f"{place}/simulations/{simulation}", "back": place}
+        return self.show(request, "governance_simulation.html", who, **shown)
+
+    async def draft(self, request: Request, simulation: UUID) -> Response:
+        """A change that nobody proposed yet, tried on what happened."""
+        who = await self.allowed(request, "rules")
+        found = await self.desk.governance.simulation(who, None, simulation)
+        shown = {"sim": found, "file": f"/governance/drafts/{simulation}", "back": "/governance/new"}
+        return self.show(request, "governance_simulation.html", who, **shown)
+
+    async def draft_csv(self, request: Request, simulation: UUID) -> Response:
+        who = await self.allowed(request, "rules")
+        text = await self.desk.governance.simulation_csv(who, None, simulation)
+        return self.sheet(request, text, "simulation.csv")
 
     async def simulation_csv(self, request: Request, proposal: UUID, simulation: UUID) -> Response:
         who = await self.desk.gate.who(request)
