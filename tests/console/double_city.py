@@ -106,7 +106,7 @@ class Rules:
         )
 
     async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
-        page = await self.page("P1_resident_discount")
+        page = await self.page("P1")
         then = () if coming else page.parameters[:1]
         return [m.ValueRow(page.row, one.title, one, next(iter(then), None)) for one in page.parameters]
 
