@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from shanhe.console.explain import explain
-from shanhe.console.live.rules import _form
+from shanhe.console.units import form_of
 from shanhe.rulebook.api import Rulebook
 
 
@@ -25,8 +25,8 @@ class TestForm:
         ],
     )
     def test_reads_and_shows_the_unit_of_people(self, unit: str, typed: str, value: int, shown: str) -> None:
-        assert _form(unit).read(typed) == value
-        assert _form(unit).show(value) == shown
+        assert form_of(unit).read(typed) == value
+        assert form_of(unit).show(value) == shown
 
     @pytest.mark.parametrize(
         ("unit", "typed"),
@@ -34,7 +34,7 @@ class TestForm:
     )
     def test_refuses_what_is_finer_or_no_number(self, unit: str, typed: str) -> None:
         with pytest.raises(ValueError, match=r".*"):
-            _form(unit).read(typed)
+            form_of(unit).read(typed)
 
 
 class TestExplained:
