@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
 
 from shanhe.ledger.api import Asset, Provenance
@@ -202,6 +203,21 @@ class TestFee:
         account = await market.services.ledger.ensure_account(payer.org, Asset.CREDIT, "wallet")
         left = (await market.services.ledger.balance(account.id)).by_provenance
         assert left[Provenance.SUBSIDY] == 50_000_000
+
+
+class TestTags:
+    async def test_of_a_header_count_a_tools_fee(self, market: Market, workshop: Workshop) -> None:
+        await offer(market, workshop, "tagged", fee_micro=5_000)
+        payer = await market.party("tagger")
+        headers = {"accept": "application/json, text/event-stream", "x-shanhe-tags": "team=blue, %E8%AF%95%E7%82%B9"}
+        for path, name in (("/mcp/tagged", "forecast"), ("/mcp", "tagged__forecast")):
+            asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": FORECAST}}
+            answer = await payer.http.post(path, json=asked, headers=headers)
+            text = answer.text[answer.text.index("{") :]
+            receipt_id = UUID(msgspec.json.decode(text.splitlines()[0])["result"]["_meta"]["shanhe/receipt"])
+            assert (await market.services.gateway.receipt(receipt_id, payer.org)).tags == ("team=blue", "试点")
+        refused = await payer.http.post("/mcp", json={}, headers=headers | {"x-shanhe-tags": "x" * 65})
+        assert refused.status_code == 400
 
 
 class TestSecret:
