@@ -142,6 +142,7 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         version = int(await connection.fetchval("SHOW server_version_num"))
         theirs = await connection.fetchval("SELECT clock_timestamp()")
         fsync = await connection.fetchval("SHOW fsync")
+        fixed = await connection.fetchval("SHOW transaction_read_only") == "on"
     finally:
         await connection.close()
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
@@ -149,6 +150,12 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
     skewed = "Run a time service, for example chrony."
     return [
         _judge("database", version >= POSTGRES_MIN, f"PostgreSQL {version // 10_000}", old),
+        _judge(
+            "writing",
+            not fixed,
+            "refused: a standby, or locked" if fixed else "allowed",
+            "Name the primary in DATABASE_URL, or all servers (host1,host2): the city asks the one that is it.",
+        ),
         _judge("durability", fsync == "on", f"fsync {fsync}", "Turn fsync on: money depends on it."),
         _judge("clock", skew <= CLOCK_SKEW_MAX_S, f"{skew:.3f} s from the database", skewed),
     ]

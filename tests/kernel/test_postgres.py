@@ -15,8 +15,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Unavailable
+from shanhe.kernel.outage import outage
 from shanhe.kernel.postgres import SOCKET_PATH_MAX_BYTES, EmbeddedPostgres
+from shanhe.ledger.commit import ConnectionLost, Line
 
 STARTER = """
 import sys, time
@@ -160,3 +163,42 @@ class TestEmbeddedPostgres:
         server = EmbeddedPostgres(tmp_path / "pg", settings={"shared_buffers": "nonsense"})
         with pytest.raises(Unavailable, match="shared_buffers"):
             server.start()
+
+
+class TestStandby:
+    """A failover: under the address stands, for a while, a server that answers and takes nothing."""
+
+    @pytest.fixture
+    def standby(self, server: EmbeddedPostgres) -> EmbeddedPostgres:
+        server.start()
+        server.stop()
+        (server.cluster / "standby.signal").touch()
+        server.start()
+        return server
+
+    async def test_is_not_taken_for_the_database_and_the_primary_is_found_once_it_is_there(
+        self, standby: EmbeddedPostgres
+    ) -> None:
+        with pytest.raises(FAILURES) as refused:
+            await Database.open(standby.dsn)
+        known = outage(refused.value)
+        assert known is not None
+        assert known.code == "database_away"
+        line = Line(standby.dsn)
+        with pytest.raises(ConnectionLost):
+            await line.fetch("SELECT 1")
+        await ask(standby.dsn, "SELECT pg_promote()")
+        assert [row[0] for row in await line.fetch("SELECT 1")] == [1]
+        await line.close()
+        db = await Database.open(standby.dsn)
+        await db.execute("CREATE TABLE taken ()")
+        await db.close()
+
+    async def test_that_keeps_a_connection_loses_the_ledgers(self, server: EmbeddedPostgres) -> None:
+        """One that its keeper has locked, because its disk is full, takes no statement and says so."""
+        line = Line(server.start())
+        await line.fetch("SET default_transaction_read_only = on")
+        with pytest.raises(ConnectionLost):
+            await line.fetch("CREATE TABLE taken ()")
+        await line.fetch("CREATE TABLE taken ()")
+        await line.close()

@@ -17,6 +17,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 import structlog
+from asyncpg.connect_utils import SessionAttribute
 
 from shanhe.kernel import acts
 
@@ -25,9 +26,12 @@ COMMAND_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 30.0
 """How long a connection is waited for where none is idle: whoever keeps one and asks for another waits no longer."""
 RECONNECT_WAIT_S = 0.5
-FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What asking the database may raise, whatever the reason: it is lost, refuses, or was asked wrongly. A TimeoutError is
-an OSError."""
+FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asking the database may raise, whatever the reason: it is lost, refuses, is a standby, or was asked wrongly. A
+TimeoutError is an OSError."""
+PRIMARY: Final = SessionAttribute.primary
+"""Which of the servers that an address names is asked, `target_session_attrs`: after a failover the one that was the
+primary may be back under the same name as a standby, which reads well and would refuse each call."""
 
 READS_ONLY: Final = {"default_transaction_read_only": "on"}
 FIRST_OWN_OID = 16_384
@@ -83,6 +87,7 @@ async def _pool(dsn: str, least: int, most: int, settings: Mapping[str, str]) ->
         connection_class=Connection,
         init=_prepare,
         reset=_as_it_is,
+        target_session_attrs=PRIMARY,
         server_settings={"timezone": "UTC", **settings},
     )
 
@@ -200,8 +205,8 @@ class Database(_Asking):
     ) -> None:
         while True:
             try:
-                connection = await asyncpg.connect(self.dsn)
-            except (OSError, asyncpg.PostgresError):
+                connection = await asyncpg.connect(self.dsn, target_session_attrs=PRIMARY)
+            except FAILURES:
                 await asyncio.sleep(RECONNECT_WAIT_S)
                 continue
             lost = asyncio.Event()

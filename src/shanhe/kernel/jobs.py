@@ -20,7 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shanhe.kernel.clock import Clock, SystemClock
-from shanhe.kernel.db import FAILURES, Database
+from shanhe.kernel.db import FAILURES, PRIMARY, Database
 from shanhe.kernel.outage import outage
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Jobs:
         """Create or (unless told not to) upgrade the queue's tables; safe to call from several processes."""
         if not upgrade and await self._db.fetchval(f"SELECT to_regclass('{SCHEMA}.pgqueuer')") is not None:
             return
-        connection = await asyncpg.connect(self._db.dsn)
+        connection = await asyncpg.connect(self._db.dsn, target_session_attrs=PRIMARY)
         try:
             await connection.execute("SELECT pg_advisory_lock(hashtext($1))", SCHEMA)
             queries = _queries(connection)

@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from shanhe.kernel.db import Connection
+from shanhe.kernel.db import PRIMARY, Connection
 from shanhe.ledger.errors import LedgerBusy, LedgerFull, LedgerUnavailable
 
 BATCH_MAX: Final = 500
@@ -41,6 +41,7 @@ GONE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
 """What a lost or refusing server raises."""
 log = structlog.get_logger(__name__)
@@ -95,6 +96,7 @@ class Line:
                 self._dsn,
                 timeout=CONNECT_LIMIT_S,
                 connection_class=Connection,
+                target_session_attrs=PRIMARY,
                 server_settings=SESSION,
             )
         statement = self._statements[query] = await self._connection.prepare(query)
