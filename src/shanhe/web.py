@@ -122,6 +122,7 @@ def create_app(services: Services) -> Asgi:
     _health(app, services)
     _routes(app, services)
     http.take(app, pages)
+    console_routes.word_sheets(app)
     polite = http.Manners(app, secure=services.settings.secure_cookies, larger=UPLOADS)
     services.gateway.app.home = services.settings.url
     services.gateway.app.tools = services.mcp.serve

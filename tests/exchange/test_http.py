@@ -75,6 +75,7 @@ class TestTrading:
         assert str(seller_id) not in public
         assert str(buyer_id) not in public
         sheet = (await site.anybody.get("/api/exchange/trades.csv")).text
+        assert sheet.startswith("\ufefftime,trade,")
         assert "0.6000,50.000000,30.00" in sheet
         fund = (await site.anybody.get("/api/exchange/fund")).json()
         assert (fund["balance_fen"], fund["fees_fen"]) == (300, 300)

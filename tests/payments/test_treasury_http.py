@@ -95,6 +95,15 @@ def data(answer: httpx.Response, status: int = 200) -> Any:
 
 
 class TestTreasury:
+    async def test_heads_of_a_sheet_are_words_where_a_language_is_asked_for(self, city: City) -> None:
+        books = await city.key("ledger")
+        for query, head in (
+            ("", "account,asset,kind,"),
+            ("?language=zh", "账户,资产,类别,"),
+            ("?language=en", "Account,Asset,"),
+        ):
+            assert (await books.get(f"/api/ledger/trial-balance.csv{query}")).text.startswith("\ufeff" + head)
+
     async def test_over_http(self, city: City, clock: FixedClock) -> None:
         """One city for all of it: a start takes longer than the questions."""
         operator, second = await city.key("accounts", "ledger"), await city.key("accounts", "ledger")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
@@ -49,7 +50,8 @@ from shanhe.console.pages.watch import WatchRoom
 from shanhe.console.pages.webhooks import WebhooksRoom
 from shanhe.console.pages.workshop import WorkshopRoom
 from shanhe.console.ports import Desk
-from shanhe.console.render import View
+from shanhe.console.render import View, words
+from shanhe.console.sheets import Sheets
 from shanhe.kernel import http
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.routing import APIRouter
@@ -139,3 +141,8 @@ def _page_above(router: APIRouter, request: Request) -> str:
 def router(services: Modules, *, ready: Ready, version: str = "") -> tuple[APIRouter, ErrorPage]:
     """The console over the city's modules. `ready` tells which parts of this process work, for the status page."""
     return pages(open_desk(services, ready=ready, version=version))
+
+
+def word_sheets(app: Starlette) -> None:
+    """Have CSV of the API speak the language that is asked for; see `sheets`."""
+    app.add_middleware(Sheets, word=words().get)

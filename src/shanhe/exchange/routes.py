@@ -25,6 +25,7 @@ from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Sta
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.documents import BOM
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen
@@ -152,7 +153,7 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
             amounts = (yuan_of(trade.ticks), format_credits(trade.quantity_micro), format_fen(trade.cash_fen))
             writer.writerow((trade.at.isoformat(), trade.id, *(amount.replace(",", "") for amount in amounts)))
         headers = {"content-disposition": 'attachment; filename="trades.csv"'}
-        return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(BOM + out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
     @routes.get("/candles")
     async def candles(

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from shanhe.filings.model import Algorithm, Complaint, Event, Month
+from shanhe.kernel.documents import BOM
 
 COLUMNS = ("month", "surface", "category", "decision", "count")
 
@@ -44,4 +45,4 @@ def months_csv(months: Sequence[Month]) -> str:
     writer.writerow(COLUMNS)
     for one in months:
         writer.writerow([getattr(one, name) for name in COLUMNS])
-    return out.getvalue()
+    return BOM + out.getvalue()

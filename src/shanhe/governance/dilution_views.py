@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from shanhe.governance.dilution import EFFECTIVE_DIGITS, BudgetSpread, ProgrammeSpread, Report, Terms
+from shanhe.kernel.documents import BOM
 
 COLUMNS = ("id", "title_zh", "title_en", "since", "on", "suppressed", "recipients", "effective", "index_bps", "below",
            "below_bps", "critical_fen", "total_fen", "median_fen", "needs_fen", "could_reach", "thin")  # fmt: skip
@@ -96,4 +97,4 @@ def as_csv(report: Report, *, whole: bool) -> str:
         plain = row | {"title_zh": row["title"]["zh"], "title_en": row["title"]["en"], "since": report.since,
                        "on": report.on}  # fmt: skip
         writer.writerow([plain.get(name, "") for name in COLUMNS])
-    return out.getvalue()
+    return BOM + out.getvalue()
