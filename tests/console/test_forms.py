@@ -47,7 +47,7 @@ AGAIN = {
     "TreasuryRoom.file": {"treasury.payout_file"},
     "ConnectRoom.answer": {"connect.allow", "connect.refuse"},
     "NomadRoom.apply": {"nomads.apply"},
-    "GovernanceRoom.propose": {"governance.propose"},
+    "GovernanceRoom.propose": {"governance.propose", "governance.draft"},
 }
 """What else such a form does: it may be sent again without doing it twice, for the reason in STAYS."""
 

@@ -40,6 +40,7 @@ LATER_VALUES: Final = {
     "entry note": "欧阳式笔法一望可知",
     "tool": "查询欧阳的病历本",
     "tool field": "欧阳病历编号",
+    "tool title": "查欧阳的病历柜",
     "set name": "欧阳错题集",
     "set note": "欧阳自用勿外传",
     "set file": "欧阳导出.csv",
@@ -82,8 +83,8 @@ LATER_VALUES: Final = {
 """Besides `test_erasure.VALUES`."""
 PATH_OWNERS: Final = ("digital",)
 NEVER_SHOWN: Final = frozenset({
-    "tool", "tool field", "jury", "review", "leak", "estate refusal", "check", "stranger remark", "bank note", "visit",
-    "bad file", "prompt", "set row", "custom id", "base text",
+    "tool", "tool field", "tool title", "jury", "review", "leak", "estate refusal", "check", "stranger remark",
+    "bank note", "visit", "bad file", "prompt", "set row", "custom id", "base text",
 })  # fmt: skip
 """Rows and bodies are downloaded, not copied; what the office says of its own steps is in its files, not the copy."""
 
@@ -122,7 +123,8 @@ async def _shop(house: House, org: UUID) -> None:
     await _compete(house, org, listing.name)
     await house.services.tools.put_secret(org, "token", "ouyang-secret-778899", actor="t")
     await store.open(NewListing(new_id(), Kind.MCP, "records", "病历", "Records"), owner=org, actor="t")
-    tool = Tool("look", v["tool"], {"type": "object", "properties": {v["tool field"]: {"type": "string"}}})
+    tool = Tool("look", v["tool"], {"type": "object", "properties": {v["tool field"]: {"type": "string"}}},
+                {"title": v["tool title"]})  # fmt: skip
     seal = await house.services.identity.seals.of(org)
     await tool_store.keep_tools(house.services.db, "records", 1, [sealed_tool(seal, tool)], house.services.clock.now())
 

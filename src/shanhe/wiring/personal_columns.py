@@ -89,7 +89,7 @@ PLACES: Final = (
           "(SELECT e.org_id FROM store.entry e WHERE e.id = t.entry)", {"note": "store.entry_score.note"}),
     Place("mcp.tool", {"server": "text", "version": "int", "name": "text"},
           "(SELECT l.owner FROM store.listing l WHERE l.kind = 'mcp' AND l.slug = t.server)",
-          {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema"}),
+          {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema", "about": "mcp.tool.about"}),
     Place("trials.cases", {"org_id": "uuid", "agent": "text"}, ORG, {}, {"cases": "trials.cases"}),
     Place("trials.report", ID, ORG, {"reason": "trials.report.reason"}, {"answers": "trials.report.answers"}),
     Place("gateway.tag", {"org_id": "uuid", "id": "uuid"}, ORG, {"name": "gateway.tag.name"}),
