@@ -143,6 +143,7 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         theirs = await connection.fetchval("SELECT clock_timestamp()")
         fsync = await connection.fetchval("SHOW fsync")
         fixed = await connection.fetchval("SHOW transaction_read_only") == "on"
+        allowed = int(await connection.fetchval("SHOW max_connections"))
     finally:
         await connection.close()
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
@@ -155,6 +156,12 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
             not fixed,
             "refused: a standby, or locked" if fixed else "allowed",
             "Name the primary in DATABASE_URL, or all servers (host1,host2): the city asks the one that is it.",
+        ),
+        _judge(
+            "connections",
+            allowed >= settings.connections,
+            f"{allowed} allowed, {settings.connections} at most for a machine",
+            f"Raise max_connections: each machine of the city may hold {settings.connections} of them.",
         ),
         _judge("durability", fsync == "on", f"fsync {fsync}", "Turn fsync on: money depends on it."),
         _judge("clock", skew <= CLOCK_SKEW_MAX_S, f"{skew:.3f} s from the database", skewed),

@@ -20,6 +20,8 @@ from shanhe.kernel.errors import Invalid
 MOST = 2**31 - 1
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("", "0", "false", "no", "off")
+CONNECTIONS_BESIDE_POOLS: Final = 16
+"""Of one process: the ledger's own, those that listen, and those of files kept in the database."""
 FILES_WORDS = ("auto", "folder", "database")
 SECRET_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,62}_(KEY|TOKEN)$")
 
@@ -377,6 +379,11 @@ class Settings:
         """Address under which people reach the city, without a trailing slash."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
+    def connections(self) -> int:
+        """The most connections to the database that a city on one machine holds: its gateways and its jobs."""
+        return (self.workers + 1) * (2 * self.db_pool + CONNECTIONS_BESIDE_POOLS)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -52,8 +52,7 @@ PROBE_LIMIT_S = 5.0
 ENGINE_LIMIT_S = 15.0
 OK = 200
 CONNECTIONS_SPARE = 40
-CONNECTIONS_BESIDE_POOLS = 16
-"""Of one process: the ledger's own, those that listen, and those of files kept in the database."""
+"""For commands, and whoever looks at the database."""
 PRIVATE_FOLDERS = ("run", "models", "logs")
 
 log = structlog.get_logger(__name__)
@@ -348,8 +347,7 @@ def prepare_folder(data: Path) -> None:
 
 def embedded_postgres(settings: Settings, *, die_with_parent: bool = True) -> EmbeddedPostgres:
     """The launcher of this city's own server."""
-    each = 2 * settings.db_pool + CONNECTIONS_BESIDE_POOLS
-    connections = {"max_connections": str(CONNECTIONS_SPARE + each * (settings.workers + 1))}
+    connections = {"max_connections": str(CONNECTIONS_SPARE + settings.connections)}
     relaxed = {} if settings.fsync else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     return EmbeddedPostgres(settings.data / "postgres", settings=connections | relaxed, die_with_parent=die_with_parent)
 
