@@ -18,6 +18,7 @@ from shanhe.identity.api import NewKey
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import LedgerUnavailable
+from shanhe.mcp import metering, service
 from stage.market import Market, Party
 from stage.publisher import HEADERS, TOOL, Publisher, asked, open_publisher
 
@@ -373,6 +374,22 @@ class TestLeaving:
         await scene.nothing_open()
         assert await scene.market.wallet(scene.payer.org) == before
         assert await scene.spent() == 0
+
+    @pytest.mark.parametrize("door", ["its own", "everybody's"])
+    async def test_pays_for_what_the_tool_has_done_a_moment_later(
+        self, scene: Scene, door: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (metering, service):
+            monkeypatch.setattr(module, "LEFT_WAIT_S", 20.0)
+        await scene.leave("paid", 0.3, door=f"{scene.slug}__" if door == "everybody's" else "", wait=True)
+        await asyncio.sleep(0.2)
+        scene.publisher.gate.set()
+        async with asyncio.timeout(20):
+            while not (records := await scene.services.tools.calls(org_id=scene.payer.org)):  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.02)
+        assert [(one.state, one.error, one.paid_micro) for one in records] == [("done", "", FEE_MICRO)]
+        assert await scene.spent() == FEE_MICRO
+        assert await scene.market.income(scene.maker.org) == MAKERS_MICRO
 
 
 class TestOutcomes:

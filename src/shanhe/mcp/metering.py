@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ARGUMENTS_MAX_BYTES: Final = 64 * 1024
 RESULT_MAX_BYTES: Final = 256 * 1024
+LEFT_WAIT_S: Final = 1.0
+"""How long a server is still waited for after its caller has left: a tool that does something at once would be had for
+nothing by whoever leaves before its answer."""
 PAID: Final = "shanhe/paid_micro"
 RECEIPT: Final = "shanhe/receipt"
 
@@ -68,11 +71,11 @@ class Metered:
             self._toll.under_way()
 
     def abandon(self) -> None:
-        """Who called has left: end waiting for the server, unless what it answered is being booked."""
-        waits = self.deadline is not None and self.deadline.when() is not None and not self.deadline.expired()
-        if self.deadline is not None and waits:
+        """Who called has left: end waiting for the server soon, unless what it answered is being booked."""
+        until = None if self.deadline is None or self.deadline.expired() else self.deadline.when()
+        if self.deadline is not None and until is not None:
             self.abandoned = True
-            self.deadline.reschedule(asyncio.get_running_loop().time())
+            self.deadline.reschedule(min(until, asyncio.get_running_loop().time() + LEFT_WAIT_S))
 
     async def finish(self, result: dict[str, Any], got: int) -> dict[str, Any]:
         """The result as it is passed on: booked unless the tool says that it could not, or needs something first."""

@@ -25,7 +25,7 @@ from shanhe.mcp.address import checked_url
 from shanhe.mcp.errors import BadSecret, BadServer, CallerLeft, OverQuota, UnknownServer
 from shanhe.mcp.hosted import Bench, check_hosted, tools_of
 from shanhe.mcp.listing import Listing
-from shanhe.mcp.metering import Metered, size_of
+from shanhe.mcp.metering import LEFT_WAIT_S, Metered, size_of
 from shanhe.mcp.model import (
     CALLS_MAX,
     FORBIDDEN_HEADERS,
@@ -267,7 +267,8 @@ class ToolGateway:
         """Call a tool: (its result as the protocol has it, what it cost in µ, the receipt).
 
         The fee is held before and booked after the server answered; a call that fails costs nothing. Every call is
-        recorded, refused ones too. `left` returns when nobody waits for the answer any more: the call is cancelled.
+        recorded, refused ones too. `left` returns when nobody waits for the answer any more: what is not soon done is
+        cancelled, and costs nothing.
         """
         metered = Metered(self, caller, slug, tool, size_of(arguments), most_micro)
         try:
@@ -356,12 +357,13 @@ class ToolGateway:
 
 
 async def unless(left: Left | None, slug: str, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; CallerLeft where its caller leaves first."""
+    """What `work` gives; CallerLeft where its caller has left and it is not soon done."""
     if left is None:
         return await work
     tasks = asyncio.ensure_future(work), asyncio.ensure_future(left())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks[:1], timeout=LEFT_WAIT_S)
         if tasks[0].done():
             return tasks[0].result()
         raise CallerLeft(slug)
