@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from shanhe.gateway.api import CallError
-from shanhe.workflows import course
+from shanhe.kernel.db import Database
+from shanhe.workflows import course, store
 from shanhe.workflows.errors import StepFailed
 from workflows.house import PRICE, House, ask, flow, says
 
@@ -189,6 +192,28 @@ class TestPart:
         assert run.state == "paused"
         await house.workflows.cancel(run.id, house.org)
         assert [one.state for one in await house.workflows.parts(run.id, house.org)] == ["cancelled"]
+        assert await house.workflows.inbox(house.org, house.key, ["owner"]) == []
+
+    @pytest.mark.parametrize("first", [
+        {"kind": "workflow", "id": "call", "workflow": "inner", "save": "got"},
+        {"kind": "approval", "id": "call", "who": "owner", "shows": "?"},
+    ])  # fmt: skip
+    async def test_is_not_begun_by_a_run_that_is_cancelled_just_then(
+        self, house: House, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        touch = store.touch
+
+        async def touched(db: Database, run_id: UUID, worker: str, now: datetime) -> datetime | bool | None:
+            found = await touch(db, run_id, worker, now)
+            if found is None:
+                await house.workflows.cancel(run_id, house.org)
+            return found
+
+        monkeypatch.setattr(store, "touch", touched)
+        await house.published(flow(ask("a", "x", "out_y"), says("y", "{{a}}")), "inner")
+        run, _ = await house.run(flow({**first, "next": "out_end"}, says("end", "1")))
+        assert run.state == "cancelled"
+        assert (await house.workflows.parts(run.id, house.org), house.asked) == ([], [])
         assert await house.workflows.inbox(house.org, house.key, ["owner"]) == []
 
     async def test_is_nobody_elses(self, house: House) -> None:

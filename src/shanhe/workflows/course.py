@@ -152,6 +152,7 @@ class Walker:
         self._worker = worker
         self._n = run.steps
         self._spent = run.paid_micro
+        self._rests = False
         self._course = msgspec.convert(seal.open_json(COURSE, run.course, {"at": ""}), type=Course)
 
     async def go(self) -> None:
@@ -183,12 +184,12 @@ class Walker:
             if isinstance(node, Approval):
                 verdict = await self._word(node, now)
                 if verdict is None:
-                    return False
+                    return not self._rests
                 state = verdict
             elif isinstance(node, Flow):
                 part = await self._part(node)
                 if part is None:
-                    return False
+                    return not self._rests
                 said = part
                 self._course.variables[node.save] = said.value
                 self._move(node.next)
@@ -383,7 +384,8 @@ class Walker:
         return said
 
     async def _rest(self, conn: Any) -> bool:
-        return await store.pause(conn, self._run.id, self._worker, self._sealed_course())
+        self._rests = await store.pause(conn, self._run.id, self._worker, self._sealed_course())
+        return self._rests
 
     async def _asked(self, node: Ask, prompt: str, left: int, now: datetime) -> Said:
         """The call itself; what passes is tried again, each time under another receipt."""

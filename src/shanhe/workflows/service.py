@@ -342,8 +342,9 @@ class Workflows:
 
     async def cancel(self, run_id: UUID, org_id: UUID) -> Run:
         """Do nothing more of a run; the step that is on its way is finished, and paid. Again is the same."""
-        run, _ = await self.trace(run_id, org_id)
+        await self.trace(run_id, org_id)
         await store.cancel(self._db, run_id, self._clock.now())
+        run, _ = await self.trace(run_id, org_id)  # from here on it can't begin to rest
         if run.state in ("waiting", "paused"):
             failure = StepFailed("cancelled", "The run was cancelled", "运行已取消")
             await self._end(await self._seals.of(org_id), run, "cancelled", failure)

@@ -329,10 +329,10 @@ async def wait_for(conn: Connection, one: Waiting) -> None:
 
 
 async def pause(conn: Connection, run_id: UUID, worker: str, course: Any) -> bool:
-    """Leave a run until somebody speaks; False when it is no longer this worker's."""
+    """Leave a run until somebody speaks; False when it is no longer this worker's, or its end was asked for."""
     done = await conn.fetchval(
         """UPDATE workflows.run SET state = 'paused', worker = NULL, taken_at = NULL, course = $3
-            WHERE id = $1 AND worker = $2 AND state = 'running' RETURNING true""",
+            WHERE id = $1 AND worker = $2 AND state = 'running' AND cancel_at IS NULL RETURNING true""",
         run_id, worker, course,
     )  # fmt: skip
     return bool(done)
