@@ -147,6 +147,30 @@ class TestWorkflow:
         assert (await ended(stranger, tried["id"]))["state"] == "failed"
         assert len([one for one in market.engine.looked if b"12345" in one]) == 1
 
+    async def test_keeps_no_secret_that_an_address_says_back(self, market: Market) -> None:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            said = b"wrong key 12345 in " + head
+            writer.write(b"HTTP/1.1 401 No\r\ncontent-length: %d\r\n\r\n%b" % (len(said), said))
+            await writer.drain()
+            writer.close()
+
+        payer = await market.party("flow echo")
+        await payer.http.put("/api/mcp/secrets/weather_key", json={"value": "Bearer 12345"})
+        await payer.http.post("/api/workflows", json={"slug": "echo", "title": "回声"})
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            node = {"kind": "http", "id": "look", "url": f"http://127.0.0.1:{port}/", "save": "x",
+                    "secrets": {"Authorization": "weather_key"}, "next": "out_n"}  # fmt: skip
+            content = flow(node, output("n", "{{x.body}}"), hosts=["127.0.0.1"])
+            await payer.http.put("/api/workflows/echo/draft", json={"definition": content})
+            run = (await payer.http.post("/api/workflows/echo/runs", json={"ref": "1", "draft": True})).json()
+            done = await ended(payer, run["id"])
+        assert "wrong key *** in" in done["result"]["n"]
+        assert "authorization: ***" in done["result"]["n"]
+        assert "12345" not in str(done)
+
 
 class TestAddress:
     async def test_of_the_citys_own_is_refused_where_publishers_are_strangers(self) -> None:

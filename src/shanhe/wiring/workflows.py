@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -36,6 +36,9 @@ JUDGE_KEY: Final = "~evaluations"
 FETCH_LIMIT_S: Final = 30.0
 FETCH_MAX_BYTES: Final = 256 * 1024
 ERROR_SHOWN_CHARS: Final = 300
+HIDDEN: Final = b"***"
+HIDDEN_MIN_CHARS: Final = 4
+"""A shorter secret is found in texts that have nothing to do with it."""
 FACE, FACE_TRY = "openai", "try"
 """As which an agent's own trace shows who called it."""
 LIMITS: Final = Limits()
@@ -135,16 +138,25 @@ class _Deeds:
         sent = {"accept": "application/json, text/plain;q=0.9", "idempotency-key": key}
         if body:
             sent["content-type"] = "application/json"
-        own = {**headers, **await tools.headers_of(owner, secrets)}
-        sent |= {name.lower(): text for name, text in own.items()}
+        sealed = await tools.headers_of(owner, secrets)
+        sent |= {name.lower(): text for name, text in {**headers, **sealed}.items()}
         async with tools.links.exchange("the address", url, method, sent, body, limit_s=FETCH_LIMIT_S) as answer:
-            return answer.status, await answer.body(FETCH_LIMIT_S, FETCH_MAX_BYTES)
+            return answer.status, hidden(await answer.body(FETCH_LIMIT_S, FETCH_MAX_BYTES), sealed.values())
 
     async def paid(self, receipt_id: UUID) -> int | None:
         return await self._gateway.fate(receipt_id)
 
     async def caller_of(self, key_id: UUID) -> Caller:
         return await self._identity.caller_of(key_id)
+
+
+def hidden(said: bytes, secrets: Iterable[str]) -> bytes:
+    """What an address said, without the secrets that it was asked with: some say back what they were sent."""
+    words = {word for secret in secrets for word in (secret, secret.rpartition(" ")[2])}
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= HIDDEN_MIN_CHARS:
+            said = said.replace(word.encode(), HIDDEN)
+    return said
 
 
 class _Asks:
