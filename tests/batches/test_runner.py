@@ -153,6 +153,14 @@ class TestBatch:
         await house.drain(house.runner())
         assert seen == [("night", "team=blue", "试点")] * 2
 
+    async def test_says_of_each_line_that_its_tags_are_too_many(self, house: House) -> None:
+        """As a key's own tags may make them after the batch was taken."""
+        batch = await house.order("one", metadata={"tags": ",".join(f"t{n}" for n in range(9))})
+        await house.drain(house.runner())
+        ended, _, bad = await house.results(batch)
+        assert (ended.state, ended.done, ended.failed) == ("completed", 0, 1)
+        assert bad[0]["response"]["body"]["error"]["param"] == "metadata.tags"
+
     async def test_puts_refusals_into_the_error_file(self, house: House) -> None:
         house.plan["bad"] = [refused(400, "invalid_value")]
         batch = await house.order("good", "bad")

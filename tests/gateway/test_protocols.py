@@ -244,8 +244,9 @@ class TestThoughts:
         foreign = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"}
         own = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
         broken = {"type": "reasoning", "summary": [], "encrypted_content": "text:!"}
+        odd = {"type": "reasoning", "summary": [], "content": 7}
         answer = {"role": "assistant", "content": "Hi."}
-        await respond(desk, input=[foreign, broken, answer, own, {"role": "user", "content": "When?"}])
+        await respond(desk, input=[foreign, broken, odd, answer, own, {"role": "user", "content": "When?"}])
         assert desk.engine.requests[0]["messages"] == [answer, {"role": "user", "content": "When?"}]
 
     async def test_are_streamed_with_their_packed_form_in_the_finished_item_alone(self, desk: Desk) -> None:

@@ -22,7 +22,7 @@ from shanhe.batches import store
 from shanhe.batches.errors import NotKept, NotThisTime
 from shanhe.batches.model import Taken
 from shanhe.batches.service import Batches, opened_metadata
-from shanhe.gateway.api import Answered, Errand, Metadata, tags_of, under
+from shanhe.gateway.api import Answered, CallError, Errand, Metadata, openai_error, tags_of, under
 from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
@@ -148,6 +148,8 @@ class Runner:
             return await self._run(taken.endpoint, body, Errand(caller, taken.receipt_id, self._keeper(taken, kept)))
         except ShanheError as error:
             return Answered(error.status, msgspec.json.encode(error.to_dict(), enc_hook=str))
+        except CallError as error:
+            return Answered(error.status, openai_error(error))
 
     def _keeper(self, taken: Taken, kept: asyncio.Event) -> Callable[[bytes], Awaitable[None]]:
         async def keep(answer: bytes) -> None:

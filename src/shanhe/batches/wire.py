@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from shanhe.batches.errors import BadUpload
 from shanhe.batches.model import Batch, File, batch_id, file_id
 from shanhe.batches.service import Batches
-from shanhe.gateway.api import JSON_TYPE, CallError, Client, Metadata, invalid, tags_of, under
+from shanhe.gateway.api import JSON_TYPE, CallError, Client, Metadata, invalid, tags_named, tags_of, under
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
@@ -107,7 +107,9 @@ class Wire:
         metadata = order.metadata
         tags = tags_of(Metadata((metadata or {}).get("tags")))
         if caller.tags:
-            metadata = {**(metadata or {}), "tags": ",".join(under(caller, tags).tags)}
+            joined = ",".join(under(caller, tags).tags)
+            tags_named(joined, "metadata.tags")  # a batch that is taken has lines that can be asked
+            metadata = {**(metadata or {}), "tags": joined}
         return await self._batches.create(
             caller.org_id, caller.key_id, input_file=file_id(order.input_file_id), endpoint=order.endpoint,
             window=order.completion_window, allowed=allowed, metadata=metadata, request_key=request_key(client),

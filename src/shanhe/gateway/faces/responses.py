@@ -154,7 +154,8 @@ def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]
 def thought_of(item: Mapping[str, Any]) -> str:
     """What a reasoning item holds: its text, or that text packed where a client brings back no other; empty for one
     that another service made."""
-    parts = [part for part in item.get("content") or () if isinstance(part, dict)]
+    content = item.get("content")
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     said = "".join(str(part.get("text", "")) for part in parts)
     packed = item.get("encrypted_content")
     if said or not isinstance(packed, str) or not packed.startswith(PACKED):
