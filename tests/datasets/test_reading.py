@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from shanhe.datasets import reading
 from shanhe.datasets.errors import UnreadableFile, WrongColumns
 from shanhe.datasets.model import in_form, packed, unpacked
 from shanhe.datasets.reading import read, table
+from stage.torn import locked, torn
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -56,6 +58,12 @@ class TestTable:
             "<w:p><w:r><w:t>第一段</w:t></w:r><w:r><w:t>，完</w:t></w:r></w:p><w:p/><w:p><w:r><w:t>二</w:t></w:r></w:p>"
         )
         assert table("a.docx", data)[1] == [{"text": "第一段，完"}, {"text": "二"}]
+
+    @pytest.mark.parametrize("breaks", [torn, locked])
+    def test_that_was_torn_on_its_way_is_refused(self, breaks: Callable[[bytes], bytes]) -> None:
+        for name, data in (("a.xlsx", workbook(["a", "b"], [1, 2])), ("a.docx", document("<w:p/>"))):
+            with pytest.raises(UnreadableFile, match="can be read"):
+                table(name, breaks(data))
 
     def test_is_read_from_paragraphs(self) -> None:
         assert [row["text"] for row in table("a.txt", b"one\r\ntwo\r\n\r\n\r\nthree")[1]] == ["one\ntwo", "three"]

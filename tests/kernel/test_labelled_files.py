@@ -13,6 +13,7 @@ from pypdf import PdfReader
 from shanhe.kernel import labelled_files
 from shanhe.kernel.documents.pdf import pdf_bytes
 from shanhe.kernel.labelling import FIELDS, MP3, WAV, Labels, check_sound, check_text, label_in
+from stage.torn import locked, torn
 
 LABELS = Labels(b"k" * 32, "山河市", "本内容由人工智能生成（{by}），编号 {id}")
 TEXT = LABELS.marked("第一段 <b>&amp;</b>\n\n第二段：“引号”，\t制表。", "clone/a", "id-1")
@@ -42,7 +43,8 @@ class TestText:
 
     def test_without_a_label_has_none(self) -> None:
         assert labelled_files.read(b'a line\n{"a": 1}\n') == ('a line\n{"a": 1}\n', {})
-        for broken in (b"PK\x03\x04 no zip", b"\xff\xfe\x00"):
+        word = labelled_files.word("标题", TEXT, LABEL)
+        for broken in (b"PK\x03\x04 no zip", b"\xff\xfe\x00", torn(word), locked(word)):
             with pytest.raises(ValueError, match="it is"):
                 labelled_files.read(broken)
 

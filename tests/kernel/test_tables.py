@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 
 import pytest
 from openpyxl import Workbook
 
 from shanhe.kernel.documents.tables import ImportRefused, read_table
+from stage.torn import locked, torn
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -49,6 +51,13 @@ class TestMerging:
     def test_is_refused_whatever_the_sheet_s_part_is_called(self) -> None:
         with pytest.raises(ImportRefused, match="merged cells"):
             read_table(merging("A1:XFD1048576", part="xl/worksheets/sheet1.dat"))
+
+
+class TestBroken:
+    @pytest.mark.parametrize("breaks", [torn, locked])
+    def test_is_refused(self, breaks: Callable[[bytes], bytes]) -> None:
+        with pytest.raises(ImportRefused, match="no workbook"):
+            read_table(breaks(saying("")))
 
 
 class TestLink:

@@ -16,6 +16,7 @@ from shanhe.retrieval.reader import Read, read
 from shanhe.retrieval.work import layout, markup, office
 from shanhe.retrieval.work.__main__ import blocks_of, format_of
 from stage.papers import docx, packed, pdf, pptx, xlsx
+from stage.torn import locked, torn
 
 
 async def quiet(done: int, total: int) -> None:
@@ -167,6 +168,9 @@ class TestBombs:
         for name, data in (("a.zip", packed(x="y")), ("a.bin", b"\0\1\2"), ("a.docx", packed(word__x="y"))):
             with pytest.raises(Unreadable):
                 found(name, data)
+        for breaks in (torn, locked):
+            with pytest.raises(Unreadable, match="archive is broken"):
+                found("a.docx", breaks(docx(("总则", 1))))
         with pytest.raises(Unreadable):
             list(office.xlsx(packed(xl__x="y"), lambda done, total: None))
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from shanhe.datasets.errors import UnreadableFile
+from shanhe.kernel import archives
 from shanhe.kernel.texts import decoded
 from shanhe.retrieval.api import Unreadable, read_document
 
@@ -175,7 +176,7 @@ def _packed(data: bytes) -> Table:
             if DOCUMENT in archive.namelist():
                 return ["text"], [{"text": part} for part in _bounded(_document(archive))]
         return _workbook(data)
-    except (zipfile.BadZipFile, EOFError, OSError, zipfile.LargeZipFile, NotImplementedError, RuntimeError) as error:
+    except archives.BROKEN as error:
         raise UnreadableFile("it is no DOCX or XLSX that can be read", "不是可读的 DOCX 或 XLSX 文件") from error
 
 
@@ -218,7 +219,7 @@ def _workbook(data: bytes) -> Table:
             [_value(cell) for cell in line[: COLUMNS_MAX + 1]] for line in sheet.iter_rows(values_only=True)
         )
         book.close()
-    except (InvalidFileException, KeyError, ValueError, IndexError, TypeError, ElementTree.ParseError) as error:
+    except (InvalidFileException, LookupError, ValueError, TypeError, AttributeError, ElementTree.ParseError) as error:
         raise UnreadableFile("it is no workbook that can be read", "不是可读的 XLSX 文件") from error
     return _table(lines)
 

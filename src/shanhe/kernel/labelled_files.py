@@ -17,6 +17,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from shanhe.kernel import archives
 from shanhe.kernel.documents.model import Document
 
 MEDIA: Final[Mapping[str, str]] = {
@@ -104,7 +105,7 @@ def _read_word(data: bytes) -> tuple[str, dict[str, Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             body, custom = (_part(packed, name) for name in ("word/document.xml", "docProps/custom.xml"))
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError) as error:
+    except (*archives.BROKEN, KeyError, ElementTree.ParseError) as error:
         raise ValueError("it is no Word file with a label") from error
     lines = ["".join(node.text or "" for node in one.iter(f"{{{_W}}}t")) for one in body.iter(f"{{{_W}}}p")]
     for one in custom:

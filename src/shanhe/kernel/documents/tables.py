@@ -12,6 +12,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 
+from shanhe.kernel import archives
 from shanhe.kernel.documents.merged import TooMuch, merged_cells
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.texts import decoded
@@ -22,8 +23,8 @@ ROWS_MAX: Final = 2_000
 COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 2_000
 WORKBOOK_MAGIC: Final = b"PK\x03\x04"
-BROKEN: Final = (zipfile.BadZipFile, KeyError, ValueError, IndexError, TypeError, AttributeError, EOFError, OSError,
-                 NotImplementedError, RuntimeError, ElementTree.ParseError, ExpatError)  # fmt: skip
+BROKEN: Final = (*archives.BROKEN, KeyError, ValueError, IndexError, TypeError, AttributeError, ElementTree.ParseError,
+                 ExpatError)  # fmt: skip
 
 
 class ImportRefused(Invalid):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 from xml.etree import ElementTree
 
+from shanhe.kernel import archives
 from shanhe.retrieval.errors import Unreadable
 
 PAGES_MAX: Final = 2_000
@@ -29,7 +30,7 @@ def opened(data: bytes) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (*archives.BROKEN, ValueError) as error:
         raise Unreadable("its archive is broken", "压缩包已损坏") from error
     size = sum(one.file_size for one in members)
     if len(members) > MEMBERS_MAX or size > UNPACKED_MAX_BYTES:
@@ -45,7 +46,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         with archive.open(name) as file:
             data = file.read(said + 1)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except archives.BROKEN as error:
         raise Unreadable("its archive is broken", "压缩包已损坏") from error
     if len(data) > said:
         raise Unreadable("it unpacks to more than it says", "压缩包大小不符", "document_bomb")
