@@ -168,6 +168,24 @@ class TestPageOfAnApp:
         assert answer.status_code == 403
 
 
+class TestBracket:
+    """An address with a bracket alone is none; Python's own parser raises there, and anybody may send one."""
+
+    @pytest.mark.parametrize(("path", "headers", "status"), [
+        ("/mcp", {"origin": "http://["}, 403),
+        ("/api/identity/sign-in", {"origin": "http://["}, 403),
+        ("/oauth/register", {}, 400),
+    ])  # fmt: skip
+    async def test_that_is_none_is_refused_like_a_strange_one(
+        self, market: Market, path: str, headers: dict[str, str], status: int
+    ) -> None:
+        body = {"client_name": "a", "redirect_uris": ["http://["]}
+        async with web(market) as http:
+            answer = await http.post(path, json=body, headers=headers)
+            asked = await http.get("/oauth/authorize", params={"client_id": "https://[/a", "response_type": "code"})
+        assert (answer.status_code, asked.status_code) == (status, 401)
+
+
 class TestToken:
     async def test_is_good_for_its_address_only(self, market: Market, workshop: Workshop) -> None:
         await offer(market, workshop, "bound-one")

@@ -11,7 +11,6 @@ from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -30,6 +29,7 @@ from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language
 from shanhe.kernel.i18n import Catalogue, Entry
 from shanhe.kernel.money import format_credits, format_fen, said_credits
+from shanhe.kernel.texts import parts_of
 from shanhe.kernel.words import move
 from shanhe.rulebook.api import Rulebook
 
@@ -321,7 +321,7 @@ def address(request: Request) -> str:
     """Where the person is: the page asked for, or the page whose form was sent (a form has no page)."""
     if request.method == "GET":
         return local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
-    came = urlsplit(request.headers.get("referer", ""))
+    came = parts_of(request.headers.get("referer", ""))
     if came.netloc != request.url.netloc or not came.path:
         return "/"
     return local_path(came.path + (f"?{came.query}" if came.query else ""))

@@ -16,6 +16,7 @@ from shanhe.identity.service import Identity
 from shanhe.kernel import acts
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import bearer, door
+from shanhe.kernel.texts import parts_of
 
 COOKIE = "shanhe_session"
 SECURE_COOKIE = "__Host-shanhe_session"
@@ -158,7 +159,7 @@ async def own_site(request: Request) -> None:
         raise CrossSite()
     if origin is not None and origin != "null":
         ours = {urlsplit(identity_of(request).options.url).netloc, request.headers.get("host", "")}
-        if urlsplit(origin).netloc not in ours:
+        if parts_of(origin).netloc not in ours:
             raise CrossSite()
     elif origin == "null":
         raise CrossSite()

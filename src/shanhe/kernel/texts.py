@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.words import field_en, field_zh
@@ -34,3 +35,11 @@ def decoded(data: bytes) -> tuple[str, str] | None:
         except UnicodeDecodeError:
             continue
     return None
+
+
+def parts_of(address: str) -> SplitResult:
+    """The parts of an address that anybody may have written; all empty where it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:  # brackets that enclose no address
+        return SplitResult("", "", "", "", "")

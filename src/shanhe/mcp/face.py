@@ -19,6 +19,7 @@ import structlog
 
 from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone, preflight, under_header
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.texts import parts_of
 from shanhe.mcp import wire
 from shanhe.mcp.city import CityTools
 from shanhe.mcp.errors import UnknownTool
@@ -147,7 +148,7 @@ class McpFace:
         """Whether a page that calls, if a page does, is the city's own or on the caller's own machine."""
         if origin is None:
             return True
-        parts = urlsplit(origin.decode("latin-1"))
+        parts = parts_of(origin.decode("latin-1"))
         return parts.netloc == self._host or parts.hostname in LOOPBACK
 
     async def _refuse(self, client: Client, path: str, *, known: bool) -> None:

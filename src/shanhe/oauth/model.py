@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import UUID
+
+from shanhe.kernel.texts import parts_of
 
 CODE_TTL: Final = timedelta(seconds=60)
 ACCESS_TTL: Final = timedelta(minutes=15)
@@ -86,7 +87,7 @@ def redirect_problem(uri: str) -> str | None:
     """Why an address may not be returned to; None when it may."""
     if not uri or len(uri) > URI_MAX_CHARS or not uri.isascii() or _SIGNS.search(uri):
         return "too long, or signs an address may not hold"
-    parts = urlsplit(uri)
+    parts = parts_of(uri)
     if parts.fragment or not parts.scheme or parts.username is not None:
         return "no fragment, no user name, a scheme"
     if parts.scheme == "https":
@@ -106,7 +107,7 @@ def same_redirect(registered: str, asked: str) -> bool:
         return True
     if redirect_problem(asked) is not None:
         return False
-    one, other = urlsplit(registered), urlsplit(asked)
+    one, other = parts_of(registered), parts_of(asked)
     return (
         one.scheme == other.scheme == "http"
         and one.hostname == other.hostname
@@ -136,7 +137,7 @@ def is_document(client_id: str) -> bool:
     """Whether an app's id is the address of a document about it: https, a path, no query, a name and not a number."""
     if len(client_id) > URI_MAX_CHARS or _SIGNS.search(client_id):
         return False
-    parts = urlsplit(client_id)
+    parts = parts_of(client_id)
     if parts.scheme != "https" or not parts.hostname or parts.path in ("", "/") or parts.query or parts.fragment:
         return False
     try:
