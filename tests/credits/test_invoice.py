@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from typing import Any
 
 import pypdf
 import pytest
@@ -67,6 +68,26 @@ class TestInvoice:
         assert refused.value.details == {"excess_fen": 7_000}
         await city.credits.invoices.reject(whole.id, reason="已退款", by="person:o")
         assert await city.credits.invoices.invoiceable_fen(city.org) == 4_000
+
+    async def test_two_issued_at_once_are_not_over_what_was_refunded_either(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
+        first, second = await request(city, 7_000), await request(city, 7_000, "i2")
+        await city.credits.refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        check = city.credits.invoices._check_covered
+
+        async def dwells(*what: Any) -> None:
+            await check(*what)
+            await asyncio.sleep(0.1)
+
+        monkeypatch.setattr(city.credits.invoices, "_check_covered", dwells)
+        issued = await asyncio.gather(
+            city.credits.invoices.issue(first.id, number="25332000000012345678", by="person:o"),
+            city.credits.invoices.issue(second.id, number="25332000000012345679", by="person:o"),
+            return_exceptions=True,
+        )
+        assert {type(one) for one in issued} == {Invoice, InvoiceTooMuch}
 
     async def test_two_at_once_do_not_exceed_it(self, city: City) -> None:
         await city.buy(10_000)

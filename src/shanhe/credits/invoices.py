@@ -83,8 +83,7 @@ class Invoices:
         tax_number = tax_number.strip().upper()
         _check(client_ref, kind, title, tax_number, amount_fen, email)
         async with self._db.transaction() as conn:
-            await conn.execute("INSERT INTO credits.invoice_line VALUES ($1) ON CONFLICT DO NOTHING", org_id)
-            await conn.execute("SELECT FROM credits.invoice_line WHERE org_id = $1 FOR UPDATE", org_id)
+            await _line_up(conn, org_id)
             row = await conn.fetchrow(
                 "SELECT * FROM credits.invoice WHERE org_id = $1 AND client_ref = $2", org_id, client_ref
             )
@@ -124,6 +123,7 @@ class Invoices:
     async def _check_covered(self, conn: Any, row: Any) -> None:
         """Refuse what would put invoices over more than was paid and not refunded; other requests may still be given
         back and don't count."""
+        await _line_up(conn, row["org_id"])
         waiting: int = await conn.fetchval(
             """SELECT coalesce(sum(amount_fen), 0)::bigint FROM credits.invoice
                WHERE org_id = $1 AND state = 'requested' AND id <> $2""",
@@ -219,6 +219,12 @@ def paper(invoice: Invoice, *, org_name: str, city_name: str, language: str = "z
         notes=(word("本单不是发票，发票以税务机关开具的为准。", "This is not the invoice; the tax bureau's counts."),),
         footer=f"{city_name} · {invoice.id}",
     )
+
+
+async def _line_up(conn: Any, org_id: UUID) -> None:
+    """One request or issue of an organisation at a time: two that fit alone may not fit together."""
+    await conn.execute("INSERT INTO credits.invoice_line VALUES ($1) ON CONFLICT DO NOTHING", org_id)
+    await conn.execute("SELECT FROM credits.invoice_line WHERE org_id = $1 FOR UPDATE", org_id)
 
 
 def _check(client_ref: str, kind: str, title: str, tax_number: str, amount_fen: int, email: str) -> None:
