@@ -103,6 +103,28 @@ class TestPosting:
         assert lots[0].parent == subsidy
         assert await books.clean()
 
+    async def test_what_reaches_a_wallet_in_lots_is_handed_on_by_a_later_batch(self, books: Books) -> None:
+        first, between, last = await books.wallet(10), await books.wallet(3), await books.wallet()
+        legs = (Transfer(new_id(), first.id, between.id, 10), Transfer(new_id(), between.id, last.id, 10))
+        with pytest.raises(InsufficientCredit):
+            await books.ledger.post(Posting(id=new_id(), kind="test", transfers=legs))
+        await asyncio.gather(
+            books.ledger.post(move(first.id, between.id, 10)), books.ledger.post(move(between.id, last.id, 13)),
+            return_exceptions=True,
+        )  # fmt: skip
+        assert await books.clean()
+
+    async def test_what_a_batch_issues_is_burned_by_its_other_postings(self, books: Books) -> None:
+        wallet = await books.wallet()
+        minted = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=10)
+        legs = (
+            Transfer(new_id(), books.issuance.id, wallet.id, 10),
+            Transfer(new_id(), wallet.id, books.revenue.id, 7),
+        )
+        await books.ledger.post(Posting(id=new_id(), kind="test", transfers=legs, lots=(minted,)))
+        assert (await books.ledger.balance(wallet.id)).balance == 3
+        assert await books.clean()
+
     async def test_subsidy_never_turns_into_something_tradeable(self, books: Books) -> None:
         payer, other = await books.wallet(), await books.wallet()
         subsidy = await books.fund(payer, 100, Provenance.SUBSIDY)
@@ -152,6 +174,17 @@ class TestPosting:
 
 
 class TestReversal:
+    async def test_gives_back_what_others_of_its_batch_cannot_spend_yet(self, books: Books) -> None:
+        wallet = await books.wallet(10)
+        (lot,) = await books.ledger.lots(wallet.id)
+        await books.ledger.post(move(wallet.id, books.revenue.id, 10))
+        await asyncio.gather(
+            books.ledger.post(move(books.revenue.id, wallet.id, 10, deltas=(LotDelta(lot.id, 10),))),
+            books.ledger.post(move(wallet.id, books.revenue.id, 10)),
+            return_exceptions=True,
+        )
+        assert await books.clean()
+
     async def test_restores_the_lots_that_were_burned_once(self, books: Books) -> None:
         payer = await books.wallet(10_000_000)
         receipt = await books.call(payer, 1000)
@@ -339,6 +372,72 @@ class TestLimit:
         await started(again)
         assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 125
         await again.stop()
+        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
+
+    async def test_gets_what_was_left_back_once_even_if_its_file_stays(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
+        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
+        await started(dying)
+        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
+        await database.execute("UPDATE ledger.counter SET used = 900 WHERE scope = $1", budget.scope)
+        await killed(dying)
+
+        def stays(*_: object, **__: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(Path, "unlink", stays)
+        for number in range(2):
+            again = Ledger(database, clock, worker=f"again {number}", workers=2, lent=tmp_path)
+            await started(again)
+            used = await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope)
+            assert used == 900 - 115, "what was left of 125"
+            await again.stop()
+
+    async def test_counts_as_used_what_cannot_be_read_and_gets_back_the_rest(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
+    ) -> None:
+        payer = await books.wallet(10**12)
+        torn, whole = (Limit(new_id(), "budget_per_month", "2026-11", 1000, 10) for _ in range(2))
+        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
+        await started(dying)
+        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(torn,))
+        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(whole,))
+        await killed(dying)
+        (file,) = tmp_path.iterdir()  # noqa: ASYNC240 - a folder of the test alone
+        file.write_bytes(file.read_bytes().replace(str(torn.scope).encode(), b"\xff" * 36))
+        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
+        await started(again)
+        rows = await database.fetch("SELECT scope, used FROM ledger.counter")
+        assert dict(rows) == {torn.scope: 125, whole.scope: 10}
+        await again.stop()
+
+    async def test_is_given_back_by_who_stops_while_a_call_waits_for_it(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
+    ) -> None:
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 10, 10)
+        ledger = Ledger(database, clock, worker="ending", workers=2, lent=tmp_path)
+        await started(ledger)
+        await ledger.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
+        block = ledger._counters._blocks[budget.scope, budget.name, budget.window]  # as a call that waits keeps it
+        await ledger.stop()
+        assert not any(line._connection for line in ledger._lines)
+        assert block.cell[0] == 0
+        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
+
+    async def test_gets_it_back_from_who_is_stopped_as_soon_as_it_started(
+        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
+    ) -> None:
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
+        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
+        await started(dying)
+        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
+        await killed(dying)
+        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
+        await again.start()
+        await again.stop()
+        assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 10
         assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
 
     async def test_is_kept_where_nothing_can_be_noted(
