@@ -48,11 +48,12 @@ class Remains:
             raise
 
     def close(self, *, keep: bool) -> None:
-        """Give it back: removed, or left for whoever comes next."""
+        """Give it back: removed, or left for whoever comes next. The map ends with the last who still looks into it."""
         if not keep:
             with suppress(OSError):
                 self.path.unlink()
-        self.map.close()
+        with suppress(BufferError):
+            self.map.close()
         os.close(self._descriptor)
 
 

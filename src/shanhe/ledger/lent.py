@@ -87,19 +87,21 @@ class Lent:
         self._cells = None
 
     def left_behind(self) -> dict[Key, int]:
-        """What dead processes of this machine did not use. Their files are gone afterwards: who fails to give it back
-        leaves it counted as used, which is the careful side. OSError."""
+        """What dead processes of this machine did not use. It is taken out of their files, and these are removed: who
+        fails to give it back leaves it counted as used, which is the careful side; so is what cannot be read. OSError.
+        """
         found: dict[Key, int] = {}
+        boot = this_boot()
         for file in remains(self._folder, SUFFIX, SLOT_BYTES, SLOTS_READ_MAX) if self._folder is not None else ():
             data = bytes(file.map)
+            file.map[:] = bytes(len(data))  # a file that cannot be removed says nothing a second time
             file.close(keep=False)
-            if _text(data, 0) != this_boot():
+            if not boot or _text(data, 0) != boot:
                 continue
             for at in range(SLOT_BYTES, len(data), SLOT_BYTES):
                 left = int.from_bytes(data[at : at + LEFT_BYTES], "little", signed=True)
-                if left > 0:
-                    scope, name, window = _text(data, at).split(SEPARATOR)
-                    key = UUID(scope), name, window
+                key = _key(_text(data, at)) if left > 0 else None
+                if key is not None:
                     found[key] = found.get(key, 0) + left
         return found
 
@@ -118,4 +120,12 @@ def _name(file: Remains, slot: int, text: str) -> None:
 
 
 def _text(data: bytes, at: int) -> str:
-    return data[at + LEFT_BYTES : at + SLOT_BYTES].lstrip(b"\0").decode()
+    return data[at + LEFT_BYTES : at + SLOT_BYTES].lstrip(b"\0").decode(errors="replace")
+
+
+def _key(text: str) -> Key | None:
+    try:
+        scope, name, window = text.split(SEPARATOR)
+        return UUID(scope), name, window
+    except ValueError:
+        return None

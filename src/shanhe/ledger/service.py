@@ -132,6 +132,7 @@ class Ledger(Reader):
         await self._poster.queue.stop()
         await self._holder.queue.stop()
         await self._book.stop()
+        await asyncio.gather(*self._recalls, return_exceptions=True)
         await self._counters.stop()
         for line in self._lines:
             await line.close()
