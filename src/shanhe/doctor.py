@@ -8,13 +8,16 @@ import shutil
 import socket
 import ssl
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 
 from shanhe.backup.begun import begun
+from shanhe.kernel.db import FAILURES, PRIMARY
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.postgres import EmbeddedPostgres, find_binaries
 from shanhe.kernel.process import is_held
@@ -128,6 +131,13 @@ def _port(settings: Settings, *, running: bool) -> Finding:
     return Finding("port", True, f"{settings.port} is free")
 
 
+async def _connected(dsn: str) -> asyncpg.Connection[Any]:
+    """To the server that the city asks, the primary; where no server named is one, to the first that answers."""
+    with suppress(asyncpg.InternalClientError):
+        return await asyncpg.connect(dsn, timeout=CONNECT_LIMIT_S, target_session_attrs=PRIMARY)
+    return await asyncpg.connect(dsn, timeout=CONNECT_LIMIT_S)
+
+
 async def _database(settings: Settings, *, running: bool) -> list[Finding]:
     dsn = settings.database_url
     if not dsn:
@@ -135,8 +145,8 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
             return [Finding("database", True, "embedded, not running now")]
         dsn = EmbeddedPostgres(settings.data / "postgres").dsn
     try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_LIMIT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        connection = await _connected(dsn)
+    except FAILURES as error:
         return [Finding("database", False, f"{type(error).__name__}: {error}", "Check DATABASE_URL and the server.")]
     try:
         version = int(await connection.fetchval("SHOW server_version_num"))

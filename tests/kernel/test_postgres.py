@@ -11,15 +11,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import pytest
 
+from shanhe.doctor import _database
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.outage import outage
 from shanhe.kernel.postgres import SOCKET_PATH_MAX_BYTES, EmbeddedPostgres
 from shanhe.ledger.commit import ConnectionLost, Line
+from shanhe.settings import Settings
 
 STARTER = """
 import sys, time
@@ -205,6 +208,26 @@ class TestStandby:
         db = await Database.open(standby.dsn)
         await db.execute("CREATE TABLE taken ()")
         await db.close()
+
+    async def test_beside_the_primary_worries_no_doctor(
+        self, standby: EmbeddedPostgres, made: Path, tmp_path: Path
+    ) -> None:
+        """Whoever names both is told of the one that the city asks."""
+
+        async def found(url: str) -> dict[str, bool]:
+            settings = Settings(data=tmp_path, database_url=url)
+            return {one.check: one.ok for one in await _database(settings, running=True)}
+
+        shutil.copytree(made, tmp_path / "other")
+        primary = EmbeddedPostgres(tmp_path / "other")
+        try:
+            primary.start()
+            host = quote(str(standby.socket_dir))
+            both = standby.dsn.replace(f"host={host}", f"host={host},{quote(str(primary.socket_dir))}")
+            assert (await found(both))["writing"]
+            assert not (await found(standby.dsn))["writing"]
+        finally:
+            primary.stop()
 
     async def test_that_keeps_a_connection_loses_the_ledgers(self, server: EmbeddedPostgres) -> None:
         """One that its keeper has locked, because its disk is full, takes no statement and says so."""
