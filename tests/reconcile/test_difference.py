@@ -10,6 +10,9 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+import shanhe.approvals.store
+import shanhe.payments.bank
+import shanhe.reconcile.service
 from shanhe.app import Services, open_services
 from shanhe.approvals.api import SamePerson
 from shanhe.compute import counting
@@ -372,6 +375,23 @@ class TestClose:
         (item,) = await services.bank.suspense()
         await services.bank.explain(item.id, actor="t", note="赠款")
         assert [one.kind for one in await services.moves.unfinished(day)] == []
+
+    async def test_hears_of_what_lies_behind_the_first_page(
+        self, night: Night, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Newer money, newer requests and newer comparisons than a page holds hide none of an older day."""
+        for module in (shanhe.payments.bank, shanhe.approvals.store, shanhe.reconcile.service):
+            monkeypatch.setattr(module, "PAGE_ROWS", 1)
+        services, day = night.services, night.day
+        first = day - timedelta(days=1)
+        for one in (first, day):
+            statement = f"日期,贷方,附言\n{one:%Y%m%d},321.50,谢谢"
+            await services.bank.upload(statement.encode(), name="s", actor="t")
+        await night.over()
+        for one in (first, day):
+            await services.reconciliation.run(one)
+        found = {one.kind: (one.count, one.since) for one in await services.moves.unfinished(first)}
+        assert found == {"suspense": (1, first)}
 
     async def test_asks_of_no_day_too_much(self, night: Night) -> None:
         for day in (date.min, date.max):

@@ -98,8 +98,12 @@ class Reconciliation:
         """Newest first."""
         return await store.runs(self._db, PAGE_ROWS)
 
+    async def compared(self, since: date, through: date) -> set[date]:
+        """The days from one to another, both included, that a run compared."""
+        return await store.compared(self._db, since, through)
+
     async def differences(self, day: date | None = None, *, everything: bool = False) -> list[Difference]:
-        """Open and assigned ones, newest first; with `everything` the resolved ones too."""
+        """Open and assigned ones, oldest first; with `everything` the resolved ones too, newest first."""
         return await store.differences(self._db, day, everything=everything, limit=PAGE_ROWS)
 
     async def get(self, difference_id: UUID) -> Difference:

@@ -40,6 +40,11 @@ async def runs(db: Database, limit: int) -> list[Run]:
     return [Run(**dict(row)) for row in rows]
 
 
+async def compared(db: Database, since: date, through: date) -> set[date]:
+    rows = await db.fetch("SELECT DISTINCT day FROM reconcile.run WHERE day BETWEEN $1 AND $2", since, through)
+    return {row["day"] for row in rows}
+
+
 async def see(conn: Any, difference_id: UUID, day: date, found: Finding, now: datetime) -> bool:
     """Write a finding, or note that it is still there; True for a new one.
 

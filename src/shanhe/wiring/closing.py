@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from shanhe.approvals.api import RequestState
 from shanhe.kernel.clock import city_date
@@ -65,22 +66,31 @@ class Closing:
         return [one for one in found if one is not None]
 
     async def _suspense(self) -> list[datetime]:
-        return [line.at or item.created_at for item, line in await self._bank.waiting()]
+        """Of all pages: the newest come first, and the oldest are asked for."""
+        found: list[datetime] = []
+        before: UUID | None = None
+        while page := await self._bank.waiting(before=before):
+            found += [line.at or item.created_at for item, line in page]
+            before = page[-1][0].id
+        return found
 
     async def _differences(self) -> list[date]:
         return [one.day for one in await self._reconciliation.differences()]
 
     async def _requests(self) -> list[datetime]:
-        waiting = [
-            one
-            for state in (RequestState.OPEN, RequestState.APPROVED)
-            for one in await self._approvals.requests(state=state)
-        ]
-        return [one.requested_at for one in waiting if one.kind != CLOSE]
+        """Of all pages, as above."""
+        found: list[datetime] = []
+        for state in (RequestState.OPEN, RequestState.APPROVED):
+            before: UUID | None = None
+            while page := await self._approvals.requests(state=state, before=before):
+                found += [one.requested_at for one in page if one.kind != CLOSE]
+                before = page[-1].id
+        return found
 
     async def _uncompared(self, through: date) -> list[date]:
         """Days since the last close, or since the first run, that no run compared."""
-        compared = {run.day for run in await self._reconciliation.runs()}
+        since = date.fromordinal(max(1, through.toordinal() - DAYS_MAX))
+        compared = await self._reconciliation.compared(since, through)
         closed = await self._ledger.closed_through()
         first = closed + DAY if closed is not None else min(compared, default=through)
         return [day for day in _from(first, through) if day not in compared]
