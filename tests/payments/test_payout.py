@@ -501,8 +501,8 @@ class TestBankFile:
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert await works.fen("cash", "bank_transfer") == 30_000
 
-    @pytest.mark.parametrize("at_once", [True, False])
-    async def test_came_back_where_the_bank_returns_what_it_sent(self, works: Works, at_once: bool) -> None:
+    @pytest.mark.parametrize("read", ["at once", "one by one", "the return first"])
+    async def test_came_back_where_the_bank_returns_what_it_sent(self, works: Works, read: str) -> None:
         """The account was closed: the bank debits, and credits the same sum again, in one statement or days later."""
         await works.ripe(500)
         await works.payee()
@@ -511,7 +511,8 @@ class TestBankFile:
         desk = works.desk()
         came = f"20260608,,300.00,青山机器人,退汇{done.reference}"
         left = f"20260608,300.00,,青山机器人,{done.reference}"
-        for rows in ([came, left],) if at_once else ([left], [came]):
+        files = {"at once": [[came, left]], "one by one": [[left], [came]], "the return first": [[came], [left]]}
+        for rows in files[read]:
             await desk.upload("\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode(), name="s", actor="person:o1")
         ended = await works.payouts.get(done.id)
         assert (ended.state, ended.ended_by, "退汇" in ended.reason) == (PayoutState.FAILED, "bank", True)

@@ -107,6 +107,7 @@ class Matching:
             fits = sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None
             if sent is not None and fits and not await bank_store.shown(conn, reference):
                 await bank_store.decide_line(conn, line, LineState.MATCHED, f"{sent.kind} sent", None, reference)
+                await self._came_before(conn, reference)
                 return
         await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, None)
 
@@ -125,18 +126,28 @@ class Matching:
             await self._toward(conn, line, amount_fen, order, reference)
             return
         for reference in found:
-            if await self._came_back(conn, amount_fen, reference):
-                await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
+            if await self._comes_back(conn, amount_fen, reference):
+                if await bank_store.shown(conn, reference):
+                    await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
+                else:  # the statement that shows how it left may be read later
+                    await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, reference)
                 return
         await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, None)
 
-    async def _came_back(self, conn: object, amount_fen: int, reference: str) -> bool:
-        """Whether a line returns what an earlier one showed to have left: once, and all of it."""
+    async def _comes_back(self, conn: object, amount_fen: int, reference: str) -> bool:
+        """Whether a line returns what we send: once, and all of it."""
         sent = await bank_store.outgoing(conn, reference=reference)
         if sent is None or sent.kind not in self._back_again or sent.amount_fen != amount_fen:
             return False
-        left = await bank_store.shown(conn, reference)
-        return left and not await bank_store.shown(conn, reference, Direction.IN)
+        return not await bank_store.shown(conn, reference, Direction.IN)
+
+    async def _came_before(self, conn: object, reference: str) -> None:
+        """A return that was read before what it returns leaves suspense."""
+        item = await bank_store.returning(conn, reference)
+        if item is not None:
+            await bank_store.decide(conn, item.id, SuspenseState.APPLIED, CAME_BACK, "matching", self._clock.now())
+            line = await bank_store.line(conn, item.file_hash, item.row)
+            await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
 
     async def _toward(self, conn: object, line: BankLine, amount_fen: int, order: Order, reference: str) -> None:
         """Money for a waiting order: with earlier parts it completes it, or waits; what is too much is suspended."""

@@ -336,6 +336,18 @@ async def waiting_for(conn: Connection, order_id: UUID) -> list[Suspense]:
     return [_suspense(row) for row in rows]
 
 
+async def returning(conn: Connection, reference: str) -> Suspense | None:
+    """The oldest open item whose line has this reference of what we send, locked."""
+    row = await conn.fetchrow(
+        f"""SELECT {SUSPENSE} FROM payments.suspense
+             WHERE state = 'open' AND NOT outgoing AND order_id IS NULL AND (file_hash, row) IN (
+                     SELECT file_hash, row FROM payments.bank_line WHERE reference = $1 AND state = 'suspense')
+             ORDER BY id LIMIT 1 FOR UPDATE""",
+        reference,
+    )
+    return None if row is None else _suspense(row)
+
+
 async def decide(conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime) -> None:
     await conn.execute(
         """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5
