@@ -204,6 +204,7 @@ class TestErasure:
         self, house: House, postgres_server: PostgresServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         services = house.services
+        postgres_server.forget()  # other tests wrote the same values as an earlier release had left them, in plain
         person = await house.person(VALUES["login"], name=VALUES["name"], email=VALUES["email"], phone=VALUES["phone"])
         org = await house.own(person)
         clerk = await house.person("clerk-2", Role.OPERATOR)
