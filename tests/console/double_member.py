@@ -13,11 +13,14 @@ from uuid import UUID
 
 from tests.console.double_ground import MODEL, NOW, TRACE, ident
 
-from shanhe.agents.api import Run, RunState, Step
+from shanhe.agents.api import Run, RunState, Step, Thumb, Told
+from shanhe.agents.errors import ThumbOfAnother
+from shanhe.agents.thumbs import Count
 from shanhe.console import model as m
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.money import MICRO
+from shanhe.store.errors import UnknownListing
 
 
 class Member:
@@ -376,7 +379,14 @@ class Till:
     async def auto_stop(self, who: m.Who) -> None: ...
 
 
+OFFERED_RUN = ident(62)
+"""A run of an agent as it is offered; the others are of a draft."""
+
+
 class Talk:
+    given: Thumb | None = None
+    sent: Mapping[str, str] = {}
+
     async def stream(self, who: m.Who, body: bytes) -> AsyncIterator[tuple[int, Mapping[str, str], bytes]]:
         ask = json.loads(body)
         words = ("复式记账，", "就是每一笔钱", "都同时记下", "来处与去处。")
@@ -417,4 +427,24 @@ class Talk:
         run = Run(
             run_id, "agent/letters", 2, who.org_id, ident(5), "try", RunState.DONE, 1_000_000, 4_200, now, now, ""
         )
-        return {"run": run, "steps": steps, "tokens": 322, "took_ms": 1_290}
+        offered = replace(run, face="openai", shareable=True) if run_id == OFFERED_RUN else run
+        return {"run": offered, "steps": steps, "tokens": 322, "took_ms": 1_290, "rated": run_id == OFFERED_RUN,
+                "thumb": self.given}  # fmt: skip
+
+    async def thumb(self, who: m.Who, run_id: UUID, fields: Mapping[str, str]) -> None:
+        self.sent = dict(fields)
+        if fields.get("word") == "同事":
+            raise ThumbOfAnother()
+        up, shared = fields.get("thumb") == "up", "share" in fields
+        self.given = None if "withdraw" in fields else Thumb(
+            run_id, "agent/letters", 2, who.org_id, who.person_id, up, shared, fields.get("word", ""),
+            fields.get("question", "") if shared else "", fields.get("answer", "") if shared else "",
+            date(2026, 11, 20),
+        )  # fmt: skip
+
+    async def thumbs(self, who: m.Who, name: str) -> Told:
+        if name != "agent/letters":
+            raise UnknownListing(name)
+        said = {"day": date(2026, 11, 20), "version": 2, "up": False, "shared": True, "word": "<b>太长</b>",
+                "question": "写一封信", "answer": "见字如面"}  # fmt: skip
+        return Told((Count(date(2026, 11, 20), 2, 3, 1),), ((2, 3, 1),), (said,))

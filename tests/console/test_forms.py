@@ -30,9 +30,10 @@ STAYS = {
     "VenueRoom.feed": "a scan counts once a day, however often it is sent",
     "TreasuryRoom.file": "a file",
     "ConnectRoom.answer": "an authorisation that was asked for once; its page closes itself",
+    "PlayRoom.rate": "a part of the page that htmx fills in",
     "NomadRoom.apply": "a refusal, kept once by the id of its form",
 }
-HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull"})
+HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull", "PlayRoom.rate"})
 """Whose staying answer goes to a script only; without scripts they lead on."""
 LOOKS = frozenset({
     "connect.asked", "governance.form", "nomads.mine",

@@ -42,7 +42,7 @@ class TestCopy:
         assert set(found) == drawers | {
             "governance", "notices", "requests", "readings", "nomads", "store", "agents", "workshop", "estates",
             "organisation", "clones", "board", "workflows", "evaluations", "content", "break_glass", "works", "filings",
-            "tags", "webhooks",
+            "tags", "thumbs", "webhooks",
         }  # fmt: skip
         for part in ("林晓", "138 0013 8000", "青川县某路 7 号", "2026SR1", "软著登字第 1 号"):
             assert part in answer.text, part

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
 
+from shanhe.agents import store as agent_store
+from shanhe.agents.api import Run, RunState
 from shanhe.board import store as board_store
 from shanhe.board.api import Kind as Side
 from shanhe.board.api import Words
@@ -20,6 +22,9 @@ from shanhe.trials.model import Report
 from .conftest import House
 
 THIRD_VALUES: Final = {
+    "thumb word": "欧阳嫌回信太啰嗦",
+    "thumb question": "替欧阳问候慕容",
+    "thumb answer": "慕容先生见信如晤",
     "flow title": "欧阳家的订单流程",
     "flow text": "请按欧阳的口味回信",
     "flow given": "欧阳的客人姓慕容",
@@ -78,6 +83,7 @@ model said word for word; why a deed was refused is between the two officers."""
 async def live_thrice(house: House, org: UUID) -> None:
     """Everything of that kind."""
     await _automate(house, org)
+    await _rate(house, org)
     await _examine(house, org)
     await _watch(house, org)
     await _invent(house, org)
@@ -130,6 +136,17 @@ async def _automate(house: House, org: UUID) -> None:
         run.workflow, {"every_minutes": 60}, seal.json("workflows.schedule.given", {"who": v["flow schedule"]}),
         run.key_id, now,
     )  # fmt: skip
+
+
+async def _rate(house: House, org: UUID) -> None:
+    """A thumb on an agent's answer, with a word, that shares question and answer."""
+    services, v = house.services, THIRD_VALUES
+    person, now = (await services.identity.orgs.get(org)).person_id, services.clock.now()
+    run = Run(new_id(), "agent/shop", 1, org, new_id(), "openai", RunState.RUNNING, 1, 0, now, None, "", shareable=True)
+    await agent_store.begin(services.db, run)
+    await agent_store.end(services.db, run.id, RunState.DONE, "", now)
+    texts = {"word": v["thumb word"], "question": v["thumb question"], "answer": v["thumb answer"]}
+    await services.agents.thumbs.give(run.id, org, person, up=False, share=True, **texts)
 
 
 async def _examine(house: House, org: UUID) -> None:

@@ -23,6 +23,7 @@ from shanhe.agents.model import (
     ToolSpec,
 )
 from shanhe.agents.service import FACE_TRY, Agents, Find, Shelves, Toolbox, definition_of
+from shanhe.agents.thumbs import Thumb, Thumbs, Told, rated
 
 __all__ = [
     "FACE_TRY",
@@ -45,6 +46,9 @@ __all__ = [
     "RunState",
     "Shelves",
     "Step",
+    "Thumb",
+    "Thumbs",
+    "Told",
     "ToolAnswer",
     "ToolSpec",
     "Toolbox",
@@ -55,4 +59,5 @@ __all__ = [
     "definition_of",
     "events",
     "labelled_file",
+    "rated",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.errors import Forbidden, Invalid, NotFound, ShanheError, TooMany
+from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError, TooMany
 
 
 class UnknownAgent(NotFound):
@@ -86,4 +86,33 @@ class TooManyOfYours(TooMany):
             hint="If a tool of yours calls an agent that calls your tool, end the circle; else try again shortly.",
             hint_zh="如您的工具调用了又会调用该工具的智能体，请断开循环；否则请稍后再试。",
             retry_after_s=2,
+        )
+
+
+class NoThumbHere(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "no_thumb_here",
+            "Only an answer of an agent that is offered can be rated: not a draft's, a clone's, or one that failed.",
+            message_zh="只能评价已上架智能体完成的回答；草稿、分身与失败的运行不能评价。",
+        )
+
+
+class NotShareable(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "not_shareable",
+            "Question and answer of this run can't be shared: they may hold data of citizens or government.",
+            message_zh="该次问答可能含公民或政务数据，不能分享给制作方。",
+            hint="Give the thumb without sharing.",
+            hint_zh="可以只评价，不分享。",
+        )
+
+
+class ThumbOfAnother(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "thumb_of_another",
+            "A colleague has rated this answer; only they change or withdraw it.",
+            message_zh="该回答已由同事评价，只能由其本人更改或撤回。",
         )

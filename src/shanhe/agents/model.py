@@ -172,6 +172,8 @@ class Run:
     ended_at: datetime | None
     error: str
     parent: UUID | None = None
+    shareable: bool = False
+    """Whether its texts may be handed to the maker, if the asker agrees: not those of citizens or government."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from shanhe.agents.a2a import A2aFace, card, city_card
 from shanhe.agents.api import Agents, Published
 from shanhe.agents.exports import labelled_file
 from shanhe.agents.service import FACE_TRY, purpose_of
+from shanhe.agents.thumbs import ANSWER_MAX_CHARS, QUESTION_MAX_CHARS, WORD_MAX_CHARS
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.asking import Named, asked_view
@@ -42,6 +43,16 @@ DraftOf = Callable[[str, UUID], Awaitable[Published]]
 class TryBody(Body):
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MESSAGES_MAX)
     purpose: str = Field("", max_length=32)
+
+
+class ThumbBody(Body):
+    """`share`: the maker may read `question` and `answer`, which are kept for that alone."""
+
+    up: bool
+    word: str = Field("", max_length=WORD_MAX_CHARS)
+    share: bool = False
+    question: str = Field("", max_length=QUESTION_MAX_CHARS)
+    answer: str = Field("", max_length=ANSWER_MAX_CHARS)
 
 
 class RefundBody(Body):
@@ -74,6 +85,7 @@ def router(
     """Everything under /api/agents, /a2a and the well-known card."""
     routes = APIRouter(tags=["agents"])
     _runs(routes, agents, ask_refund)
+    _thumbs(routes, agents, draft)
     _drafts(routes, agents, identity, draft)
     _cards(routes, agents, url, city, version, directory, named)
     _rpc(routes, A2aFace(agents), identity)
@@ -100,6 +112,34 @@ def _runs(routes: APIRouter, agents: Agents, ask_refund: AskRefund) -> None:
         await agents.trace(run_id, None)
         asked = await ask_refund(run_id, body.reason, by=actor.ref)
         return as_json(asked_view(asked), 202)
+
+
+def _thumbs(routes: APIRouter, agents: Agents, draft: DraftOf) -> None:
+    thumbs = agents.thumbs
+
+    @routes.get("/api/agents/runs/{run_id}/thumb")
+    async def thumb(run_id: UUID, actor: Asking) -> Response:
+        """What you think of an answer, as it is kept; `null` where nothing is."""
+        found = await thumbs.of_run(run_id, org_of(actor), actor.person_id)
+        return as_json({"thumb": None if found is None else asdict(found)})
+
+    @routes.put("/api/agents/runs/{run_id}/thumb")
+    async def give(run_id: UUID, body: ThumbBody, actor: Asking) -> Response:
+        """Rate an answer, or change what you said. Its maker reads the word, and question and answer if you share them;
+        never who you are."""
+        said = body.model_dump()
+        return as_json({"thumb": asdict(await thumbs.give(run_id, org_of(actor), actor.person_id, **said))})
+
+    @routes.delete("/api/agents/runs/{run_id}/thumb")
+    async def withdraw(run_id: UUID, actor: Asking) -> Response:
+        """Take it back, with everything that is kept of it."""
+        return as_json({"withdrawn": await thumbs.withdraw(run_id, org_of(actor), actor.person_id)})
+
+    @routes.get("/api/agents/{slug}/thumbs")
+    async def told(slug: str, actor: Maker) -> Response:
+        """Of your own agent: thumbs by version and day, the words, and what was shared."""
+        name = (await draft(f"agent/{slug}", org_of(actor))).name
+        return as_json(asdict(await thumbs.of_maker(name)))
 
 
 def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:

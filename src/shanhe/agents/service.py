@@ -20,6 +20,7 @@ from shanhe.agents.errors import BadRequest, OutOfTime, TooManyOfYours, TooManyR
 from shanhe.agents.guard import Personal
 from shanhe.agents.model import (
     BUDGET_MAX_MICRO,
+    CITY_CLASSES,
     CLONE,
     INSTRUCTIONS_MAX_CHARS,
     KNOWLEDGE_MAX,
@@ -48,6 +49,7 @@ from shanhe.agents.model import (
     ToolAnswer,
     ToolSpec,
 )
+from shanhe.agents.thumbs import Thumbs
 from shanhe.agents.trace import ERROR_MAX_CHARS
 from shanhe.gateway.api import PRIVATE, CallError, Gateway, Spoken
 from shanhe.kernel.clock import Clock
@@ -56,6 +58,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import Labels
 from shanhe.kernel.provenance import Provenance
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import AlreadyReversed, Ledger
 from shanhe.retrieval.api import Found
 
@@ -140,7 +143,7 @@ class Agents:
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, tools: Toolbox, find: Find,
         ledger: Ledger, shelves: Shelves, personal: Personal, labels: Labels, provenance: Provenance,
-        permit: Permit = nobody_permits, least_bps: Callable[[], int] = lambda: 0,
+        seals: Seals, permit: Permit = nobody_permits, least_bps: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -156,6 +159,7 @@ class Agents:
         self.least_bps = least_bps
         """Of a sentence's words, for it to be a clone's (T3)."""
         self._permit = permit
+        self.thumbs = Thumbs(db, clock, seals)
         self.moderated: Moderates = nobody_told
         """Who keeps records of what guardrails did; set by the composition root."""
         self._running: Counter[UUID] = Counter()
@@ -257,6 +261,7 @@ class Agents:
         run = Run(
             way.number or new_id(), agent.name, agent.version, caller.org_id, caller.key_id, face, RunState.RUNNING,
             agent.definition.budget_micro, 0, self._clock.now(), None, "", way.parent,
+            not CITY_CLASSES.intersection((caller.data_class, agent.definition.data_class)),
         )  # fmt: skip
         self._running[caller.org_id] += 1
         try:

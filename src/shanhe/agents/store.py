@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,10 @@ from shanhe.kernel.db import Database
 PAGE_ROWS = 100
 PURGE_ROWS = 10_000
 RECEIPTS_MAX = 1_000
-_RUN = "id, agent, version, org_id, key_id, face, state, budget_micro, paid_micro, started_at, ended_at, error, parent"
+_RUN = (
+    "id, agent, version, org_id, key_id, face, state, budget_micro, paid_micro, started_at, ended_at, error, parent, "
+    "shareable"
+)
 _STEP = "n, kind, name, state, paid_micro, receipt_id, tokens, sent_bytes, got_bytes, took_ms, error"
 
 
@@ -22,9 +26,11 @@ def _run(row: Any) -> Run:
 
 async def begin(db: Database, run: Run) -> None:
     await db.execute(
-        """INSERT INTO agents.run (id, agent, version, org_id, key_id, face, state, budget_micro, started_at, parent)
-           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9)""",
+        """INSERT INTO agents.run (id, agent, version, org_id, key_id, face, state, budget_micro, started_at, parent,
+                                  shareable)
+           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, $10)""",
         run.id, run.agent, run.version, run.org_id, run.key_id, run.face, run.budget_micro, run.started_at, run.parent,
+        run.shareable,
     )  # fmt: skip
 
 
@@ -66,6 +72,7 @@ async def purge(db: Database, before: datetime) -> int:
             "SELECT id FROM agents.run WHERE started_at < $1 AND state <> 'running' LIMIT $2", before, PURGE_ROWS
         )
         ids = [row["id"] for row in rows]
+        await conn.execute("DELETE FROM agents.thumb WHERE run = ANY($1)", ids)
         await conn.execute("DELETE FROM agents.step WHERE run = ANY($1)", ids)
         await conn.execute("DELETE FROM agents.run WHERE id = ANY($1)", ids)
     return len(ids)
@@ -100,3 +107,72 @@ async def receipts(db: Database, run_id: UUID) -> list[UUID]:
 async def steps(db: Database, run_id: UUID) -> list[Step]:
     rows = await db.fetch(f"SELECT {_STEP} FROM agents.step WHERE run = $1 ORDER BY n", run_id)
     return [Step(**dict(row)) for row in rows]
+
+
+# -- thumbs -----------------------------------------------------------------------------------------------------------
+
+_THUMB = "run, agent, version, org_id, person, up, shared, word, question, answer, day"
+
+
+async def put_thumb(db: Database, row: Mapping[str, Any]) -> bool:
+    """Write it in the place of one's own earlier one, or of a key's; False where another person gave one."""
+    done = await db.writes.fetchrow(
+        f"""INSERT INTO agents.thumb AS t ({_THUMB}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            ON CONFLICT (run) DO UPDATE SET person = excluded.person, up = excluded.up, shared = excluded.shared,
+              word = excluded.word, question = excluded.question, answer = excluded.answer, day = excluded.day
+             WHERE t.person IS NULL OR t.person = excluded.person
+            RETURNING run""",
+        *(row[name] for name in _THUMB.split(", ")),
+    )
+    return done is not None
+
+
+async def drop_thumb(db: Database, run_id: UUID, person: UUID | None) -> bool:
+    """Delete one's own, or a key's; whether there was one."""
+    done = await db.writes.fetchrow(
+        "DELETE FROM agents.thumb WHERE run = $1 AND (person IS NULL OR person = $2) RETURNING run", run_id, person
+    )
+    return done is not None
+
+
+async def thumb(db: Database, run_id: UUID) -> Any:
+    return await db.fetchrow(f"SELECT {_THUMB} FROM agents.thumb WHERE run = $1", run_id)
+
+
+async def thumb_days(db: Database, agent: str, most: int) -> list[Any]:
+    """Counts by day and version, newest first."""
+    return list(
+        await db.fetch(
+            """SELECT day, version, count(*) FILTER (WHERE up) AS up, count(*) FILTER (WHERE NOT up) AS down
+                 FROM agents.thumb WHERE agent = $1 GROUP BY day, version ORDER BY day DESC, version DESC LIMIT $2""",
+            agent, most,
+        )
+    )  # fmt: skip
+
+
+async def thumbs_said(db: Database, agent: str, most: int) -> list[Any]:
+    """Those with a text, newest first."""
+    return list(
+        await db.fetch(
+            f"""SELECT {_THUMB} FROM agents.thumb WHERE agent = $1 AND (word <> '' OR shared)
+                 ORDER BY day DESC, run DESC LIMIT $2""",
+            agent, most,
+        )
+    )  # fmt: skip
+
+
+async def thumbs_given(db: Database, person: UUID | None, orgs: Sequence[UUID], most: int) -> list[Any]:
+    return list(
+        await db.fetch(
+            f"""SELECT {_THUMB} FROM agents.thumb WHERE person = $1 OR org_id = ANY($2::uuid[])
+                 ORDER BY run DESC LIMIT $3""",
+            person, list(orgs), most,
+        )
+    )  # fmt: skip
+
+
+async def forget_thumbs(db: Database, person: UUID | None, org_id: UUID | None) -> int:
+    rows = await db.writes.fetch(
+        "DELETE FROM agents.thumb WHERE person = $1 OR org_id = $2 RETURNING run", person, org_id
+    )
+    return len(rows)

@@ -47,6 +47,23 @@ def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def thumbs(
+    agent: Annotated[str, typer.Argument(help="Name of an agent, like agent/letters.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Thumbs up and down of an agent, by day and version; what was written is its maker's to read."""
+
+    async def work(services: Services) -> Any:
+        return [asdict(one) for one in (await services.agents.thumbs.of_maker(agent)).days]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("day", "version", "up", "down"), [
+        (one["day"], one["version"], one["up"], one["down"]) for one in found
+    ], right=("version", "up", "down")))  # fmt: skip
+
+
+@app.command()
 def trace(
     run_id: Annotated[UUID, typer.Argument(help="Id of a run.")], data: Data = None, as_json: Json = False
 ) -> None:

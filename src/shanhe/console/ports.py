@@ -63,7 +63,17 @@ class Talk(Protocol):
         ...
 
     async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
-        """A run of an agent that one's organisation paid: `run`, its `steps`, and their sums."""
+        """A run of an agent that one's organisation paid: `run`, its `steps`, their sums, whether it is `rated` by
+        thumbs, and one's own `thumb`."""
+        ...
+
+    async def thumb(self, who: m.Who, run_id: UUID, fields: Mapping[str, str]) -> None:
+        """Rate its answer, change or withdraw that: `thumb` up or down, or `withdraw`; `word`, `share` with
+        `question` and `answer`."""
+        ...
+
+    async def thumbs(self, who: m.Who, name: str) -> Any:
+        """What is thought of an agent of one's own: `days`, `versions`, `said`. UnknownListing."""
         ...
 
 

@@ -32,6 +32,7 @@ TITLES: Final = {
     "agents": ("智能体运行", "Runs of agents"), "workshop": ("文件、数据集与模型", "Files, data sets, models"),
     "workflows": ("工作流", "Workflows"),
     "content": ("内容中台文稿", "Drafts of the content hub"),
+    "thumbs": ("对智能体回答的评价", "Thumbs given to agents' answers"),
     "evaluations": ("评测集", "Evaluation sets"),
     "estates": ("遗产移交", "Handovers of an estate"), "organisation": ("个人账户", "The person's own account"),
     "board": ("需求与方案", "Needs and solutions"),

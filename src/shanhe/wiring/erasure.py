@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from uuid import UUID
 
+from shanhe.agents.api import Agents
 from shanhe.board.api import Board
 from shanhe.clones.api import Clones
 from shanhe.identity.api import ERASED_TOPIC
@@ -41,6 +42,8 @@ class House(Protocol):
     @property
     def library(self) -> Library: ...
     @property
+    def agents(self) -> Agents: ...
+    @property
     def clones(self) -> Clones: ...
     @property
     def commons(self) -> Commons: ...
@@ -62,9 +65,15 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
         await services.clones.forget(UUID(event.key))
 
     outbox.subscribe(ERASED_TOPIC, "clones.forget", likenesses)
+
+    async def thumbs(event: Event) -> None:
+        await services.agents.thumbs.forget(person=UUID(event.key))
+
+    outbox.subscribe(ERASED_TOPIC, "agents.thumbs", thumbs)
     shop = services.workshop
     for name, act in {
         "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),
+        "agents.thumbs_of_keys": lambda org: services.agents.thumbs.forget(org_id=org),
         "science.retract": services.commons.science.forget,
         "rights.withdraw": services.commons.rights.forget,
         "board.posts": services.board.posts.forget,

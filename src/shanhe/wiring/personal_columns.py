@@ -15,6 +15,9 @@ LISTING_OWNER: Final = "(SELECT l.owner FROM store.listing l WHERE l.id = t.list
 BASE_OWNER: Final = "(SELECT b.org_id FROM retrieval.base b WHERE b.id = t.base_id)"
 WORKFLOW_OWNER: Final = "(SELECT w.org_id FROM workflows.workflow w WHERE w.id = t.workflow)"
 PLACES: Final = (
+    Place("agents.thumb", {"run": "uuid"}, ORG, {
+        "word": "agents.thumb.word", "question": "agents.thumb.question", "answer": "agents.thumb.answer",
+    }),
     Place("credits.alert", ID, ORG, {"name": "alert.name"}),
     Place("content.profile", ID, ORG, {"name": "content.profile.name"}, {"fields": "content.profile.fields"}),
     Place("content.job", ID, ORG, {}, {"form": "content.job.form"}),

@@ -144,7 +144,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "workflows": found.workflows, "evaluations": found.evaluations, "content": found.content,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones, "break_glass": found.break_glass, "works": found.works, "board": found.board,
-        "filings": found.filings, "tags": found.tags, "webhooks": found.webhooks,
+        "filings": found.filings, "tags": found.tags, "thumbs": found.thumbs, "webhooks": found.webhooks,
     }  # fmt: skip
 
 
@@ -325,6 +325,10 @@ class _Drawers:
     async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Runs of agents that the person paid for; no text of theirs is kept."""
         return [asdict(run) for org in orgs for run in await self._s.agents.runs(org)]
+
+    async def thumbs(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the person thinks of agents' answers, with what they shared of them."""
+        return [asdict(one) for one in await self._s.agents.thumbs.given(person, orgs, limit=ROWS_MAX)]
 
     async def workshop(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Files, batches, data sets with their versions, jobs and models of the studio."""

@@ -93,7 +93,7 @@ def open_bazaar(
     agents = Agents(
         db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
         ledger=ledger, personal=personal_data, labels=labels,
-        provenance=provenance_of(settings, vault), permit=consent.permit,
+        provenance=provenance_of(settings, vault), seals=identity.seals, permit=consent.permit,
         least_bps=lambda: int(rulebook.parameter(ALLIANCE_RULE, "sentence_share", clock.today())),
     )  # fmt: skip
 

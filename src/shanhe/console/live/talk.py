@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shanhe.agents.api import FACE_TRY, Published, events
+from shanhe.agents.api import FACE_TRY, Published, Told, events, rated
 from shanhe.console import model as m
 from shanhe.console.live.member import PLAY_KEY
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.identity.api import NewKey
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
 
 KEY_LIFE = timedelta(hours=12)
 KEY_SPARE = timedelta(minutes=10)
@@ -64,7 +64,23 @@ class LiveTalk:
     async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
         run, steps = await self._agents.trace(run_id, who.org_id)
         return {"run": run, "steps": steps, "tokens": sum(step.tokens for step in steps),
-                "took_ms": sum(step.took_ms for step in steps)}  # fmt: skip
+                "took_ms": sum(step.took_ms for step in steps), "rated": rated(run),
+                "thumb": await self._agents.thumbs.of_run(run_id, who.org_id, who.person_id)}  # fmt: skip
+
+    async def thumb(self, who: m.Who, run_id: UUID, fields: Mapping[str, str]) -> None:
+        thumbs, said = self._agents.thumbs, fields.get("thumb", "")
+        if "withdraw" in fields:
+            await thumbs.withdraw(run_id, who.org_id, who.person_id)
+            return
+        if said not in ("up", "down"):
+            raise Invalid("thumb_missing", "Say up or down.", message_zh="请先选择“有帮助”或“没有帮助”。")
+        await thumbs.give(
+            run_id, who.org_id, who.person_id, up=said == "up", word=fields.get("word", ""),
+            share="share" in fields, question=fields.get("question", ""), answer=fields.get("answer", ""),
+        )  # fmt: skip
+
+    async def thumbs(self, who: m.Who, name: str) -> Told:
+        return await self._agents.thumbs.of_maker((await self._agent(name, who.org_id)).name)
 
     async def _key(self, who: m.Who) -> str:
         now, slot = self._clock.now(), (who.session_id, str(who.org_id))

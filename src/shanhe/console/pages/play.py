@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from shanhe.console import model as m
 from shanhe.console import once
 from shanhe.console.pages.base import Room
-from shanhe.console.render import check_token
+from shanhe.console.render import check_token, go
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.routing import APIRouter
@@ -61,6 +61,8 @@ class PlayRoom(Room):
         add("/playground", self.ask, methods=["POST"])
         add("/playground/chat", self.chat, methods=["POST"])
         add("/playground/runs/{run}", self.run, methods=["GET"])
+        add("/playground/runs/{run}/thumb", self.rate, methods=["POST"])
+        add("/makers/agent/{slug}/thumbs", self.thumbs, methods=["GET"])
         add("/store/{kind}/{slug}/talk", self.talk, methods=["GET"])
         add("/makers/{kind}/{slug}/talk", self.talk_draft, methods=["GET"])
         add("/makers/{kind}/{slug}/talk", self.ask_draft, methods=["POST"])
@@ -171,6 +173,26 @@ class PlayRoom(Room):
         """What a run of an agent cost, step by step."""
         who = await self.allowed(request, "chat")
         return self.show(request, "parts/agent_run.html", who, found=await self.desk.talk.run(who, run))
+
+    async def rate(self, request: Request, run: UUID) -> Response:
+        """Thumbs up or down on its answer, with a word; without a script, back to the agent's page."""
+        who, fields = await self.posted(request, "chat")
+        try:
+            await self.desk.talk.thumb(who, run, fields)
+        except ShanheError as error:
+            if "hx-request" not in request.headers:
+                raise
+            shown = {"found": await self.desk.talk.run(who, run), "mistake": self.view.mistake(request, error)}
+            return self.show(request, "parts/agent_run.html", who, status=error.status, **shown)
+        found = await self.desk.talk.run(who, run)
+        if "hx-request" in request.headers:
+            return self.show(request, "parts/agent_run.html", who, found=found)
+        return go(f"/store/{found['run'].agent}", "thumb_withdrawn" if found["thumb"] is None else "thumb_given")
+
+    async def thumbs(self, request: Request, slug: str) -> Response:
+        """What is thought of an agent, for its maker."""
+        who, name = await self.allowed(request, "publish"), f"agent/{slug}"
+        return self.show(request, "thumbs.html", who, agent=name, told=await self.desk.talk.thumbs(who, name))
 
     async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from fastapi import Request
@@ -66,13 +67,15 @@ class ShopRoom(Room):
         who = await self.desk.gate.who(request)
         kept = await self.answer_of(request, who)
         values = await self._listing(kind, slug) | (kept or {})
+        if who is not None and kept and kind == "agent":
+            values["found"] = await self.desk.talk.run(who, UUID(str(kept["said"]["run_id"])))
         return self.show(request, "store_listing.html", who, **values | {"lapsed": kept == {}})
 
     async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
         one = await self.desk.shop.listing(f"{kind}/{slug}")
         return {
             "one": one, "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": "",
-            "lapsed": False,
+            "lapsed": False, "found": None,
         }  # fmt: skip
 
     async def attempt(self, request: Request, kind: str, slug: str) -> Response:

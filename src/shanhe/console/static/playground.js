@@ -12,6 +12,7 @@ function start(play) {
   const hello = said.innerHTML;
   let turns = [];
   let running = null;
+  let asked = {}; // what the answer whose cost is shown was to, for a thumb that shares both
 
   function show(role, by, text) {
     document.getElementById("hello")?.remove();
@@ -120,6 +121,7 @@ function start(play) {
         if (event.shanhe?.citations?.length) sources(turn, event.shanhe.citations);
       }
       turns.push({ role: "assistant", content: what.textContent });
+      asked = { question: text, answer: what.textContent };
     } catch (error) {
       if (error.name === "AbortError") {
         turns.push({ role: "assistant", content: what.textContent });
@@ -155,6 +157,19 @@ function start(play) {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== COMPOSING && !touch.matches) {
       event.preventDefault();
       ask();
+    }
+  });
+  document.getElementById("thumb")?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { target, submitter } = event;
+    const fields = new URLSearchParams(new FormData(target, submitter));
+    if (fields.has("share")) for (const [name, most] of [["question", 4000], ["answer", 30000]]) fields.set(name, Array.from(asked[name] ?? "").slice(0, most).join(""));
+    submitter.disabled = true;
+    try {
+      const answer = await fetch(submitter.formAction, { method: "POST", body: fields, headers: { "hx-request": "true", accept: "text/html" } });
+      receipt.innerHTML = await answer.text();
+    } finally {
+      submitter.disabled = false;
     }
   });
   stop.addEventListener("click", () => running?.abort());
