@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 from fastapi import Request
@@ -17,6 +16,7 @@ from shanhe.console.pages.credits import download
 from shanhe.console.render import go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import language
+from shanhe.kernel.ids import id_in
 from shanhe.kernel.routing import APIRouter
 
 KINDS: Final = ("agent", "clone", "alliance", "mcp", "model", "data", "prompt")
@@ -67,8 +67,8 @@ class ShopRoom(Room):
         who = await self.desk.gate.who(request)
         kept = await self.answer_of(request, who)
         values = await self._listing(kind, slug) | (kept or {})
-        if who is not None and kept and kind == "agent":
-            values["found"] = await self.desk.talk.run(who, UUID(str(kept["said"]["run_id"])))
+        if who is not None and kept and kind == "agent" and (run_id := id_in(kept["said"].get("run_id"))):
+            values["found"] = await self.desk.talk.run(who, run_id)
         return self.show(request, "store_listing.html", who, **values | {"lapsed": kept == {}})
 
     async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
