@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 LONGEST_FIRST = (
-    "tests/clients/", "tests/gateway_e2e/", "tests/privacy/test_erasure.py", "tests/chaos/",
-    "tests/console/test_journey.py", "tests/platform/test_city.py", "tests/nomads/test_journey.py",
+    "tests/clients/", "tests/gateway_e2e/", "tests/privacy/test_erasure.py", "tests/deploy/test_monitoring.py",
+    "tests/chaos/", "tests/console/test_journey.py", "tests/platform/test_city.py", "tests/nomads/test_journey.py",
     "tests/kernel/test_jobs.py", "tests/mcp_gateway/", "tests/compute/test_real_model.py", "tests/console/test_page.py",
     "tests/pool/", "tests/studio/", "tests/rulebook/", "tests/ledger/", "tests/economy/", "tests/programmes/",
 )  # fmt: skip
