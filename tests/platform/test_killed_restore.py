@@ -20,9 +20,9 @@ from shanhe.backup.making import Manifest, back_up, check
 from shanhe.kernel.vault import Vault
 from shanhe.settings import Settings
 
-KILLS = 8
-STEP_S = 0.15
-IMPORTS_S = 0.8
+KILLS = 24
+STEP_S = 0.08
+IMPORTS_S = 0.3
 LIMIT_S = 120.0
 
 pytestmark = pytest.mark.prove
@@ -127,5 +127,5 @@ class TestMountedFolder:
         restore = command("restore", str(folder), "--keys", str(keys), "--data", str(volume))
         done = told([*mounting, "sh", "-c", script, str(volume), *restore], empty_dsn)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-4:] == ["city.lock", "files", "keys", "lost+found"]
+        assert done.stdout.splitlines()[-5:] == ["city.lock", "files", "keys", "lost+found", "run"]
         assert await schemas(empty_dsn) == 2
