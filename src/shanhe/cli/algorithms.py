@@ -174,7 +174,7 @@ def moderation(
 
         found = await services.filings.moderation.months()
         if out is not None:
-            out.write_text("\ufeff" + months_csv(found), encoding="utf-8")
+            out.write_text(months_csv(found), encoding="utf-8-sig")
         return [month_view(one) for one in found]
 
     found = in_city(data, work)

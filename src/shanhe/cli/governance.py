@@ -52,7 +52,7 @@ def dilution(
             return trend_view(await measured.trend(trend, day), whole=True)
         report = await measured.report(day)
         if out is not None:
-            out.write_text("\ufeff" + as_csv(report, whole=True), encoding="utf-8")
+            out.write_text(as_csv(report, whole=True), encoding="utf-8-sig")
         return report_view(report, whole=True)
 
     found = in_city(data, work)

@@ -126,7 +126,7 @@ def export(
     """A CSV for the bank of everything approved for it."""
     batch_id, text, payouts = in_city(data, lambda services: services.payouts.export(batch, by=by))
     file.touch(mode=0o600)
-    file.write_text("\ufeff" + text, encoding="utf-8")
+    file.write_text(text, encoding="utf-8-sig")
     total = sum(payout.net_fen or 0 for payout in payouts)
     plain = {"batch": batch_id, "payouts": len(payouts), "net_fen": total, "file": str(file)}
     show(as_json, plain, lambda: f"✓ {len(payouts)} · ¥ {format_fen(total)} → {file}")

@@ -11,13 +11,12 @@ from urllib.parse import parse_qs
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shanhe.kernel.documents import csv_line
+from shanhe.kernel.documents import BOM, csv_line
 
 ASKED: Final = {"zh": "zh-CN", "zh-CN": "zh-CN", "en": "en"}
 API: Final = "/api/"
 HEAD_MAX_BYTES: Final = 16 * 1024
 """A first line that is longer is no head of ours."""
-MARK: Final = "\ufeff"
 Words = Callable[[str, str, str], str]
 """The text of a key in a language, or what is given last."""
 
@@ -69,7 +68,7 @@ class _Headed:
     def _worded(self, held: bytes) -> bytes:
         line, end, rest = held.partition(b"\n")
         text = line.decode("utf-8", "replace")
-        columns = next(csv.reader([text.removeprefix(MARK).rstrip("\r")]), [])
+        columns = next(csv.reader([text.removeprefix(BOM).rstrip("\r")]), [])
         if not end or not columns:
             return held
-        return (MARK + csv_line(map(self._word, columns))).encode() + rest
+        return (BOM + csv_line(map(self._word, columns))).encode() + rest

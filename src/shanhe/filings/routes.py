@@ -15,6 +15,7 @@ from shanhe.filings.service import Filings
 from shanhe.filings.views import algorithm_view, complaint_view, event_view, month_view, months_csv
 from shanhe.identity.api import Actor, actor, org_of, person_actor, person_of, require
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.documents import BOM
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter
@@ -134,7 +135,7 @@ def _moderation(routes: APIRouter, filings: Filings) -> None:
     async def table(_: Desk) -> Response:
         """The same with surfaces and every count, as CSV."""
         headers = {"content-disposition": 'attachment; filename="moderation.csv"', "cache-control": "no-store"}
-        text = "\ufeff" + months_csv(await moderation.months())
+        text = BOM + months_csv(await moderation.months())
         return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
     @routes.get("/api/moderation/events")

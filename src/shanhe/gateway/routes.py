@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request, Response
 
 from shanhe.gateway.api import WINDOWS, Gateway, UsageRow
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.documents import csv_cell
+from shanhe.kernel.documents import BOM, csv_cell
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits
@@ -157,4 +157,4 @@ def usage_csv(rows: list[UsageRow]) -> str:
         values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-2]]
         amount = format_credits(row.amount_micro).replace(",", "")
         writer.writerow([*("" if value is None else value for value in values), amount, csv_cell(str(row.tag or ""))])
-    return "\ufeff" + out.getvalue()
+    return BOM + out.getvalue()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from shanhe.governance.dilution import Dilution
 from shanhe.governance.dilution_views import as_csv, report_view, trend_view
 from shanhe.identity.api import Actor, maybe_actor
+from shanhe.kernel.documents import BOM
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter
 
@@ -39,7 +40,7 @@ def router(dilution: Dilution) -> APIRouter:
         """Budgets, then programmes, as one CSV (UTF-8 with a mark, for spreadsheets)."""
         text = as_csv(await dilution.report(on), whole=sees_all(who))
         headers = {"content-disposition": 'attachment; filename="dilution.csv"', "cache-control": "no-store"}
-        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response((BOM + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
     return routes
 

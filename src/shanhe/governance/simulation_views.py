@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shanhe.governance.simulating import Simulation
+from shanhe.kernel.documents import BOM
 from shanhe.rulebook.api import few, hidden
 
 LIMITS: Final = (
@@ -23,8 +24,6 @@ LIMITS: Final = (
 COLUMNS: Final = ("rule", "section", "what", "name", "unit", "people", "before", "after", "difference",
                   "difference_low", "difference_high")  # fmt: skip
 COUNTED: Final = ("gain", "lose", "same")
-MARK: Final = "\ufeff"
-"""So that spreadsheets read UTF-8."""
 
 
 def simulation_view(one: Simulation, *, whole: bool, traces: bool = True) -> dict[str, Any]:
@@ -126,7 +125,7 @@ def simulation_csv(view: Mapping[str, Any]) -> str:
         for row in _rows(one):
             known = {name: "" if value is None else value for name, value in row.items()}
             writer.writerow({"rule": one["rule"], "section": one["key"], **known})
-    return MARK + out.getvalue()
+    return BOM + out.getvalue()
 
 
 def _rows(one: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from shanhe.identity.model import ActsAsked, AuditRow
 from shanhe.identity.service import AUDIT_PAGE_MAX, Identity
-from shanhe.kernel.documents import csv_line
+from shanhe.kernel.documents import BOM, csv_line
 
 HEAD: Final = ("at", "id", "actor", "door", "action", "object", "org_id", "what", "from", "to")
 SHEET_ROWS_MAX: Final = 200_000
@@ -17,7 +17,7 @@ SHEET_ROWS_MAX: Final = 200_000
 
 async def acts_csv(identity: Identity, asked: ActsAsked) -> AsyncIterator[str]:
     """Acts that fit, newest first, as CSV with a byte-order mark; read page by page while it is sent."""
-    yield "\ufeff" + csv_line(HEAD)
+    yield BOM + csv_line(HEAD)
     before, left = None, SHEET_ROWS_MAX
     while left > 0:
         rows = await identity.audit(asked, before=before, limit=AUDIT_PAGE_MAX)

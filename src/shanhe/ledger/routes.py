@@ -20,7 +20,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from shanhe.kernel.asking import asked_view
-from shanhe.kernel.documents import csv_cell, csv_line
+from shanhe.kernel.documents import BOM, csv_cell, csv_line
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.money import MICRO
@@ -200,7 +200,7 @@ def _check_days(since: date, until: date) -> None:
 
 async def trial_csv(rows: Sequence[TrialRow]) -> AsyncIterator[str]:
     """A trial balance as CSV, in whole units. Owners by id, never by name: a file outlives an erasure."""
-    yield "\ufeff" + csv_line(TRIAL_HEAD)
+    yield BOM + csv_line(TRIAL_HEAD)
     for row in rows:
         account, (_, digits) = row.account, _unit(row.account.asset)
         amounts = (Decimal(amount).scaleb(-digits) for amount in (row.debits, row.credits, row.balance))
@@ -209,7 +209,7 @@ async def trial_csv(rows: Sequence[TrialRow]) -> AsyncIterator[str]:
 
 async def closed_csv(rows: Sequence[tuple[Account, int]]) -> AsyncIterator[str]:
     """Balances of the evening of a close as CSV, in whole units; owners by id."""
-    yield "\ufeff" + csv_line((*TRIAL_HEAD[:5], TRIAL_HEAD[-1]))
+    yield BOM + csv_line((*TRIAL_HEAD[:5], TRIAL_HEAD[-1]))
     for account, balance in sorted(rows, key=lambda row: (row[0].asset, row[0].kind, row[0].name, row[0].id)):
         whole = Decimal(balance).scaleb(-_unit(account.asset)[1])
         yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, whole))
@@ -218,7 +218,7 @@ async def closed_csv(rows: Sequence[tuple[Account, int]]) -> AsyncIterator[str]:
 async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> AsyncIterator[str]:
     """A statement as CSV, with a byte-order mark so that spreadsheets read the Chinese."""
     unit, digits = _unit(account.asset)
-    yield "\ufeff" + ",".join(CSV_HEAD) + "\r\n"
+    yield BOM + ",".join(CSV_HEAD) + "\r\n"
     async for line in lines:
         buffer = io.StringIO()
         csv.writer(buffer).writerow([

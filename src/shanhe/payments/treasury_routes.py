@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.asking import AskSecond, asked_view
+from shanhe.kernel.documents import BOM
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
@@ -263,7 +264,7 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
         batch_id, text, _payouts = await payouts.export(batch, by=actor.ref)
         headers = {"content-disposition": f'attachment; filename="payouts-{batch_id}.csv"', "x-batch": str(batch_id)}
         status = 200 if batch is not None else 201
-        return Response(("\ufeff" + text).encode(), status, headers, media_type="text/csv; charset=utf-8")
+        return Response((BOM + text).encode(), status, headers, media_type="text/csv; charset=utf-8")
 
 
 def payout_view(item: Payout, *, trace: bool = False) -> dict[str, Any]:

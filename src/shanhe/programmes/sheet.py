@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.kernel.asking import Named
-from shanhe.kernel.documents import csv_line
+from shanhe.kernel.documents import BOM, csv_line
 from shanhe.programmes.service import LIST_ROWS_MAX, Programmes
 from shanhe.programmes.views import application_view
 
@@ -25,7 +25,7 @@ async def applications_csv(
 
     `named`: who calls applicants by name, for those who see them so; else the column is empty.
     """
-    yield "\ufeff" + csv_line(HEAD)
+    yield BOM + csv_line(HEAD)
     before, left = None, SHEET_ROWS_MAX
     while left > 0:
         page = await programmes.applications(orgs=orgs, programme=programme, state=state, before=before)

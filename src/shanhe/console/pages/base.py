@@ -19,15 +19,13 @@ from shanhe.console.model import Days, Who
 from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
-from shanhe.kernel.documents import csv_line
+from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
 from shanhe.kernel.http import language, sheet
 from shanhe.kernel.ids import id_in
 
 SIGN_IN_PATH: Final = "/sign-in"
 INT_CHARS_MAX: Final = 12
-MARK: Final = "\N{BYTE ORDER MARK}"
-"""What makes a spreadsheet read the Chinese in a file."""
 SHEET_WORDS: Final = {
     "category": "moderation_category", "decision": "moderation_decision", "what": "sheet_what",
     "suppressed": "sheet_yes", "thin": "sheet_yes", "name": "choice",
@@ -84,7 +82,7 @@ class Room:
 
     def sheet(self, request: Request, text: str, name: str) -> Response:
         """A table as a file for a spreadsheet: its heads and known words in the reader's language, never cached."""
-        lang, (head, *rows) = language(request), list(csv.reader(io.StringIO(text.removeprefix(MARK))))
+        lang, (head, *rows) = language(request), list(csv.reader(io.StringIO(text.removeprefix(BOM))))
         word = self.view.words.get
         families = [SHEET_WORDS.get(column, "") for column in head]
         out = io.StringIO()
@@ -93,15 +91,15 @@ class Room:
         for row in rows:
             write([word(f"{family}.{cell}", lang, cell) for cell, family in zip(row, families, strict=True)])
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-        return Response((MARK + out.getvalue()).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response((BOM + out.getvalue()).encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
     def long_sheet(self, request: Request, lines: AsyncIterator[str], name: str) -> Response:
         """The same of a table that is read while it is sent, its heads first; they alone are in the reader's words."""
         lang = language(request)
 
         async def said() -> AsyncIterator[str]:
-            head = next(csv.reader([(await anext(lines)).removeprefix(MARK)]))
-            yield MARK + csv_line([self.view.words.get(f"sheet.{column}", lang, column) for column in head])
+            head = next(csv.reader([(await anext(lines)).removeprefix(BOM)]))
+            yield BOM + csv_line([self.view.words.get(f"sheet.{column}", lang, column) for column in head])
             async for line in lines:
                 yield line
 

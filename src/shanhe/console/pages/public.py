@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import date
 from importlib.resources import files
 
@@ -10,7 +9,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.model import RuleRow
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, day_in
 from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import NotFound, ShanheError, TooMany, Unavailable
@@ -52,9 +51,7 @@ class PublicRoom(Room):
         who = await self.desk.gate.who(request)
         query = request.query_params
         find, coming = query.get("q", "").strip()[:FIND_CHARS_MAX], query.get("coming") == "yes"
-        on = SystemClock().today()
-        with contextlib.suppress(ValueError):
-            on = date.fromisoformat(query.get("on", ""))
+        on = day_in(query, "on") or SystemClock().today()
         rows = await self.desk.rules.values(find, on, coming=coming)
         return self.show(request, "values.html", who, rows=rows, find=find, on=on, coming=coming)
 

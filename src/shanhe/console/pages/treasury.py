@@ -14,6 +14,7 @@ from shanhe.console.model_credits import QUEUE_ROWS
 from shanhe.console.pages.base import Room, queue_in, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import form_with_file, go
+from shanhe.kernel.documents import BOM
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
@@ -147,7 +148,7 @@ class TreasuryRoom(Room):
         except ShanheError as error:
             return await self._payouts(request, who, mistake=self.view.mistake(request, error), status=error.status)
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response((BOM + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
     # -- reconciliation -----------------------------------------------------------------------------------------------
 
