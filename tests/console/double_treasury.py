@@ -13,6 +13,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
+DAY = date(2026, 11, 20)
 PAYEE = mt.PayeeRow(UUID(int=90), "2222", "山河银行滨江支行", "unchecked", "青山机器人有限公司", "6200000011112222")
 
 
@@ -61,14 +62,14 @@ class Treasury:
             ),
         ]
         return mt.BankView(
-            [mt.StatementRow("a" * 64, "6月.csv", 120, NOW)], waiting,
+            [june := mt.StatementRow("a" * 64, "6月.csv", 120, NOW, DAY, DAY, 1_000_00, 5_001_000_00)], waiting,
             [
                 mt.OutgoingRow(
                     "SR7K2M9PQ4", "refund", 100_000, NOW, "启明智能", "启明 …4444", ("a" * 64, 7)
                 )
             ],
             lines if file_hash else (), "6月.csv",
-            {"matched": 1, "refused": 1}, True,
+            {"matched": 1, "refused": 1}, True, [mt.GapRow(june, june, DAY, DAY, 1_000_00)],
         )  # fmt: skip
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:

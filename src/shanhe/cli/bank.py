@@ -29,7 +29,8 @@ def upload(
     content = file.read_bytes()
 
     report = in_city(data, lambda services: services.bank.upload(content, name=file.name, actor=ACTOR))
-    plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines}
+    plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines,
+             "gaps": report.gaps}  # fmt: skip
     show(as_json, plain, lambda: _lines(report))
 
 
@@ -41,16 +42,27 @@ def report(
 ) -> None:
     """What a statement did, row by row."""
     found = in_city(data, lambda services: services.bank.report(file_hash))
-    show(as_json, {"file": found.file, "counts": found.counts, "lines": found.lines}, lambda: _lines(found))
+    plain = {"file": found.file, "counts": found.counts, "lines": found.lines, "gaps": found.gaps}
+    show(as_json, plain, lambda: _lines(found))
 
 
 @app.command()
 def statements(data: Data = None, as_json: Json = False) -> None:
     """Uploaded statements, newest first."""
     found = in_city(data, lambda services: services.bank.files())
-    show(as_json, found, lambda: rows(("hash", "name", "rows", "by", "at"), [
-        (file.hash[:16], file.name, file.lines, file.uploaded_by, file.uploaded_at) for file in found
-    ]))  # fmt: skip
+    show(as_json, found, lambda: rows(("hash", "name", "since", "until", "opening", "closing", "rows", "by", "at"), [
+        (file.hash[:16], file.name, file.since or "", file.until or "", _yuan(file.opening_fen),
+         _yuan(file.closing_fen), file.lines, file.uploaded_by, file.uploaded_at) for file in found
+    ], right=("opening", "closing", "rows")))  # fmt: skip
+
+
+@app.command()
+def gaps(data: Data = None, as_json: Json = False) -> None:
+    """Days that are missing: a statement doesn't begin with the balance that the one before it ends with."""
+    found = in_city(data, lambda services: services.bank.gaps())
+    show(as_json, found, lambda: rows(("since", "until", "yuan", "before", "after"), [
+        (gap.since, gap.until, format_fen(gap.missing_fen), gap.before.name, gap.after.name) for gap in found
+    ], right=("yuan",)))  # fmt: skip
 
 
 @app.command()
@@ -109,6 +121,10 @@ def give_back(item: Item, note: Note, data: Data = None, as_json: Json = False) 
 def explain(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
     """Say where else in the books an item is accounted for."""
     show(as_json, in_city(data, lambda services: services.bank.explain(item, actor=ACTOR, note=note)), lambda: "✓")
+
+
+def _yuan(fen: int | None) -> str:
+    return "" if fen is None else format_fen(fen)
 
 
 def _lines(report: Any) -> Any:

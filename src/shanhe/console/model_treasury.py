@@ -17,6 +17,21 @@ class StatementRow:
     name: str
     lines: int
     at: datetime
+    since: date | None = None
+    until: date | None = None
+    opening_fen: int | None = None
+    closing_fen: int | None = None
+
+
+@dataclass(frozen=True)
+class GapRow:
+    """What no statement has, between two of them. `since` and `until`: the days to ask the bank for."""
+
+    before: StatementRow
+    after: StatementRow
+    since: date
+    until: date
+    missing_fen: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,7 @@ class BankView:
     counts: Mapping[str, int] = field(default_factory=dict)
     """How many rows of the report ended in each state; `report` has those that somebody must look at first."""
     more: bool = False
+    gaps: Sequence[GapRow] = ()
 
 
 @dataclass(frozen=True)

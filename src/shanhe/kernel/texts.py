@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,6 +11,8 @@ from shanhe.kernel.words import field_en, field_zh
 
 ENCODINGS: Final = ("utf-8-sig", "gb18030")
 """With or without a byte-order mark; GB 18030 reads GBK, too."""
+UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""Before what a spreadsheet saves as Unicode text."""
 LINE_MAX_CHARS: Final = 200
 
 
@@ -29,7 +32,7 @@ def check_line(name: str, text: str, most_chars: int = LINE_MAX_CHARS) -> None:
 
 def decoded(data: bytes) -> tuple[str, str] | None:
     """(the text, its encoding); None when it is in neither encoding."""
-    for encoding in ENCODINGS:
+    for encoding in ("utf-16",) if data.startswith(UTF16_MARKS) else ENCODINGS:
         try:
             return data.decode(encoding), encoding
         except UnicodeDecodeError:

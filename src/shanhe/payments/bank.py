@@ -7,13 +7,13 @@ of the ledger, with an owner, until an operator applies it, sends it back or exp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.kernel.clock import Clock, city_date
+from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
@@ -23,19 +23,25 @@ from shanhe.ledger.api import Ledger
 from shanhe.payments import bank_csv, bank_store, store
 from shanhe.payments.bank_matching import BATCH_ROWS, Matching
 from shanhe.payments.bank_model import (
+    BankAccount,
     BankFile,
     BankLine,
+    Gap,
     LineState,
     Outgoing,
+    Parsed,
     Report,
     Suspense,
     SuspenseKind,
     SuspenseState,
     references,
 )
-from shanhe.payments.bank_slips import PARTY, REMARK, TEXT_LIMIT_CHARS, Slips, rows_of
+from shanhe.payments.bank_sheet import Told, gaps, is_ours, way
+from shanhe.payments.bank_slips import PARTY, PRINT, REMARK, STATE, TEXT_LIMIT_CHARS, Slips, rows_of
 from shanhe.payments.bank_transfer import NAME, WAITING
 from shanhe.payments.errors import (
+    StatementContradicts,
+    StatementOfAnother,
     StatementUnreadable,
     SuspenseChanged,
     SuspenseDecided,
@@ -53,6 +59,8 @@ FILE_LIMIT_BYTES: Final = 1_000_000
 PAGE_ROWS: Final = 200
 FIND_ROWS: Final = 2_000
 """How many open items are looked through for a word: payers are sealed, so the database can't search them."""
+CHAIN_ROWS: Final = 2_000
+"""How many statements, the newest, are looked at for what is missing between them."""
 REPORT_ROWS: Final = bank_csv.ROWS_MAX
 BY_HAND: Final = "applied by hand · 人工核销"
 
@@ -65,12 +73,13 @@ class BankDesk:
 
     def __init__(
         self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments, vault: Vault,
-        personal: Personal | None = None,
+        personal: Personal | None = None, account: BankAccount | None = None,
     ) -> None:  # fmt: skip
         self._db = db
         self._slips = Slips(vault)
         self._clock = clock
         self._personal = personal or _nobody
+        self._account = account
         self.matching = Matching(db, clock, ledger, payments, self._slips)
 
     # -- statements ---------------------------------------------------------------------------------------------------
@@ -78,7 +87,8 @@ class BankDesk:
     async def upload(self, data: bytes, *, name: str, actor: str) -> Report:
         """Read a statement, match what matches, suspend the rest; the same file again reports what it did then.
 
-        A line that an earlier file brought is a duplicate, whatever the file. Raises StatementUnreadable.
+        A line that an earlier file brought is a duplicate, whatever the file. Raises StatementUnreadable,
+        StatementIncomplete, StatementOfAnother, StatementContradicts: then nothing is taken.
         """
         if not 0 < len(data) <= FILE_LIMIT_BYTES:
             raise StatementUnreadable(
@@ -87,15 +97,34 @@ class BankDesk:
         file_hash = hashlib.sha256(data).hexdigest()
         known = await bank_store.file(self._db, file_hash)
         if known is None:
-            encoding, parsed = bank_csv.read(data)
-            made = BankFile(file_hash, name[:TEXT_LIMIT_CHARS], encoding, len(parsed), actor, self._clock.now())
-            async with self._db.transaction() as conn:
-                if await bank_store.insert_file(conn, made):
-                    rows = [self._slips.sealed(await self._less(conn, row)) for row in rows_of(file_hash, parsed)]
-                    await bank_store.insert_lines(conn, rows)
+            await self._take(file_hash, data, name[:TEXT_LIMIT_CHARS], actor)
         await self.matching.settle()
         report = await self.report(file_hash)
-        return Report(report.file, known is not None, report.lines)
+        return replace(report, known=known is not None)
+
+    async def _take(self, file_hash: str, data: bytes, name: str, actor: str) -> None:
+        said, parsed = bank_csv.read(data)
+        ours = self._account.account if self._account is not None else ""
+        if said.account and ours and not is_ours(said.account, ours):
+            raise StatementOfAnother(said.account, ours)
+        rows = rows_of(file_hash, parsed)
+        made = _file(file_hash, name, said, parsed, rows, actor, self._clock.now())
+        prints = [row[PRINT] for row in rows if row[PRINT] is not None]
+        async with self._db.transaction() as conn:
+            known = await bank_store.known(conn, prints)
+            await self._check_agrees(conn, made, prints, sum(bool(line.why) for line in parsed))
+            made = replace(made, repeats=sorted(set(known.values())))
+            if await bank_store.insert_file(conn, made):
+                sealed = [self._slips.sealed(await self._less(conn, row)) for row in rows]
+                await bank_store.insert_lines(conn, sealed, known.keys())
+
+    async def _check_agrees(self, conn: object, file: BankFile, prints: list[str], unread: int) -> None:
+        """Refuse what covers days that were read before and has not all that the bank listed for them then."""
+        if file.first_at is None or file.last_at is None:
+            return
+        other = await bank_store.lacking(conn, file.first_at, file.last_at, prints)
+        if other is not None and other[1] > unread:
+            raise StatementContradicts(*other)
 
     async def _less(self, conn: object, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """A line without what it says of people where our own reference tells who it is: the bank keeps the rest."""
@@ -114,15 +143,20 @@ class BankDesk:
         if file is None:
             raise UnknownPayment("statement")
         lines = await bank_store.lines(self._db, file_hash, REPORT_ROWS)
-        return Report(file, True, tuple(map(self._slips.opened, lines)))
+        beside = tuple(gap for gap in await self.gaps() if file_hash in (gap.before.hash, gap.after.hash))
+        return Report(file, True, tuple(map(self._slips.opened, lines)), beside)
+
+    async def gaps(self) -> list[Gap]:
+        """Where a statement doesn't go on from the one before it, oldest first."""
+        return gaps(await bank_store.files(self._db, CHAIN_ROWS))
 
     async def files(self) -> list[BankFile]:
         return await bank_store.files(self._db, PAGE_ROWS)
 
     async def last_day(self) -> date | None:
-        """The last day that a statement has a line of; None before the first statement."""
-        last = await bank_store.last_at(self._db)
-        return None if last is None else city_date(last)
+        """The last day that a statement covers; None before the first statement."""
+        last, until = await bank_store.last_at(self._db), await bank_store.last_until(self._db)
+        return max((day for day in (last and city_date(last), until) if day is not None), default=None)
 
     async def paid_by(self, order_id: UUID) -> BankLine | None:
         """The line of a statement that completed an order's payment: a refund goes back to whoever it names."""
@@ -293,6 +327,27 @@ class BankDesk:
         for file_hash, row in gone:
             self._slips.destroy(file_hash, row)
         return len(gone)
+
+
+def _file(
+    file_hash: str, name: str, said: Told, parsed: list[Parsed], rows: Sequence[tuple[Any, ...]], actor: str,
+    now: datetime,
+) -> BankFile:  # fmt: skip
+    """A statement with the days it covers and its balances; StatementIncomplete where they don't lead through it."""
+    once = [line for line, row in zip(parsed, rows, strict=True) if row[STATE] != LineState.DUPLICATE]
+    along = way(once, said)
+    at = [line.at for line in once if line.at is not None]
+    days = [city_date(one) for one in at] + [day for day in (said.since, said.until) if day is not None]
+    since, until = min(days, default=None), max(days, default=None)
+    first, last = min(at, default=_start(since)), max(at, default=_start(until))
+    return BankFile(
+        file_hash, name, said.encoding, len(parsed), actor, now, since, until, first, last,
+        along.opening_fen, along.closing_fen,
+    )  # fmt: skip
+
+
+def _start(day: date | None) -> datetime | None:
+    return None if day is None else midnight(day)
 
 
 async def _nobody(_: UUID) -> bool:

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from shanhe.kernel.clock import CITY_TZ
-from shanhe.kernel.money import parse_yuan
+from shanhe.kernel.money import format_fen, parse_yuan
 from shanhe.kernel.texts import decoded
 from shanhe.payments.bank_model import Direction, Parsed
-from shanhe.payments.errors import StatementUnreadable
+from shanhe.payments.bank_sheet import Told, told
+from shanhe.payments.errors import StatementIncomplete, StatementUnreadable
 
 ROWS_MAX: Final = 20_000
 HEADER_ROWS_MAX: Final = 40
@@ -34,41 +35,123 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "party_account": ("对方账号", "对方帐号", "付款人账号", "对手账号", "counterparty account", "payer account"),
     "remark": ("附言", "摘要", "用途", "备注", "交易说明", "remark", "memo", "description", "purpose"),
     "serial": ("交易流水号", "流水号", "凭证号", "业务编号", "serial", "transaction id"),
+    "balance": ("账户余额", "帐户余额", "交易后余额", "本次余额", "余额", "balance"),
 }
 """By exact title first, then by what a title contains; earlier names win. Several remark columns are read together."""
 IN_WORDS: Final = ("贷", "收", "c", "cr", "credit", "in", "+")
 OUT_WORDS: Final = ("借", "支", "付", "d", "dr", "debit", "out", "-")
-TOTALS: Final = ("合计", "总计", "小计", "本页", "total")
+GRAND_TOTALS: Final = ("合计", "总计", "total")
+TOTALS: Final = (*GRAND_TOTALS, "小计", "本页")
+BALANCES: Final = (
+    "期初余额",
+    "期末余额",
+    "上期余额",
+    "上日余额",
+    "本期余额",
+    "承前余额",
+    "opening balance",
+    "closing balance",
+)
+WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+PDF: Final = b"%PDF"
 DATES: Final = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%Y.%m.%d", "%Y年%m月%d日")
 TIMES: Final = ("%H:%M:%S", "%H:%M", "%H%M%S")
 
 
-def read(data: bytes) -> tuple[str, list[Parsed]]:
-    """(encoding, rows). StatementUnreadable when no encoding or no header fits."""
+def read(data: bytes) -> tuple[Told, list[Parsed]]:
+    """What the statement says of itself, and its lines. StatementUnreadable when no encoding or no header fits,
+    StatementIncomplete when the file ends in the middle."""
+    text, encoding = _text(data)
+    rows = _table(text)
+    if len(rows) > ROWS_MAX:
+        raise StatementUnreadable(f"it has more than {ROWS_MAX} rows", f"行数超过 {ROWS_MAX}")
+    start, columns = _header(rows)
+    clean = [[_clean(cell) for cell in cells] for cells in rows]
+    if not text.endswith("\n"):
+        _check_end(clean, start, columns)
+    found, lines, others = [], [], clean[:start]
+    for number, cells in enumerate(clean[start + 1 :], start + 2):
+        if not any(cells):
+            continue
+        if _sums_up(cells, columns):
+            others.append(cells)
+        else:
+            lines.append(cells)
+            found.append(_row(number, cells, columns))
+    if not any(line.why for line in found):
+        _check_sum(lines, others, columns)
+    return told(encoding, [[cell for cell in cells if cell] for cells in others]), found
+
+
+def _text(data: bytes) -> tuple[str, str]:
+    if data.startswith((*WORKBOOKS, PDF)):
+        kind = ("PDF", "PDF") if data.startswith(PDF) else ("an Excel workbook", "Excel 工作簿")
+        raise StatementUnreadable(f"it is {kind[0]}, not CSV", f"这是 {kind[1]} 文件，不是 CSV")
+    if _cut_in_a_letter(data):
+        raise StatementIncomplete("the file ends within a letter", "文件在一个汉字中间中断")
     decoded_as = decoded(data)
     if decoded_as is None:
         raise StatementUnreadable("its text is neither UTF-8 nor GB18030", "文件编码既非 UTF-8 也非 GB18030")
     text, encoding = decoded_as
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", ""), encoding
+
+
+def _cut_in_a_letter(data: bytes) -> bool:
+    """Whether it is UTF-8 but for its last letter."""
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data" and error.end == len(data)
+    return False
+
+
+def _table(text: str) -> list[list[str]]:
+    delimiter = _delimiter(text)
+    try:
+        return list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise StatementIncomplete("the file ends within a cell", "文件在一个单元格中间中断") from error
+    try:  # quotes in the middle of a cell are not refused
+        return list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error as error:
         raise StatementUnreadable(f"it is no table: {error}", "文件不是规范的 CSV 表格") from error
-    if len(rows) > ROWS_MAX:
-        raise StatementUnreadable(f"it has more than {ROWS_MAX} rows", f"行数超过 {ROWS_MAX}")
-    start, columns = _header(rows)
-    found = []
-    for number, cells in enumerate(rows[start + 1 :], start + 2):
-        clean = [_clean(cell) for cell in cells]
-        if any(clean) and not _sums_up(clean, columns):
-            found.append(_row(number, clean, columns))
-    return encoding, found
+
+
+def _check_end(rows: Sequence[Sequence[str]], start: int, columns: Mapping[str, Sequence[int]]) -> None:
+    """Refuse a file that stops within its last line: an amount may be cut to a smaller one."""
+    titles, lines = len(rows[start]), rows[start + 1 :]
+    if not lines or not any(lines[-1]) or len(lines[-1]) >= titles or _sums_up(lines[-1], columns):
+        return
+    if all(len(cells) >= titles for cells in lines[:-1]):  # else this bank leaves empty cells out at the end
+        raise StatementIncomplete(f"the file ends within row {len(rows)}", f"文件在第 {len(rows)} 行中间中断")
+
+
+def _check_sum(
+    lines: Sequence[Sequence[str]], others: Sequence[Sequence[str]], columns: Mapping[str, Sequence[int]]
+) -> None:
+    """Refuse a file whose one total is none of its columns'."""
+    totals = [cells for cells in others if any(cell.lower().startswith(GRAND_TOTALS) for cell in cells)]
+    places = [place for name in ("credit", "debit", "amount") for place in columns.get(name, ())]
+    given = [fen for cells in totals for place in places if (fen := _balance(_at(cells, place)))]
+    sums = [sum(_balance(_at(cells, place)) or 0 for cells in lines) for place in places]
+    if len(totals) == 1 and given and not {abs(fen) for fen in given} & {abs(fen) for fen in sums}:
+        stated, found = (" / ".join(format_fen(fen) for fen in each if fen) for each in (given, sums))
+        raise StatementIncomplete(
+            f"its total is CNY {stated}, its lines come to {found or '0.00'}",
+            f"合计为 {stated} 元，而各行相加为 {found or '0.00'} 元",
+        )
+
+
+def _at(cells: Sequence[str], place: int) -> str:
+    return cells[place] if place < len(cells) else ""
 
 
 def _sums_up(cells: Sequence[str], columns: Mapping[str, Sequence[int]]) -> bool:
-    """Whether a row adds others up: it says so and names no day. A payer or a remark may say so too, on a day."""
+    """Whether a row adds others up or states a balance: it says so and names no day. A payer or a remark may say so
+    too, on a day."""
     days = [cells[place] for place in columns["date"] if place < len(cells)]
-    return any(cell.startswith(TOTALS) for cell in cells) and not any(_is_day(day) for day in days)
+    return any(cell.lower().startswith((*TOTALS, *BALANCES)) for cell in cells) and not any(map(_is_day, days))
 
 
 def _is_day(text: str) -> bool:
@@ -128,8 +211,9 @@ def _row(number: int, cells: Sequence[str], columns: Mapping[str, Sequence[int]]
     except ValueError as error:
         return Parsed(number, remark=cell("remark"), party=cell("party"), why=str(error)[:120])
     return Parsed(
-        number, direction, amount_fen, at, cell("party"), cell("party_account"), cell("remark"), cell("serial")
-    )
+        number, direction, amount_fen, at, cell("party"), cell("party_account"), cell("remark"), cell("serial"),
+        _balance(cell("balance")),
+    )  # fmt: skip
 
 
 def _money(cell: Callable[[str], str]) -> tuple[Direction, int]:
@@ -150,6 +234,14 @@ def _money(cell: Callable[[str], str]) -> tuple[Direction, int]:
         side = Direction.OUT if sign.startswith(OUT_WORDS) else Direction.IN
         return (side, amount) if amount > 0 else (_other(side), -amount)
     return (Direction.IN, amount) if amount > 0 else (Direction.OUT, -amount)
+
+
+def _balance(text: str) -> int | None:
+    """None where a bank writes something else there: a line is read without it, too."""
+    try:
+        return _fen(text) if text else None
+    except ValueError:
+        return None
 
 
 def _other(side: Direction) -> Direction:

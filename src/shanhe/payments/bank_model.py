@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -68,6 +69,8 @@ class Parsed:
     party_account: str = ""
     remark: str = ""
     serial: str = ""
+    balance_fen: int | None = None
+    """Of the account after it, where the bank says so."""
     why: str = ""
 
 
@@ -96,6 +99,28 @@ class BankFile:
     lines: int
     uploaded_by: str
     uploaded_at: datetime
+    since: date | None = None
+    until: date | None = None
+    """The days that it says it covers, else those of its lines."""
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    opening_fen: int | None = None
+    closing_fen: int | None = None
+    """None for both where it has no balances."""
+    repeats: Sequence[str] = ()
+    """The statements, by hash, that brought some of its lines before."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One statement doesn't go on where the one before ends: what lies between is missing, or one of them is another
+    account's. `since` and `until`: the days to ask the bank for; `missing_fen`: what they come to, in less out."""
+
+    before: BankFile
+    after: BankFile
+    since: date
+    until: date
+    missing_fen: int
 
 
 @dataclass(frozen=True)
@@ -105,6 +130,8 @@ class Report:
     file: BankFile
     known: bool
     lines: tuple[BankLine, ...]
+    gaps: tuple[Gap, ...] = ()
+    """Beside this statement."""
 
     @property
     def counts(self) -> dict[str, int]:

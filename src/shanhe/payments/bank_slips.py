@@ -19,7 +19,7 @@ from shanhe.payments.bank_model import BankLine, LineState, Parsed, Suspense, ma
 TEXT_LIMIT_CHARS: Final = 200
 TWICE: Final = "the same serial again in this statement · 本对账单内流水号重复"
 SPACE: Final = UUID("0d7f6f0a-1f6d-5c55-9a39-64f1d3a0c1b7")
-PARTY, ACCOUNT, REMARK, STATE, WHY = 6, 7, 8, 9, 10
+PRINT, PARTY, ACCOUNT, REMARK, STATE, WHY = 2, 6, 7, 8, 9, 10
 """Places in a row on its way to the store: file_hash, row, print, direction, amount, at, party, account, remark, …"""
 
 
@@ -70,12 +70,12 @@ def _key(file_hash: str, row: int) -> UUID:
     return uuid5(SPACE, f"{file_hash}:{row}")
 
 
-def rows_of(file_hash: str, parsed: Sequence[Parsed]) -> list[tuple[object, ...]]:
+def rows_of(file_hash: str, parsed: Sequence[Parsed]) -> list[tuple[Any, ...]]:
     """Rows for the store. A line that is there twice under the bank's own serial is one transaction; equal lines that
     no serial tells apart are told apart by their number among each other."""
     serials = _serials(parsed)
     seen: dict[str, int] = {}
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     for one in parsed:
         mark, state, why = None, LineState.REFUSED if one.why else LineState.NEW, one.why
         if not one.why:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -111,31 +111,57 @@ async def open_outgoing(db: Database, limit: int) -> list[Outgoing]:
 async def insert_file(conn: Connection, file: BankFile) -> bool:
     """False when this very file was uploaded before."""
     done = await conn.execute(
-        """INSERT INTO payments.bank_file (hash, name, encoding, lines, uploaded_by, uploaded_at)
-           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING""",
+        """INSERT INTO payments.bank_file (hash, name, encoding, lines, uploaded_by, uploaded_at, since, until,
+                                           first_at, last_at, opening_fen, closing_fen, repeats)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING""",
         file.hash,
         file.name,
         file.encoding,
         file.lines,
         file.uploaded_by,
         file.uploaded_at,
+        file.since,
+        file.until,
+        file.first_at,
+        file.last_at,
+        file.opening_fen,
+        file.closing_fen,
+        list(file.repeats),
     )
     return bool(done == "INSERT 0 1")
 
 
-async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows in the order (file_hash, row, print, direction, amount_fen, at, party, party_account, remark, state, why,
-    payer_index).
-
-    A line that an earlier statement brought becomes a duplicate. Uploads take turns, so that none slips through.
-    """
+async def known(conn: Connection, prints: list[str]) -> dict[str, str]:
+    """Which of these lines an earlier statement brought, and which one. Uploads take turns from here on, so that none
+    slips through."""
     await conn.execute("LOCK TABLE payments.bank_line IN SHARE ROW EXCLUSIVE MODE")
-    prints = [row[2] for row in rows if row[2] is not None]
-    known = await conn.fetch(
-        "SELECT print FROM payments.bank_line WHERE print = ANY($1) AND state NOT IN ('duplicate', 'refused')", prints
+    rows = await conn.fetch(
+        """SELECT print, file_hash FROM payments.bank_line
+            WHERE print = ANY($1) AND state NOT IN ('duplicate', 'refused')""",
+        prints,
     )
-    seen = {row["print"] for row in known}
-    told = [(*row[:9], LineState.DUPLICATE, DUPLICATE_WHY, row[11]) if row[2] in seen else row for row in rows]
+    return {row["print"]: row["file_hash"] for row in rows}
+
+
+async def lacking(conn: Connection, first: datetime, last: datetime, prints: list[str]) -> tuple[str, int] | None:
+    """The statement that brought most of the lines between two instants that are none of these, and how many those
+    are."""
+    row = await conn.fetchrow(
+        """SELECT f.name, count(*)::int AS lines
+             FROM payments.bank_line l JOIN payments.bank_file f ON f.hash = l.file_hash
+            WHERE l.at > $1 AND l.at < $2 AND l.state NOT IN ('duplicate', 'refused') AND l.print <> ALL($3)
+            GROUP BY f.hash ORDER BY 2 DESC, 1 LIMIT 1""",
+        first,
+        last,
+        prints,
+    )
+    return None if row is None else (row["name"], row["lines"])
+
+
+async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]], known: Collection[str]) -> None:
+    """Rows in the order (file_hash, row, print, direction, amount_fen, at, party, party_account, remark, state, why,
+    payer_index). A line whose print is `known` becomes a duplicate."""
+    told = [(*row[:9], LineState.DUPLICATE, DUPLICATE_WHY, row[11]) if row[2] in known else row for row in rows]
     await conn.executemany(
         """INSERT INTO payments.bank_line (file_hash, row, print, direction, amount_fen, at, party, party_account,
                                            remark, state, why, payer_index)
@@ -387,6 +413,12 @@ async def last_at(db: Database) -> datetime | None:
     found: datetime | None = await db.fetchval(
         "SELECT max(at) FROM payments.bank_line WHERE state NOT IN ('duplicate', 'refused')"
     )
+    return found
+
+
+async def last_until(db: Database) -> date | None:
+    """The last day that any statement says it covers."""
+    found: date | None = await db.fetchval("SELECT max(until) FROM payments.bank_file")
     return found
 
 

@@ -202,6 +202,47 @@ class StatementUnreadable(Invalid):
         )
 
 
+class StatementIncomplete(Invalid):
+    """A statement that lacks lines by its own balances or sums, or ends in the middle."""
+
+    def __init__(self, why: str, why_zh: str) -> None:
+        super().__init__(
+            "statement_incomplete",
+            f"The statement is not complete: {why}. Nothing of it was taken.",
+            message_zh=f"对账单不完整：{why_zh}。本次未读入任何内容。",
+            hint="Download it from the bank again and upload the file as it is, without opening or editing it.",
+            hint_zh="请从网银重新下载，不要打开或编辑，直接上传原文件。",
+        )
+
+
+class StatementOfAnother(Invalid):
+    """A statement that names another account than the city's."""
+
+    def __init__(self, named: str, ours: str) -> None:
+        super().__init__(
+            "statement_of_another",
+            f"The statement is of the account {named}, not of the city's, {ours}. Nothing of it was taken.",
+            message_zh=f"该对账单的账号为 {named}，不是本市收款账户 {ours}。本次未读入任何内容。",
+            hint="Choose the city's account at the bank and download its statement.",
+            hint_zh="请在网银中选择本市收款账户后重新下载。",
+        )
+
+
+class StatementContradicts(Conflict):
+    """A statement over days that were read before, without lines that the bank listed then."""
+
+    def __init__(self, name: str, lines: int) -> None:
+        super().__init__(
+            "statement_contradicts",
+            f"The statement covers days of “{name}”, which was read before, and lacks {lines} of its lines: it is of"
+            " another account, or was exported in another form. Nothing of it was taken.",
+            message_zh=f"该对账单与已读入的“{name}”日期重叠，却缺少其中 {lines} 笔明细：可能是其他账户的对账单，"
+            "或导出的格式不同。本次未读入任何内容。",
+            hint="Export it as the earlier one was, or only the days after those that were read.",
+            hint_zh="请按先前的格式重新导出，或只导出尚未读入的日期。",
+        )
+
+
 class UnknownSuspense(NotFound):
     def __init__(self) -> None:
         super().__init__(

@@ -64,6 +64,12 @@ def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
         """Uploaded statements, newest first."""
         return as_json({"data": [asdict(file) for file in await bank.files()]})
 
+    @routes.get("/gaps")
+    async def missing(_: Reader) -> Response:
+        """Where a statement doesn't begin with the balance that the one before ends with, oldest first: the days to ask
+        the bank for."""
+        return as_json({"data": [asdict(gap) for gap in await bank.gaps()]})
+
     @routes.get("/statements/{file_hash}")
     async def statement(file_hash: str, _: Reader) -> Response:
         """What a statement did, row by row."""
@@ -122,6 +128,7 @@ def report_view(report: Report) -> dict[str, Any]:
         "known": report.known,
         "counts": report.counts,
         "lines": [asdict(line) for line in report.lines],
+        "gaps": [asdict(gap) for gap in report.gaps],
     }
 
 

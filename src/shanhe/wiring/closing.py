@@ -61,6 +61,7 @@ class Closing:
             _days("differences", "/city/reconcile", through, await self._differences()),
             _days("uncompared", "/city/reconcile", through, await self._uncompared(through)),
             _days("unread", "/city/bank", through, await self._unread(through)),
+            _days("missing", "/city/bank", through, [gap.since for gap in await self._bank.gaps()]),
             _open("requests", "/city/second", through, await self._requests()),
         ]
         return [one for one in found if one is not None]

@@ -65,7 +65,8 @@ def open_treasury(
         paying = SandboxPayouts(db, clock)
         providers[sandbox.name], channels[paying.name] = sandbox, paying
     payments = Payments(db, clock, providers)
-    bank = BankDesk(db, clock, ledger=ledger, payments=payments, vault=vault, personal=seals.personal)
+    bank = BankDesk(db, clock, ledger=ledger, payments=payments, vault=vault, personal=seals.personal,
+                    account=_bank_account(settings))  # fmt: skip
     payouts = Payouts(
         db, clock, ledger=ledger, rulebook=rulebook, vault=vault, related=related, channels=channels, seals=seals
     )

@@ -13,7 +13,17 @@ from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.vault import PersonErased
-from shanhe.payments.api import LineState, Outgoing, Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
+from shanhe.payments.api import (
+    BankFile,
+    LineState,
+    Outgoing,
+    Payee,
+    PayeeKind,
+    PayeeState,
+    Payout,
+    Report,
+    SuspenseState,
+)
 from shanhe.reconcile.api import Difference, Outcome
 
 SUSPENSE_ROWS = 50
@@ -53,7 +63,7 @@ class LiveTreasury:
         report = await self._bank.report(file_hash) if file_hash else None
         called = self._names.actors()
         return mt.BankView(
-            [mt.StatementRow(file.hash, file.name, file.lines, file.uploaded_at) for file in files],
+            [_statement(file) for file in files],
             [
                 mt.SuspenseRow(
                     item.id, str(item.kind), item.amount_fen, item.outgoing, item.owner, item.order_id, item.posting_id,
@@ -68,6 +78,10 @@ class LiveTreasury:
             report.file.name if report else "",
             {state: count for state, count in report.counts.items() if count} if report else {},
             len(waiting) == SUSPENSE_ROWS,
+            [
+                mt.GapRow(_statement(gap.before), _statement(gap.after), gap.since, gap.until, gap.missing_fen)
+                for gap in await self._bank.gaps()
+            ],
         )  # fmt: skip
 
     async def _outgoing(self, item: Outgoing) -> mt.OutgoingRow:
@@ -225,6 +239,12 @@ class LiveTreasury:
             await self._moves.ask_write_off(item, note, by=by)
         else:
             await self._reconciliation.resolve(item, Outcome(outcome), by=by, note=note)
+
+
+def _statement(file: BankFile) -> mt.StatementRow:
+    return mt.StatementRow(
+        file.hash, file.name, file.lines, file.uploaded_at, file.since, file.until, file.opening_fen, file.closing_fen
+    )
 
 
 def _lines(report: Report) -> list[mt.BankLineRow]:
