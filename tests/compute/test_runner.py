@@ -18,12 +18,43 @@ from .conftest import until
 CARD = replace(card("qwen2.5-coder-0.5b-instruct"), id="stand-in")
 
 
+NAME = "欧阳铭文330102199003078888"
+QUOTED = f"""\
+0.57.682.223 W srv    operator(): got exception: {{"error":{{"code":400,"message":"unrecognized type {NAME}"}}}}
+WARNING: JSON schema conversion was incomplete: pattern ^({NAME} is not supported, accepting any string
+0.57.691.425 W slot   operator(): id  3 | task 6 | n_past was set to 53
+0.58.418.755 E srv    send_error: task id = 16, error: request (96027 tokens) exceeds the available context size
+0.58.500.000 E parse: {NAME} is no rule
+root ::= "{NAME}"
+{NAME}
+/src/ggml.c:1234: GGML_ASSERT(n_past < n_ctx) failed
+Traceback (most recent call last):
+  File "/src/engine.py", line 3, in answer
+ValueError: {NAME}
+"""
+KEPT = """\
+0.57.682.223 W srv    operator(): got exception
+WARNING: JSON schema conversion was incomplete
+0.57.691.425 W slot   operator(): id  3 | task 6 | n_past was set to 53
+0.58.418.755 E srv    send_error: task id = 16, error
+0.58.500.000 E parse:
+/src/ggml.c:1234: GGML_ASSERT(n_past < n_ctx) failed
+Traceback (most recent call last):
+  File "/src/engine.py", line 3, in answer
+ValueError
+"""
+QUOTING = "import sys; print(f'loading {sys.argv[1]}serving it', sys.argv[1], sep=chr(10), flush=True)"
+
+
 class StandIn(ModelRunner):
     """A runner whose child is the synthetic upstream instead of a model."""
 
     broken = False
+    quotes = ""
 
     def _command(self) -> list[str]:
+        if self.quotes:
+            return [sys.executable, "-c", QUOTING, self.quotes]
         if self.broken:
             return [sys.executable, "-c", "import sys; sys.stderr.write('no such model file\\n'); sys.exit(3)"]
         return [sys.executable, "-m", "shanhe.compute.synthetic", "--uds", str(self.socket)]
@@ -92,6 +123,15 @@ class TestRunner:
             await runner.start()
         assert "no such model file" in failed.value.message
         assert str(runner.log_file) in failed.value.hint
+
+    async def test_a_child_that_serves_leaves_nothing_of_requests_in_its_log(self, runner: StandIn) -> None:
+        """llama.cpp quotes what it refuses: the log keeps what it says itself."""
+        runner.quotes = QUOTED
+        with pytest.raises(ChildFailed):
+            await runner.start()
+        before, _, after = runner.log_file.read_text().partition("serving it\n")
+        assert before == f"loading {QUOTED}"
+        assert after == KEPT
 
     async def test_a_child_gets_no_secrets(self, tmp_path: Path) -> None:
         environment = {"PATH": "/bin", "HOME": "/h", "DATABASE_URL": "postgresql://u:p@h/d", "VENDOR_KEY": "sk"}

@@ -64,7 +64,8 @@ async def answer(path: str, request: dict[str, Any], writer: asyncio.StreamWrite
     if model == "busy":
         return whole(writer, 429, {"error": {"message": "slow down", "type": "rate_limit"}})
     if model == "broken":
-        return whole(writer, 500, {"error": {"message": "secret stack trace of the engine", "type": "server_error"}})
+        trace = f"secret stack trace of the engine at {request.get('messages')}"
+        return whole(writer, 500, {"error": {"message": trace, "type": "server_error"}})
     if model == "hangup":
         raise Hangup
     if model == "garbage":

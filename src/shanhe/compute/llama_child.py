@@ -25,7 +25,7 @@ LEAVE_S: Final = 5
 PROMPT_CACHE_MIB: Final = 128
 """Bound on prompts that llama.cpp keeps in memory for re-use; its own default is 8 GiB."""
 WARNINGS: Final = 2
-"""llama.cpp's verbosity: warnings and errors, never prompts."""
+"""llama.cpp's verbosity: warnings and errors. Those quote requests too: `saying` leaves that out."""
 POOLING: Final = {"none": 0, "mean": 1, "cls": 2, "last": 3}
 
 
@@ -119,9 +119,9 @@ def main(argv: Sequence[str]) -> int:
     loading = loading_socket(args.socket)
     loading.unlink(missing_ok=True)
     server = xlc.Server(parameters(args))  # returns when the model is loaded
-    loading.replace(args.socket)  # the socket's name appears only now: where it exists, a model serves
     sys.stderr.write(f"serving {args.alias} on {args.socket}\n")
     sys.stderr.flush()
+    loading.replace(args.socket)  # the socket's name appears only now: where it exists, a model serves
     while not stop.wait(PARENT_POLL_S):
         if args.parent and os.getppid() != args.parent:
             break

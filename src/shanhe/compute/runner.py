@@ -24,6 +24,7 @@ from shanhe.compute.errors import ChildFailed
 from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find, pull
 from shanhe.compute.made import read_made
 from shanhe.compute.model import SCENES, ModelCard
+from shanhe.compute.saying import keep
 from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
 from shanhe.kernel.calling import over_socket
 from shanhe.kernel.db import Database
@@ -42,6 +43,7 @@ PROBE_TIMEOUT_S: Final = 10.0
 SILENT_PROBES_MAX: Final = 3
 """A child that misses this many health probes in a row is ended and started again."""
 STOP_LIMIT_S: Final = 10.0
+LAST_WORDS_S: Final = 2.0
 LEAVE_AFTER_S: Final = 60.0
 LOG_MAX_BYTES: Final = 5 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 2_000
@@ -70,6 +72,7 @@ class ModelRunner:
         self._threads = threads
         self._environment = None if environment is None else _harmless(environment)
         self._process: asyncio.subprocess.Process | None = None
+        self._said: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._started_at = 0.0
 
@@ -147,18 +150,17 @@ class ModelRunner:
     async def _spawn(self) -> None:
         self.socket.unlink(missing_ok=True)
         keep_short(self.log_file, LOG_MAX_BYTES)
-        descriptor = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command(),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                env=self._environment,
-                start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops children in order
-            )
-        finally:
-            os.close(descriptor)
+        process = await asyncio.create_subprocess_exec(
+            *self._command(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops children in order
+        )
+        self._process = process
+        assert process.stdout is not None
+        self._said = asyncio.create_task(keep(process.stdout, self.log_file))
         self._started_at = time.monotonic()
 
     async def _until_ready(self) -> None:
@@ -167,6 +169,7 @@ class ModelRunner:
         deadline = time.monotonic() + READY_LIMIT_S
         while not await self.healthy(timeout_s=2.0):
             if process.returncode is not None:
+                await self._heard()  # to its end, which says why
                 raise ChildFailed(
                     self.card.id, f"it ended with {process.returncode}: {self._tail()}", str(self.log_file)
                 )
@@ -218,7 +221,13 @@ class ModelRunner:
     async def _end(self) -> None:
         if self._process is not None:
             await end(self._process, STOP_LIMIT_S)
+            await self._heard()
         self.socket.unlink(missing_ok=True)
+
+    async def _heard(self) -> None:
+        """Until its last words are kept; whatever it started may hold on to its end of the pipe."""
+        if self._said is not None:
+            await asyncio.wait((self._said,), timeout=LAST_WORDS_S)
 
     def _tail(self) -> str:
         try:

@@ -142,6 +142,8 @@ def main(argv: Sequence[str]) -> int:
     config = uvicorn.Config(
         application(algorithm, given.alias, given.slots), uds=str(given.socket), log_level="warning", lifespan="off"
     )
+    sys.stderr.write(f"serving {given.alias} on {given.socket}\n")
+    sys.stderr.flush()
     uvicorn.Server(config).run()
     return 0
 

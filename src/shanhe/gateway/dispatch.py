@@ -318,7 +318,7 @@ class Attempts:
             if refusal.code == "context_length_exceeded":
                 refusal = await self._too_long(exchange.target) or refusal
             raise refusal
-        exchange.failed(UpstreamError(f"status {status}: {message}"))
+        exchange.failed(UpstreamError(f"status {status}"))  # its message may quote the prompt, and is for no log
         if status == 429:
             self._last = CallError(429, "engine_busy", "The engine is busy; try again shortly.", retry_after_s=2)
         else:
