@@ -13,7 +13,7 @@ from uuid import UUID
 
 from tests.console.double_ground import MODEL, NOW, TRACE, ident
 
-from shanhe.agents.api import Run, RunState, Step, Thumb, Told
+from shanhe.agents.api import Input, Run, RunState, Step, Thumb, Told
 from shanhe.agents.errors import ThumbOfAnother
 from shanhe.agents.thumbs import Count
 from shanhe.console import model as m
@@ -411,10 +411,13 @@ class Talk:
     async def face(self, name: str, maker: UUID | None = None) -> Mapping[str, Any]:
         return {"name": name, "title": {"zh": "写信", "en": "Letters"}, "summary": {"zh": "代拟书信", "en": "Letters"},
                 "opening": "您好，要给谁写信？", "questions": ("<b>给父母</b>", "给老师"), "version": 2,
-                "model": "m"}  # fmt: skip
+                "model": "m", "inputs": (Input("city", "城市"),
+                                         Input("tone", "语气", "choice", options=("正式", "亲切")))}  # fmt: skip
 
-    async def draft(self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]]) -> tuple[UUID, bytes]:
-        self.asked = (name, list(asked))
+    async def draft(
+        self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]], inputs: Mapping[str, str]
+    ) -> tuple[UUID, bytes]:
+        self.asked, self.told = (name, list(asked)), dict(inputs)
         if asked[-1]["content"] == "穷":
             raise CallError(402, "insufficient_quota", "No credits.")
         chunk = {"choices": [{"delta": {"content": "见字如面"}}]}

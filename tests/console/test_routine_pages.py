@@ -204,6 +204,12 @@ class TestEvaluation:
         (found,) = cases_of(line_of(*case))
         assert tuple(found.values()) == case
 
+    def test_case_may_say_what_the_agent_is_told_first(self) -> None:
+        line = line_of("几点", "contains", "九点", inputs={"city": "山河市"})
+        assert cases_of(line) == [
+            {"question": "几点", "form": "contains", "expected": "九点", "inputs": {"city": "山河市"}}
+        ]
+
     async def test_keeps_measures_and_excuses(self, member: httpx.AsyncClient, desk: Desk) -> None:
         at = "/makers/agent/letters/evaluation"
         page = (await member.get(at)).text

@@ -11,8 +11,10 @@ import httpx
 import pytest
 from tests.console.double_ground import TOKEN, ident
 
+from shanhe.agents.api import definition_of
 from shanhe.console.live import shop
-from shanhe.console.live.shop import LiveShop, content_of
+from shanhe.console.live.shop import LiveShop, _inputs_form, content_of
+from shanhe.console.pages.play import Ask, Turn, body_of
 from shanhe.console.ports import Desk
 
 OFFERED, DRAFT = "/store/agent/letters/talk", "/makers/agent/letters/talk"
@@ -71,6 +73,30 @@ class TestDraft:
         assert (await member.post(CHAT, json=body)).status_code == 403
 
 
+class TestAskedFirst:
+    @pytest.mark.parametrize("path", [OFFERED, DRAFT, "/store/agent/letters"])
+    async def test_stands_before_the_first_question(self, member: httpx.AsyncClient, path: str) -> None:
+        page = (await member.get(path)).text
+        assert '<input id="told_city" name="told_city"' in page
+        assert '<option value="正式">' in page
+
+    async def test_goes_along_with_every_question(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        body = {"model": "x", "messages": [{"role": "user", "content": "写"}], "inputs": {"city": "山河市"}}
+        await member.post(CHAT, json=body, headers={"x-csrf-token": TOKEN["csrf"]})
+        assert desk.talk.told == {"city": "山河市"}  # type: ignore[attr-defined]
+        assert json.loads(body_of(Ask("agent/x", [Turn("user", "写")], inputs={"city": "b"}), stream=False))[
+            "metadata"
+        ] == {"inputs": {"city": "b"}}
+
+    async def test_stays_filled_in_without_a_script(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        asked = TOKEN | {"question": "写一封信", "told_city": "山河市", "told_tone": ""}
+        sent = await member.post(DRAFT, data=asked)
+        assert desk.talk.told == {"city": "山河市"}  # type: ignore[attr-defined]
+        assert 'value="山河市"' in (await member.get(sent.headers["location"])).text
+        refused = await member.post(DRAFT, data=asked | {"question": "穷"})
+        assert 'value="山河市"' in refused.text
+
+
 FIELDS = {"model": "m", "instructions": "x", "budget": "1", "steps_max": "6"}
 
 
@@ -81,6 +107,16 @@ class TestForm:
         assert found["opening"] == "您好\n请问"
         assert (found["questions"], found["temperature"], found["step_tokens"]) == (["一", "二"], 0.3, 900)
         assert content_of("agent", FIELDS, {})["temperature"] is None
+
+    def test_rows_of_what_is_asked_first_are_read_as_they_were_written(self) -> None:
+        tone = {"name": "tone", "label": "语气", "kind": "choice", "required": True, "options": ["正式", "亲切"]}
+        asked = [{"name": "city", "label": "城市", "kind": "text", "required": False}, tone]
+        rows = _inputs_form(asked)
+        assert rows["inputs_shown"] == "4"
+        found = content_of("agent", FIELDS | rows, {})
+        assert found["inputs"] == asked
+        assert definition_of(found | {"instructions": "{{city}}{{tone}}"}).inputs[1].options == ("正式", "亲切")
+        assert content_of("agent", FIELDS | {"input_0_label": "无名"}, {})["inputs"] == []
 
     @pytest.mark.parametrize(("name", "own"), [
         ("agent/letters", {}), ("clone/zhang", {"clone": {}}), ("alliance/all", {"alliance": {}}),

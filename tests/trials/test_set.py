@@ -41,7 +41,9 @@ class Hall:
     async def draft(self, name: str, owner: UUID) -> Mapping[str, Any]:
         return self.next
 
-    async def answer(self, owner: UUID, name: str, content: Mapping[str, Any], question: str) -> tuple[str, int, str]:
+    async def answer(
+        self, owner: UUID, name: str, content: Mapping[str, Any], question: str, inputs: Mapping[str, str]
+    ) -> tuple[str, int, str]:
         self.asked += 1
         if self.away:
             raise Unavailable("no_engine", "No engine is there.")

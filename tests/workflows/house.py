@@ -65,7 +65,7 @@ class House:
             raise Crash
         return Said(body, PRICE, receipt_id)
 
-    async def agent(self, caller: Any, name: str, text: str, most_micro: int) -> Said:
+    async def agent(self, caller: Any, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]) -> Said:
         self.asked.append(f"{name}: {text}")
         if self.plan and self.plan.pop(0) == "crash first":
             raise Crash

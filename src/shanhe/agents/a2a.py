@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.agents.errors import BadRequest, UnknownRun
+from shanhe.agents.errors import BadInputs, BadRequest, UnknownRun
 from shanhe.agents.face import citation, labels
+from shanhe.agents.inputs import schema_of
 from shanhe.agents.model import Outcome, Published, Run, RunState
 from shanhe.agents.service import FACE_A2A, Agents, purpose_of
 from shanhe.gateway.api import CallError
@@ -44,8 +45,15 @@ def card(agent: Published, maker: str, url: str, city: str) -> dict[str, Any]:
         "inputModes": TEXT_MODES, "outputModes": TEXT_MODES,
         **({"examples": list(agent.definition.questions)} if agent.definition.questions else {}),
     }  # fmt: skip
-    return _card(agent.title_en, about, f"{url}/a2a/{address_of(agent.name)}",
+    made = _card(agent.title_en, about, f"{url}/a2a/{address_of(agent.name)}",
                  str(agent.version), [skill], {"organization": maker, "url": url}, city)  # fmt: skip
+    if inputs := agent.definition.inputs:
+        made["capabilities"]["extensions"] = [{
+            "uri": f"{url}/api/agents/{address_of(agent.name)}/inputs", "params": schema_of(inputs),
+            "description": "What message.metadata.inputs holds, as a JSON Schema.",
+            "required": any(one.required for one in inputs),
+        }]  # fmt: skip
+    return made
 
 
 def city_card(agents: Sequence[tuple[str, str, str]], url: str, city: str, version: str) -> dict[str, Any]:
@@ -96,7 +104,7 @@ class A2aFace:
             return _error(number, error.code, error.message)
         except UnknownRun:
             return _error(number, TASK_NOT_FOUND, "There is no such task of yours.")
-        except BadRequest as error:
+        except (BadRequest, BadInputs) as error:
             return _error(number, INVALID_PARAMS, error.message)
         except (ShanheError, CallError) as error:
             return _error(number, INTERNAL, error.message, {"code": error.code, "status": error.status})
@@ -130,9 +138,11 @@ class A2aFace:
         if caller.models is not None and agent.name not in caller.models:
             raise RpcError(INVALID_PARAMS, f"This key may not use {agent.name}.")
         asked = [{"role": "user", "content": text_of(message)}]
-        told = message.get("metadata")
-        purpose = purpose_of(told.get("purpose") if isinstance(told, dict) else None)
-        outcome = await self._agents.run(agent, caller, asked, face=FACE_A2A, purpose=purpose)
+        metadata = message.get("metadata")
+        told = metadata if isinstance(metadata, dict) else {}
+        outcome = await self._agents.run(
+            agent, caller, asked, face=FACE_A2A, purpose=purpose_of(told.get("purpose")), inputs=told.get("inputs")
+        )
         return {"task": task_of(outcome, str(message.get("contextId") or outcome.run_id))}
 
 

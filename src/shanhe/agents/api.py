@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.agents.course import Way
-from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
+from shanhe.agents.errors import BadInputs, BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.exports import labelled_file
 from shanhe.agents.face import OpenAiFace, events
 from shanhe.agents.guard import Guard
@@ -12,6 +12,7 @@ from shanhe.agents.model import (
     Contribution,
     Definition,
     Depicted,
+    Input,
     Likeness,
     Moderated,
     Outcome,
@@ -29,12 +30,14 @@ __all__ = [
     "FACE_TRY",
     "Agents",
     "Alliance",
+    "BadInputs",
     "BadRequest",
     "Contribution",
     "Definition",
     "Depicted",
     "Find",
     "Guard",
+    "Input",
     "Likeness",
     "Moderated",
     "NoAnswer",

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError, TooMany
+
+if TYPE_CHECKING:
+    from shanhe.agents.model import Input
 
 
 class UnknownAgent(NotFound):
@@ -28,6 +34,24 @@ class BadRequest(Invalid):
 
     def __init__(self, en: str, zh: str) -> None:
         super().__init__("bad_agent_request", f"{en}.", message_zh=f"{zh}。")
+
+
+class BadInputs(Invalid):
+    """What an agent has to be told first is missing or can't be used: (name, zh, en) each."""
+
+    default_status = 400
+
+    def __init__(self, wrong: Sequence[tuple[str, str, str]], inputs: Sequence[Input]) -> None:
+        labels = {one.name: one.label for one in inputs}
+        told, told_zh = (f"{name}: {en}" for name, _, en in wrong), (f"{labels.get(n, n)}：{zh}" for n, zh, _ in wrong)
+        super().__init__(
+            "bad_inputs",
+            f"The agent needs to be told other things first: {'; '.join(told)}.",
+            message_zh=f"提问前需填写的内容有误：{'；'.join(told_zh)}。",
+            hint="Send them as metadata.inputs; GET /api/agents/{name}/inputs lists them. Its page asks for them.",
+            hint_zh="请以 metadata.inputs 提供，GET /api/agents/{name}/inputs 可查询；也可在智能体的对话页填写。",
+            details={"inputs": [{"name": name, "zh": zh, "en": en} for name, zh, en in wrong]},
+        )
 
 
 class ToolsLeaveTheCity(Forbidden):

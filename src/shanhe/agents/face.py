@@ -27,9 +27,10 @@ class StreamOptions(msgspec.Struct):
 
 
 class AgentMetadata(Metadata):
-    """`purpose`: what a clone is asked for."""
+    """`purpose`: what a clone is asked for; `inputs`: what an agent is told first."""
 
     purpose: Any = None
+    inputs: Any = None
 
 
 class AgentRequest(msgspec.Struct):
@@ -101,7 +102,10 @@ class OpenAiFace:
         if caller.models is not None and request.model not in caller.models:
             raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
         caller, purpose = _asked(caller, request.metadata)
-        outcome = await self._agents.run(agent, caller, request.messages, face=FACE_OPENAI, purpose=purpose)
+        inputs = None if request.metadata is None else request.metadata.inputs
+        outcome = await self._agents.run(
+            agent, caller, request.messages, face=FACE_OPENAI, purpose=purpose, inputs=inputs
+        )
         created = int(call.receipt_id.int >> 80) // 1000
         run = [(b"x-shanhe-run", str(outcome.run_id).encode()), (b"x-request-id", call.receipt.encode())]
         if outcome.label is not None:

@@ -26,6 +26,11 @@ SCHEMA_MAX_BYTES: Final = 16 * 1024
 OPENING_MAX_CHARS: Final = 500
 QUESTIONS_MAX: Final = 6
 QUESTION_MAX_CHARS: Final = 100
+INPUTS_MAX: Final = 10
+INPUT_NAME: Final = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+LABEL_MAX_CHARS: Final = 60
+OPTIONS_MAX: Final = 30
+OPTION_MAX_CHARS: Final = 80
 TOPICS_MAX: Final = 20
 TOPIC_MAX_CHARS: Final = 40
 MEMBERS_MAX: Final = 8
@@ -57,6 +62,20 @@ class Alliance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers_max: int = 3
 
 
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an agent is told before a conversation begins, filled in where its instructions say `{{name}}`.
+
+    `text` is one line, `paragraph` several, `choice` one of `options`, `number` a plain decimal. One that is not
+    `required` may be left out and is empty then.
+    """
+
+    name: str
+    label: str
+    kind: Literal["text", "paragraph", "choice", "number"] = "text"
+    required: bool = True
+    options: tuple[str, ...] = ()
+
+
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent as its maker writes it down.
 
@@ -66,7 +85,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the maker's own or the city's; `grounded`: what they don't support is not answered. `egress`: `strict` keeps pieces
     of bases and addresses that nobody gave out of tools' arguments, `open` hands them on. `clone` and `alliance` make
     it one of these; an alliance's model and instructions put the answers of its clones together. `opening` and
-    `questions` are what its page says before anybody asked; no model reads them.
+    `questions` are what its page says before anybody asked; no model reads them. `inputs` are asked for before a
+    conversation begins.
     """
 
     model: str
@@ -86,6 +106,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alliance: Alliance | None = None
     opening: str = ""
     questions: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
 
 class ToolSpec(msgspec.Struct, frozen=True):

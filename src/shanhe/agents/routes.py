@@ -16,6 +16,7 @@ from starlette.responses import Response
 from shanhe.agents.a2a import A2aFace, card, city_card
 from shanhe.agents.api import Agents, Published
 from shanhe.agents.exports import labelled_file
+from shanhe.agents.inputs import schema_of
 from shanhe.agents.service import FACE_TRY, purpose_of
 from shanhe.agents.thumbs import ANSWER_MAX_CHARS, QUESTION_MAX_CHARS, WORD_MAX_CHARS
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
@@ -43,6 +44,7 @@ DraftOf = Callable[[str, UUID], Awaitable[Published]]
 class TryBody(Body):
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MESSAGES_MAX)
     purpose: str = Field("", max_length=32)
+    inputs: dict[str, Any] = Field(default_factory=dict)
 
 
 class ThumbBody(Body):
@@ -143,6 +145,12 @@ def _thumbs(routes: APIRouter, agents: Agents, draft: DraftOf) -> None:
 
 
 def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:
+    @routes.get("/api/agents/{slug}/inputs")
+    async def inputs(slug: str) -> Response:
+        """What an agent has to be told before it is asked, in its page's words and as a JSON Schema; public."""
+        told = (await agents.published(f"agent/{slug}")).definition.inputs
+        return as_json({"data": msgspec.to_builtins(told), "schema": schema_of(told)})
+
     @routes.post("/api/agents/check")
     async def check(body: CheckBody, _: Maker) -> Response:
         """What is wrong with a definition, before it is saved."""
@@ -167,8 +175,9 @@ def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftO
             raise PermissionMissing("publish")
         agent = await draft(f"{kind}/{slug}", caller.org_id)
         done = await agents.run(
-            agent, caller, body.messages, face=FACE_TRY, charged=False, purpose=purpose_of(body.purpose)
-        )
+            agent, caller, body.messages, face=FACE_TRY, charged=False, purpose=purpose_of(body.purpose),
+            inputs=body.inputs,
+        )  # fmt: skip
         return as_json({**asdict(done), "steps": [asdict(step) for step in done.steps]})
 
 

@@ -18,6 +18,7 @@ from shanhe.agents.alliance import AllianceCourse
 from shanhe.agents.course import Course, Way
 from shanhe.agents.errors import BadRequest, OutOfTime, TooManyOfYours, TooManyRuns, UnknownAgent, UnknownRun
 from shanhe.agents.guard import Personal
+from shanhe.agents.inputs import filled, given, input_problems
 from shanhe.agents.model import (
     BUDGET_MAX_MICRO,
     CITY_CLASSES,
@@ -239,13 +240,15 @@ class Agents:
 
     async def run(
         self, agent: Published, caller: Caller, asked: Sequence[Message], *, face: str, charged: bool = True,
-        purpose: str = "", way: Way | None = None,
+        purpose: str = "", way: Way | None = None, inputs: Any = None,
     ) -> Outcome:  # fmt: skip
         """Run it to its answer. Every step is charged as it is made; errors end the run and say why.
 
         `charged` False: a maker tries a draft; the model is paid for at list price, no markup is due. `purpose`: what a
         clone is asked for; its person's consent decides, before anything is spent. `way`: see `Way`.
+        `inputs`: what the asker filled in; BadInputs before anything is begun.
         """
+        told = given(agent.definition.inputs, inputs)
         if self._running.total() >= RUNS_MAX:
             raise TooManyRuns()
         if self._running[caller.org_id] >= RUNS_OF_ONE_MAX:
@@ -255,6 +258,7 @@ class Agents:
         if agent.definition.clone is not None:
             whose = await self.permit(agent, purpose or CONSULTATION, *((ALLIANCE,) if way.parent is not None else ()))
             agent = as_clone(agent, whose)
+        agent = replace(agent, definition=filled(agent.definition, told))
         if way.budget_micro is not None:
             least = min(way.budget_micro, agent.definition.budget_micro)
             agent = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=least))
@@ -407,6 +411,7 @@ def definition_of(content: Mapping[str, Any], kind: str = "agent") -> Definition
          f"questions: 1 to {QUESTION_MAX_CHARS} characters each"),
         (bool(found.tools) and found.steps_max < 2, "steps_max: at least 2 with tools"),
         (found.model.startswith(PRIVATE), f"model: not one that begins with {PRIVATE}"),
+        *input_problems(found),
         *_kind_problems(found, kind),
     ]  # fmt: skip
     for wrong, what in problems:
@@ -421,6 +426,7 @@ def _kind_problems(found: Definition, kind: str) -> list[tuple[bool, str]]:
         ((found.clone is not None) != (kind == "clone"), "clone: what a clone has, and nothing else"),
         ((found.alliance is not None) != (kind == "alliance"), "alliance: what an alliance has, and nothing else"),
         (kind != "agent" and bool(found.tools), "tools: none for a clone or an alliance"),
+        (kind != "agent" and bool(found.inputs), "inputs: none for a clone or an alliance"),
         (kind != "agent" and found.answer_schema is not None, "answer_schema: none, a mark is added to the answer"),
     ]
     if found.clone is not None:

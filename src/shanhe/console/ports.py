@@ -58,8 +58,10 @@ class Talk(Protocol):
         """What an agent's page says before anybody asked; of a `maker`'s draft where one is named."""
         ...
 
-    async def draft(self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]]) -> tuple[UUID, bytes]:
-        """Ask a draft of one's own, at list price: (run, the answer as an event stream)."""
+    async def draft(
+        self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]], inputs: Mapping[str, str]
+    ) -> tuple[UUID, bytes]:
+        """Ask a draft of one's own, told `inputs` first, at list price: (run, the answer as an event stream)."""
         ...
 
     async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:

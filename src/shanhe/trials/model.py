@@ -21,11 +21,12 @@ KINDS: Final = ("agent", "clone")
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question, and what an answer must be: hold a text, match a pattern, or be the text (width, case and space
-    aside)."""
+    aside). `inputs`: what the agent is told first, where it asks for that."""
 
     question: str
     expected: str
     form: Literal["contains", "regex", "exact"] = "contains"
+    inputs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Answer(msgspec.Struct, frozen=True):

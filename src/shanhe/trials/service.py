@@ -61,10 +61,10 @@ class Asks(Protocol):
         ...
 
     async def answer(
-        self, owner: UUID, name: str, content: Mapping[str, Any], question: str
+        self, owner: UUID, name: str, content: Mapping[str, Any], question: str, inputs: Mapping[str, str]
     ) -> tuple[str, int, str]:  # fmt: skip
         """(text, paid, code of what kept the agent from answering) of one question, paid by the maker at list price.
-        What is nobody's answer (no credits, no engine) is raised."""
+        `inputs`: what the agent is told first. What is nobody's answer (no credits, no engine) is raised."""
         ...
 
 
@@ -191,7 +191,8 @@ class Trials:
 
         async def ask(case: Case) -> tuple[str, int, str]:
             async with room:
-                return await self._asks.answer(org_id, agent, content, case.question)
+                inputs = {} if isinstance(case.inputs, msgspec.UnsetType) else case.inputs
+                return await self._asks.answer(org_id, agent, content, case.question, inputs)
 
         try:
             async with asyncio.TaskGroup() as group:

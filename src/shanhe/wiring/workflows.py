@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.agents.api import NoAnswer, OutOfTime, Published, UnknownRun, Way
+from shanhe.agents.api import BadInputs, NoAnswer, OutOfTime, Published, UnknownRun, Way
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
 from shanhe.kernel.ids import new_id
@@ -96,7 +96,7 @@ class _Deeds:
         done = await self._gateway.ask(caller, fields, most_micro=most_micro, receipt_id=receipt_id, keep=keep)
         return Said(done.answer, done.paid_micro, done.receipt_id)
 
-    async def agent(self, caller: Caller, name: str, text: str, most_micro: int) -> Said:
+    async def agent(self, caller: Caller, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]) -> Said:
         agents = self._bazaar.agents
         agent = await agents.published(name)
         if caller.models is not None and name not in caller.models:
@@ -105,7 +105,7 @@ class _Deeds:
         bounded = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=budget))
         number, asked = new_id(), [{"role": "user", "content": text}]
         try:
-            done = await agents.run(bounded, caller, asked, face=FACE, way=Way((name,), number=number))
+            done = await agents.run(bounded, caller, asked, face=FACE, way=Way((name,), number=number), inputs=inputs)
         except (ShanheError, CallError) as error:  # what its steps cost until then counts in the run's budget
             with contextlib.suppress(UnknownRun):
                 spent = (await agents.trace(number, None))[0].paid_micro
@@ -176,14 +176,16 @@ class _Asks:
     async def draft(self, name: str, owner: UUID) -> Mapping[str, Any]:
         return (await self._bazaar.store.draft_of(name, owner)).version.content
 
-    async def answer(self, owner: UUID, name: str, content: Mapping[str, Any], question: str) -> tuple[str, int, str]:
+    async def answer(
+        self, owner: UUID, name: str, content: Mapping[str, Any], question: str, inputs: Mapping[str, str]
+    ) -> tuple[str, int, str]:
         offer = await self._bazaar.store.draft_of(name, owner)
         agent = published(replace(offer, version=replace(offer.version, content=content)))
         caller = await self._payers.identity.caller_of(await self._payers.key_of(owner))
         asked = [{"role": "user", "content": question}]
         try:
-            done = await self._bazaar.agents.run(agent, caller, asked, face=FACE_TRY, charged=False)
-        except (NoAnswer, OutOfTime) as error:
+            done = await self._bazaar.agents.run(agent, caller, asked, face=FACE_TRY, charged=False, inputs=inputs)
+        except (BadInputs, NoAnswer, OutOfTime) as error:
             return "", 0, error.code
         except CallError as error:
             raise Unavailable(error.code, error.message) from error

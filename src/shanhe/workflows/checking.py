@@ -156,6 +156,11 @@ def _ask(node: Ask, definition: Definition) -> Iterator[Problem]:
         yield node.id, "temperature", f"温度须为 0–{TEMPERATURE_MAX}", f"the temperature is 0 to {TEMPERATURE_MAX}"
     if node.temperature is not None and node.target.startswith(AGENTS):
         yield node.id, "temperature", "智能体的温度由其自身定义", "an agent has its own temperature"
+    if node.given and not node.target.startswith(AGENTS):
+        yield node.id, "given", "只有智能体需要填写对话前信息", "only an agent is told something first"
+    if len(node.given) > FIELDS_MAX or any(not NAME.fullmatch(name) for name in node.given):
+        yield node.id, "given", f"对话前信息最多 {FIELDS_MAX} 项，名称为小写字母、数字、下划线", \
+            f"at most {FIELDS_MAX} inputs, with names in lower case"  # fmt: skip
     if node.schema is not None and node.target.startswith(AGENTS):
         yield node.id, "schema", "智能体的输出格式由其自身定义", "an agent's answer has its own schema"
 
@@ -261,7 +266,7 @@ def texts(node: AnyNode) -> list[str]:
     """Texts in which `{{name}}` is filled in."""
     match node:
         case Ask():
-            return [node.prompt, node.system]
+            return [node.prompt, node.system, *node.given.values()]
         case Approval():
             return [node.shows]
         case Http():

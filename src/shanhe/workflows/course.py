@@ -92,8 +92,10 @@ class Deeds(Protocol):
         """A call of a model under this receipt; `keep` gets the answer's body before it is charged. Value: the body."""
         ...
 
-    async def agent(self, caller: Any, name: str, text: str, most_micro: int) -> Said:
-        """An agent's answer as a text."""
+    async def agent(
+        self, caller: Any, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]
+    ) -> Said:  # fmt: skip
+        """An agent's answer as a text; `inputs`: what it is told first."""
         ...
 
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
@@ -338,7 +340,8 @@ class Walker:
         before = await store.step(self._db, self._run.id, self._n + 1)
         if node.target.startswith(AGENTS):
             await self._first(node, before, now)
-            return await self._deeds.agent(await self._caller(), node.target, prompt, left)
+            given = taken_all(node.given, self._course.variables)
+            return await self._deeds.agent(await self._caller(), node.target, prompt, left, given)
         if before is not None and before.receipt_id is not None and before.answer is not None:
             paid = await self._deeds.paid(before.receipt_id)
             if paid is not None:

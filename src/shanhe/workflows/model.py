@@ -66,7 +66,8 @@ class Attempt(Node, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Ask(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"):
-    """Ask a model, or an agent as `agent/name`. With a `schema` (models only) the answer is read as JSON."""
+    """Ask a model, or an agent as `agent/name`, which is told `given` first. With a `schema` (models only) the answer
+    is read as JSON."""
 
     target: str
     prompt: str
@@ -75,6 +76,7 @@ class Ask(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="a
     tokens: int = 512
     temperature: float | None = None
     schema: dict[str, Any] | None = None
+    given: dict[str, str] = {}
 
 
 class Branch(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="branch"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
@@ -43,6 +44,10 @@ NUMBERS: Final = {
 PPM_PERCENT: Final = 10_000
 MARKUP_DEFAULT: Final = "20"
 STEP_TOKENS_DEFAULT: Final = "512"
+INPUTS_MAX: Final = 10
+SPARE_INPUTS: Final = 2
+"""Empty rows after the inputs that an agent has."""
+OPTIONS: Final = re.compile(r"[|｜、，,;；\n]")
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
     Kind.AGENT: frozenset(
         {
@@ -57,6 +62,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
             "temperature",
             "opening",
             "questions",
+            "inputs",
         }
     ),
     Kind.CLONE: frozenset({"model", "instructions", "knowledge", "budget_micro", "clone"}),
@@ -253,7 +259,7 @@ def _pretty(content: Mapping[str, Any]) -> str:
 def _form(kind: str, version: Version | None) -> dict[str, str]:
     """The fields of a listing's form, filled with its newest version."""
     if version is None:
-        return {"markup": MARKUP_DEFAULT, "fee": "0", "budget": "1", "steps_max": "6", "json": "{}"}
+        return {"markup": MARKUP_DEFAULT, "fee": "0", "budget": "1", "steps_max": "6", "json": "{}", **_inputs_form([])}
     content, terms = version.content, version.terms
     makers = "\n".join(f"{party} {share / PPM_PERCENT:g}" for party, share in terms.makers)
     secrets = "\n".join(f"{header}={name}" for header, name in content.get("secrets", {}).items())
@@ -271,7 +277,36 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
         "calling": str(content.get("calling", "auto")), "url": str(content.get("url", "")), "secrets": secrets,
         "passes": ", ".join(content.get("passes", ())), "code": hosted.get("code", ""),
         "described": _pretty(hosted["described"]) if hosted else "", **_likeness_form(content),
+        **_inputs_form(content.get("inputs", ())),
     }  # fmt: skip
+
+
+def _inputs_form(inputs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The rows of what an agent asks for first, with some to spare."""
+    found = {"inputs_shown": str(min(len(inputs) + SPARE_INPUTS, INPUTS_MAX))}
+    for n, one in enumerate(inputs):
+        row = {
+            "name": one["name"], "label": one["label"], "kind": one.get("kind", "text"),
+            "options": "、".join(one.get("options", ())), "required": "1" if one.get("required", True) else "",
+        }  # fmt: skip
+        found |= {f"input_{n}_{name}": text for name, text in row.items()}
+    return found
+
+
+def _inputs_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What an agent asks for first, out of a form: a row without a name is none."""
+    found = []
+    for n in range(INPUTS_MAX):
+        row = {name: fields.get(f"input_{n}_{name}", "").strip() for name in ("name", "label", "kind", "options")}
+        if not row["name"]:
+            continue
+        options = [word.strip() for word in OPTIONS.split(row["options"]) if word.strip()]
+        found.append({
+            "name": row["name"], "label": row["label"] or row["name"], "kind": row["kind"] or "text",
+            "required": bool(fields.get(f"input_{n}_required")),
+            **({"options": options} if row["kind"] == "choice" else {}),
+        })  # fmt: skip
+    return found
 
 
 def _likeness_form(content: Mapping[str, Any]) -> dict[str, str]:
@@ -300,7 +335,7 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
             "step_tokens": _whole(fields.get("step_tokens") or STEP_TOKENS_DEFAULT, "step_tokens"),
             "temperature": _decimal(fields.get("temperature", ""), "temperature"),
             "opening": fields.get("opening", "").replace("\r\n", "\n").strip(),
-            "questions": _lines(fields.get("questions", "")),
+            "questions": _lines(fields.get("questions", "")), "inputs": _inputs_of(fields),
         }  # fmt: skip
     if kind == Kind.MCP:
         pairs = [line.partition("=") for line in fields.get("secrets", "").splitlines() if line.strip()]

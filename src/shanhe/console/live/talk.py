@@ -48,17 +48,21 @@ class LiveTalk:
     async def face(self, name: str, maker: UUID | None = None) -> Mapping[str, Any]:
         agent = await self._agent(name, maker)
         said = agent.definition
-        return {"name": agent.name, "title": {"zh": agent.title_zh, "en": agent.title_en}, "opening": said.opening,
-                "summary": {"zh": agent.summary_zh, "en": agent.summary_en or agent.summary_zh},
-                "questions": said.questions, "version": agent.version, "model": said.model}  # fmt: skip
+        return {
+            "name": agent.name, "title": {"zh": agent.title_zh, "en": agent.title_en}, "opening": said.opening,
+            "summary": {"zh": agent.summary_zh, "en": agent.summary_en or agent.summary_zh},
+            "questions": said.questions, "inputs": said.inputs, "version": agent.version, "model": said.model,
+        }  # fmt: skip
 
     async def _agent(self, name: str, maker: UUID | None) -> Published:
         return await (self._agents.published(name) if maker is None else self._modules.routines.draft(name, maker))
 
-    async def draft(self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]]) -> tuple[UUID, bytes]:
+    async def draft(
+        self, who: m.Who, name: str, asked: Sequence[Mapping[str, str]], inputs: Mapping[str, str]
+    ) -> tuple[UUID, bytes]:
         agent = await self._agent(name, who.org_id)
         caller = await self._identity.caller(await self._key(who))
-        done = await self._agents.run(agent, caller, asked, face=FACE_TRY, charged=False)
+        done = await self._agents.run(agent, caller, asked, face=FACE_TRY, charged=False, inputs=inputs)
         return done.run_id, events(name, done, int(self._clock.now().timestamp()), wants_usage=False)
 
     async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -25,8 +25,10 @@ TOKENS_DEFAULT = 512
 TOKENS_MAX = 8_192
 AGENTS_SHOWN_MAX = 50
 """The best ranked agents, beside the models; the rest are tried on their own pages."""
-TALK: dict[str, Any] = {"draft": False, "prompt": "", "answer": "", "found": None}
+TALK: dict[str, Any] = {"draft": False, "prompt": "", "answer": "", "found": None, "told": {}}
 PASSED_HEADERS = ("content-type", "x-shanhe-receipt", "x-shanhe-run", "x-request-id", "retry-after")
+TOLD: Final = "told_"
+"""What the fields of an agent's inputs are called, before their own names."""
 ROLES = ("system", "user", "assistant")
 
 
@@ -42,6 +44,7 @@ class Ask(msgspec.Struct):
     messages: list[Turn]
     max_tokens: int = TOKENS_DEFAULT
     temperature: float = 0.7
+    inputs: dict[str, str] = {}
 
 
 class Choice(msgspec.Struct):
@@ -142,7 +145,7 @@ class PlayRoom(Room):
         check_token(request, who, request.headers.get("x-csrf-token", ""))
         ask = _read(await request.body())
         try:
-            run, data = await self.desk.talk.draft(who, f"{kind}/{slug}", messages_of(ask))
+            run, data = await self.desk.talk.draft(who, f"{kind}/{slug}", messages_of(ask), ask.inputs)
         except (ShanheError, CallError) as error:
             body = {"error": {"message": self._refusal(request, error)}}
             return JSONResponse(body, status_code=error.status, headers={"cache-control": "no-store"})
@@ -153,13 +156,14 @@ class PlayRoom(Room):
         """The same without scripts."""
         who, fields = await self.posted(request, "publish")
         name, prompt = f"{kind}/{slug}", fields.get("question", "")[:PROMPT_CHARS_MAX]
+        told = inputs_of(fields)
         try:
-            run, data = await self.desk.talk.draft(who, name, messages_of(Ask(name, [Turn("user", prompt)])))
+            run, data = await self.desk.talk.draft(who, name, messages_of(Ask(name, [Turn("user", prompt)])), told)
         except (ShanheError, CallError) as error:
-            shown = TALK | {"draft": True, "prompt": prompt, "mistake": self._refusal(request, error)}
+            shown = TALK | {"draft": True, "prompt": prompt, "told": told, "mistake": self._refusal(request, error)}
             face = await self.desk.talk.face(name, who.org_id)
             return self.show(request, "talk.html", who, status=error.status, face=face, **shown)
-        kept = {"prompt": prompt, "answer": text_of(data)[: once.ANSWER_CHARS_MAX], "run": str(run)}
+        kept = {"prompt": prompt, "answer": text_of(data)[: once.ANSWER_CHARS_MAX], "run": str(run), "told": told}
         return await self.answered(request, who, f"/makers/{name}/talk", kept)
 
     def _refusal(self, request: Request, error: ShanheError | CallError) -> str:
@@ -215,6 +219,12 @@ def text_of(events: bytes) -> str:
     return "".join(choices[0]["delta"].get("content", "") for choices in chunks if choices)
 
 
+def inputs_of(fields: Mapping[str, str]) -> dict[str, str]:
+    """What an agent is told first, out of a form: what was left empty is not said."""
+    told = {name.removeprefix(TOLD): text for name, text in fields.items() if name.startswith(TOLD)}
+    return {name: text.replace("\r\n", "\n") for name, text in told.items() if text.strip()}
+
+
 def messages_of(ask: Ask) -> list[dict[str, str]]:
     """A conversation that the page may send; `Invalid` for anything beyond its bounds."""
     size = sum(len(turn.content) for turn in ask.messages)
@@ -240,6 +250,8 @@ def body_of(ask: Ask, *, stream: bool) -> bytes:
         "temperature": min(max(ask.temperature, 0.0), 2.0),
         "stream": stream,
     }
+    if ask.inputs:
+        body["metadata"] = {"inputs": ask.inputs}
     if stream:
         body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)

@@ -35,7 +35,7 @@ AGAIN: Final = (("tries", "number"), ("failed", "node"))
 """Of what may fail."""
 FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "ask": (("target", "line"), ("prompt", "area"), ("system", "area"), ("tokens", "number"),
-            ("temperature", "decimal"), ("schema", "json"), ("save", "line"), *AGAIN),
+            ("temperature", "decimal"), ("schema", "json"), ("given", "pairs"), ("save", "line"), *AGAIN),
     "tool": (("tool", "line"), ("arguments", "json"), ("save", "line"), *AGAIN),
     "workflow": (("workflow", "line"), ("given", "pairs"), ("save", "line"), *AGAIN),
     "branch": (("when", "line"), ("then", "node")),
@@ -49,7 +49,7 @@ FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "output": (("values", "pairs"),),
 }  # fmt: skip
 """The fields of each kind, with how they are asked for."""
-LABELS: Final[Mapping[tuple[str, str], str]] = {("http", "body"): "request"}
+LABELS: Final[Mapping[tuple[str, str], str]] = {("http", "body"): "request", ("ask", "given"): "told"}
 FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
     "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
     "loop": {"body": "", "most": 10}, "approval": {"who": "owner", "shows": ""},

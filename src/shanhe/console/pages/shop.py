@@ -13,7 +13,8 @@ from shanhe.console import chart, once
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.pages.credits import download
-from shanhe.console.render import go
+from shanhe.console.pages.play import inputs_of
+from shanhe.console.render import form, go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import language
 from shanhe.kernel.ids import id_in
@@ -28,6 +29,7 @@ CATEGORIES: Final = (
 )  # fmt: skip
 STARS: Final = (5, 4, 3, 2, 1)
 QUESTION_MAX_CHARS: Final = 4_000
+MAKER_FIELDS_MAX: Final = 200
 FORMATS: Final = ("csv", "xlsx", "pdf")
 OK: Final = 200
 
@@ -75,7 +77,8 @@ class ShopRoom(Room):
         one = await self.desk.shop.listing(f"{kind}/{slug}")
         return {
             "one": one, "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": "",
-            "lapsed": False, "found": None,
+            "lapsed": False, "found": None, "told": {}, "inputs": (await self.desk.talk.face(one["name"]))["inputs"]
+            if kind == "agent" else (),
         }  # fmt: skip
 
     async def attempt(self, request: Request, kind: str, slug: str) -> Response:
@@ -88,18 +91,20 @@ class ShopRoom(Room):
             if not question:
                 raise Invalid("question_missing", "Ask something.", message_zh="请填写问题。")
             values["purpose"] = purpose = fields.get("purpose", "")[:32]
-            said = await self._ask(request, who, f"{kind}/{slug}", question, purpose)
+            values["told"] = told = inputs_of(fields)
+            said = await self._ask(request, who, f"{kind}/{slug}", question, {"purpose": purpose, "inputs": told})
         except ShanheError as error:
             return self.again(request, "store_listing.html", who, error, **values)
-        kept = {"question": question, "purpose": purpose, "said": said}
+        kept = {"question": question, "purpose": purpose, "told": told, "said": said}
         return await self.answered(request, who, f"/store/{kind}/{slug}", kept, mark="#try")
 
-    async def _ask(self, request: Request, who: m.Who, name: str, question: str, purpose: str) -> Mapping[str, Any]:
-        asked: dict[str, Any] = {
+    async def _ask(
+        self, request: Request, who: m.Who, name: str, question: str, metadata: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        asked = {
             "model": name, "messages": [{"role": "user", "content": question}], "stream": False,
+            "metadata": {key: value for key, value in metadata.items() if value},
         }  # fmt: skip
-        if purpose:
-            asked["metadata"] = {"purpose": purpose}
         body = msgspec.json.encode(asked)
         status, parts = 0, []
         async for code, _, piece in self.desk.talk.stream(who, body):
@@ -163,7 +168,8 @@ class ShopRoom(Room):
 
     async def save(self, request: Request, kind: str, slug: str) -> Response:
         """Keep the draft; with the other button hand it in as well."""
-        who, fields = await self.posted(request, "publish")
+        who = await self.allowed(request, "publish")
+        fields = await form(request, who, most=MAKER_FIELDS_MAX)
         name, done = f"{kind}/{slug}", "listing_saved"
         try:
             await self.desk.shop.save(who, name, fields)

@@ -39,7 +39,8 @@ class TrialsRoom(Room):
     async def _show(self, request: Request, who: m.Who, agent: str, **values: Any) -> Response:
         found = await self.desk.routines.evaluation(who, agent)
         text = values.pop(
-            "text", "\n".join(line_of(case.question, case.form, case.expected) for case in found["cases"])
+            "text",
+            "\n".join(line_of(case.question, case.form, case.expected, inputs=case.inputs) for case in found["cases"]),
         )
         rows = case_by_case(found["reports"][0].answers) if found["reports"] else []
         return self.show(request, "evaluation.html", who, found=found, agent=agent, text=text, rows=rows, **values)
@@ -62,8 +63,11 @@ class TrialsRoom(Room):
         return go(f"/makers/{agent}/evaluation", f"evaluation_{do if do in ('run', 'excuse') else 'set'}")
 
 
-def line_of(*parts: str) -> str:
-    """A case as a line that is read as that case: a JSON list where its own signs would part it."""
+def line_of(*parts: str, inputs: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET) -> str:
+    """A case as a line that is read as that case: a JSON list where its own signs would part it, or the agent is told
+    something first."""
+    if not isinstance(inputs, msgspec.UnsetType):
+        return json.dumps((*parts, inputs), ensure_ascii=False)
     line = f" {SEPARATOR} ".join(parts)
     try:
         plain = cases_of(line) == [dict(zip(NAMES, parts, strict=True))]
@@ -84,14 +88,17 @@ def case_by_case(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["draft"]["right"], not (row["base"] or {}).get("right", False)))
 
 
-def cases_of(text: str) -> list[dict[str, str]]:
+def cases_of(text: str) -> list[dict[str, Any]]:
     """Cases out of lines like `question | contains | expected`; a line of two parts means `contains`. A line may be a
-    JSON list of the three as well."""
-    found = []
+    JSON list of the three as well, with an object of the agent's inputs after them."""
+    found = list[dict[str, Any]]()
     for line in filter(str.strip, text.splitlines()):
         with contextlib.suppress(msgspec.MsgspecError, RecursionError):
-            question, form, expected = msgspec.json.decode(line, type=tuple[str, str, str])
-            found.append({"question": question, "form": form, "expected": expected})
+            *parts, inputs = msgspec.json.decode(line, type=tuple[str, str, str, dict[str, str]])
+            found.append(dict(zip(NAMES, parts, strict=True)) | {"inputs": inputs})
+            continue
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+            found.append(dict(zip(NAMES, msgspec.json.decode(line, type=tuple[str, str, str]), strict=True)))
             continue
         parts = [part.strip() for part in line.split(SEPARATOR, PARTS - 1)]
         if len(parts) < PARTS - 1:

@@ -12,6 +12,8 @@ function start(play) {
   const hello = said.innerHTML;
   let turns = [];
   let running = null;
+  const first = document.getElementById("first"); // what an agent is told before a conversation
+  let told = {};
   let asked = {}; // what the answer whose cost is shown was to, for a thumb that shares both
 
   function show(role, by, text) {
@@ -81,6 +83,10 @@ function start(play) {
   async function ask() {
     const text = prompt.value.trim();
     if (!text || running) return;
+    if (first && !first.disabled) {
+      if (![...first.elements].every((one) => one.reportValidity())) return;
+      told = Object.fromEntries([...first.elements].filter((one) => one.value.trim()).map((one) => [one.name.replace("told_", ""), one.value]));
+    }
     const model = document.getElementById("model").value;
     const chosen = (id) => document.getElementById(id)?.value.trim() ?? ""; // an agent's page has no such choices
     const system = chosen("system");
@@ -102,6 +108,7 @@ function start(play) {
           messages: system ? [{ role: "system", content: system }, ...turns] : turns,
           max_tokens: Number(chosen("max")) || Number(play.dataset.tokens) || undefined,
           temperature: chosen("temperature") === "" ? undefined : Number(chosen("temperature")),
+          inputs: told,
         }),
       });
       const [run, one] = ["run", "receipt"].map((what) => answer.headers.get(`x-shanhe-${what}`));
@@ -121,6 +128,7 @@ function start(play) {
         if (event.shanhe?.citations?.length) sources(turn, event.shanhe.citations);
       }
       turns.push({ role: "assistant", content: what.textContent });
+      if (first) first.disabled = true;
       asked = { question: text, answer: what.textContent };
     } catch (error) {
       if (error.name === "AbortError") {
@@ -175,6 +183,7 @@ function start(play) {
   stop.addEventListener("click", () => running?.abort());
   fresh.addEventListener("click", () => {
     turns = [];
+    if (first) first.disabled = false;
     said.innerHTML = hello;
     receipt.innerHTML = hint;
     prompt.focus();
