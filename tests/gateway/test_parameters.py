@@ -78,7 +78,9 @@ SEEN: Final[dict[str, Any]] = {
         "frequency_penalty": 0.5, "presence_penalty": 0.5, "temperature": 0.5, "top_p": 0.5, "seed": 3, "stop": "x",
         "logit_bias": {"5": 1}, "logprobs": True, "top_logprobs": 2, "n": 2, "user": "u", "max_tokens": 7,
         "max_completion_tokens": 7, "tools": [TOOL], "response_format": {"type": "json_object"}, "verbosity": "low",
-        "reasoning_effort": "low", "stream": True,
+        "reasoning_effort": "low", "reasoning": {"effort": "none"}, "thinking": {"type": "disabled"},
+        "enable_thinking": False, "thinking_budget": 0, "chat_template_kwargs": {"enable_thinking": False},
+        "stream": True,
     },
     "/v1/completions": {
         "frequency_penalty": 0.5, "presence_penalty": 0.5, "temperature": 0.5, "top_p": 0.5, "seed": 3, "stop": "x",

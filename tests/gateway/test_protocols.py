@@ -63,7 +63,6 @@ class TestWhatIsNotDone:
             ("messages", "tool_choice", {"type": "any"}),
             ("messages", "mcp_servers", [{"type": "url", "url": "https://x", "name": "x"}]),
             ("messages", "container", "c"),
-            ("messages", "thinking", {"type": "enabled", "budget_tokens": 1024}),
         ],
     )
     async def test_is_a_typed_error_and_reaches_no_engine(self, desk: Desk, path: str, field: str, value: Any) -> None:
@@ -310,7 +309,6 @@ class TestAnthropic:
         assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", "END")
 
     async def test_shows_thoughts_where_they_were_asked_for(self, desk: Desk) -> None:
-        desk.engines.targets[0].features |= {"reasoning"}
         asked = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
         desk.engine.scripts = [whole(message=THOUGHT), whole(message=THOUGHT), thinking()]
         kinds = [part["type"] for part in (await message(desk, **asked)).json()["content"]]

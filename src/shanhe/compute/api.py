@@ -26,7 +26,11 @@ from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pu
 from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
     BUCKETS,
+    EFFORT,
     SCENES,
+    SWITCH,
+    TEMPLATE,
+    TYPE,
     Engine,
     EngineKind,
     EngineModel,
@@ -53,8 +57,12 @@ from shanhe.compute.target import Target
 __all__ = [
     "BUCKETS",
     "DEFAULT_SOURCES",
+    "EFFORT",
     "PRICE_TOPIC",
     "SCENES",
+    "SWITCH",
+    "TEMPLATE",
+    "TYPE",
     "BadEngine",
     "ChildFailed",
     "Compute",

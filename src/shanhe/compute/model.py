@@ -22,6 +22,13 @@ LOCAL_CLASSES: Final = frozenset({"general", "government", "citizen"})
 DEFAULT_FEATURES: Final = frozenset({"tools", "vision", "audio", "file", "json_schema", "logprobs", "echo", "suffix"})
 """What an upstream is taken to understand unless its registration says less; it refuses what it does not."""
 
+TEMPLATE: Final = "chat_template_kwargs"
+SWITCH: Final = "enable_thinking"
+TYPE: Final = "thinking"
+EFFORT: Final = "reasoning_effort"
+THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})
+"""Features that say by which field of a chat call an engine is told how much to think."""
+
 
 class Kind(StrEnum):
     CHAT = "chat"

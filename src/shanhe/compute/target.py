@@ -17,6 +17,7 @@ from shanhe.compute.address import Address
 from shanhe.compute.breaker import Breaker, Circuit
 from shanhe.compute.errors import EngineBusy
 from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates, Speed
+from shanhe.compute.thinking import thinking_of
 from shanhe.compute.turns import Turns
 from shanhe.kernel.errors import Invalid
 
@@ -237,6 +238,7 @@ class Target:
         "port",
         "share_bps",
         "state",
+        "thinks",
         "tls",
         "uds_path",
         "upstream_model",
@@ -277,6 +279,8 @@ class Target:
         self.local = engine.local
         self.data_classes = engine.data_classes
         self.features = engine.features
+        self.thinks = thinking_of(engine, address.host)
+        """By which fields it is told how much to think."""
         self.first_token_timeout_s = engine.first_token_timeout_ms / 1000
         self.idle_timeout_s = engine.idle_timeout_ms / 1000
         self.cost_basis: Rates = served.cost

@@ -13,6 +13,7 @@ from shanhe.compute.api import EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError, TooLong
 from shanhe.gateway.faces.base import BOUNDARY, FORMS, THOUGHT, THOUGHT_OTHERWISE, Parsed
+from shanhe.gateway.thinking import told
 from shanhe.gateway.weights import Weights
 from shanhe.kernel.errors import ShanheError, TooMany
 
@@ -174,6 +175,8 @@ def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> byt
     fields["stream"] = parsed.stream
     if parsed.stream:
         fields["stream_options"] = TRUE_USAGE
+    if parsed.effort is not None or parsed.unseen:
+        fields = fields | told(parsed.effort, target, unseen=parsed.unseen)
     if parsed.must_call is not None and target.kind == EngineKind.LLAMA:
         fields = _must_call(fields, parsed.must_call, begun="hermes_calls" in target.features)
     return _adapted(_encode(fields), target)

@@ -13,6 +13,7 @@ from shanhe.gateway.faces.conversation import begun_by_system
 from shanhe.gateway.faces.openai import bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
+from shanhe.gateway.thinking import OFF, TYPES, Thinking
 
 _encode = msgspec.json.Encoder().encode
 
@@ -72,10 +73,6 @@ class OutputFormat(msgspec.Struct):
 class OutputConfig(msgspec.Struct):
     effort: str | None = None
     format: OutputFormat | None = None
-
-
-class Thinking(msgspec.Struct):
-    type: str
 
 
 class MessagesRequest(msgspec.Struct):
@@ -226,15 +223,20 @@ def _tools(request: MessagesRequest, body: dict[str, Any]) -> str | None:
 
 
 def _shape(request: MessagesRequest, body: dict[str, Any]) -> None:
-    """What form the answer has to have, and how much is to be thought about it."""
+    """What form the answer has to have."""
     config = request.output_config or OutputConfig()
     if (form := config.format or request.output_format) is not None:
         if form.type != "json_schema" or not isinstance(form.schema, dict):
             raise invalid(f"output_config: format {form.type!r} must be json_schema with a schema", "output_config")
         schema = {"name": "answer", "schema": form.schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if config.effort is not None:
-        body["reasoning_effort"] = EFFORT.get(config.effort, config.effort)
+
+
+def _effort(request: MessagesRequest) -> str | None:
+    """How much to think, as far as the request says so."""
+    said = None if request.thinking is None else TYPES.get(request.thinking.type)
+    degree = None if request.output_config is None else request.output_config.effort
+    return said if said == OFF or degree is None else EFFORT.get(degree, degree)
 
 
 class Messages:
@@ -252,8 +254,7 @@ class Messages:
         for field, harmless in UNSERVED.items():
             if (given := getattr(request, field)) and given not in harmless:
                 raise invalid(f"{field}: not offered here; leave it out.", field, "unsupported_parameter")
-        thinking = "disabled" if request.thinking is None else request.thinking.type
-        needs: set[str] = {"reasoning"} if thinking == "enabled" else set()
+        needs: set[str] = set()
         messages: list[dict[str, Any]] = []
         if request.system:
             messages.append({"role": "system", "content": _text(request.system)})
@@ -292,7 +293,9 @@ class Messages:
             prompt_messages=messages,
             must_call=chosen,
             tags=tags_of(request.metadata),
-            echo=thinking != "disabled",
+            effort=_effort(request),
+            unseen=request.thinking is None,
+            echo=request.thinking is not None and request.thinking.type != "disabled",
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:

@@ -203,6 +203,10 @@ class Parsed(msgspec.Struct):
     """The prompt where it is no conversation, for counting its tokens."""
     must_call: str | None = None
     """The tool that has to be called; empty = any of them, None = the model decides."""
+    effort: str | None = None
+    """How much to think, see `thinking.effort_of`."""
+    unseen: bool = False
+    """Whether thoughts would be shown to nobody."""
     echo: Any = None
     fixed_tokens: int | None = None
     """What the call reads, where the request says it all: charged as it is, whatever the engine claims."""

@@ -25,6 +25,7 @@ from shanhe.gateway.faces.base import (
 )
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
+from shanhe.gateway.thinking import Wish, effort_of
 
 INPUTS_MAX = 2048
 IMAGE_TOKENS = 4096
@@ -67,7 +68,7 @@ class ToolChoice(msgspec.Struct, omit_defaults=True):
     allowed_tools: AllowedTools | None = None
 
 
-class ChatRequest(msgspec.Struct):
+class ChatRequest(Wish, kw_only=True):
     """The fields this gateway acts on; CHAT_FIELDS names all that reach the engine."""
 
     model: str
@@ -116,8 +117,7 @@ SAMPLING = {
     "logprobs", "n", "seed", "stop", "user",
 }  # fmt: skip
 CHAT_FIELDS = frozenset(SAMPLING) | {
-    "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "top_logprobs", "reasoning_effort",
-    "verbosity",
+    "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "top_logprobs", "verbosity",
 }  # fmt: skip
 MODERATION: Final = "No verdicts of a moderation come with answers here; leave it out."
 UNSERVED: Final[Mapping[str, str]] = {
@@ -305,6 +305,7 @@ class Chat:
             needs=frozenset(needs),
             prompt_messages=fields["messages"],
             must_call=must_call(request.tool_choice, names, fields),
+            effort=effort_of(request),
             tags=tags_of(request.metadata),
         )
 

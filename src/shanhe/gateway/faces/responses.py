@@ -272,8 +272,6 @@ class Responses:
             needs.add("tools")
         spaces: dict[str, dict[str, str]] = {}
         chosen = _tools(request, fields, spaces)
-        if request.reasoning is not None and request.reasoning.effort is not None:
-            fields["reasoning_effort"] = request.reasoning.effort
         fields |= _shape(request.text or {})
         packs = "reasoning.encrypted_content" in (request.include or ())
         echo = Asked({name: getattr(request, name) for name in _echo}, spaces, packs)
@@ -288,6 +286,7 @@ class Responses:
             needs=frozenset(needs),
             prompt_messages=messages,
             must_call=chosen,
+            effort=None if request.reasoning is None else request.reasoning.effort,
             tags=tags_of(Metadata((request.metadata or {}).get("tags"))),
             echo=echo,
         )
