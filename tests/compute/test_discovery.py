@@ -85,6 +85,42 @@ class TestServer:
             await discover("http://gpu:8000/v1", transport=server(big))
 
 
+class TestPlace:
+    @pytest.mark.parametrize(
+        "path", ["", "/api", "/v1/chat/completions", "/v1/models", "/openai/chat/completions", "/v1/embeddings/"]
+    )
+    async def test_that_is_wrong_is_told_with_the_right_one(self, path: str) -> None:
+        routes = {"/openai/v1/models": {"data": [{"id": "m"}]}} if "openai" in path or not path else PLAIN
+        url = "http://gpu:8000/openai" if not path else f"http://gpu:8000{path}"
+        with pytest.raises(EngineFailed) as told:
+            await discover(url, transport=server(routes))
+        right = "http://gpu:8000" + next(iter(routes)).removesuffix("/models")
+        assert told.value.hint == f"Models are listed under {right}: give that address."
+        assert right in told.value.hint_zh
+
+    async def test_that_lists_nowhere_asks_for_the_models_by_name(self) -> None:
+        with pytest.raises(EngineFailed) as told:
+            await discover("http://gpu:8000/v1", transport=server({}))
+        assert "--model LOCAL=UPSTREAM" in told.value.hint
+        assert "404" in told.value.message
+
+    async def test_that_shows_a_page_for_every_path_is_no_list(self) -> None:
+        pages = httpx.MockTransport(lambda _: httpx.Response(200, html="<h1>Hello</h1>"))
+        with pytest.raises(EngineFailed, match="no list of models"):
+            await discover("http://gpu:8000/v1", transport=pages)
+
+
+class TestKey:
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_that_is_refused_is_told_apart_from_one_that_is_missing(self, status: int) -> None:
+        with pytest.raises(EngineFailed, match=f"wants a key \\(status {status}") as missing:
+            await discover("http://gpu:8000/v1", transport=server(PLAIN, v1_models=status))
+        assert "--key-env" in missing.value.hint
+        with pytest.raises(EngineFailed, match="refuses the key in GPU_KEY") as refused:
+            await discover("http://gpu:8000/v1", "bad", "GPU_KEY", transport=server(PLAIN, v1_models=status))
+        assert "bad" not in refused.value.message + refused.value.hint
+
+
 class TestList:
     @pytest.mark.parametrize("listed", [{}, {"data": None}, {"data": "x"}, {"data": [1, {"id": 2}, {"id": "a b"}]}])
     def test_that_is_none_holds_no_models(self, listed: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,17 @@ import pytest
 
 from shanhe.compute import service
 from shanhe.compute.api import (
+    DEFAULT_FEATURES,
     PRICE_TOPIC,
+    SWITCH,
+    TEMPLATE,
     BadEngine,
     Compute,
+    Discovery,
     EngineBusy,
     EngineExists,
+    EngineFailed,
+    FoundModel,
     Health,
     Kind,
     NewEngine,
@@ -26,6 +33,8 @@ from shanhe.compute.api import (
     socket_path,
 )
 from shanhe.compute.breaker import IN_A_ROW_MAX
+from shanhe.compute.errors import NoModelsListed
+from shanhe.compute.model import CONTEXT_TOKENS
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -177,6 +186,52 @@ class TestEngine:
         assert (own.models[0].cost.input, own.contributor) == (1_000, node.contributor)
 
 
+class TestLookedAt:
+    def told(self, monkeypatch: pytest.MonkeyPatch, flavour: str, *models: FoundModel) -> None:
+        async def discover(url: str, key: str, key_env: str) -> Discovery:
+            return Discovery(url, flavour, "", True, 1.0, models)
+
+        monkeypatch.setattr("shanhe.compute.service.discover", discover)
+
+    async def test_a_registration_is_completed_by_what_its_server_says(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = (FoundModel("q", Kind.CHAT, 40_960), FoundModel("r", Kind.CHAT, 8_192), FoundModel("e", Kind.RERANK, 0))
+        self.told(monkeypatch, "vllm", *found)
+        new, trouble = await bureau.compute.looked_at(NewEngine("gpu", bureau.url, {}, COST, context_tokens=0))
+        assert trouble is None
+        assert (new.models, new.context_tokens) == ({"q": "q", "r": "r"}, 8_192)
+        assert new.features == DEFAULT_FEATURES | {TEMPLATE}
+        await bureau.compute.add_engine(new, actor="person:1")
+        target = bureau.compute.route("q", data_class="general")
+        assert target is not None
+        assert target.thinks == {TEMPLATE}
+
+    async def test_what_it_says_itself_stays(self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.told(monkeypatch, "vllm", FoundModel("q", Kind.CHAT, 40_960))
+        given = NewEngine("gpu", bureau.url, {"mine": "q"}, COST, context_tokens=5, features=frozenset({SWITCH}))
+        assert await bureau.compute.looked_at(given) == (given, None)
+
+    async def test_a_server_that_is_away_is_registered_by_its_models_alone(self, bureau: Bureau) -> None:
+        bureau.keys["GPU_KEY"] = "k"
+        away = NewEngine("gpu", "http://127.0.0.1:9/v1", {"m": "m"}, COST, "GPU_KEY", context_tokens=0)
+        new, trouble = await bureau.compute.looked_at(away)
+        assert new == replace(away, context_tokens=CONTEXT_TOKENS)
+        assert isinstance(trouble, EngineFailed)
+        _, unset = await bureau.compute.looked_at(replace(away, key_env="OTHER_KEY"))
+        assert unset is not None
+        assert "OTHER_KEY is not set" in unset.message
+        with pytest.raises(EngineFailed):
+            await bureau.compute.looked_at(replace(away, models={}))
+
+    async def test_a_server_without_a_model_of_its_kind_asks_for_names(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.told(monkeypatch, "", FoundModel("e", Kind.RERANK, 0))
+        with pytest.raises(NoModelsListed):
+            await bureau.compute.looked_at(NewEngine("gpu", bureau.url, {}, COST))
+
+
 class TestLocal:
     async def test_a_card_is_registered_once_and_followed(self, bureau: Bureau, tmp_path: Path) -> None:
         model = "qwen2.5-coder-0.5b-instruct"
@@ -320,7 +375,7 @@ class TestProbe:
         assert rest.engine_name == "up"
         by_name = {status.name: status for status in bureau.compute.statuses()}
         assert (by_name["gone"].health, by_name["up"].health) == (Health.DOWN, Health.UP)
-        assert "can't be reached" in by_name["gone"].last_error
+        assert "nobody listens" in by_name["gone"].last_error
         public = bureau.compute.public_status()
         assert public["models"][0]["status"] == "degraded"
         assert "gone" not in str(public)

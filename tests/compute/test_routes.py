@@ -74,6 +74,12 @@ class TestEngines:
             answer = await client.request(method, f"/api/compute{path}", headers={"x-role": "member"}, json={})
             assert answer.status_code == 403, path
 
+    async def test_of_a_server_that_does_not_answer_says_why(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        away = registration(bureau, url="http://127.0.0.1:9/v1")
+        assert "nobody listens there" in (await client.post("/api/compute/engines", json=away)).json()["problem"]
+        refused = await client.post("/api/compute/engines", json={**away, "name": "other", "models": {}})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (502, "engine_failed")
+
     @pytest.mark.parametrize(
         "changes",
         [
@@ -82,7 +88,7 @@ class TestEngines:
             {"cost": {"input": -1, "output": 1}},
             {"cost": {"input": "1", "output": 1}},
             {"cost": None},
-            {"models": {}},
+            {"models": {"x": ""}},
             {"surprise": 1},
             {"slots": 10**9},
         ],

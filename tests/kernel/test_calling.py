@@ -8,15 +8,23 @@ from pathlib import Path
 import pytest
 
 from shanhe.kernel.calling import authorities, over_socket
+from stage.certificates import made
 
 
 class TestAuthorities:
     def test_are_loaded_once_and_believed(self) -> None:
         assert authorities() is authorities()
-        assert authorities(trust_env=False) is not authorities()
         assert authorities().verify_mode is ssl.CERT_REQUIRED
         assert authorities().check_hostname
         assert authorities().cert_store_stats()["x509_ca"] > 50
+
+    def test_are_a_citys_own_where_it_names_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(made(tmp_path)[0]))
+        authorities.cache_clear()
+        try:
+            assert authorities().cert_store_stats()["x509_ca"] == 1
+        finally:
+            authorities.cache_clear()
 
 
 class TestSocket:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import ACTOR, REFUSED, Data, Json, in_city, one_of, rows, show
+from shanhe.cli.common import ACTOR, REFUSED, Data, Json, in_city, one_of, rows, show, show_error
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_credits
 
@@ -36,37 +36,36 @@ def add(
     ] = "small",
     local: Annotated[bool, typer.Option("--local", help="On our own premises: may see government data.")] = False,
     kind: Annotated[str, typer.Option(help="chat, embedding, rerank, ocr, forecast, transcription, speech.")] = "chat",
-    context_tokens: Annotated[int, typer.Option(help="Context of its models.")] = 32_768,
+    context_tokens: Annotated[
+        int, typer.Option(min=0, help="Context of its models; 0 = what the server says, else 32,768.")
+    ] = 0,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(help="What it can do beyond the usual, or by which field it is told how much to think."),
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Register an engine; its models get a price at once, by the pricing rule."""
-    from shanhe.compute.api import SCENES, Kind, NewEngine
+    """Register an engine, whether it answers now or not; its models get a price at once, by the pricing rule."""
+    from shanhe.compute.api import DEFAULT_FEATURES, SCENES, Kind, NewEngine
 
     what = one_of(Kind, kind)
 
     async def work(services: Services) -> Any:
         cost = _cost(services, kind if kind in SCENES else price_class, cost_input, cost_output)
-        models = _pairs(model) if model else await _listed(services, url, key_env, kind)
-        new = NewEngine(name, url, models, cost, key_env, local=local, kind=what,
-                        context_tokens=context_tokens, price_class=price_class)  # fmt: skip
+        new = NewEngine(name, url, _pairs(model or []), cost, key_env, local=local, kind=what,
+                        context_tokens=context_tokens, price_class=price_class,
+                        features=DEFAULT_FEATURES | frozenset(feature or []))  # fmt: skip
+        new, trouble = await services.compute.looked_at(new)
         engine = await services.compute.add_engine(new, actor=ACTOR)
-        return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}
+        models = {served.model: served.upstream for served in engine.models}
+        made = {"id": engine.id, "name": engine.name, "models": models, "context_tokens": new.context_tokens}
+        return made | {"features": sorted(engine.features), "problem": trouble.message if trouble else ""}, trouble
 
-    made = in_city(data, work)
+    made, trouble = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['name']}: {', '.join(made['models'])}")
-
-
-async def _listed(services: Services, url: str, key_env: str, kind: str) -> dict[str, str]:
-    """The models of a kind that a server lists, under their own names; Invalid where there is none."""
-    found = await services.compute.discover(url, key_env)
-    names = {one.id: one.id for one in found.models if one.kind == kind}
-    if not names:
-        raise Invalid(
-            "no_models_listed", f"{url} lists no model of the kind {kind}.", message_zh=f"{url} 未列出 {kind} 类模型。",
-            hint="Name them with --model LOCAL=UPSTREAM.", hint_zh="请用 --model LOCAL=UPSTREAM 指定。",
-        )  # fmt: skip
-    return names
+    if trouble is not None and not as_json:
+        show_error(trouble)
 
 
 @app.command("discover")
@@ -128,13 +127,14 @@ def list_engines(data: Data = None, as_json: Json = False) -> None:
             {"id": engine.id, "name": engine.name, "kind": str(engine.kind), "url": engine.url,
              "key_env": engine.key_env, "enabled": engine.enabled, "local": engine.local,
              "health": str(health[engine.id].health), "last_error": health[engine.id].last_error,
-             "models": {served.model: served.upstream for served in engine.models}}
+             "models": {served.model: served.upstream for served in engine.models},
+             "features": sorted(engine.features)}
             for engine in services.compute.engines()
         ]  # fmt: skip
 
     found = in_city(data, work)
-    show(as_json, found, lambda: rows(("name", "kind", "models", "health", "url"), [
-        (e["name"], e["kind"], ", ".join(e["models"]), e["health"], e["url"]) for e in found
+    show(as_json, found, lambda: rows(("name", "kind", "models", "health", "url", "last error"), [
+        (e["name"], e["kind"], ", ".join(e["models"]), e["health"], e["url"], e["last_error"]) for e in found
     ]))  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pu
 from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
     BUCKETS,
+    DEFAULT_FEATURES,
     EFFORT,
     SCENES,
     SWITCH,
@@ -56,6 +57,7 @@ from shanhe.compute.target import Target
 
 __all__ = [
     "BUCKETS",
+    "DEFAULT_FEATURES",
     "DEFAULT_SOURCES",
     "EFFORT",
     "PRICE_TOPIC",

@@ -12,6 +12,7 @@ from shanhe.compute import counting
 from shanhe.compute.errors import EngineFailed, NoTokenizer
 from shanhe.compute.model import EngineKind, Kind, TestReport
 from shanhe.compute.target import Target
+from shanhe.compute.trouble import why
 from shanhe.kernel.calling import authorities, over_socket
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -57,7 +58,7 @@ class EngineClient:
         try:
             status, body = await self._health(target)
         except (httpx.HTTPError, EngineFailed) as error:
-            return False, _reason(error)
+            return False, why(error).en
         if status in (401, 403):
             return False, f"the key was refused (status {status})"
         if status >= 500:
@@ -82,14 +83,14 @@ class EngineClient:
         """One tiny real call; reports what came back instead of raising."""
         began = time.perf_counter()
         if target.model_kind not in TESTS:  # sound: there is no tiny call that says anything
-            ok, why = await self.probe(target)
-            return _report(target, 200 if ok else 0, began, "", None, () if ok else (why,))
+            ok, problem = await self.probe(target)
+            return _report(target, 200 if ok else 0, began, "", None, () if ok else (problem,))
         path, fields = TESTS[target.model_kind]
         path, asked = target.path_prefix + path, {"model": target.upstream_model, **fields}
         try:
             status, answer = await self._json("POST", target, path, asked, TEST_TIMEOUT_S)
         except (httpx.HTTPError, EngineFailed) as error:
-            return _report(target, 0, began, "", None, (_reason(error),))
+            return _report(target, 0, began, "", None, (why(error).en,))
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else None
         text = _answer_text(answer, target.model_kind)
         return _report(target, status, began, text, usage, _problems(status, answer, target.model_kind, usage))
@@ -144,7 +145,7 @@ class EngineClient:
         try:
             status, answer = await self._json("POST", target, path, asked, TOKENIZE_TIMEOUT_S)
         except httpx.HTTPError as error:
-            raise EngineFailed(target.engine_name, _reason(error)) from error
+            raise EngineFailed(target.engine_name, why(error).en) from error
         if status != 200:
             raise EngineFailed(target.engine_name, f"{path} answered with status {status}")
         return answer
@@ -186,7 +187,7 @@ class EngineClient:
             scheme = "https" if target.tls else "http"
             client = self._clients[key] = httpx.AsyncClient(
                 base_url=f"{scheme}://{_netloc(target)}", transport=transport, follow_redirects=False, trust_env=False,
-                verify=authorities(trust_env=False) if target.tls else False,
+                verify=authorities() if target.tls else False,
             )  # fmt: skip
         return client
 
@@ -200,14 +201,6 @@ def _netloc(target: Target) -> str:
 
 def _timeout(timeout_s: float) -> httpx.Timeout:
     return httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return "it did not answer in time"
-    if isinstance(error, httpx.ConnectError):
-        return f"it can't be reached ({error})"
-    return str(error) or type(error).__name__
 
 
 def _first(items: Any) -> dict[str, Any]:

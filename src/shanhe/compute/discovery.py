@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,7 @@ import httpx
 from shanhe.compute.address import MODEL_ID, parse_url
 from shanhe.compute.errors import EngineFailed
 from shanhe.compute.model import Kind
+from shanhe.compute.trouble import key_refused, no_list, unreachable
 from shanhe.kernel.calling import authorities
 
 TIMEOUT_S: Final = 10.0
@@ -33,6 +35,10 @@ FLAVOURS: Final = (
 """How servers are told apart, the more particular first."""
 CONTEXT_FIELDS: Final = ("max_model_len", "context_length", "context_window", "n_ctx_train", "meta.n_ctx_train")
 KINDS: Final = {"llm": Kind.CHAT, "chat": Kind.CHAT, "embedding": Kind.EMBEDDING, "rerank": Kind.RERANK}
+MISPLACED: Final = frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+"""Statuses of a server that is asked in the wrong place; some show a page for any path."""
+ENDINGS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
+"""What is often copied along with a base address."""
 WORDS: Final = (
     (Kind.RERANK, ("rerank",)),
     (Kind.EMBEDDING, ("embed", "bge-", "e5-", "gte-", "m3e")),
@@ -64,8 +70,13 @@ class Discovery:
     models: tuple[FoundModel, ...]
 
 
-async def discover(url: str, key: str = "", *, transport: httpx.AsyncBaseTransport | None = None) -> Discovery:
-    """Ask a server; BadEngine for an address that may not be asked, EngineFailed where it lists no models."""
+async def discover(
+    url: str, key: str = "", key_env: str = "", *, transport: httpx.AsyncBaseTransport | None = None
+) -> Discovery:
+    """Ask a server; BadEngine for an address that may not be asked, EngineFailed where it lists no models.
+
+    `key_env`: the name of the variable that its key is from, to be told where the key is refused.
+    """
     address = parse_url(url)
     scheme, prefix = "https" if address.tls else "http", address.prefix
     root = prefix.removesuffix("/v1")
@@ -73,14 +84,17 @@ async def discover(url: str, key: str = "", *, transport: httpx.AsyncBaseTranspo
     host = f"[{address.host}]" if ":" in address.host else address.host
     async with httpx.AsyncClient(
         base_url=f"{scheme}://{host}:{address.port}", headers=headers, timeout=TIMEOUT_S, follow_redirects=False,
-        trust_env=False, transport=transport, verify=authorities(trust_env=False) if address.tls else False,
+        trust_env=False, transport=transport, verify=authorities() if address.tls else False,
     ) as client:  # fmt: skip
         loop = asyncio.get_running_loop()
         began = loop.time()
         status, listed = await _asked(client, f"{prefix}/models", url)
         latency_ms = (loop.time() - began) * 1000
-        if status != 200 or not isinstance(listed, Mapping):
-            raise EngineFailed(url, f"{prefix}/models answered with status {status}")
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise key_refused(url, status, key_env)
+        if status != HTTPStatus.OK or not isinstance(listed, Mapping):
+            better = await _better(client, prefix, url) if status in MISPLACED else ""
+            raise no_list(url, f"{prefix}/models", status, better)
         flavour, version = await _flavour(client, root, url)
         health, _ = await _asked(client, f"{root}/health", url)
     return Discovery(url, flavour, version, health < 500, round(latency_ms, 1), models_of(listed))
@@ -114,6 +128,17 @@ def _context(row: Mapping[str, Any]) -> int:
     return 0
 
 
+async def _better(client: httpx.AsyncClient, prefix: str, url: str) -> str:
+    """The address under which a server does list models, if one of the likely; empty otherwise."""
+    base = next((prefix.removesuffix(end) for end in ENDINGS if prefix.endswith(end)), prefix)
+    for likely in dict.fromkeys((base, f"{base}/v1", "/v1")):
+        if likely and likely != prefix:
+            status, listed = await _asked(client, f"{likely}/models", url)
+            if status == HTTPStatus.OK and isinstance(listed, Mapping) and isinstance(listed.get("data"), list):
+                return str(client.base_url).rstrip("/") + likely
+    return ""
+
+
 async def _flavour(client: httpx.AsyncClient, root: str, url: str) -> tuple[str, str]:
     for name, route, mark, version in FLAVOURS:
         status, answer = await _asked(client, root + route, url)
@@ -133,7 +158,7 @@ async def _asked(client: httpx.AsyncClient, path: str, url: str) -> tuple[int, A
                     raise EngineFailed(url, f"{path} answers more than {ANSWER_MAX_BYTES} bytes")
                 parts.append(piece)
     except httpx.HTTPError as error:
-        raise EngineFailed(url, str(error) or type(error).__name__) from error
+        raise unreachable(url, error) from error
     try:
         return answer.status_code, httpx.Response(200, content=b"".join(parts)).json()
     except ValueError:

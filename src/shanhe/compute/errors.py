@@ -190,14 +190,24 @@ class EngineFailed(ShanheError):
 
     default_status = 502
 
-    def __init__(self, engine: str, reason: str) -> None:
+    def __init__(self, engine: str, reason: str, reason_zh: str = "", hint: str = "", hint_zh: str = "") -> None:
         super().__init__(
             "engine_failed",
             f"Engine {engine} failed: {reason}.",
-            message_zh=f"引擎 {engine} 出错：{reason}。",
-            hint="Check the address, the key and the upstream's own status.",
-            hint_zh="请检查地址、密钥与上游自身的状态。",
+            message_zh=f"引擎 {engine} 出错：{reason_zh or reason}。",
+            hint=hint or "Check the address, the key and the upstream's own status.",
+            hint_zh=hint_zh or "请检查地址、密钥与上游自身的状态。",
         )
+
+
+class NoModelsListed(Invalid):
+    """A server that lists no model of the kind it is registered for."""
+
+    def __init__(self, url: str, kind: str) -> None:
+        super().__init__(
+            "no_models_listed", f"{url} lists no model of the kind {kind}.", message_zh=f"{url} 未列出 {kind} 类模型。",
+            hint="Name them with --model LOCAL=UPSTREAM.", hint_zh="请用 --model LOCAL=UPSTREAM 指定。",
+        )  # fmt: skip
 
 
 class BadAlias(Invalid):

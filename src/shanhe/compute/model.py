@@ -29,6 +29,9 @@ EFFORT: Final = "reasoning_effort"
 THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})
 """Features that say by which field of a chat call an engine is told how much to think."""
 
+CONTEXT_TOKENS: Final = 32_768
+"""Of an upstream's models where neither its server nor its registration says more."""
+
 
 class Kind(StrEnum):
     CHAT = "chat"
@@ -271,7 +274,8 @@ class NewEngine:
     data_classes: frozenset[str] = frozenset({GENERAL})
     features: frozenset[str] = DEFAULT_FEATURES
     kind: Kind = Kind.CHAT
-    context_tokens: int = 32_768
+    context_tokens: int = CONTEXT_TOKENS
+    """0 = what its server says, see `Compute.looked_at`."""
     price_class: str = ""
     chip_class: str = ""
     slots: int = 256

@@ -8,11 +8,14 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.compute.address import ENGINE_NAME, MODEL_ID, UNIX, parse_url
-from shanhe.compute.errors import BadEngine
+from shanhe.compute.discovery import Discovery
+from shanhe.compute.errors import BadEngine, NoModelsListed
 from shanhe.compute.model import (
     BUCKETS,
+    CONTEXT_TOKENS,
     GENERAL,
     LOCAL_CLASSES,
+    THINKING,
     Engine,
     EngineKind,
     EngineModel,
@@ -20,6 +23,7 @@ from shanhe.compute.model import (
     NewEngine,
     Rates,
 )
+from shanhe.compute.thinking import SERVERS
 from shanhe.kernel.ids import new_id
 
 MODELS_MAX: Final = 200
@@ -31,6 +35,23 @@ LOCAL_FIRST_TOKEN_MS: Final = 300_000
 """A local engine on few cores may need minutes for a long prompt behind others."""
 LOCAL_IDLE_MS: Final = 120_000
 CONTEXT_MAX_TOKENS: Final = 100_000_000
+
+
+def completed(new: NewEngine, found: Discovery | None) -> NewEngine:
+    """A registration with what its server says of itself where it leaves something open: models, their context, and by
+    which field it is told how much to think. NoModelsListed where there is none of its kind."""
+    listed = () if found is None else found.models
+    models = new.models or {one.id: one.id for one in listed if one.kind == new.kind}
+    if not models:
+        raise NoModelsListed(new.url, new.kind.value)
+    contexts = [one.context_tokens for one in listed if one.context_tokens and one.id in models.values()]
+    word = None if found is None or new.features & THINKING else SERVERS.get(found.flavour)
+    return replace(
+        new,
+        models=models,
+        context_tokens=new.context_tokens or min(contexts, default=CONTEXT_TOKENS),
+        features=new.features | ({word} if word else frozenset()),
+    )
 
 
 def checked(new: NewEngine, cost: Rates, now: datetime) -> Engine:

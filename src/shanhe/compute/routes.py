@@ -60,7 +60,7 @@ class CostBody(Body):
 class EngineBody(Body):
     name: str = Field(max_length=NAME_MAX)
     url: str = Field(max_length=500)
-    models: dict[str, str] = Field(max_length=200)
+    models: dict[str, str] = Field(default_factory=dict, max_length=200)
     cost: CostBody | None = None
     chip_class: str = Field("", max_length=32, pattern=r"^[a-z0-9_]*$")
     key_env: str = Field("", max_length=64)
@@ -202,8 +202,10 @@ def _engines(compute: Compute) -> APIRouter:
 
     @routes.post("/engines", status_code=201)
     async def add(body: EngineBody, actor: Engineer) -> dict[str, Any]:
-        """Register an OpenAI-compatible engine."""
-        return engine_json(await compute.add_engine(body.registration(), actor=actor.ref), None)
+        """Register an OpenAI-compatible engine, by default with all that it lists; `problem`: why it is silent."""
+        new, trouble = await compute.looked_at(body.registration())
+        made = engine_json(await compute.add_engine(new, actor=actor.ref), None)
+        return {**made, "problem": trouble.message if trouble else ""}
 
     @routes.post("/engines/discover")
     async def found(body: DiscoverBody, actor: Engineer) -> dict[str, Any]:

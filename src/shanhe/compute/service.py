@@ -20,7 +20,7 @@ from shanhe.compute.aliases import Aliases
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
 from shanhe.compute.discovery import Discovery, discover
-from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, UnknownEngine, UnknownModel
+from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, EngineFailed, UnknownEngine, UnknownModel
 from shanhe.compute.making import LOCAL_CHIP, MadeDesk
 from shanhe.compute.model import (
     GENERAL,
@@ -41,10 +41,11 @@ from shanhe.compute.nodes import NodeDesk, drop_node
 from shanhe.compute.price_desk import PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
-from shanhe.compute.registration import checked, local_engine
+from shanhe.compute.registration import checked, completed, local_engine
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
+from shanhe.compute.trouble import key_unset
 from shanhe.kernel import acts
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
@@ -288,7 +289,23 @@ class Compute:
 
     async def discover(self, url: str, key_env: str = "") -> Discovery:
         """What a server is and serves, before it is registered; BadEngine, EngineFailed."""
-        return await discover(url, (self._key(key_env) or "") if key_env else "")
+        key = self._key(key_env) if key_env else ""
+        if key is None:
+            raise key_unset(url, key_env)
+        return await discover(url, key, key_env)
+
+    async def looked_at(self, new: NewEngine) -> tuple[NewEngine, EngineFailed | None]:
+        """A registration, completed by what the server says of itself; or as it is, and why the server says nothing.
+
+        EngineFailed, NoModelsListed where the models were to be the server's word.
+        """
+        try:
+            found = await self.discover(new.url, new.key_env)
+        except EngineFailed as error:
+            if not new.models:
+                raise
+            return completed(new, None), error
+        return completed(new, found), None
 
     async def add_engine(self, new: NewEngine, *, actor: str) -> Engine:
         """Register an OpenAI-compatible upstream or a contributed node; BadEngine, EngineExists.

@@ -16,6 +16,7 @@ from typing import Any, Final
 import httptools
 
 from shanhe.gateway.heads import Known, learn
+from shanhe.kernel.calling import authorities
 
 BUFFER_MAX_BYTES: Final = 256 * 1024
 HEADER_MAX_COUNT: Final = 100
@@ -362,7 +363,7 @@ class Pool:
     def _trusted(self) -> ssl.SSLContext:
         """Whom it believes, loaded once: that takes 25 ms, in which no other call moves on."""
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = authorities()
         return self._tls
 
     async def _connect(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection:

@@ -60,7 +60,13 @@ def effort_of(wish: Wish) -> str | None:
     """`OFF` where any spelling says so; else the first degree, or `ON`; None = nothing was said."""
     reasoning, words = wish.reasoning or Reasoning(), wish.chat_template_kwargs or TemplateWords()
     thinking = wish.thinking
-    switches = (thinking if isinstance(thinking, bool) else None, reasoning.enabled, wish.enable_thinking, words.enable_thinking, words.thinking)
+    switches = (
+        thinking if isinstance(thinking, bool) else None,
+        reasoning.enabled,
+        wish.enable_thinking,
+        words.enable_thinking,
+        words.thinking,
+    )
     kind = TYPES.get(thinking.type) if isinstance(thinking, Thinking) else None
     said = [wish.reasoning_effort, reasoning.effort, kind, *(ON if switch else OFF for switch in switches
                                                              if switch is not None)]  # fmt: skip

@@ -12,12 +12,19 @@ if TYPE_CHECKING:
 
 
 @cache
-def authorities(*, trust_env: bool = True) -> ssl.SSLContext:
-    """Whom a client believes, for `verify`: to load the list takes 25 ms, in which an event loop serves nobody else,
-    and httpx loads it again for every client, even for one that never speaks TLS."""
-    from httpx import create_ssl_context
+def authorities() -> ssl.SSLContext:
+    """Whom a client believes, for `verify`: the machine's own list, where a city puts its own authority, or the one
+    that SSL_CERT_FILE names; those that come with Python's packages where the machine has none.
 
-    return create_ssl_context(trust_env=trust_env)
+    To load a list takes 25 ms, in which an event loop serves nobody else, and httpx loads its own again for every
+    client, even for one that never speaks TLS.
+    """
+    from certifi import where
+
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(where())
+    return context
 
 
 def over_socket(path: Path | str) -> httpx.AsyncHTTPTransport:

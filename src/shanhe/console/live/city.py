@@ -230,6 +230,7 @@ class LiveCity:
             data_classes=frozenset(map(str, DataClass)) if local else frozenset({str(DataClass.GENERAL)}),
             kind=Kind(fields.get("kind") or "chat"),
         )
+        new, _ = await self._of.compute.looked_at(new)
         await self._of.compute.add_engine(new, actor=actor_of(who).ref)
 
     async def engine_test(self, who: m.Who, engine_id: UUID) -> m.EngineTest:

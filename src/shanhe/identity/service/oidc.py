@@ -215,7 +215,7 @@ class Oidc:
                     timeout=FETCH_LIMIT_S,
                     transport=self._transport,
                     trust_env=False,
-                    verify=authorities(trust_env=False),
+                    verify=authorities(),
                 ) as client,  # fmt: skip
                 client.stream(method, url, headers={"accept": "application/json"}, **request) as response,
             ):
