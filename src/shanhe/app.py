@@ -60,6 +60,7 @@ from shanhe.wiring.programmes import open_promises
 from shanhe.wiring.research import Commons, open_commons
 from shanhe.wiring.rulings import Rulings
 from shanhe.wiring.store import Bazaar, open_bazaar, paid_out
+from shanhe.wiring.stray_money import follow_stray_money
 from shanhe.wiring.studio import Workshop, open_workshop
 from shanhe.wiring.tariffs import COST_RULES, PRICING_RULES, rule_of_class
 from shanhe.wiring.truths import Truths, open_truths
@@ -254,6 +255,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
         settings, db, clock, truths.vault, ledger=ledger, rulebook=rulebook, related=relatives.related,
         seals=identity.seals,
     )  # fmt: skip
+    follow_stray_money(till.bank, till.payments, till.payouts, truths.notifier)
     gateway = books.gateway = Gateway(
         db=db, clock=clock, ledger=ledger, rulebook=rulebook, identity=identity, compute=compute,
         registry=metrics.registry, related=relatives.related, referrer=relatives.referrer, weight=books.queue_weight,

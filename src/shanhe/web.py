@@ -217,6 +217,7 @@ def _machine(app: FastAPI, services: Services) -> None:
         payments_routes.router(services.payments, services.sandbox),
         payments_routes.bank_router(services.bank, services.rulings.close),
         payments_routes.payout_router(services.payouts),
+        payments_routes.waiting_router(services.bank),
         pool_routes.router(services.pool, services.settings.city_name),
         batches_routes.router(services.workshop.batches),
         datasets_routes.router(services.workshop.datasets),

@@ -58,6 +58,19 @@ class Treasury:
                 [("SH7K2M9PQ4", "青山机器人")],
             ),
             mt.SuspenseRow(
+                UUID(int=82),
+                "came_back",
+                480_00,
+                False,
+                "treasury",
+                None,
+                UUID(int=5),
+                NOW,
+                party="青山机器人",
+                came_from=mt.OutgoingRow("SP7K2M9PQ4", "payout", 500_00, NOW, "青山机器人"),
+                wanted_back=True,
+            ),
+            mt.SuspenseRow(
                 UUID(int=81), "outgoing", 12_00, True, "国库科 王", None, UUID(int=4), NOW, hands=[("assigned", "王审")]
             ),
         ]
@@ -66,7 +79,9 @@ class Treasury:
             [
                 mt.OutgoingRow(
                     "SR7K2M9PQ4", "refund", 100_000, NOW, "启明智能", "启明 …4444", ("a" * 64, 7)
-                )
+                ),
+                mt.OutgoingRow("SP9K2M9PQ4", "resend", 300_00, NOW, "青山机器人", account=PAYEE),
+                mt.OutgoingRow("SR9K2M9PQ4", "resend", 200_00, NOW, "启明智能"),
             ],
             lines if file_hash else (), "6月.csv",
             {"matched": 1, "refused": 1}, True, [mt.GapRow(june, june, DAY, DAY, 1_000_00)],
@@ -78,6 +93,17 @@ class Treasury:
         known = (name, data) in self.done
         self.done.append((name, data))
         return "a" * 64, known
+
+    async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
+        fits = [(UUID(int=90), "SH7K2M9PQ4", 50_00)]
+        return [
+            mt.WaitingRow(UUID(int=91), "over", 100_00, NOW, fits=fits),
+            mt.WaitingRow(UUID(int=92), "late", 30_00, NOW, wanted_back=True),
+            mt.WaitingRow(UUID(int=93), "under", 20_00, NOW),
+        ]
+
+    async def waiting_decide(self, who: m.Who, item: UUID, order: UUID | None) -> None:
+        self.done.append(("want_back" if order is None else "use", item))
 
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         if fields.get("order") == "?":

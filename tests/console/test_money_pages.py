@@ -152,6 +152,22 @@ class TestTreasury:
         await member.post("/city/payouts/file", data=TOKEN | {"batch": str(UUID(int=80))})
         assert desk.treasury.done[-1] == ("file", UUID(int=80))  # type: ignore[attr-defined]
 
+    async def test_says_which_days_are_missing_and_what_came_back(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/city/bank")).text
+        for said in ("的对账单不完整", "SP7K2M9PQ4", "付款人要求退回", "重新汇出", "收款人尚未填写账户"):
+            assert said in page, said
+
+    async def test_offers_a_payer_what_to_do_with_money_that_waits(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/topup")).text
+        for said in ("等待您处理的款项", "支付 SH7K2M9PQ4", "要求退回", "已要求退回"):
+            assert said in page, said
+
+    async def test_says_that_it_is_done_also_where_it_leads_to_a_place_on_a_page(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        answer = await member.post(f"/topup/waiting/{ident(1)}/back", data=TOKEN)
+        assert answer.headers["location"] == "/topup?done=wanted_back#waiting"
+
     async def test_reads_a_statement_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
         files = {"file": ("6月.csv", "日期,金额".encode(), "text/csv")}
         answer = await member.post("/city/bank", data=TOKEN, files=files)
@@ -172,6 +188,10 @@ class TestTreasury:
             ("/income/payee", {"kind": "person", "bank": "b"}, ("payee", "b")),
             (f"/income/{ident(1)}/cancel", {}, ("cancel", ident(1))),
             (f"/city/bank/{ident(1)}/return", {"note": "n"}, ("return", ident(1))),
+            (f"/city/bank/{ident(1)}/resend", {"note": "n", "fee": "10"}, ("resend", ident(1))),
+            (f"/city/bank/{ident(1)}/book", {"note": "n"}, ("book", ident(1))),
+            (f"/topup/waiting/{ident(1)}/use", {"order": str(ident(2))}, ("use", ident(1))),
+            (f"/topup/waiting/{ident(1)}/back", {}, ("want_back", ident(1))),
             (f"/city/payouts/{ident(1)}/approve", {"channel": "bank_file"}, ("approve", ident(1))),
             (f"/city/payouts/payees/{ident(1)}", {"passed": "0", "reference": "r"}, ("check", False)),
             ("/city/reconcile", {"day": ""}, ("run", None)),

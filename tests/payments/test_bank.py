@@ -36,6 +36,7 @@ from shanhe.payments.api import (
     SuspenseUnfit,
     SuspenseUnsettled,
     UnknownPayment,
+    UnknownSuspense,
 )
 
 from .conftest import NOON
@@ -403,6 +404,65 @@ class TestSuspense:
         assert await branch.cash_fen() == 500_000
         await branch.desk.give_back(item.id, actor="person:2", note="银行流水 8841")
         assert (await branch.suspended_fen(), await branch.cash_fen()) == (0, 0)
+
+    async def test_of_a_refund_that_the_bank_returned_is_sent_again(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        await branch.upload(branch.row(order.provider_ref or "", "5000"))
+        refund = await branch.payments.refund(order.id, 100_000, client_ref="a", reason="r", actor="t")
+        await branch.upload(branch.row(f"退款{refund.provider_ref}", debit="1000"))
+        before = await branch.cash_fen()
+        await branch.upload(branch.row(f"退汇{refund.provider_ref}", "1000"))
+        (item,) = await branch.waiting()
+        assert item.kind is SuspenseKind.CAME_BACK
+        await branch.desk.resend(item.id, actor="t", note="账户已更正")
+        (owed,) = await branch.desk.outgoing()
+        assert ((await branch.desk.origin(owed)).subject_id, owed.reference[:2]) == (refund.id, "SR")
+        assert (await branch.cash_fen(), await branch.suspended_fen()) == (before + 100_000, 0)
+        await branch.upload(branch.row(owed.reference, debit="1000"))
+        assert (await branch.cash_fen(), await branch.waiting()) == (before, [])
+        assert (await branch.ledger.verify()).clean
+
+    async def test_of_the_banks_own_is_booked_as_charge_or_interest(self, branch: Branch) -> None:
+        await branch.upload(branch.row("账户管理费", debit="15"), branch.row("结息", "3.20"))
+        for item in await branch.waiting():
+            await branch.desk.book(item.id, actor="t", note="六月")
+        assert (await branch.cash_fen(), await branch.suspended_fen()) == (-1_180, 0)
+        for kind, name, fen in (("expense", "bank charges", -1_500), ("revenue", "bank interest", 320)):
+            account = await branch.ledger.system_account(kind, Asset.CNY, name)
+            assert (await branch.ledger.balance(account.id)).balance == fen
+
+    async def test_that_the_books_have_already_counts_once(self, branch: Branch) -> None:
+        """Explained money leaves suspense and cash: the posting that the note names has it."""
+        await branch.upload(branch.row("手工充值", "80"))
+        (item,) = await branch.waiting()
+        await branch.desk.explain(item.id, actor="t", note="见充值 12")
+        assert (await branch.cash_fen(), await branch.suspended_fen()) == (0, 0)
+
+    async def test_is_its_payers_to_use_or_to_ask_back_and_nobody_elses(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        await branch.upload(branch.row(order.provider_ref or "", "5100"))
+        (item,) = await branch.desk.waiting_of(order.org_id)
+        assert (item.kind, item.amount_fen) == (SuspenseKind.OVER, 10_000)
+        own = await branch.payments.create(
+            OrderRequest(order.org_id, "second", "test", "bank_transfer", 6_000, "积分充值")
+        )
+        other = await branch.ordered(6_000)
+        assert [one.id for one in await branch.desk.payable_by(order.org_id)] == [own.id]
+        with pytest.raises(UnknownSuspense):
+            await branch.desk.want_back(item.id, other.org_id, actor="t")
+        for target, org in ((other.id, order.org_id), (other.id, other.org_id), (own.id, other.org_id)):
+            with pytest.raises((UnknownPayment, UnknownSuspense)):
+                await branch.desk.use(item.id, target, org, actor="t")
+        await branch.desk.use(item.id, own.id, order.org_id, actor="person:payer")
+        assert (await branch.payments.order(own.id)).state is State.PAID
+        (rest,) = await branch.desk.waiting_of(order.org_id)
+        assert rest.amount_fen == 4_000
+        asked = await branch.desk.want_back(rest.id, order.org_id, actor="person:payer")
+        assert (await branch.desk.want_back(rest.id, order.org_id, actor="person:b")) == asked
+        assert asked.wanted_back_by == "person:payer"
+        await branch.desk.give_back(rest.id, actor="t", note="流水 1")
+        with pytest.raises(SuspenseDecided):
+            await branch.desk.want_back(rest.id, order.org_id, actor="person:payer")
 
     async def test_has_an_owner_that_can_be_changed_and_says_by_whom(self, branch: Branch) -> None:
         item = await self.suspended(branch)

@@ -35,7 +35,9 @@ from shanhe.payments.api import (
     BANK_FILE,
     BankDesk,
     CheckResult,
+    MoreThanSent,
     NothingToPay,
+    NotReturned,
     OpenPayee,
     PayeeKind,
     PayeeNotChecked,
@@ -48,7 +50,11 @@ from shanhe.payments.api import (
     PayoutState,
     PayoutStateError,
     ProviderRefused,
+    Report,
     SandboxPayouts,
+    SuspenseDecided,
+    SuspenseKind,
+    SuspenseState,
     UnknownPayout,
 )
 from shanhe.rulebook.api import Rulebook
@@ -533,6 +539,66 @@ class TestBankFile:
         report = await works.desk().upload(statement.encode(), name="s", actor="person:o1")
         assert (report.counts["matched"], report.counts["suspense"]) == (1, 1)
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+
+    async def test_came_back_in_part_is_sent_again_with_what_the_bank_kept(self, works: Works) -> None:
+        """The maker gets the whole; the city bears the bank's charge; every step balances, and none goes twice."""
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        desk = works.desk()
+
+        async def upload(day: int, out: str, back: str, remark: str) -> Report:
+            text = f"日期,借方,贷方,附言\n202606{day:02d},{out},{back},{remark}\n"
+            return await desk.upload(text.encode(), name="s", actor="person:o1")
+
+        async def fens() -> tuple[int, ...]:
+            named = (("cash", "bank_transfer"), ("suspense", "bank transfers"), ("payable", "returned transfers"),
+                     ("expense", "bank charges"))  # fmt: skip
+            return tuple([await works.fen(kind, name) for kind, name in named])
+
+        await upload(8, "300.00", "", done.reference or "")
+        await upload(9, "", "290.00", f"退汇 {done.reference}")
+        (item,) = await desk.suspense()
+        assert item.kind is SuspenseKind.CAME_BACK
+        for fee_fen in (-1, 1_001):
+            with pytest.raises(MoreThanSent):
+                await desk.resend(item.id, actor=CLERK, note="n", fee_fen=fee_fen)
+        again = await desk.resend(item.id, actor=CLERK, note="户名有误，已更正", fee_fen=1_000)
+        assert (again.state, again.fee_fen) == (SuspenseState.RESENT, 1_000)
+        assert await fens() == (1_000, 0, 30_000, -1_000)
+        (owed,) = await desk.outgoing()
+        assert (owed.kind, owed.amount_fen, owed.reference == done.reference) == ("resend", 30_000, False)
+        assert (await desk.origin(owed)).subject_id == done.id
+        with pytest.raises(SuspenseDecided):
+            await desk.resend(item.id, actor=CLERK, note="n")
+        await upload(10, "300.00", "", owed.reference)
+        assert await fens() == (31_000, 0, 0, -1_000)
+        assert await desk.outgoing() == []
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+        await upload(11, "", "300.00", owed.reference)  # once more: the bank returns what was sent again
+        (item,) = await desk.suspense()
+        await desk.resend(item.id, actor=CLERK, note="再次汇出")
+        (owed,) = await desk.outgoing()
+        assert (await desk.origin(owed)).subject_id == done.id
+        await upload(12, "", "300.00", done.reference or "")  # nothing of it is out any more
+        (stray,) = await desk.suspense()
+        with pytest.raises(MoreThanSent):
+            await desk.resend(stray.id, actor=CLERK, note="n")
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+        assert (await works.ledger.verify()).clean
+
+    async def test_that_no_statement_shows_to_have_left_is_not_sent_again(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        desk = works.desk()
+        text = f"日期,借方,贷方,附言\n20260609,,299.00,{done.reference}\n20260609,,5.00,不明\n"
+        await desk.upload(text.encode(), name="s", actor="person:o1")
+        for item in await desk.suspense():
+            with pytest.raises(NotReturned):
+                await desk.resend(item.id, actor=CLERK, note="n")
 
     async def test_leaves_out_whoever_was_erased(self, works: Works) -> None:
         await works.ripe(500)

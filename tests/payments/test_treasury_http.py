@@ -19,6 +19,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, Charge, Leg, NewLot, Posting, Provenance, Transfer
+from shanhe.payments.api import Order
 from shanhe.settings import Settings
 from shanhe.web import create_app
 from stage.faults import lost_mark
@@ -111,6 +112,7 @@ class TestTreasury:
         await _dear_ones(city, operator, second)
         await _dear_together(city, operator, second)
         await _ruled(city, operator, second)
+        await _overpaid(city, operator)
         await _payouts(city, operator, second, clock)
         await _reconciles(city, operator, clock)
         assert (await city.services.ledger.verify()).clean
@@ -225,6 +227,38 @@ async def _ruled(city: City, operator: httpx.AsyncClient, second: httpx.AsyncCli
     assert explained["id"] == items["200.00"]
     await city.services.credits.reconcile()
     assert (await city.services.credits.wallet(org)).balance_micro == 500 * MICRO
+
+
+async def _overpaid(city: City, operator: httpx.AsyncClient) -> None:
+    """Whoever paid too much is told, pays another own order with it at once, and asks for the rest back."""
+    member = await city.key("topup", org=(org := await city.organisation()))
+    stranger = await city.key("topup", org=await city.organisation())
+
+    async def ordered(reference: str, fen: int) -> Order:
+        body = {"client_ref": reference, "value_fen": fen, "method": "bank_transfer"}
+        bought = data(await member.post("/api/credits/purchases", json=body), 201)
+        purchase = await city.services.credits.get(org, UUID(bought["id"]))
+        return await city.services.payments.order(purchase.order_id)  # type: ignore[arg-type]
+
+    first = await ordered("over-1", 10_000)
+    text = "\n".join([HEADER, row(str(first.provider_ref), "180.00", "O1")])
+    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    told = await city.services.notifier.inbox(uuid4(), [org])
+    assert [notice.title.zh for notice in told if notice.kind == "payments.waiting"] == ["银行转账多付了 80.00 元"]
+    (item,) = data(await member.get("/api/payments/waiting"))["data"]
+    assert (item["kind"], item["amount_fen"], "owner" in item) == ("over", 8_000, False)
+    assert data(await stranger.get("/api/payments/waiting"))["data"] == []
+    path, second = f"/api/payments/waiting/{item['id']}", await ordered("over-2", 5_000)
+    assert (await stranger.post(f"{path}/want-back")).status_code == 404
+    assert (await stranger.post(f"{path}/use", json={"order_id": str(second.id)})).status_code == 404
+    assert data(await member.post(f"{path}/use", json={"order_id": str(second.id)}))["state"] == "applied"
+    await city.services.credits.reconcile()
+    assert (await city.services.credits.wallet(org)).balance_micro == 150 * MICRO
+    (rest,) = data(await member.get("/api/payments/waiting"))["data"]
+    assert data(await member.post(f"/api/payments/waiting/{rest['id']}/want-back"))["wanted_back_at"]
+    (seen,) = [one for one in data(await operator.get("/api/bank/suspense"))["data"] if one["id"] == rest["id"]]
+    assert seen["wanted_back_by"]
+    data(await operator.post(f"/api/bank/suspense/{rest['id']}/return", json={"note": "已退原账户"}))
 
 
 async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient, clock: FixedClock) -> None:

@@ -123,6 +123,25 @@ def explain(item: Item, note: Note, data: Data = None, as_json: Json = False) ->
     show(as_json, in_city(data, lambda services: services.bank.explain(item, actor=ACTOR, note=note)), lambda: "✓")
 
 
+@app.command()
+def resend(
+    item: Item,
+    note: Note,
+    fee: Annotated[int, typer.Option(min=0, help="What the bank kept of it, in fen.")] = 0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Send what the bank returned of a refund or payout once more, under a new reference."""
+    done = in_city(data, lambda services: services.bank.resend(item, actor=ACTOR, note=note, fee_fen=fee))
+    show(as_json, done, lambda: "✓")
+
+
+@app.command()
+def book(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
+    """Book an item as the bank's charge, or its interest."""
+    show(as_json, in_city(data, lambda services: services.bank.book(item, actor=ACTOR, note=note)), lambda: "✓")
+
+
 def _yuan(fen: int | None) -> str:
     return "" if fen is None else format_fen(fen)
 

@@ -62,6 +62,9 @@ class SuspenseRow:
     fits: Sequence[tuple[str, str]] = ()
     """(reference, whose) of the orders that wait for this sum."""
     hands: Hands = ()
+    came_from: OutgoingRow | None = None
+    """What it comes back from, where the bank returned a transfer."""
+    wanted_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,22 @@ class OutgoingRow:
     """Whom a refund goes back to: who paid, as the bank's statement names them; empty where it may not be kept."""
     line: tuple[str, int] | None = None
     """The statement and its row with which the money came."""
+    org: UUID | None = None
+    account: PayeeRow | None = None
+    """Where what came back is sent again."""
+
+
+@dataclass(frozen=True)
+class WaitingRow:
+    """Money that came for an organisation's order and that no order took. `fits`: (order, reference, fen) of its own
+    that can be paid with it."""
+
+    id: UUID
+    kind: str
+    amount_fen: int
+    at: datetime
+    wanted_back: bool = False
+    fits: Sequence[tuple[UUID, str, int]] = ()
 
 
 @dataclass(frozen=True)

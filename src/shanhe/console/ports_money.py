@@ -89,6 +89,14 @@ class Treasury(Protocol):
         """The statement's hash, under which its report is found, and whether that file was there before."""
         ...
 
+    async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
+        """What waits of the organisation's own money."""
+        ...
+
+    async def waiting_decide(self, who: m.Who, item: UUID, order: UUID | None) -> None:
+        """Pay an own order with it; without one, ask for it back."""
+        ...
+
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         """Whether a second person has to agree."""
         ...

@@ -313,7 +313,8 @@ def check_token(request: Request, who: Who | None, given: str) -> None:
 
 def go(path: str, done: str = "") -> Response:
     """Redirect after a form; `done` names the message to show (`flash.<done>`)."""
-    target = f"{path}{'&' if '?' in path else '?'}done={done}" if done else path
+    page, mark, place = path.partition("#")
+    target = f"{page}{'&' if '?' in page else '?'}done={done}{mark}{place}" if done else path
     return RedirectResponse(target, status_code=303, headers={"cache-control": "no-store"})
 
 

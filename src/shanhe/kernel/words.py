@@ -27,6 +27,7 @@ STATES_ZH: Final[Mapping[str, str]] = {
     "previous": "前一版", "published": "已发布", "quarantined": "已隔离", "reading": "读取中", "ready": "就绪",
     "refunded": "已退款", "refused": "未通过", "rejected": "已驳回", "released": "已释放", "removed": "已移除",
     "requested": "已申请",
+    "resent": "已重新汇出",
     "resolved": "已解决", "retired": "已下线", "retracted": "已撤稿", "returned": "已退回", "returning": "退回中",
     "review": "复核中", "reviewed": "已复核", "revoked": "已撤销", "running": "运行中", "self_trade": "已因自成交撤销",
     "sending": "发出中", "sent": "已发出",
@@ -58,7 +59,8 @@ CALLS_ZH: Final[Mapping[str, str]] = {
 """Why a call of a model was refused or broken off, by its code."""
 
 POSTINGS_ZH: Final[Mapping[str, str]] = {
-    "award": "发放", "award_cancelled": "奖励撤销", "bank_suspense": "待处理款项", "budget": "预算拨入",
+    "award": "发放", "award_cancelled": "奖励撤销", "bank_resend": "退汇重新汇出", "bank_suspense": "待处理款项",
+    "budget": "预算拨入",
     "call": "模型调用", "capture": "划扣", "clawback": "追回", "clawback_owed": "待追回",
     "codes_funded": "兑换码备款", "codes_returned": "兑换码退款", "estate": "承继",
     "evaluation_override": "评测放行", "exchange_deposit": "交易资金转入", "exchange_withdrawal": "交易资金转出",
@@ -97,6 +99,8 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "payments.suspense_applied": ("待处理款项核入订单", "Apply stray money to an order"),
     "payments.suspense_returned": ("待处理款项退回", "Stray money was sent back"),
     "payments.suspense_explained": ("待处理款项另有入账", "Stray money is booked elsewhere"),
+    "payments.suspense_resent": ("退汇重新汇出", "Send a returned transfer again"),
+    "payments.suspense_booked": ("记为银行手续费或利息", "Book as the bank's charge or interest"),
     "credits.budget": ("注入兑换码预算", "Credits for codes"),
     "credits.instalment": ("框架协议到账", "Instalment found at the bank"),
     "programmes.funding": ("拨入预算", "Into the budget"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.payments.alipay import Alipay, AlipayAccount
 from shanhe.payments.bank import BankDesk, Personal
+from shanhe.payments.bank_matching import RESEND
 from shanhe.payments.bank_model import (
     BankAccount,
     BankFile,
@@ -22,11 +23,13 @@ from shanhe.payments.errors import (
     AmountMismatch,
     AmountOutOfBounds,
     MethodCannot,
+    MoreThanSent,
     NothingToPay,
     NotificationForged,
     NotificationLate,
     NotificationMalformed,
     NotificationReplayed,
+    NotReturned,
     OrderConflict,
     OrderState,
     PayeeNotChecked,
@@ -94,6 +97,7 @@ from shanhe.payments.wechat import WeChat, WeChatAccount
 __all__ = [
     "BANK_FILE",
     "ORDER_LIFE_S",
+    "RESEND",
     "Alipay",
     "AlipayAccount",
     "AmountLimits",
@@ -118,6 +122,8 @@ __all__ = [
     "MandateState",
     "MethodCannot",
     "MethodSettings",
+    "MoreThanSent",
+    "NotReturned",
     "NothingToPay",
     "Notification",
     "NotificationForged",

@@ -15,17 +15,17 @@ from uuid import UUID
 
 from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.kernel.db import Database
-from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
 from shanhe.payments import bank_csv, bank_store, store
-from shanhe.payments.bank_matching import BATCH_ROWS, Matching
+from shanhe.payments.bank_matching import BATCH_ROWS, RESEND, Matching
 from shanhe.payments.bank_model import (
     BankAccount,
     BankFile,
     BankLine,
+    Direction,
     Gap,
     LineState,
     Outgoing,
@@ -34,12 +34,15 @@ from shanhe.payments.bank_model import (
     Suspense,
     SuspenseKind,
     SuspenseState,
+    new_reference,
     references,
 )
 from shanhe.payments.bank_sheet import Told, gaps, is_ours, way
 from shanhe.payments.bank_slips import PARTY, PRINT, REMARK, STATE, TEXT_LIMIT_CHARS, Slips, rows_of
 from shanhe.payments.bank_transfer import NAME, WAITING
 from shanhe.payments.errors import (
+    MoreThanSent,
+    NotReturned,
     StatementContradicts,
     StatementOfAnother,
     StatementUnreadable,
@@ -62,6 +65,9 @@ FIND_ROWS: Final = 2_000
 CHAIN_ROWS: Final = 2_000
 """How many statements, the newest, are looked at for what is missing between them."""
 REPORT_ROWS: Final = bank_csv.ROWS_MAX
+RESENDS_MAX: Final = 20
+"""How often one transfer is followed back from being sent again."""
+BY_PAYER: Final = "used by its payer · 由付款人用于订单"
 BY_HAND: Final = "applied by hand · 人工核销"
 
 Personal = Callable[[UUID], Awaitable[bool]]
@@ -238,9 +244,7 @@ class BankDesk:
             await bank_store.decide_line(conn, line, LineState.MATCHED, BY_HAND, order_id, order.provider_ref)
             if given_fen > order.amount_fen:
                 excess_fen = given_fen - order.amount_fen
-                await bank_store.insert_suspense(
-                    conn, new_id(), line, SuspenseKind.OVER, excess_fen, order_id, item.owner, now
-                )
+                await self.matching.wait(conn, line, SuspenseKind.OVER, excess_fen, order_id, owner=item.owner)
         await self.matching.settle()
         return await self.get(suspense_id)
 
@@ -248,17 +252,113 @@ class BankDesk:
         """Say that the money was sent back to its payer; `note` names the bank's reference of that transfer."""
         return await self._end(suspense_id, SuspenseState.RETURNED, actor, note)
 
+    async def book(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
+        """Say that it is the bank's own: a charge where it left, interest where it came."""
+        return await self._end(suspense_id, SuspenseState.BOOKED, actor, note)
+
+    async def resend(self, suspense_id: UUID, *, actor: str, note: str, fee_fen: int = 0) -> Suspense:
+        """Send what the bank returned of a refund or payout once more, under a new reference, to whom it is due.
+
+        `fee_fen`: what the bank kept of it; the city bears it. Without it the rest had arrived. Raises NotReturned,
+        MoreThanSent.
+        """
+        check_line("note", note)
+        async with self._db.transaction() as conn:
+            item, sent, line = await self._returned(conn, suspense_id, fee_fen)
+            said, now = self._slips.note(item, note), self._clock.now()
+            await bank_store.set_line_reference(conn, line, sent.reference)
+            await bank_store.decide(conn, item.id, SuspenseState.RESENT, said, actor, now, fee_fen=fee_fen)
+            again = new_reference(sent.reference[1])
+            await bank_store.insert_outgoing(conn, again, RESEND, item.id, item.amount_fen + fee_fen, now)
+        await self.matching.settle()
+        return await self.get(suspense_id)
+
+    async def _returned(self, conn: object, suspense_id: UUID, fee_fen: int) -> tuple[Suspense, Outgoing, BankLine]:
+        """An open item that came back from a transfer of ours, that transfer, and the line that shows the return."""
+        item = await self._open(conn, suspense_id)
+        line = await bank_store.line(conn, item.file_hash, item.row)
+        sent = None if item.outgoing else await self._sent(conn, line)
+        if sent is None or not await bank_store.shown(conn, sent.reference):
+            raise NotReturned
+        left_fen = sent.amount_fen - await bank_store.resent_fen(conn, sent.reference)
+        if await bank_store.shown(conn, sent.reference, Direction.IN):  # all of it came back before
+            left_fen = 0
+        if fee_fen < 0 or item.amount_fen + fee_fen > left_fen:
+            raise MoreThanSent(left_fen, item.amount_fen, fee_fen)
+        return item, sent, line
+
+    async def _sent(self, conn: object, line: BankLine) -> Outgoing | None:
+        """The transfer of ours that a line names."""
+        named = [line.reference] if line.reference else references(self._slips.opened(line).remark)
+        for reference in named:
+            if (sent := await bank_store.outgoing(conn, reference=reference)) is not None:
+                return sent
+        return None
+
+    async def came_from(self, line: BankLine) -> Outgoing | None:
+        """The transfer of ours that a line names, if any."""
+        return await self._sent(self._db, line)
+
+    async def origin(self, sent: Outgoing) -> Outgoing:
+        """The refund or payout that something sent again goes back to."""
+        for _ in range(RESENDS_MAX):
+            if sent.kind != RESEND:
+                break
+            item = await self.get(sent.subject_id)
+            lines = await bank_store.lines_at(self._db, [(item.file_hash, item.row)])
+            before = await self._sent(self._db, lines[item.file_hash, item.row])
+            if before is None:
+                break
+            sent = before
+        return sent
+
+    # -- for whoever paid ---------------------------------------------------------------------------------------------
+
+    async def waiting_of(self, org_id: UUID) -> list[Suspense]:
+        """Money that came for an organisation's orders and waits, newest first."""
+        return await bank_store.open_of(self._db, org_id, PAGE_ROWS)
+
+    async def payable_by(self, org_id: UUID) -> list[Order]:
+        """An organisation's own orders that wait for a transfer, newest first."""
+        return await bank_store.awaited_of(self._db, org_id, NAME, tuple(WAITING), self._clock.now(), PAGE_ROWS)
+
+    async def want_back(self, suspense_id: UUID, org_id: UUID, *, actor: str) -> Suspense:
+        """Its payer asks for it back; an operator sends it. UnknownSuspense for another's."""
+        async with self._db.transaction() as conn:
+            await self._own(conn, suspense_id, org_id)
+            await bank_store.want_back(conn, suspense_id, actor, self._clock.now())
+        return await self.get(suspense_id)
+
+    async def use(self, suspense_id: UUID, order_id: UUID, org_id: UUID, *, actor: str) -> Suspense:
+        """Its payer pays a waiting order of their own with it: nobody else's money, and nobody else's order."""
+        order = await store.order(self._db, order_id)
+        if order is None or order.org_id != org_id:
+            raise UnknownPayment("waiting bank order")
+        async with self._db.transaction() as conn:
+            await self._own(conn, suspense_id, org_id)
+        return await self.apply(suspense_id, order_id, actor=actor, note=BY_PAYER)
+
+    async def _own(self, conn: object, suspense_id: UUID, org_id: UUID) -> None:
+        item = await bank_store.suspense(conn, suspense_id)
+        order = await store.order(conn, item.order_id) if item is not None and item.order_id is not None else None
+        if order is None or order.org_id != org_id:
+            raise UnknownSuspense
+        await self._open(conn, suspense_id)
+
     async def explain(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
-        """Close an item whose money is accounted for elsewhere in the books; `note` names the posting."""
+        """Take an item out of the books because they have its money already; `note` names the posting."""
         return await self._end(suspense_id, SuspenseState.EXPLAINED, actor, note)
 
     async def check(
-        self, suspense_id: UUID, *, note: str, order_id: UUID | None = None
+        self, suspense_id: UUID, to: SuspenseState, *, note: str, order_id: UUID | None = None, fee_fen: int = 0
     ) -> tuple[Suspense, int]:  # fmt: skip
-        """An item that may be closed now, open, and enough for the order that it is to pay, if it is to pay one; and
+        """An item that may be closed so now, open, and enough for the order that it is to pay, if it is to pay one; and
         how many fen that moves: an order's earlier parts move with it."""
         check_line("note", note)
         async with self._db.transaction() as conn:
+            if to is SuspenseState.RESENT:
+                item, *_ = await self._returned(conn, suspense_id, fee_fen)
+                return item, item.amount_fen + fee_fen
             if order_id is not None:
                 _, item, parts = await self._fitting(conn, suspense_id, order_id)
                 return item, _sum(item, parts)

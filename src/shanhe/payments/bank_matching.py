@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -24,6 +24,7 @@ from shanhe.payments.bank_model import (
     BankLine,
     Direction,
     LineState,
+    Outgoing,
     Suspense,
     SuspenseKind,
     SuspenseState,
@@ -40,9 +41,15 @@ SUSPENSE_ACCOUNT: Final = "bank transfers"
 OWNER: Final = "treasury"
 BATCH_ROWS: Final = 500
 KIND: Final = "bank_suspense"
+RESEND: Final = "resend"
+KIND_RESEND: Final = "bank_resend"
+CHARGES, INTEREST, TO_RESEND = "bank charges", "bank interest", "returned transfers"
+"""Accounts: what the bank charges, what it pays, and what came back and is to be sent again."""
+FEE_LEG: Final = 4
 
 log = structlog.get_logger(__name__)
 
+Tell = Callable[[Any, Suspense, Outgoing | None], Awaitable[None]]
 Sent = Callable[[str, UUID, int, datetime], Awaitable[bool]]
 """(kind, subject, amount, when) of an outgoing line that carries one of our references; False when it does not fit."""
 
@@ -56,8 +63,9 @@ class Matching:
         self._ledger = ledger
         self._payments = payments
         self._slips = slips
-        self._sent: dict[str, Sent] = {"refund": self._refund_sent}
+        self._sent: dict[str, Sent] = {"refund": self._refund_sent, RESEND: self._sent_again}
         self._back_again: dict[str, Sent] = {}
+        self._tell: Tell | None = None
 
     def on_sent(self, kind: str, handler: Sent) -> None:
         """Have `handler` called when a statement shows that money with one of our references has left."""
@@ -66,6 +74,10 @@ class Matching:
     def on_returned(self, kind: str, handler: Sent) -> None:
         """Have `handler` called when a statement shows that what left with one of our references came back whole."""
         self._back_again[kind] = handler
+
+    def on_waiting(self, handler: Tell) -> None:
+        """Have `handler` called, in the transaction, with each item that waits and what it came back from."""
+        self._tell = handler
 
     async def settle(self) -> int:
         """Decide new lines, book what was decided, confirm what was matched; how many steps. Bounded; idempotent."""
@@ -107,7 +119,7 @@ class Matching:
             fits = sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None
             if sent is not None and fits and not await bank_store.shown(conn, reference):
                 await bank_store.decide_line(conn, line, LineState.MATCHED, f"{sent.kind} sent", None, reference)
-                await self._came_before(conn, reference)
+                await self._came_before(conn, sent)
                 return
         await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, None)
 
@@ -126,28 +138,32 @@ class Matching:
             await self._toward(conn, line, amount_fen, order, reference)
             return
         for reference in found:
-            if await self._comes_back(conn, amount_fen, reference):
-                if await bank_store.shown(conn, reference):
-                    await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
-                else:  # the statement that shows how it left may be read later
-                    await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, reference)
-                return
+            sent = await bank_store.outgoing(conn, reference=reference)
+            if sent is None:
+                continue
+            seen = await bank_store.shown(conn, reference)  # the statement that shows how it left may be read later
+            if seen and await self._comes_back(conn, amount_fen, sent):
+                await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
+            else:
+                await self._suspend(conn, line, SuspenseKind.CAME_BACK, amount_fen, None, reference)
+            return
         await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, None)
 
-    async def _comes_back(self, conn: object, amount_fen: int, reference: str) -> bool:
-        """Whether a line returns what we send: once, and all of it."""
-        sent = await bank_store.outgoing(conn, reference=reference)
-        if sent is None or sent.kind not in self._back_again or sent.amount_fen != amount_fen:
+    async def _comes_back(self, conn: object, amount_fen: int, sent: Outgoing) -> bool:
+        """Whether a line undoes what we sent: once, and all of it."""
+        if sent.kind not in self._back_again or sent.amount_fen != amount_fen:
             return False
-        return not await bank_store.shown(conn, reference, Direction.IN)
+        if await bank_store.resent_fen(conn, sent.reference):
+            return False
+        return not await bank_store.shown(conn, sent.reference, Direction.IN)
 
-    async def _came_before(self, conn: object, reference: str) -> None:
+    async def _came_before(self, conn: object, sent: Outgoing) -> None:
         """A return that was read before what it returns leaves suspense."""
-        item = await bank_store.returning(conn, reference)
-        if item is not None:
+        item = await bank_store.returning(conn, sent.reference)
+        if item is not None and await self._comes_back(conn, item.amount_fen, sent):
             await bank_store.decide(conn, item.id, SuspenseState.APPLIED, CAME_BACK, "matching", self._clock.now())
             line = await bank_store.line(conn, item.file_hash, item.row)
-            await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
+            await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, sent.reference)
 
     async def _toward(self, conn: object, line: BankLine, amount_fen: int, order: Order, reference: str) -> None:
         """Money for a waiting order: with earlier parts it completes it, or waits; what is too much is suspended."""
@@ -163,7 +179,7 @@ class Matching:
         why = "" if excess_fen == 0 else f"CNY {format_fen(excess_fen)} too much · 多付 {format_fen(excess_fen)} 元"
         await bank_store.decide_line(conn, line, LineState.MATCHED, why, order.id, reference)
         if excess_fen:
-            await bank_store.insert_suspense(conn, new_id(), line, SuspenseKind.OVER, excess_fen, order.id, OWNER, now)
+            await self.wait(conn, line, SuspenseKind.OVER, excess_fen, order.id)
 
     async def _suspend(
         self,
@@ -177,7 +193,19 @@ class Matching:
         order_id = order.id if order is not None else None
         state = LineState.PARTIAL if kind is SuspenseKind.UNDER else LineState.SUSPENSE
         await bank_store.decide_line(conn, line, state, str(kind), order_id, reference)
-        await bank_store.insert_suspense(conn, new_id(), line, kind, amount_fen, order_id, OWNER, self._clock.now())
+        await self.wait(conn, line, kind, amount_fen, order_id, reference=reference)
+
+    async def wait(
+        self, conn: object, line: BankLine, kind: SuspenseKind, amount_fen: int, order_id: UUID | None, *,
+        owner: str = OWNER, reference: str | None = None,
+    ) -> None:  # fmt: skip
+        """Put money of a line, which is locked, into suspense, and tell whose it is."""
+        item_id = new_id()
+        await bank_store.insert_suspense(conn, item_id, line, kind, amount_fen, order_id, owner, self._clock.now())
+        item = await bank_store.suspense(conn, item_id)
+        if self._tell is not None and item is not None:
+            sent = await bank_store.outgoing(conn, reference=reference) if reference and order_id is None else None
+            await self._tell(conn, item, sent if kind is SuspenseKind.CAME_BACK else None)
 
     # -- what follows from it -----------------------------------------------------------------------------------------
 
@@ -221,14 +249,40 @@ class Matching:
         into = (waiting.id, cash.id) if item.outgoing else (cash.id, waiting.id)
         memo = f"bank {item.kind}, statement {item.file_hash[:12]} row {item.row}"
         if item.posted_at is None:
-            await self._post(item.posting_id, into, item.amount_fen, memo)
+            await self._post(item.posting_id, [Transfer(item.posting_id, *into, item.amount_fen)], memo)
             await bank_store.mark(self._db, item.id, "posted_at", self._clock.now())
-        if item.state is SuspenseState.EXPLAINED:  # the money stays where it is booked; the note says why
-            await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
-        elif item.state is not SuspenseState.OPEN:
-            await self._post(item.release_id, into[::-1], item.amount_fen, f"{item.state}: {memo}")
+        if item.state is not SuspenseState.OPEN:
+            legs = await self._out_of(item, waiting.id, cash.id)
+            await self._post(item.release_id, legs, f"{item.state}: {memo}")
             await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
 
-    async def _post(self, posting_id: UUID, sides: tuple[UUID, UUID], amount_fen: int, memo: str) -> None:
-        transfer = Transfer(posting_id, *sides, amount_fen)
-        await self._ledger.post(Posting(id=posting_id, kind=KIND, transfers=(transfer,), actor=NAME, memo=memo[:400]))
+    async def _out_of(self, item: Suspense, waiting: UUID, cash: UUID) -> list[Transfer]:
+        """Where the money of a decided item goes: back to cash, from where it is booked as what it was; or on."""
+        leg = item.release_id
+        if item.state is SuspenseState.RESENT:
+            owed = (await self._ledger.system_account("payable", Asset.CNY, TO_RESEND)).id
+            charges = (await self._ledger.system_account("expense", Asset.CNY, CHARGES)).id
+            fee = [Transfer(UUID(int=leg.int ^ FEE_LEG), charges, owed, item.fee_fen)] if item.fee_fen else []
+            return [Transfer(leg, waiting, owed, item.amount_fen), *fee]
+        if item.state is SuspenseState.BOOKED and item.outgoing:
+            charges = (await self._ledger.system_account("expense", Asset.CNY, CHARGES)).id
+            return [Transfer(leg, charges, waiting, item.amount_fen)]
+        if item.state is SuspenseState.BOOKED:
+            interest = (await self._ledger.system_account("revenue", Asset.CNY, INTEREST)).id
+            return [Transfer(leg, waiting, interest, item.amount_fen)]
+        sides = (cash, waiting) if item.outgoing else (waiting, cash)
+        return [Transfer(leg, *sides, item.amount_fen)]
+
+    async def _sent_again(self, _: str, item_id: UUID, amount_fen: int, at: datetime) -> bool:
+        """A statement shows that what came back was sent again: it is owed no more."""
+        item = await bank_store.suspense(self._db, item_id)
+        if item is None or item.state is not SuspenseState.RESENT:
+            return False
+        owed = await self._ledger.system_account("payable", Asset.CNY, TO_RESEND)
+        cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
+        leg = Transfer(item.resend_id, owed.id, cash.id, amount_fen)
+        await self._post(item.resend_id, [leg], f"bank transfer sent again, item {item.id}", kind=KIND_RESEND)
+        return True
+
+    async def _post(self, posting_id: UUID, legs: list[Transfer], memo: str, *, kind: str = KIND) -> None:
+        await self._ledger.post(Posting(id=posting_id, kind=kind, transfers=tuple(legs), actor=NAME, memo=memo[:400]))

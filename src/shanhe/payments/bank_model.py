@@ -39,6 +39,8 @@ class SuspenseKind(StrEnum):
     OVER = "over"
     UNDER = "under"
     OUTGOING = "outgoing"
+    CAME_BACK = "came_back"
+    """The bank returned what we sent with one of our references, or a part of it."""
 
 
 class SuspenseState(StrEnum):
@@ -46,6 +48,9 @@ class SuspenseState(StrEnum):
     APPLIED = "applied"
     RETURNED = "returned"
     EXPLAINED = "explained"
+    RESENT = "resent"
+    BOOKED = "booked"
+    """As the bank's charge, or its interest."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,10 @@ class Suspense:
     released_at: datetime | None
     created_at: datetime
     assigned_by: str | None = None
+    fee_fen: int = 0
+    """What the bank kept of a transfer that came back: the city bears it where it is sent again."""
+    wanted_back_by: str | None = None
+    wanted_back_at: datetime | None = None
 
     @property
     def posting_id(self) -> UUID:
@@ -170,6 +179,11 @@ class Suspense:
     @property
     def release_id(self) -> UUID:
         return UUID(int=self.id.int ^ 1)
+
+    @property
+    def resend_id(self) -> UUID:
+        """The posting of its being sent again, once a statement shows it."""
+        return UUID(int=self.id.int ^ 2)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ LINE = (
 )
 SUSPENSE = (
     "id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state, posted_at, note, decided_by, decided_at,"
-    " released_at, created_at, assigned_by"
+    " released_at, created_at, assigned_by, fee_fen, wanted_back_by, wanted_back_at"
 )
 OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
@@ -230,6 +230,22 @@ async def awaited(
     return [store.order_of(row) for row in rows]
 
 
+async def awaited_of(
+    db: Database, org_id: UUID, provider: str, states: Sequence[str], now: datetime, limit: int
+) -> list[Order]:
+    """An organisation's own orders that wait for money, newest first."""
+    rows = await db.fetch(
+        f"""SELECT {store.ORDER_COLUMNS} FROM payments.pay_order
+             WHERE org_id = $1 AND provider = $2 AND state = ANY($3) AND expires_at > $4 ORDER BY id DESC LIMIT $5""",
+        org_id,
+        provider,
+        states,
+        now,
+        limit,
+    )
+    return [store.order_of(row) for row in rows]
+
+
 async def shown(conn: Connection, reference: str, direction: Direction = Direction.OUT) -> bool:
     """Whether a line has shown already that what has this reference was sent, or came back; others who ask wait for
     this one."""
@@ -374,16 +390,57 @@ async def returning(conn: Connection, reference: str) -> Suspense | None:
     return None if row is None else _suspense(row)
 
 
-async def decide(conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime) -> None:
+async def decide(
+    conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime, *, fee_fen: int = 0
+) -> None:
     await conn.execute(
-        """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5
+        """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5, fee_fen = $6
            WHERE id = $1 AND state = 'open'""",
         suspense_id,
         state,
         note,
         by,
         now,
+        fee_fen,
     )
+
+
+async def resent_fen(conn: Connection, reference: str) -> int:
+    """What came back of a transfer and is sent again already, with what the bank kept."""
+    found: int = await conn.fetchval(
+        """SELECT coalesce(sum(s.amount_fen + s.fee_fen), 0)::bigint
+             FROM payments.suspense s JOIN payments.bank_line l USING (file_hash, row)
+            WHERE s.state = 'resent' AND l.reference = $1""",
+        reference,
+    )
+    return found
+
+
+async def set_line_reference(conn: Connection, held: BankLine, reference: str) -> None:
+    await conn.execute(
+        "UPDATE payments.bank_line SET reference = $3 WHERE file_hash = $1 AND row = $2",
+        held.file_hash, held.row, reference,
+    )  # fmt: skip
+
+
+async def open_of(db: Database, org_id: UUID, limit: int) -> list[Suspense]:
+    """Open items of money that came for an organisation's orders, newest first."""
+    rows = await db.fetch(
+        f"""SELECT {SUSPENSE} FROM payments.suspense WHERE state = 'open' AND order_id IN (
+                     SELECT id FROM payments.pay_order WHERE org_id = $1) ORDER BY id DESC LIMIT $2""",
+        org_id,
+        limit,
+    )
+    return [_suspense(row) for row in rows]
+
+
+async def want_back(conn: Connection, suspense_id: UUID, by: str, now: datetime) -> None:
+    """The first one who says so counts."""
+    await conn.execute(
+        """UPDATE payments.suspense SET wanted_back_by = $2, wanted_back_at = $3
+            WHERE id = $1 AND state = 'open' AND wanted_back_by IS NULL""",
+        suspense_id, by, now,
+    )  # fmt: skip
 
 
 async def set_owner(db: Database, suspense_id: UUID, owner: str, by: str) -> bool:

@@ -243,6 +243,31 @@ class StatementContradicts(Conflict):
         )
 
 
+class NotReturned(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "not_returned",
+            "No statement shows that this money had left with one of our references before it came.",
+            message_zh="没有对账单显示该笔款项曾以本市的识别码汇出，不能作为退汇重新汇出。",
+            hint="Upload the statement that shows how it left, or deal with the money another way.",
+            hint_zh="请先上传显示其汇出的对账单，或改用其他方式处理。",
+        )
+
+
+class MoreThanSent(Conflict):
+    def __init__(self, left_fen: int, came_fen: int, fee_fen: int) -> None:
+        super().__init__(
+            "more_than_sent",
+            f"CNY {format_fen(came_fen)} that came back and CNY {format_fen(fee_fen)} that the bank kept are more than"
+            f" what is still out, CNY {format_fen(left_fen)}.",
+            message_zh=f"退回的 {format_fen(came_fen)} 元与银行扣收的 {format_fen(fee_fen)} 元，"
+            f"合计超过尚未退回的 {format_fen(left_fen)} 元。",
+            hint="Put right what the bank kept; money that we never sent is given back to whoever paid it.",
+            hint_zh="请核对银行扣收的金额；并非本市汇出的款项，请退回付款人。",
+            details={"left_fen": left_fen},
+        )
+
+
 class UnknownSuspense(NotFound):
     def __init__(self) -> None:
         super().__init__(

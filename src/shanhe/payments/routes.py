@@ -22,9 +22,9 @@ from shanhe.payments.jobs import deliver
 from shanhe.payments.model import Order, State, Verdict
 from shanhe.payments.sandbox import PayPage, Sandbox
 from shanhe.payments.service import BODY_LIMIT_BYTES, Payments
-from shanhe.payments.treasury_routes import bank_router, payout_router
+from shanhe.payments.treasury_routes import bank_router, payout_router, waiting_router
 
-__all__ = ["bank_router", "payout_router", "router"]
+__all__ = ["bank_router", "payout_router", "router", "waiting_router"]
 Ref = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 """A payment's public name: unguessable, and the only thing that opens its page."""
 PAGE_HEADERS = {

@@ -18,13 +18,14 @@ from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
-from shanhe.payments.bank_model import Report, SuspenseState
+from shanhe.payments.bank_model import Report, Suspense, SuspenseState
 from shanhe.payments.errors import StatementUnreadable
 from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
 from shanhe.payments.payouts import Payouts
 
 TEXT_LIMIT_CHARS = 200
 Operator = Annotated[Actor, Depends(require("accounts"))]
+Member = Annotated[Actor, Depends(require("topup"))]
 Reader = Annotated[Actor, Depends(require("ledger"))]
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT_CHARS)]
 
@@ -39,6 +40,10 @@ class NoteBody(Body):
 
 class ApplyBody(NoteBody):
     order_id: UUID
+
+
+class ResendBody(NoteBody):
+    fee_fen: Annotated[int, Field(ge=0, lt=2**53, strict=True)] = 0
 
 
 def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
@@ -85,12 +90,12 @@ def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
 
 
 def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
-    """Above a sum the three endings are asked for (202): another operator agrees, then they are done."""
+    """Above a sum the endings are asked for (202): another operator agrees, then they are done."""
 
     async def closed(
-        item: UUID, to: SuspenseState, note: str, actor: Actor, order: UUID | None = None
+        item: UUID, to: SuspenseState, note: str, actor: Actor, order: UUID | None = None, fee_fen: int = 0
     ) -> Response:  # fmt: skip
-        asked = await close(item, to, note=note, by=actor.ref, order_id=order)
+        asked = await close(item, to, note=note, by=actor.ref, order_id=order, fee_fen=fee_fen)
         return as_json(asked_view(asked), 202) if asked is not None else as_json(suspense_view(await bank.get(item)))
 
     @routes.get("/suspense")
@@ -119,6 +124,48 @@ def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
     async def explain(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say where else in the books it is accounted for."""
         return await closed(suspense_id, SuspenseState.EXPLAINED, body.note, actor)
+
+    @routes.post("/suspense/{suspense_id}/resend")
+    async def resend(suspense_id: UUID, body: ResendBody, actor: Operator) -> Response:
+        """Send what the bank returned of a refund or payout once more; `fee_fen`: what the bank kept of it."""
+        return await closed(suspense_id, SuspenseState.RESENT, body.note, actor, fee_fen=body.fee_fen)
+
+    @routes.post("/suspense/{suspense_id}/book")
+    async def book(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
+        """Book it as the bank's charge, or its interest."""
+        return await closed(suspense_id, SuspenseState.BOOKED, body.note, actor)
+
+
+class UseBody(Body):
+    order_id: UUID
+
+
+def waiting_router(bank: BankDesk) -> APIRouter:
+    """Everything under /api/payments/waiting: money that came for the caller's orders and that no order took."""
+    routes = APIRouter(prefix="/api/payments/waiting", tags=["payments"])
+
+    @routes.get("")
+    async def waiting(actor: Member) -> Response:
+        """What waits for the caller's organisation, newest first."""
+        return as_json({"data": [_waiting_view(item) for item in await bank.waiting_of(org_of(actor))]})
+
+    @routes.post("/{item}/want-back")
+    async def want_back(item: UUID, actor: Member) -> Response:
+        """Ask for it back; an operator sends it."""
+        return as_json(_waiting_view(await bank.want_back(item, org_of(actor), actor=actor.ref)))
+
+    @routes.post("/{item}/use")
+    async def use(item: UUID, body: UseBody, actor: Member) -> Response:
+        """Pay an own order by bank transfer with it."""
+        return as_json(_waiting_view(await bank.use(item, body.order_id, org_of(actor), actor=actor.ref)))
+
+    return routes
+
+
+def _waiting_view(item: Suspense) -> dict[str, Any]:
+    """An item as its payer sees it: nothing of the operators' side."""
+    names = ("id", "kind", "amount_fen", "order_id", "state", "created_at", "wanted_back_at")
+    return {name: getattr(item, name) for name in names}
 
 
 def report_view(report: Report) -> dict[str, Any]:
@@ -165,9 +212,6 @@ class ApproveBody(Body):
 
 class ReasonBody(Body):
     reason: Text
-
-
-Member = Annotated[Actor, Depends(require("topup"))]
 
 
 def payout_router(payouts: Payouts) -> APIRouter:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 FACT, GRANT = "facts.checked", "credits.dispute"
 CLOSING: Final = {
     SuspenseState.APPLIED: "payments.suspense_applied", SuspenseState.RETURNED: "payments.suspense_returned",
-    SuspenseState.EXPLAINED: "payments.suspense_explained",
+    SuspenseState.EXPLAINED: "payments.suspense_explained", SuspenseState.RESENT: "payments.suspense_resent",
+    SuspenseState.BOOKED: "payments.suspense_booked",
 }  # fmt: skip
 SUM_RULE, SUM = "P10_payout", "minimum"
 """No payout is smaller, and each takes two people: the sum from which on these rulings do, too."""
@@ -75,32 +76,37 @@ class Rulings:
     # -- stray money --------------------------------------------------------------------------------------------------
 
     async def close(
-        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None
+        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None, fee_fen: int = 0
     ) -> Request | None:
         """Close an item in suspense, to `order_id` where it is applied; None when that is done, else what waits for a
-        second person. One request an ending stands at a time."""
-        item, moved_fen = await self._bank.check(item_id, note=note, order_id=order_id)
+        second person. One request an ending stands at a time. `fee_fen`: what the bank kept where it is sent again."""
+        item, moved_fen = await self._bank.check(item_id, to, note=note, order_id=order_id, fee_fen=fee_fen)
         if not self._takes_two(moved_fen):
-            await self._end(item_id, to, order_id, note, by, moved_fen)
+            await self._end(item_id, to, order_id, note, by, moved_fen, fee_fen)
             return None
         kind, order = CLOSING[to], str(order_id or "")
         subject = f"{item_id}:{order}" if order else str(item_id)
         payload = {
             "item": str(item_id), "to": str(to), "order": order, "reason": self._bank.seal_note(item, note),
-            "amount_fen": moved_fen,
+            "amount_fen": moved_fen, "fee_fen": fee_fen,
         }  # fmt: skip
-        about = f"{subject}:{moved_fen}" if order else subject  # another sum is another decision
+        about = f"{subject}:{moved_fen}" if order or fee_fen else subject  # another sum is another decision
         return await self._approvals.standing(
             numbers_of(f"{kind}:{about}"), kind, subject, payload, by=by, expires_at=self._clock.now() + OPEN_FOR
         )
 
     async def _end(
-        self, item_id: UUID, to: SuspenseState, order_id: UUID | None, note: str, actor: str, moved_fen: int
+        self, item_id: UUID, to: SuspenseState, order_id: UUID | None, note: str, actor: str, moved_fen: int,
+        fee_fen: int,
     ) -> None:  # fmt: skip
         if order_id is not None:
             await self._bank.apply(item_id, order_id, actor=actor, note=note, decided_fen=moved_fen)
         elif to is SuspenseState.RETURNED:
             await self._bank.give_back(item_id, actor=actor, note=note)
+        elif to is SuspenseState.RESENT:
+            await self._bank.resend(item_id, actor=actor, note=note, fee_fen=fee_fen)
+        elif to is SuspenseState.BOOKED:
+            await self._bank.book(item_id, actor=actor, note=note)
         else:
             await self._bank.explain(item_id, actor=actor, note=note)
 
@@ -110,7 +116,8 @@ class Rulings:
         to, note = SuspenseState(str(asked["to"])), await self._note(decided) or FORGOTTEN
         order_id = UUID(order) if order else None
         try:
-            await self._end(item_id, to, order_id, note, decided.signed, int(asked["amount_fen"]))
+            await self._end(item_id, to, order_id, note, decided.signed, int(asked["amount_fen"]),
+                            int(asked.get("fee_fen", 0)))  # fmt: skip
         except ShanheError:
             found = await self._bank.get(item_id)
             if (found.state, found.decided_by) != (to, decided.signed):

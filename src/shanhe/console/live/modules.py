@@ -211,7 +211,7 @@ class Rulings(Protocol):
     """What operators rule on; the request where a second person has to agree, None where it is done."""
 
     async def close(
-        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None
+        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None, fee_fen: int = 0
     ) -> Request | None: ...
     async def grant(self, dispute_id: UUID, *, answer: str, by: str) -> Request | None: ...
 

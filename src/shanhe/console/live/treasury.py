@@ -12,9 +12,12 @@ from shanhe.console import model_credits as c
 from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.vault import PersonErased
 from shanhe.payments.api import (
+    RESEND,
     BankFile,
+    BankLine,
     LineState,
     Outgoing,
     Payee,
@@ -22,6 +25,8 @@ from shanhe.payments.api import (
     PayeeState,
     Payout,
     Report,
+    Suspense,
+    SuspenseKind,
     SuspenseState,
 )
 from shanhe.reconcile.api import Difference, Outcome
@@ -33,7 +38,8 @@ LOOKED_AT = (
 )  # fmt: skip
 BILLED = ("wechat", "alipay")
 ENDINGS = {
-    "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED
+    "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED,
+    "resend": SuspenseState.RESENT, "book": SuspenseState.BOOKED,
 }  # fmt: skip
 
 
@@ -70,10 +76,11 @@ class LiveTreasury:
                     line.at or item.created_at, item.file_hash, item.row, line.party, line.remark,
                     () if item.outgoing else fits.get(item.amount_fen, ()),
                     await hands(called, assigned=item.assigned_by),
+                    await self._came_from(who, item, line), item.wanted_back_at is not None,
                 )
                 for item, line in waiting
             ],
-            [await self._outgoing(item) for item in outgoing],
+            [await self._outgoing(who, item) for item in outgoing],
             _lines(report) if report else (),
             report.file.name if report else "",
             {state: count for state, count in report.counts.items() if count} if report else {},
@@ -84,13 +91,25 @@ class LiveTreasury:
             ],
         )  # fmt: skip
 
-    async def _outgoing(self, item: Outgoing) -> mt.OutgoingRow:
+    async def _came_from(self, who: m.Who, item: Suspense, line: BankLine) -> mt.OutgoingRow | None:
+        """What the bank returned, where it says so."""
+        if item.kind is not SuspenseKind.CAME_BACK or (sent := await self._bank.came_from(line)) is None:
+            return None
+        return await self._outgoing(who, sent)
+
+    async def _outgoing(self, who: m.Who, item: Outgoing) -> mt.OutgoingRow:
+        """With whom it goes to; what is sent again, to the account that its payee gives now, once that was checked."""
         row = mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at)
+        if item.kind == RESEND:
+            first = await self._outgoing(who, await self._bank.origin(item))
+            known = await self._payouts.payees.of(first.org) if first.org is not None else None
+            shown = None if known is None else await self._open(known, sending=who.may("accounts"))
+            return replace(row, whose=first.whose, org=first.org, account=shown)
         if item.kind != "refund":
             payout = await self._payouts.get(item.subject_id)
-            return replace(row, whose=await self._names.owner(payout.org_id))
+            return replace(row, whose=await self._names.owner(payout.org_id), org=payout.org_id)
         order = await self._payments.order((await self._payments.refund_of(item.subject_id)).order_id)
-        row = replace(row, whose=await self._names.owner(order.org_id))
+        row = replace(row, whose=await self._names.owner(order.org_id), org=order.org_id)
         line = await self._bank.paid_by(order.id)
         if line is None:
             return row
@@ -101,14 +120,34 @@ class LiveTreasury:
         report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
         return report.file.hash, report.known
 
+    async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
+        items = await self._bank.waiting_of(who.org_id)
+        orders = await self._bank.payable_by(who.org_id) if items else []
+        return [
+            mt.WaitingRow(
+                item.id, str(item.kind), item.amount_fen, item.created_at, item.wanted_back_at is not None,
+                [(one.id, one.provider_ref or "", one.amount_fen) for one in orders
+                 if one.amount_fen <= item.amount_fen],
+            )
+            for item in items
+        ]  # fmt: skip
+
+    async def waiting_decide(self, who: m.Who, item: UUID, order: UUID | None) -> None:
+        by = actor_of(who).ref
+        if order is None:
+            await self._bank.want_back(item, who.org_id, actor=by)
+        else:
+            await self._bank.use(item, order, who.org_id, actor=by)
+
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         if action == "assign":
             await self._bank.assign(item, fields.get("owner", ""), actor=actor_of(who).ref)
             return False
         order = await self._bank.order_named(fields.get("order", "")) if action == "apply" else None
         asked = await self._rulings.close(
-            item, ENDINGS[action], note=fields.get("note", ""), by=actor_of(who).ref, order_id=order
-        )
+            item, ENDINGS[action], note=fields.get("note", ""), by=actor_of(who).ref, order_id=order,
+            fee_fen=parse_yuan(fee) if (fee := fields.get("fee", "").strip()) else 0,
+        )  # fmt: skip
         return asked is not None
 
     # -- payouts ------------------------------------------------------------------------------------------------------
@@ -158,9 +197,9 @@ class LiveTreasury:
             found.append(replace(row, hands=by))
         return found
 
-    async def _open(self, payee: Payee) -> mt.PayeeRow:
-        """With name and number while somebody has to compare them."""
-        if payee.state is not PayeeState.UNCHECKED:
+    async def _open(self, payee: Payee, *, sending: bool = False) -> mt.PayeeRow:
+        """With name and number while somebody has to compare them, or to send to them."""
+        if not sending and payee.state is not PayeeState.UNCHECKED:
             return _payee(payee)
         try:
             plain = await self._payouts.payees.open(payee.id)

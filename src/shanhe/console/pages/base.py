@@ -20,7 +20,7 @@ from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
 from shanhe.kernel.documents import BOM, csv_line
-from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
+from shanhe.kernel.errors import Forbidden, Invalid, NotFound, ShanheError, Unauthorized, Unreadable
 from shanhe.kernel.http import language, sheet
 from shanhe.kernel.ids import id_in
 
@@ -204,3 +204,10 @@ def optional_int(fields: Mapping[str, str], name: str) -> int | None:
         shown = text[:INT_CHARS_MAX]
         raise Unreadable(f"“{shown}”应为正整数。", f"{shown!r} should be a whole number above zero")
     return int(text)
+
+
+def one_of(action: str, known: tuple[str, ...]) -> str:
+    """The action; NotFound for one that isn't known."""
+    if action not in known:
+        raise NotFound("unknown_action", "There is no such action.", message_zh="没有该操作。")
+    return action

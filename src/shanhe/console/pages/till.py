@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from shanhe.console import chart
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room, optional_int
+from shanhe.console.pages.base import Room, one_of, optional_int
 from shanhe.console.pages.settings import settings_of
 from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import Invalid, ShanheError, Unreadable
@@ -23,6 +23,7 @@ PRESETS_YUAN = (100, 500, 1000, 5000)
 PURCHASE_CHOSEN = "100"
 ALERT_NAME_CHARS_MAX = 60
 WHOLE_PERCENT = 100
+WAITING_ACTIONS = ("use", "back")
 
 
 class TillRoom(Room):
@@ -34,6 +35,7 @@ class TillRoom(Room):
         add("/topup", self.buy, methods=["POST"])
         add("/topup/quote", self.quote, methods=["GET"])
         add("/topup/{purchase_id}", self.purchase, methods=["GET"])
+        add("/topup/waiting/{item}/{action}", self.waiting, methods=["POST"])
         add("/settings/alerts", self.alert_add, methods=["POST"])
         add("/settings/alerts/{alert_id}/remove", self.alert_remove, methods=["POST"])
         add("/settings/auto", self.auto_save, methods=["POST"])
@@ -54,6 +56,7 @@ class TillRoom(Room):
             "wallet": wallet,
             "strip": chart.strip(wallet.by_provenance),
             "purchases": await self.desk.till.purchases(who),
+            "waiting": await self.desk.treasury.waiting(who),
             "presets": PRESETS_YUAN,
             "yuan": PURCHASE_CHOSEN,
             "quote": None,
@@ -95,6 +98,17 @@ class TillRoom(Room):
         wallet = await self.desk.member.wallet(who)
         template = "parts/purchase.html" if "hx-request" in request.headers else "purchase.html"
         return self.show(request, template, who, purchase=purchase, wallet=wallet)
+
+    async def waiting(self, request: Request, item: UUID, action: str) -> Response:
+        """Money that no order took: an own order is paid with it, or it is asked back."""
+        who, fields = await self.posted(request, "topup")
+        try:
+            order = UUID(fields.get("order", "")) if one_of(action, WAITING_ACTIONS) == "use" else None
+            await self.desk.treasury.waiting_decide(who, item, order)
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            return await self._page(request, who, mistake=self.view.mistake(request, error), status=status)
+        return go("/topup#waiting", "wanted_back" if order is None else "waiting_used")
 
     async def alert_add(self, request: Request) -> Response:
         who, fields = await self.posted(request, "topup")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.model_credits import QUEUE_ROWS
-from shanhe.console.pages.base import Room, queue_in, uuid_in
+from shanhe.console.pages.base import Room, one_of, queue_in, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.documents import BOM
@@ -22,7 +22,7 @@ from shanhe.kernel.routing import APIRouter
 HASH_CHARS = 64
 FIND_CHARS_MAX = 120
 WRITTEN_OFF = "written_off"
-SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain")
+SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain", "resend", "book")
 PAYOUT_ACTIONS = ("review", "approve", "refuse", "confirm", "fail")
 
 
@@ -104,7 +104,7 @@ class TreasuryRoom(Room):
     async def suspense(self, request: Request, item: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
         try:
-            asked = await self.desk.treasury.suspense_decide(who, item, _one_of(action, SUSPENSE_ACTIONS), fields)
+            asked = await self.desk.treasury.suspense_decide(who, item, one_of(action, SUSPENSE_ACTIONS), fields)
         except ShanheError as error:
             values = {"mistake": self.view.mistake(request, error), "fields": fields | {"row": f"{item}/{action}"}}
             return await self._bank(request, who, status=error.status, **values)
@@ -126,7 +126,7 @@ class TreasuryRoom(Room):
     async def decide(self, request: Request, payout_id: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
         try:
-            await self.desk.treasury.payout_decide(who, payout_id, _one_of(action, PAYOUT_ACTIONS), fields)
+            await self.desk.treasury.payout_decide(who, payout_id, one_of(action, PAYOUT_ACTIONS), fields)
         except ShanheError as error:
             return await self._payouts(request, who, mistake=self.view.mistake(request, error), status=error.status)
         return go("/city/payouts", "decided")
@@ -181,17 +181,9 @@ class TreasuryRoom(Room):
     async def difference(self, request: Request, item: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
         try:
-            action = _one_of(action, ("assign", "resolve"))
+            action = one_of(action, ("assign", "resolve"))
             await self.desk.treasury.difference_decide(who, item, action, fields)
         except ShanheError as error:
             return await self._reconcile(request, who, mistake=self.view.mistake(request, error), status=error.status)
         asked = fields.get("outcome") == WRITTEN_OFF
         return go("/city/reconcile", "payment_asked" if asked else "decided")
-
-
-def _one_of(action: str, known: tuple[str, ...]) -> str:
-    from shanhe.kernel.errors import NotFound
-
-    if action not in known:
-        raise NotFound("unknown_action", "There is no such action.", message_zh="没有该操作。")
-    return action
