@@ -21,6 +21,10 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group 
 SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE  # containers often set it: every process would compile the whole program again
 
+# What llama.cpp's package leaves out and small systems lack, its OpenMP runtime, comes in another package where it is missing.
+OPENMP = $(BIN)/python -c "import sys; from shanhe.compute.openmp import has_openmp; sys.exit(not has_openmp())" \
+	|| $(PIP) --no-deps --require-hashes -r requirements-openmp.lock
+
 # Where a target says in the reader's language what it does: in English, or in Chinese behind that.
 SPOKEN := $(if $(filter zh%,$(firstword $(SHANHE_LANG) $(LC_ALL) $(LC_MESSAGES) $(LANG))),3,2)
 
@@ -77,6 +81,7 @@ lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes | 重�
 	@$(COMPILE) --upgrade --extra ray -c requirements.lock -o requirements-ray.lock
 	@$(COMPILE) --upgrade --extra scenes -c requirements.lock -o requirements-scenes.lock
 	@$(COMPILE) --upgrade --extra traces -c requirements.lock -o requirements-traces.lock
+	@echo treelite | $(subst pyproject.toml --extra local --group build,- --no-deps,$(COMPILE)) --upgrade -o requirements-openmp.lock
 
 $(VENV)/bin/python:
 	@python="$(or $(strip $(PYTHON)),$$(deploy/fastest-python))"; \
@@ -90,12 +95,14 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Installing (hashes checked) …"
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(OPENMP)
 	@touch $@
 
 $(DEV_STAMP): requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what tests need (hashes checked) …"
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(OPENMP)
 	@touch $@ $(RUN_STAMP)
 
 $(STUDIO_STAMP): requirements-studio.lock requirements.lock pyproject.toml | $(VENV)/bin/python

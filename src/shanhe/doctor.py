@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from shanhe.backup.begun import begun
+from shanhe.compute.api import has_openmp
 from shanhe.kernel.db import FAILURES, PRIMARY
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.postgres import EmbeddedPostgres, find_binaries
@@ -83,6 +84,8 @@ def _model_library(settings: Settings) -> Finding:
     if not settings.with_model:
         return Finding("llama.cpp", True, "not needed: local models are off")
     there = importlib.util.find_spec("xllamacpp") is not None
+    if there and not has_openmp():
+        return Finding("llama.cpp", False, "xllamacpp, without libgomp.so.1", "sudo apt install libgomp1")
     return _judge("llama.cpp", there, "xllamacpp" if there else "missing", "pip install 'shanhe[local]'")
 
 

@@ -49,6 +49,7 @@ from shanhe.compute.model import (
     Speed,
     TestReport,
 )
+from shanhe.compute.openmp import has_openmp
 from shanhe.compute.price_desk import PRICE_TOPIC
 from shanhe.compute.pricing import Decision, PriceRule
 from shanhe.compute.runner import LlamaSupervisor, ModelRunner
@@ -108,6 +109,7 @@ __all__ = [
     "card",
     "cards",
     "default_cache",
+    "has_openmp",
     "private_folder",
     "progress_of",
     "pull",

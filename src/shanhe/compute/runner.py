@@ -24,6 +24,7 @@ from shanhe.compute.errors import ChildFailed
 from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find, pull
 from shanhe.compute.made import read_made
 from shanhe.compute.model import SCENES, ModelCard
+from shanhe.compute.openmp import with_openmp
 from shanhe.compute.saying import keep
 from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
 from shanhe.kernel.calling import over_socket
@@ -70,7 +71,7 @@ class ModelRunner:
         self._file = model_file
         self._data = data
         self._threads = threads
-        self._environment = None if environment is None else _harmless(environment)
+        self._environment = dict(os.environ) if environment is None else _harmless(environment)
         self._process: asyncio.subprocess.Process | None = None
         self._said: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -155,7 +156,7 @@ class ModelRunner:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=self._environment,
+            env=with_openmp(self._environment, self._data / "lib"),
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops children in order
         )
         self._process = process
