@@ -85,7 +85,7 @@ lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes | é‡æ
 
 $(VENV)/bin/python:
 	@python="$(or $(strip $(PYTHON)),$$(deploy/fastest-python))"; \
-	if [ -z "$$python" ]; then echo "Shanhe needs Python 3.11 or newer with pip; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi; \
+	if [ -z "$$python" ]; then echo "Shanhe needs Python 3.11 or newer with pip; none was found. Install it (on Debian: apt install python3-venv), or say where it is: make PYTHON=/path/to/python3"; exit 1; fi; \
 	echo "Python: $$python"; \
 	"$$python" -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); "$$python" -m venv --without-pip $(VENV) \
 		&& "$$python" -m pip --python $(VENV)/bin/python install --quiet pip; } \
