@@ -34,6 +34,7 @@ from shanhe.kernel import migrations
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.migrations import discover, migrate
+from shanhe.kernel.postgres import hand_over, unprivileged
 from shanhe.kernel.process import GC_THRESHOLDS
 from stage import nursery
 from stage.backends import Backends
@@ -89,13 +90,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fsync", action="store_true", help="run the test PostgreSQL with fsync on")
 
 
-def unprivileged(command: list[str]) -> list[str]:
-    """PostgreSQL refuses root: as root, run it inside a user namespace that maps to nobody special."""
-    if os.geteuid() != 0:
-        return command
-    return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *command]
-
-
 def forget_the_dead(folder: Path) -> None:
     """Remove what killed runs left: their process id is in the name."""
     for left in folder.glob(f"{FOLDER}[0-9]*-*"):
@@ -120,10 +114,11 @@ class PostgresServer:
         """Over a copy of `folder`, a data folder of a server that was stopped; else over a new, empty one."""
         data = self.folder / "data"
         if folder is None:
-            command = unprivileged([str(BINARIES / "initdb"), "-D", str(data), *INITDB])
+            command = unprivileged([str(BINARIES / "initdb"), "-D", str(data), *INITDB], BINARIES, data)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         else:
             copy(folder, data)
+            hand_over(data)
         options = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "150"}
         options |= {"shared_buffers": "64MB", "timezone": "UTC", "log_timezone": "UTC", "jit": "off"}
         options |= QUIET if not self._fsync else {}
@@ -132,7 +127,7 @@ class PostgresServer:
         if shutil.which("setpriv"):  # a killed run leaves no server behind
             command = ["setpriv", "--pdeathsig=INT", *command]
         with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(unprivileged(command), stdout=log, stderr=log)
+            self._process = subprocess.Popen(unprivileged(command, BINARIES, data), stdout=log, stderr=log)
         self._thread.start()
         deadline = time.monotonic() + START_LIMIT_S
         while True:

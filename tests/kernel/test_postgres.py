@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 
 from shanhe.doctor import _database
+from shanhe.kernel import postgres
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.outage import outage
@@ -94,6 +95,30 @@ class TestEmbeddedPostgres:
             await self.is_private(server, dsn)
         finally:
             server.stop()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="is about root")
+    async def test_starts_for_root_without_namespaces_behind_a_closed_door(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in a container whose city lies in root's home: whom root becomes has no way there of its own."""
+        home = tmp_path / "home"
+        home.mkdir(mode=0o700)
+        monkeypatch.setattr(postgres, "_user_namespaces_work", lambda: False)
+        server = EmbeddedPostgres(home / "pg")
+        try:
+            dsn = server.start()
+            assert await ask(dsn, "SELECT 1") == 1
+            assert (home / "pg" / "cluster").stat().st_uid != 0
+            await self.is_private(server, dsn)
+        finally:
+            server.stop()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="is about root")
+    async def test_made_with_namespaces_starts_without_them(
+        self, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres, "_user_namespaces_work", lambda: False)
+        assert await ask(server.start(), "SELECT 1") == 1
 
     async def is_private(self, server: EmbeddedPostgres, dsn: str) -> None:
         for folder in (server.data_dir, server.cluster, server.socket_dir):

@@ -24,6 +24,9 @@ PARTS_MAX: Final = 8
 FIELD_MAX_BYTES: Final = 4 * 1024
 LIMIT_FILES, LIMIT_BATCHES = 100, 20
 ANCHOR: Final = "created_at"
+OFFERED: Final = (
+    "GET and POST /v1/files and /v1/batches; GET and DELETE one of the files, GET its content; GET and cancel a batch"
+)
 BYTES_TYPE: Final = (b"content-type", b"application/octet-stream")
 _encode = msgspec.json.Encoder().encode
 
@@ -132,7 +135,7 @@ class Wire:
 
 
 def unknown(client: Client) -> CallError:
-    return CallError(404, "unknown_url", f"There is nothing for {client.method} here. See /docs for what /v1 offers.")
+    return CallError(404, "unknown_url", f"There is nothing for {client.method} here. What there is: {OFFERED}.")
 
 
 def request_key(client: Client) -> str | None:

@@ -155,7 +155,8 @@ class GatewayApp:
         if client.path.startswith("/v1/responses/"):
             text = "Answers are not stored here, so none can be fetched, cancelled or deleted; send the whole input."
             return CallError(404, "response_not_found", text)
-        return CallError(404, "unknown_url", "There is nothing here. See /docs for what /v1 offers.")
+        offered = sorted([*self._faces, *self._counts, MODELS_PATH, *(PREFIX + word for word in self._desks)])
+        return CallError(404, "unknown_url", f"There is nothing here. What there is: {', '.join(offered)}.")
 
     async def _models(self, client: Client, name: str) -> dict[str, Any]:
         if client.method != "GET":

@@ -14,6 +14,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -39,6 +40,8 @@ START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 30.0
 ORPHANS_LIMIT_S: Final = 15.0
 POLL_S: Final = 0.02
+PASSING: Final = "dac_override"
+"""Lets a process pass folders whatever their modes are (capabilities(7)); containers leave it to root."""
 LOG_MAX_BYTES: Final = 10 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 2000
 
@@ -91,7 +94,7 @@ def _user_namespaces_work() -> bool:
         return False
 
 
-def _unprivileged_user() -> pwd.struct_passwd | None:
+def unprivileged_user() -> pwd.struct_passwd | None:
     """Whom to become where root has no user namespaces; None when nothing has to be changed."""
     if os.geteuid() != 0 or _user_namespaces_work():
         return None
@@ -101,19 +104,35 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     raise _failed("no unprivileged user", "Root may not run PostgreSQL, and neither `postgres` nor `nobody` exists.")
 
 
-def unprivileged(command: list[str]) -> list[str]:
-    """The command such that PostgreSQL, which refuses root, accepts to run.
+def unprivileged(command: list[str], *folders: Path) -> list[str]:
+    """The command such that PostgreSQL, which refuses root, accepts to run, with what it needs in `folders`.
 
-    As root inside a user namespace the files stay root's own with mode 0700; where namespaces are off, `setpriv`
-    becomes an unprivileged user, and the cluster belongs to that user.
+    As root inside a user namespace the files stay root's own with mode 0700. Where namespaces are off, as in most
+    containers, `setpriv` becomes an unprivileged user, and the cluster belongs to that user; where a folder lies behind
+    one that is closed to others, root's home for example, it keeps root's way past such doors.
     """
     if os.geteuid() != 0:
         return command
-    if _user_namespaces_work():
+    user = unprivileged_user()
+    if user is None:
         return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *command]
-    user = _unprivileged_user()
-    assert user is not None
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
+    way = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    if not all(_is_reachable(folder) for folder in folders):
+        way += [f"--inh-caps=+{PASSING}", f"--ambient-caps=+{PASSING}"]
+    return [*way, *command]
+
+
+def hand_over(cluster: Path) -> None:
+    """Give a cluster of root's to whom PostgreSQL runs as: it was made where root has user namespaces, or is a copy."""
+    user = unprivileged_user()
+    if user is not None and cluster.stat().st_uid == os.geteuid():
+        for path in (cluster, *cluster.rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def _is_reachable(folder: Path) -> bool:
+    """Whether everybody may pass to a folder."""
+    return all(above.stat().st_mode & stat.S_IXOTH for above in folder.resolve().parents)
 
 
 def _environment() -> dict[str, str]:
@@ -223,6 +242,7 @@ class EmbeddedPostgres:
         self._make_private(self.socket_dir)
         if not (self.cluster / "PG_VERSION").is_file():
             self._initialise()
+        hand_over(self.cluster)
         if not self.is_running:
             self._clear_stale()
             self._launch()
@@ -230,9 +250,12 @@ class EmbeddedPostgres:
         self._create_database()
         return self.dsn
 
+    def _unprivileged(self, command: list[str]) -> list[str]:
+        return unprivileged(command, self.bin_dir / "postgres", self.data_dir)
+
     def _make_private(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        user = _unprivileged_user()
+        user = unprivileged_user()
         owner = user.pw_uid if user else os.geteuid()
         if folder.is_symlink() or folder.stat().st_uid not in (owner, os.geteuid()):
             raise _failed(f"{folder} belongs to someone else", "A socket or cluster there could be replaced.")
@@ -247,7 +270,7 @@ class EmbeddedPostgres:
         descriptor = os.open(self._password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(password)
-        user = _unprivileged_user()
+        user = unprivileged_user()
         if user:
             os.chown(self._password_path, user.pw_uid, user.pw_gid)
         fresh = self.data_dir / "cluster.new"
@@ -258,7 +281,7 @@ class EmbeddedPostgres:
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         ]  # fmt: skip
         done = subprocess.run(
-            unprivileged(command), capture_output=True, timeout=INITDB_LIMIT_S, check=False, text=True, cwd="/",
+            self._unprivileged(command), capture_output=True, timeout=INITDB_LIMIT_S, check=False, text=True, cwd="/",
             env=_environment(),
         )  # fmt: skip
         if done.returncode != 0:
@@ -303,7 +326,7 @@ class EmbeddedPostgres:
         try:
             # A session of its own: Ctrl-C in the terminal must reach the supervisor only, which stops in order.
             self._process = subprocess.Popen(
-                unprivileged(command),
+                self._unprivileged(command),
                 stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True, cwd="/",
                 env=_environment(),
             )  # fmt: skip
