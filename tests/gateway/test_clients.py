@@ -139,3 +139,40 @@ class TestEmbeddings:
         assert desk.engine.requests == []
         told = await desk.http.post("/v1/embeddings", json={"model": "syn", "input": [[15339]]})
         assert "check_embedding_ctx_length=False" in told.json()["error"]["message"]
+
+
+class TestHabits:
+    """What programs write that no reference asks for, and engines or protocols stumble over."""
+
+    async def test_nulls_in_a_message_are_left_out(self, desk: Desk) -> None:
+        nulls = dict.fromkeys(("name", "tool_calls", "function_call", "tool_call_id", "refusal", "reasoning_content"))
+        await desk.chat(messages=[{"role": "user", "content": "Hi", **nulls}, {"role": "assistant", "content": None}])
+        assert desk.engine.requests[-1]["messages"] == [
+            {"role": "user", "content": "Hi"}, {"role": "assistant", "content": None}
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("changes", "param", "place"),
+        [
+            ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "tools[0]", "/v1/responses"),
+            ({"tools": [{"name": "f", "input_schema": {}}]}, "tools[0]", "/v1/messages"),
+            ({"messages": [], "input": [{"role": "user", "content": "Hi"}]}, "input", "/v1/responses"),
+        ],
+    )
+    async def test_a_request_of_another_protocol_is_told_where_it_belongs(
+        self, desk: Desk, changes: dict[str, Any], param: str, place: str
+    ) -> None:
+        answer = await desk.chat(**changes)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (400, param)
+        assert place in error["message"]
+
+    @pytest.mark.parametrize("path", ["/v1beta/models/syn:generateContent", "/v1/models/syn:streamGenerateContent"])
+    async def test_a_client_of_gemini_is_told_which_protocols_are_spoken(self, desk: Desk, path: str) -> None:
+        answer = await desk.http.post(path, json={"contents": []})
+        assert answer.status_code == 404
+        assert "Gemini" in answer.json()["error"]["message"]
+        assert desk.gateway.app.strays("/v1beta/models", [])
+
+    async def test_the_list_of_models_is_fetched(self, desk: Desk) -> None:
+        assert "use GET" in (await desk.http.post("/v1/models")).json()["error"]["message"]

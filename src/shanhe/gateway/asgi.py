@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,12 @@ MODELS_PATH: Final = "/v1/models"
 PREFIX: Final = "/v1/"
 KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"access-control-request-method"})
 """Where programs show a key, or a browser asks for a page's program."""
+GEMINI_PATH: Final = "/v1beta/"
+GEMINI_CALL: Final = re.compile(r"^/v1(beta)?/models/[^/]+:[a-zA-Z]+$")
+GEMINI: Final = (
+    "Gemini's protocol is not spoken here; use a client of OpenAI's protocol with the base URL {home}/v1."
+    " 此处不支持 Gemini 协议：请使用 OpenAI 协议的客户端，base URL 设为 {home}/v1。"
+)
 SHOWN_MAX: Final = 200
 _encode = msgspec.json.Encoder().encode
 
@@ -86,6 +93,8 @@ class GatewayApp:
 
     def strays(self, path: str, headers: Headers) -> bool:
         """Whether a request is a program's with a wrong base URL: people's pages are asked for without a key."""
+        if path.startswith(GEMINI_PATH):
+            return True
         if self._meant(path) is None:
             return False
         return path.startswith("//") or any(name in KEY_HEADERS for name, _ in headers)
@@ -143,13 +152,15 @@ class GatewayApp:
             tokens = await self._count_tokens(client, face)
             kind = {} if path == COUNT_TOKENS_PATH else {"object": "response.input_tokens"}
             return {**kind, "input_tokens": tokens}
+        if path.startswith(GEMINI_PATH) or GEMINI_CALL.match(path):
+            raise CallError(404, "unknown_url", GEMINI.format(home=self.home))
         if path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
             return await self._models(client, path[len(MODELS_PATH) + 1 :])
         raise self._unknown(client, known=known)
 
-    def _unknown(self, client: Client, *, known: bool) -> CallError:
+    def _unknown(self, client: Client, *, known: bool, method: str = "POST") -> CallError:
         if known:
-            return CallError(405, "method_not_allowed", f"{client.method} is not for this path; use POST.")
+            return CallError(405, "method_not_allowed", f"{client.method} is not for this path; use {method}.")
         if (meant := self._meant(client.path)) is not None:
             return CallError(404, "unknown_url", elsewhere(client.path, meant, self.home))
         if client.path.startswith("/v1/responses/"):
@@ -160,7 +171,7 @@ class GatewayApp:
 
     async def _models(self, client: Client, name: str) -> dict[str, Any]:
         if client.method != "GET":
-            raise self._unknown(client, known=True)
+            raise self._unknown(client, known=True, method="GET")
         caller = await self._admitter.authenticate(client)
         anthropic = client.header(b"anthropic-version") is not None
         shape = anthropic_model if anthropic else openai_model

@@ -53,8 +53,10 @@ class Named(msgspec.Struct):
 
 
 class Tool(msgspec.Struct):
-    type: str
+    type: str = ""
     function: Named | None = None
+    name: str | None = None
+    """Of a function in the form of another protocol, which clients mistake for this one."""
 
 
 class AllowedTools(msgspec.Struct):
@@ -72,7 +74,8 @@ class ChatRequest(Wish, kw_only=True):
     """The fields this gateway acts on; CHAT_FIELDS names all that reach the engine."""
 
     model: str
-    messages: list[RequestMessage]
+    messages: list[RequestMessage] = msgspec.field(default_factory=list)
+    input: msgspec.Raw = ABSENT
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
@@ -119,6 +122,11 @@ SAMPLING = {
 CHAT_FIELDS = frozenset(SAMPLING) | {
     "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "top_logprobs", "verbosity",
 }  # fmt: skip
+ELSEWISE: Final = (
+    "This tool is in the form of another protocol. Here it is"
+    ' {"type": "function", "function": {"name": …, "parameters": …}}; /v1/responses and /v1/messages take the others.'
+)
+RESPONSES: Final = "This is a call of the Responses protocol: send it to /v1/responses, or send messages."
 MODERATION: Final = "No verdicts of a moderation come with answers here; leave it out."
 UNSERVED: Final[Mapping[str, str]] = {
     "functions": "functions is the older form of tools; send tools.",
@@ -195,12 +203,18 @@ def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> i
 
 
 def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
-    """(the messages with known fields only, bytes of the fields beside role and content): what a template can see."""
+    """(the messages with known fields only, bytes of the fields beside role and content): what a template can see.
+
+    A null that many programs write and no engine needs is left out: llama.cpp refuses the call for some of them.
+    """
     rows = decode(_rows, bytes(raw))
     size, foreign = 0, False
     for row in rows:
         if row.keys() <= MESSAGE_CORE:
             continue
+        for name in [name for name, value in row.items() if name != "content" and bytes(value) == b"null"]:
+            foreign = True
+            del row[name]
         if (other := row.get(THOUGHT_OTHERWISE)) is not None and bytes(other).startswith(b'"'):
             row.setdefault(THOUGHT, other)
             foreign = True
@@ -226,6 +240,8 @@ def tool_names(raw: msgspec.Raw) -> list[str]:
     tools: list[Tool] = decode(_tools, bytes(raw), "tools") if present(raw) else []
     for at, tool in enumerate(tools):
         if tool.type != "function" or tool.function is None:
+            if tool.name is not None:
+                raise invalid(ELSEWISE, f"tools[{at}]", "invalid_type")
             raise invalid(
                 f"Tools of type {tool.type!r} are not supported; declare functions.", f"tools[{at}].type", "unsupported"
             )
@@ -274,6 +290,8 @@ class Chat:
     def _parse(self, body: bytes) -> Parsed:
         request = decode(_chat, body)
         if not request.messages:
+            if present(request.input):
+                raise invalid(RESPONSES, "input", "unknown_parameter")
             raise invalid("messages must hold at least one message.", "messages", "empty_array")
         needs: set[str] = set()
         size = sum(_message_bytes(message, needs, at) for at, message in enumerate(request.messages))
