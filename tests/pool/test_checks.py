@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shanhe.cli.nodes import _why
 from shanhe.pool.checks import Memory, canary, disagrees, miscounted, refuses
+from shanhe.pool.messages import CHECKS
+from shanhe.pool.model import Verdict
 from shanhe.pool.suspicion import AuditTerms, Check, Suspicion, Tolerance, beside_peers
 
 TERMS = AuditTerms(
@@ -111,3 +114,22 @@ class TestCheck:
         texts = [canary(coins)[0]["content"] for _ in range(400)]
         assert len(set(texts)) > 390
         assert 140 < sum(len(text.encode()) > 200 for text in texts) < 260
+
+
+class TestCause:
+    """Why a node stands still, as its owner and an operator read it."""
+
+    @pytest.mark.parametrize("check", CHECKS)
+    @pytest.mark.parametrize("language", ["zh", "en"])
+    def test_is_the_inspectors_verdict_in_the_readers_language(
+        self, monkeypatch: pytest.MonkeyPatch, check: str, language: str
+    ) -> None:
+        monkeypatch.setenv("SHANHE_LANG", language)
+        told = _why(f"{check}: 7 of 40 checks failed", Verdict(check, 40, 7))
+        assert told == _why("", {"check": check, "checks": 40, "failures": 7, "calls": 90, "figures": {}})
+        assert getattr(CHECKS[check], language) in told
+        assert "40" in told
+        assert ("failed" in told) is (language == "en")
+
+    def test_is_what_an_operator_wrote(self) -> None:
+        assert _why("重装系统", None) == _why("重装系统", {}) == "重装系统"

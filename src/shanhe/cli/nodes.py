@@ -9,6 +9,7 @@ import typer
 
 from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits
+from shanhe.settings import language
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -45,6 +46,13 @@ def token(
     show(as_json, made, lambda: pairs({"token": made["token"], "until": made["expires_at"], "run": made["command"]}))
 
 
+def _why(cause: str, detail: Any) -> str:
+    """Why a node stands as it does, in the reader's language."""
+    from shanhe.pool.api import told
+
+    return str(getattr(told(cause, detail), language()))
+
+
 @app.command("list")
 def list_nodes(data: Data = None, as_json: Json = False) -> None:
     """Every node: state, models, whether it is connected."""
@@ -56,7 +64,7 @@ def list_nodes(data: Data = None, as_json: Json = False) -> None:
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "state", "connected", "models", "chip", "flag", "cause"), [
         (n["name"], n["state"], "✓" if n["connected"] else "✗", ", ".join(n["models"]), n["chip_class"], n["flag"],
-         n["cause"]) for n in found
+         _why(n["cause"], n["verdict"])) for n in found
     ]))  # fmt: skip
 
 
@@ -70,10 +78,12 @@ def show_node(name: Name, data: Data = None, as_json: Json = False) -> None:
 
     found = in_city(data, work)
     show(as_json, found, lambda: pairs({
-        "state": f"{found['state']} {found['cause']}", "chips": ", ".join(chip.name for chip in found["chips"]),
+        "state": f"{found['state']} {_why(found['cause'], found['verdict'])}",
+        "chips": ", ".join(chip.name for chip in found["chips"]),
         **{f"{model}": f"prefill {speed.prefill_tps:.0f}, decode {speed.decode_tps:.0f} tokens/s"
            for model, speed in found["measured"].items()},
-        **{f"{event.at:%m-%d %H:%M}": f"{event.event} {event.cause}" for event in found["events"][:10]},
+        **{f"{event.at:%m-%d %H:%M}": f"{event.event} {_why(event.cause, event.detail)}"
+           for event in found["events"][:10]},
     }))  # fmt: skip
 
 

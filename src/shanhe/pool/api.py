@@ -5,6 +5,7 @@ from __future__ import annotations
 from shanhe.pool.agent.main import Setup, serve
 from shanhe.pool.agent.ray_host import Cluster
 from shanhe.pool.errors import BadToken, IdentityTaken, NodeExists, UnknownNode, WrongState
+from shanhe.pool.messages import told
 from shanhe.pool.model import Hour, Node, NodeEvent, NodeState, Offer, Report
 from shanhe.pool.service import Pool
 from shanhe.pool.suspicion import AuditTerms, Check, terms_of
@@ -28,4 +29,5 @@ __all__ = [
     "WrongState",
     "serve",
     "terms_of",
+    "told",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from shanhe.kernel.notify import Notice, Severity, Text
-from shanhe.pool.model import Node, NodeState
+from shanhe.pool.model import Node, NodeState, Verdict
 
 KIND: Final = "pool.node"
 CHECKS: Final = {
@@ -34,7 +36,7 @@ BODIES: Final = {
 
 def stopped_or_freed(node: Node, state: NodeState, reason: str, detail: Mapping[str, Any] | None) -> Notice:
     """For the organisation that lends the node; `detail`: the inspector's figures, where it was the one."""
-    said = _verdict(detail) if detail else Text(reason, reason)
+    said = told(reason, detail)
     title, body = TITLES[state], BODIES[state]
     return Notice(
         KIND,
@@ -46,9 +48,14 @@ def stopped_or_freed(node: Node, state: NodeState, reason: str, detail: Mapping[
     )
 
 
-def _verdict(detail: Mapping[str, Any]) -> Text:
-    check, checks, failures = CHECKS[detail["check"]], detail["checks"], detail["failures"]
+def told(cause: str, detail: Verdict | Mapping[str, Any] | None) -> Text:
+    """Why a node stands as it does: by the inspector's figures where there are some, else as somebody wrote it."""
+    if not isinstance(detail, Verdict):
+        if not detail or "failures" not in detail:
+            return Text(cause, cause)
+        detail = msgspec.convert(detail, Verdict)
+    check = CHECKS[detail.check]
     return Text(
-        f"核验未通过（{check.zh}）：{checks} 次中 {failures} 次不合格。",
-        f"It failed its checks ({check.en}): {failures} of {checks}.",
+        f"核验未通过（{check.zh}）：{detail.checks} 次中 {detail.failures} 次不合格。",
+        f"It failed its checks ({check.en}): {detail.failures} of {detail.checks}.",
     )
