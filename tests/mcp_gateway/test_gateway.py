@@ -18,7 +18,7 @@ from shanhe.mcp.api import BadServer, Tool, server_of
 from shanhe.mcp.suspicion import suspicious
 from shanhe.store.api import ChecksFailed
 from stage.market import Market, Party
-from stage.tools import Workshop
+from stage.tools import Workshop, open_workshop
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 FORECAST = {"city": "山河市"}
@@ -170,6 +170,41 @@ class TestCall:
         assert rows[0]["tool"] == "forecast"
         assert "org_id" not in rows[0]
         assert (await payer.http.get("/api/mcp/calls?server=watched")).status_code == 404
+
+
+class TestProgress:
+    @pytest.mark.parametrize("mode", ["auto", "legacy"])
+    @pytest.mark.parametrize("own", [True, False])
+    async def test_is_told_to_the_caller_at_a_servers_door_and_at_everybodys(
+        self, market: Market, mode: str, own: bool
+    ) -> None:
+        slug, told = f"tells-{mode}-{own}".lower(), list[tuple[float, float | None, str | None]]()
+        payer = await market.party(f"listener of {slug}")
+
+        async def heard(progress: float, total: float | None, message: str | None) -> None:
+            told.append((progress, total, message))
+
+        async with open_workshop(streams=True) as workshop:
+            maker = await offer(market, workshop, slug, fee_micro=5_000, tools=["tells"])
+            before = await market.wallet(payer.org)
+            async with sdk(market, payer, slug if own else "", mode) as client:
+                name = "tells" if own else f"{slug}__tells"
+                result = await client.call_tool(name, FORECAST, progress_callback=heard)
+        assert told == [(1, 2, "step 1"), (2, 2, "step 2")]
+        assert result.content[0].text == "晴，21 度"
+        assert result.meta["shanhe/paid_micro"] == 5_000 == before - await market.wallet(payer.org)
+        assert await market.income(maker.org) == 4_000
+
+    async def test_is_told_to_nobody_who_did_not_ask(self, market: Market) -> None:
+        payer = await market.party("one who waits")
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                 "params": {"name": "quiet__tells", "arguments": FORECAST}}  # fmt: skip
+        headers = {"authorization": f"Bearer {payer.token}", "accept": "application/json, text/event-stream"}
+        async with open_workshop(streams=True) as workshop, httpx.AsyncClient(trust_env=False) as http:
+            await offer(market, workshop, "quiet", tools=["tells"])
+            answer = await http.post(f"{market.url}/mcp", json=asked, headers=headers)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["result"]["content"][0]["text"] == "晴，21 度"
 
 
 class TestFee:

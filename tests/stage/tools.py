@@ -35,7 +35,7 @@ def make(workshop: Workshop) -> Any:
     from mcp.server.lowlevel.server import Server
 
     text = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    names = ("forecast", "echo", "fails", "breaks", "sleeps", "floods", "secret", "waits")
+    names = ("forecast", "echo", "fails", "breaks", "sleeps", "floods", "secret", "waits", "tells")
 
     async def listed(ctx: Any, params: Any) -> Any:
         tools = [types.Tool(name=name, description=f"Tool {name}", input_schema=text) for name in names]
@@ -52,6 +52,9 @@ def make(workshop: Workshop) -> Any:
             raise RuntimeError("it broke")
         if params.name == "waits":
             await workshop.gate.wait()
+        if params.name == "tells":
+            for done in (1, 2):
+                await ctx.session.report_progress(done, 2, f"step {done}")
         if params.name == "sleeps":
             await asyncio.sleep(30)
         if workshop.asks is not None and params.name == "echo":
@@ -73,8 +76,8 @@ async def workshop() -> AsyncIterator[Workshop]:
 
 
 @contextlib.asynccontextmanager
-async def open_workshop() -> AsyncIterator[Workshop]:
-    """A running server, for as long as somebody needs it."""
+async def open_workshop(*, streams: bool = False) -> AsyncIterator[Workshop]:
+    """A running server, for as long as somebody needs it; one that `streams` can tell how far it has got."""
     import uvicorn
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
@@ -82,7 +85,7 @@ async def open_workshop() -> AsyncIterator[Workshop]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         made = Workshop(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
-        manager = StreamableHTTPSessionManager(make(made), json_response=True, stateless=True)
+        manager = StreamableHTTPSessionManager(make(made), json_response=not streams, stateless=True)
         ready, stop = asyncio.Event(), asyncio.Event()
 
         async def keep() -> None:

@@ -27,6 +27,7 @@ from shanhe.mcp.model import SEPARATOR, Offered
 from shanhe.mcp.relay import CALL, LIST, PARAMETERS, Relay, refusal
 from shanhe.mcp.service import Left, ToolGateway
 from shanhe.mcp.told import Told
+from shanhe.mcp.upstream import Heard
 
 if TYPE_CHECKING:
     from shanhe.gateway.api import Client
@@ -201,13 +202,20 @@ class McpFace:
                 given = b"{}" if params.arguments is msgspec.UNSET else params.arguments
                 arguments = msgspec.json.decode(given, type=dict[str, Any])
                 left = client.left if modern else None
-                result = wire.encode(await self._called(visit, params.name, arguments, left))
+                token = None if params.meta is None else params.meta.progress
+                heard = None if token is None else _telling(client, token)
+                result = wire.encode(await self._called(visit, params.name, arguments, left, heard))
         except msgspec.MsgspecError:
             return False
         except UnknownTool as error:
             await client.answer(200, wire.error(message.id, wire.INVALID_PARAMS, error.message), [JSON_TYPE])
             return True
-        await client.answer(200, wire.answer(message.id, result), [JSON_TYPE])
+        answer = wire.answer(message.id, result)
+        if client.started:  # how far it had got was told meanwhile
+            await client.write(wire.event(answer), last=True)
+            await client.close()
+        else:
+            await client.answer(200, answer, [JSON_TYPE])
         return True
 
     async def _listed(self, visit: Visit, start: int, *, modern: bool) -> bytes:
@@ -216,7 +224,7 @@ class McpFace:
         return await self._gateway.listing.of_all(visit.caller.models, start, modern=modern)
 
     async def _called(
-        self, visit: Visit, name: str, arguments: dict[str, Any], left: Left | None = None
+        self, visit: Visit, name: str, arguments: dict[str, Any], left: Left | None = None, heard: Heard | None = None
     ) -> dict[str, Any]:
         """A tool's result, the city's own or a publisher's; UnknownTool. With `left`, which cancels it, in the words of
         the version without sessions."""
@@ -224,9 +232,11 @@ class McpFace:
         caller = visit.caller
         try:
             if visit.offer is not None:
-                result, _, _ = await self._gateway.call(caller, visit.offer.slug, name, arguments, left=left)
+                result, _, _ = await self._gateway.call(
+                    caller, visit.offer.slug, name, arguments, left=left, heard=heard
+                )
             elif mark:
-                result, _, _ = await self._gateway.call(caller, slug, tool, arguments, left=left)
+                result, _, _ = await self._gateway.call(caller, slug, tool, arguments, left=left, heard=heard)
             else:
                 result = _city_result(await self._city.call(caller, name, arguments))
         except UnknownTool:
@@ -253,6 +263,17 @@ class McpFace:
         except UnknownTool as error:
             raise MCPError(code=wire.INVALID_PARAMS, message=error.message) from error
         return types.CallToolResult.model_validate(found)
+
+
+def _telling(client: Client, token: str | int) -> Heard:
+    """Tells a client how far its call has got, under its token; the answer is a stream from then on."""
+
+    async def heard(found: wire.Progress) -> None:
+        if not client.started:
+            await client.start([])
+        await client.write(wire.event(wire.progress(found, token)))
+
+    return heard
 
 
 def _in_order(client: Client, method: str) -> bool:

@@ -42,7 +42,7 @@ from shanhe.mcp.model import (
 from shanhe.mcp.records import Records
 from shanhe.mcp.secrets import Sealer
 from shanhe.mcp.suspicion import suspicious
-from shanhe.mcp.upstream import Links
+from shanhe.mcp.upstream import Heard, Links
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
@@ -263,12 +263,13 @@ class ToolGateway:
         *,
         most_micro: int | None = None,
         left: Left | None = None,
+        heard: Heard | None = None,
     ) -> tuple[dict[str, Any], int, UUID | None]:
         """Call a tool: (its result as the protocol has it, what it cost in µ, the receipt).
 
         The fee is held before and booked after the server answered; a call that fails costs nothing. Every call is
         recorded, refused ones too. `left` returns when nobody waits for the answer any more: what is not soon done is
-        cancelled, and costs nothing.
+        cancelled, and costs nothing. `heard` is told how far the tool has got, where its server says so.
         """
         metered = Metered(self, caller, slug, tool, size_of(arguments), most_micro)
         try:
@@ -278,7 +279,7 @@ class ToolGateway:
             if offer.server.hosted is not None:
                 result = await self._bench.call(offer.server, tool, arguments)
             else:
-                result = await unless(left, slug, self._reach(offer, caller, tool, arguments))
+                result = await unless(left, slug, self._reach(offer, caller, tool, arguments, heard))
             result = await metered.finish(result, size_of(result))
             return result, metered.paid_micro, metered.receipt_id
         except (ShanheError, CallError) as failure:
@@ -288,10 +289,12 @@ class ToolGateway:
             await metered.fail(UnknownServer(slug))
             raise
 
-    async def _reach(self, offer: Offered, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def _reach(
+        self, offer: Offered, caller: Caller, tool: str, arguments: Mapping[str, Any], heard: Heard | None
+    ) -> dict[str, Any]:
         key = (offer.slug, offer.version, caller.org_id)
         headers, server = await self.secrets_of(offer), offer.server
-        return await self.links.call(key, server.url, headers, tool, arguments, server.timeout_ms)
+        return await self.links.call(key, server.url, headers, tool, arguments, server.timeout_ms, heard)
 
     async def admitted(self, caller: Caller, slug: str) -> Offered:
         """A server that this caller's key may use; UnknownServer."""

@@ -7,9 +7,10 @@ the version without sessions is asked nothing but the call itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ import msgspec
 
 from shanhe.gateway.api import Connection, Endpoint, Pool, UpstreamError
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
 from shanhe.mcp import wire
 from shanhe.mcp.address import checked_url, resolve
 from shanhe.mcp.errors import AnswerTooLarge, ServerFailed, ServerLate
@@ -40,6 +42,8 @@ CLIENT: Final = {"name": "shanhe", "version": "1"}
 _META: Final = {wire.META_VERSION: wire.MODERN, wire.META_CLIENT: CLIENT, wire.META_CAPABILITIES: {}}
 Key = tuple[str, int, UUID]
 """Server, version, payer."""
+Heard = Callable[[wire.Progress], Awaitable[None]]
+"""Is told how far the work of a call has got."""
 
 
 @dataclass(slots=True)
@@ -84,23 +88,36 @@ class Links:
         return found
 
     async def call(
-        self, key: Key, url: str, headers: Mapping[str, str], tool: str, arguments: Any, limit_ms: int
-    ) -> dict[str, Any]:
-        """One call's result; ServerFailed, ServerLate, AnswerTooLarge, BadServer."""
-        result = await self._ask(key, url, headers, "tools/call", {"name": tool, "arguments": arguments}, limit_ms)
+        self, key: Key, url: str, headers: Mapping[str, str], tool: str, arguments: Any, limit_ms: int,
+        heard: Heard | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """One call's result; ServerFailed, ServerLate, AnswerTooLarge, BadServer. See `Heard`."""
+        params: dict[str, Any] = {"name": tool, "arguments": arguments}
+        own: Heard | None = None
+        if heard is not None:
+            token = new_id().hex
+            params["_meta"] = {"progressToken": token}
+
+            async def own(progress: wire.Progress) -> None:  # one session holds several calls of its payer
+                if progress.token == token:
+                    await heard(progress)
+
+        result = await self._ask(key, url, headers, "tools/call", params, limit_ms, own)
         if not isinstance(result.get("content", []), list) or result.get("resultType", "complete") != "complete":
             raise ServerFailed(key[0], "its answer is not a tool's result")
         return result
 
     async def _ask(
-        self, key: Key, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any], limit_ms: int
-    ) -> dict[str, Any]:
+        self, key: Key, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any], limit_ms: int,
+        heard: Heard | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         try:
             async with asyncio.timeout(limit_ms / 1000):
                 if await self._is_modern(key, url, headers):
                     return await self._rpc(key[0], url, {**headers, **_modern(method, params)}, method,
-                                           {**params, "_meta": _META})  # fmt: skip
-                return await self._in_session(key, url, headers, method, params)
+                                           {**params, "_meta": {**_META, **params.get("_meta", {})}},
+                                           heard)  # fmt: skip
+                return await self._in_session(key, url, headers, method, params, heard)
         except TimeoutError as error:
             raise ServerLate(key[0], limit_ms) from error
 
@@ -122,13 +139,14 @@ class Links:
         return modern
 
     async def _in_session(
-        self, key: Key, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, key: Key, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any],
+        heard: Heard | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         for last in (False, True):
             session = await self._session(key, url, headers)
             session.used_at = time.monotonic()
             try:
-                return await self._rpc(key[0], url, {**headers, **session.headers}, method, params)
+                return await self._rpc(key[0], url, {**headers, **session.headers}, method, params, heard)
             except Refused as refused:
                 if refused.upstream_status not in GONE or last:
                     raise
@@ -170,10 +188,11 @@ class Links:
         return Session(own, time.monotonic())
 
     async def _rpc(
-        self, name: str, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, name: str, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any],
+        heard: Heard | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         async with self.exchange(name, url, "POST", headers, _request(method, params)) as connection:
-            return await _result(name, connection)
+            return await _result(name, connection, heard)
 
     # -- connections --------------------------------------------------------------------------------------------------
 
@@ -276,15 +295,17 @@ async def messages(connection: Connection, limit_s: float) -> AsyncIterator[tupl
     yield b"", await connection.body(limit_s, ANSWER_MAX_BYTES)
 
 
-async def _result(name: str, connection: Connection) -> dict[str, Any]:
+async def _result(name: str, connection: Connection, heard: Heard | None = None) -> dict[str, Any]:
     """The result of the one request that was asked; Refused."""
     async for _, data in messages(connection, CONNECT_LIMIT_S * 360):
         if not data.strip():
             continue
         try:
             found = wire.message_of(data)
-            if not found.answers:
-                continue  # a notification; requests are not asked of who declared nothing
+            if not found.answers:  # a notification; requests are not asked of who declared nothing
+                if heard is not None and found.method == wire.PROGRESS:
+                    await _told(found, heard)
+                continue
             if found.error is not msgspec.UNSET:
                 body = msgspec.json.decode(found.error, type=wire.ErrorBody)
                 raise Refused(name, body.message, connection.status)
@@ -292,6 +313,12 @@ async def _result(name: str, connection: Connection) -> dict[str, Any]:
         except (ValueError, msgspec.MsgspecError) as error:
             raise Refused(name, f"HTTP {connection.status}, not the protocol: {error}", connection.status) from error
     raise Refused(name, f"HTTP {connection.status} without an answer", connection.status)
+
+
+async def _told(found: wire.Message, heard: Heard) -> None:
+    """Hand on how far a call has got; what is not in order is left out."""
+    with contextlib.suppress(msgspec.MsgspecError, TypeError):
+        await heard(msgspec.json.decode(found.params, type=wire.Progress))  # type: ignore[arg-type]
 
 
 def _request(method: str, params: dict[str, Any]) -> bytes:

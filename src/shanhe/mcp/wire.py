@@ -26,6 +26,9 @@ MAC_BYTES: Final = 16
 Unset = msgspec.UnsetType
 
 
+PROGRESS: Final = "notifications/progress"
+
+
 class Message(msgspec.Struct, omit_defaults=True):
     """One JSON-RPC message; what isn't looked at stays as it came."""
 
@@ -45,11 +48,28 @@ class Message(msgspec.Struct, omit_defaults=True):
         return self.method is msgspec.UNSET and (self.result is not msgspec.UNSET or self.error is not msgspec.UNSET)
 
 
-class CallParams(msgspec.Struct):
+class Asked(msgspec.Struct, rename={"progress": "progressToken"}):
+    """What a request's `_meta` is looked at for."""
+
+    progress: str | int | None = None
+    """The caller's token: how far the work has got is told under it."""
+
+
+class CallParams(msgspec.Struct, rename={"meta": "_meta"}):
     """What `tools/call` is looked at for."""
 
     name: str
     arguments: msgspec.Raw | Unset = msgspec.UNSET
+    meta: Asked | None = None
+
+
+class Progress(msgspec.Struct, omit_defaults=True, rename={"token": "progressToken"}):
+    """How far the work of a call has got, in the words of `notifications/progress`."""
+
+    token: str | int
+    progress: int | float
+    total: int | float | None = None
+    message: str | None = None
 
 
 class ListParams(msgspec.Struct):
@@ -84,6 +104,12 @@ def answer(identifier: Any, result: bytes) -> bytes:
 def error(identifier: Any, code: int, message: str) -> bytes:
     """An error response."""
     return encode({"jsonrpc": "2.0", "id": identifier, "error": {"code": code, "message": message}})
+
+
+def progress(found: Progress, token: str | int) -> bytes:
+    """The notification of it to whoever chose this token."""
+    params = msgspec.structs.replace(found, token=token)
+    return encode({"jsonrpc": "2.0", "method": PROGRESS, "params": params})
 
 
 def event(data: bytes, head: bytes = b"") -> bytes:
