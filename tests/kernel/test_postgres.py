@@ -103,8 +103,12 @@ class TestEmbeddedPostgres:
         """As in a container whose city lies in root's home: whom root becomes has no way there of its own."""
         home = tmp_path / "home"
         home.mkdir(mode=0o700)
+        binaries = postgres.find_binaries()
+        package = binaries.parents[1]
+        shutil.copytree(binaries.parent, home / package.name / binaries.parent.name, symlinks=True)
+        shutil.copytree(package.with_name(f"{package.name}.libs"), home / f"{package.name}.libs")
         monkeypatch.setattr(postgres, "_user_namespaces_work", lambda: False)
-        server = EmbeddedPostgres(home / "pg")
+        server = EmbeddedPostgres(home / "pg", bin_dir=home / package.name / binaries.parent.name / "bin")
         try:
             dsn = server.start()
             assert await ask(dsn, "SELECT 1") == 1

@@ -41,7 +41,8 @@ STOP_LIMIT_S: Final = 30.0
 ORPHANS_LIMIT_S: Final = 15.0
 POLL_S: Final = 0.02
 PASSING: Final = "dac_override"
-"""Lets a process pass folders whatever their modes are (capabilities(7)); containers leave it to root."""
+"""Lets a process pass folders whatever their modes are (capabilities(7)); containers leave it to root. Asked by access(2),
+as initdb does, it counts only without the fixup of user ids."""
 LOG_MAX_BYTES: Final = 10 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 2000
 
@@ -118,7 +119,7 @@ def unprivileged(command: list[str], *folders: Path) -> list[str]:
         return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *command]
     way = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     if not all(_is_reachable(folder) for folder in folders):
-        way += [f"--inh-caps=+{PASSING}", f"--ambient-caps=+{PASSING}"]
+        way += ["--securebits=+no_setuid_fixup", f"--inh-caps=+{PASSING}", f"--ambient-caps=+{PASSING}"]
     return [*way, *command]
 
 
