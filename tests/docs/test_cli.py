@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from shanhe import __version__
 from shanhe.cli import app
 from shanhe.cli.language import chinese, headed
 from shanhe.cli.pages import CITY, page
@@ -89,3 +90,9 @@ class TestChinese:
     def test_is_spoken_of_the_groups_too(self, said: Callable[..., str]) -> None:
         assert "复式账本。" in said(SHANHE_LANG="zh")
         assert "由各条划转重新计算余额" in said("ledger", SHANHE_LANG="zh")
+
+
+class TestVersion:
+    def test_is_said(self) -> None:
+        said = CliRunner().invoke(app, ["--version"])
+        assert (said.exit_code, said.output) == (0, f"shanhe {__version__}\n")

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from functools import cache
 from importlib import import_module
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from shanhe import __version__
 from shanhe.cli import audit, backup, city, common
 from shanhe.cli.common import guarded
 from shanhe.cli.language import name_panels, speak
@@ -138,6 +139,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"shanhe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and end.", is_eager=True, callback=say_version)
+    ] = False,
+) -> None:
+    """What comes before a command."""
+
+
 city.register(app)
 app.command("audit")(audit.audit)
 app.command("backup")(backup.backup)

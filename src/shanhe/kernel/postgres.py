@@ -41,8 +41,8 @@ STOP_LIMIT_S: Final = 30.0
 ORPHANS_LIMIT_S: Final = 15.0
 POLL_S: Final = 0.02
 PASSING: Final = "dac_override"
-"""Lets a process pass folders whatever their modes are (capabilities(7)); containers leave it to root. Asked by access(2),
-as initdb does, it counts only without the fixup of user ids."""
+"""Lets a process pass folders whatever their modes are (capabilities(7)); containers leave it to root. To access(2),
+with which initdb looks for its server, it counts only without the fixup of user ids."""
 LOG_MAX_BYTES: Final = 10 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 2000
 
