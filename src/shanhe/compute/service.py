@@ -272,7 +272,7 @@ class Compute:
                 return
             await asyncio.sleep(WAKE_POLL_S)
         target.state.breaker.record(False, target.state.now())
-        raise EngineBusy(target.engine_name, retry_after_s=15, reason="it is being fetched or started")
+        raise EngineBusy(target.engine_name, retry_after_s=15, reason="it is being fetched or started, or can't be")
 
     # -- engines ------------------------------------------------------------------------------------------------------
 
