@@ -43,7 +43,7 @@ from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Checks, Reconciliation
-from shanhe.rulebook.api import Amendments, Rulebook, load_amended
+from shanhe.rulebook.api import Amendments, Rulebook, open_rulebook
 from shanhe.settings import Settings
 from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.webhooks.api import Webhooks
@@ -161,7 +161,7 @@ async def open_services(settings: Settings, role: Role, clock: Clock | None = No
         if role == "cli":
             await current(db)
         worker = "cli" if role == "cli" else settings.worker
-        truths = open_truths(settings, worker, db, clock, await load_amended(db))
+        truths = open_truths(settings, worker, db, clock, await open_rulebook(db, clock))
         if truths.files is not None:
             stack.push_async_callback(truths.files.close)
         services = _connect(settings, role, truths)

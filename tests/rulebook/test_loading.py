@@ -141,8 +141,8 @@ class TestAmendment:
     )
     def test_refuses(self, content: dict[str, Any]) -> None:
         with pytest.raises(RuleFileInvalid):
-            Rulebook.load([self.amendment(**content)])
+            Rulebook.load().amended([self.amendment(**content)])
 
     def test_of_an_unknown_rule_is_refused(self) -> None:
         with pytest.raises(RuleNotFound):
-            Rulebook.load([RuleAmendment("a", "Z9_nothing_here", {}, "council")])
+            Rulebook.load().amended([RuleAmendment("a", "Z9_nothing_here", {}, "council")])

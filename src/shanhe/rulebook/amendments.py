@@ -7,7 +7,6 @@ Four eyes are handed in (`Eyes`), for approvals are a peer of the rulebook.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -20,10 +19,12 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.rulebook import store
-from shanhe.rulebook.errors import RuleNotInForce
+from shanhe.rulebook.check import AMENDMENT_FITS
+from shanhe.rulebook.errors import RuleNotInForce, RuleWithheld
 from shanhe.rulebook.mistakes import Mistake, mistakes
 from shanhe.rulebook.model import RuleAmendment, content_hash
 from shanhe.rulebook.service import Rulebook
+from shanhe.rulebook.texts import edition_of
 
 KIND: Final = "rule.amendment"
 AMENDED: Final = "rule.amended"
@@ -50,19 +51,36 @@ class Eyes(Protocol):
     async def requests(self, *, kind: str | None = None, limit: int = PAGE_ROWS) -> Sequence[Any]: ...
 
 
-async def load_amended(db: Database) -> Rulebook:
-    """The packaged rules with every recorded amendment layered on."""
-    return Rulebook.load(await store.amendments(db))
+async def load_amended(db: Any) -> Rulebook:
+    """The packaged rules with every recorded amendment that fits layered on; only reads."""
+    return await asyncio.to_thread(Rulebook.load, await store.amendments(db))
+
+
+async def open_rulebook(db: Database, clock: Clock) -> Rulebook:
+    """The rules as a process of a city decides by them: their texts are kept from before its first decision on."""
+    rows = await store.amendments(db)
+    rulebook, edition = await asyncio.to_thread(Rulebook.load, rows), edition_of(rows)
+    if not await store.has_edition(db, edition):
+        async with db.transaction() as conn:
+            await store.keep(conn, edition, await asyncio.to_thread(rulebook.sources), clock.now())
+    rulebook.remember(await store.former(db, edition))
+    for one in rulebook.unfit:
+        log.error("rulebook.amendment_unfit", rule=one.amendment.rule_id, amendment=one.amendment.id, why=one.why.en)
+    return rulebook
 
 
 def proved(rulebook: Rulebook, amendment: RuleAmendment) -> Rulebook:
-    """The amended rulebook; Invalid when a proof or example of the rule, or of one that shares what changes, fails."""
+    """The amended rulebook; Invalid when a proof or example of the rule, or of one that shares what changes, fails.
+
+    That another amendment is not in force is nothing against this one, which may be what mends it.
+    """
     amended = rulebook.amended([amendment])
     changed = amendment.content.get("parameters", {})
     for rule_id in (amendment.rule_id, *amended.sharing(amendment.rule_id, changed)):
         report = amended.check(rule_id)
-        if not report.ok:
-            first = report.failed()[0]
+        failed = [finding for finding in report.failed() if finding.check != AMENDMENT_FITS]
+        if failed:
+            first = failed[0]
             raise Invalid(
                 "rule_amendment_unproved",
                 f"The amendment of {amendment.rule_id} fails {first.check}: {first.message}",
@@ -167,10 +185,11 @@ class Amendments:
             async with self._db.transaction() as conn:
                 # One at a time, each proved on top of what is recorded: two that are sound alone may not be together.
                 await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-                current = await asyncio.to_thread(Rulebook.load, await store.amendments(conn))
+                current = await load_amended(conn)
                 if decide:
                     await self._eyes.approve(amendment_id, by=by, reason=reason, conn=conn)
                 await record(self._db, self._clock, current, amendment, conn)
+                await self._keep(conn)
                 if self._entry is not None:
                     public = {"rule": amendment.rule_id, "amendment": amendment.id, "note": amendment.note[:NOTE_CHARS],
                               "content_sha256": content_hash(amendment.content)}  # fmt: skip
@@ -180,6 +199,12 @@ class Amendments:
                     await self._eyes.done(amendment_id, conn)
         await self.refresh()
         return amendment
+
+    async def _keep(self, conn: Any) -> None:
+        """Before any process goes over to what was just recorded."""
+        rows = await store.amendments(conn)
+        book = await asyncio.to_thread(Rulebook.load, rows)
+        await store.keep(conn, edition_of(rows), await asyncio.to_thread(book.sources), self._clock.now())
 
     async def proposals(self) -> Sequence[Any]:
         """Requests for amendments, newest first; a bounded page."""
@@ -199,26 +224,33 @@ class Amendments:
         async with self._db.transaction() as conn:
             await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
             before = await store.shown(conn)
-            changed = {rule: version for rule, version in self._in_force().items() if before.get(rule) != version}
+            changed = {rule: version for rule, (version, *names) in self._in_force().items()
+                       if before.get(rule) not in names}  # fmt: skip
             for rule_id, version in changed.items():
                 public = {"rule": rule_id, "version": version, "before": before.get(rule_id, "")}
                 await self._entry(conn, IN_FORCE, public, None)
             await store.show(conn, changed, self._clock.now())
         return len(changed)
 
-    def _in_force(self) -> dict[str, str]:
+    def _in_force(self) -> dict[str, tuple[str, ...]]:
+        """Of each rule the version that decides today, and every name that the log may have called it by; a withheld
+        rule has none: that nothing decides is a change as well."""
         today, found = self._clock.today(), {}
         for rule_id in self._rulebook.ids():
-            with contextlib.suppress(RuleNotInForce):  # its first day is still to come
-                found[rule_id] = self._rulebook.version(rule_id, today)
+            try:
+                version = self._rulebook.in_force(rule_id, today)
+                found[rule_id] = (version.version, *version.names)
+            except RuleWithheld as error:
+                found[rule_id] = (name := f"withheld:{error.amendment}", name)
+            except RuleNotInForce:  # its first day is still to come
+                continue
         return found
 
     async def refresh(self) -> None:
         """Read the recorded amendments and go over to them; what cannot be read leaves the rules as they are."""
         async with self._reading:
             try:
-                rows = await store.amendments(self._db)
-                self._rulebook.adopt(await asyncio.to_thread(Rulebook.load, rows))
+                self._rulebook.adopt(await open_rulebook(self._db, self._clock))
             except ShanheError as error:
                 log.error("rulebook.amendment_unreadable", error=error.message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.rulebook.amendments import KIND as AMENDMENT
-from shanhe.rulebook.amendments import Amendments, load_amended, proved, record
+from shanhe.rulebook.amendments import Amendments, load_amended, open_rulebook, proved, record
 from shanhe.rulebook.browsing import Valued, values
 from shanhe.rulebook.cases import Case, Stream
 from shanhe.rulebook.differences import Difference, differences
@@ -17,11 +17,12 @@ from shanhe.rulebook.errors import (
     RuleFileInvalid,
     RuleNotFound,
     RuleNotInForce,
+    RuleWithheld,
 )
 from shanhe.rulebook.language import number as number_of
 from shanhe.rulebook.language import parse as parse_formula
 from shanhe.rulebook.mistakes import Mistake, mistakes
-from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment, Text, content_hash
+from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment, Text, Unfit, content_hash
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.replay import Outcome, Replay, adds_up, replay, traces_in
 from shanhe.rulebook.resolve import in_force
@@ -54,11 +55,13 @@ __all__ = [
     "RuleFileInvalid",
     "RuleNotFound",
     "RuleNotInForce",
+    "RuleWithheld",
     "Rulebook",
     "Section",
     "Side",
     "Stream",
     "Text",
+    "Unfit",
     "Valued",
     "VectorKernel",
     "adds_up",
@@ -73,6 +76,7 @@ __all__ = [
     "mistakes",
     "mutate_rules",
     "number_of",
+    "open_rulebook",
     "parse_formula",
     "proved",
     "read_yaml",

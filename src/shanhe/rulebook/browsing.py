@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from shanhe.rulebook.model import DatedValue, Parameter, Rule, Text
-from shanhe.rulebook.resolve import in_force
+from shanhe.rulebook.resolve import value_of
 
 if TYPE_CHECKING:
     from shanhe.rulebook.service import Rulebook
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Valued:
-    """One parameter where it is owned: its value on a day (None before its first), and the next that is announced."""
+    """One parameter where it is owned: its value on a day (None before its first, or where it is withheld), and the
+    next that is announced."""
 
     rule: Rule
     parameter: Parameter
@@ -36,7 +37,7 @@ def values(rulebook: Rulebook, on: date, find: str = "", *, coming: bool = False
                 continue
             later = [one for one in parameter.values if one.start > on]
             then = min(later, key=lambda one: (one.start, -one.announced.toordinal()), default=None)
-            found.append(Valued(rule, parameter, in_force(parameter.values, on, None), then))
+            found.append(Valued(rule, parameter, value_of(parameter, on, None), then))
     if coming:
         return sorted((one for one in found if one.then), key=lambda one: one.then.start if one.then else date.max)
     return found

@@ -7,6 +7,7 @@ every edge and at every pair of dates is a proof for all values and all days, no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shanhe.kernel.errors import ShanheError
-from shanhe.rulebook.errors import FormulaInvalid
+from shanhe.rulebook.errors import FormulaInvalid, RuleWithheld
 from shanhe.rulebook.facts import validated
 from shanhe.rulebook.ir import NUM
 from shanhe.rulebook.loader import band_problem, supposed
-from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule, Text, canonical
+from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule, Text, Unfit, canonical
 from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.trace import recompute
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from shanhe.rulebook.service import Rulebook
 
 CORNERS_MAX = 4_096
+AMENDMENT_FITS = "amendment"
+"""The check that a recorded amendment is in force."""
 
 
 def check_rules(rulebook: Rulebook, rule_ids: Sequence[str], today: date | None) -> CheckReport:
@@ -36,14 +39,29 @@ def check_rules(rulebook: Rulebook, rule_ids: Sequence[str], today: date | None)
         findings.extend(_versions(rule))
         findings.extend(_bands(rule))
         findings.extend(_programs(rulebook, rule))
-        findings.extend(_example(rulebook, rule, place, example) for place, example in enumerate(rule.examples))
+        findings.extend(examples_hold(rulebook, rule, rule.examples))
         findings.append(_review(rule, today))
+        findings.extend(_unfit(one) for one in rulebook.unfit if one.amendment.rule_id == rule_id)
         if rule.part_of:
             known = rule.part_of in rulebook.ids()
             which, which_zh = ("", "") if known else (", which is no rule", "，但没有这条规则")
             of, of_zh = f"is part of {rule.part_of}{which}", f"属于 {rule.part_of}{which_zh}"
             findings.append(_finding(rule, "part_of", known, of, of_zh, "/part_of"))
+    known_rules = rulebook.ids()
+    if rule_ids == known_rules:
+        findings.extend(_unfit(one) for one in rulebook.unfit if one.amendment.rule_id not in known_rules)
     return CheckReport(tuple(findings))
+
+
+def _unfit(unfit: Unfit) -> CheckFinding:
+    """An amendment that is not in force, and what comes of it."""
+    one, since = unfit.amendment, unfit.since
+    then = f"; from {since} on the rule decides nothing" if since else ""
+    then_zh = f"；自 {since} 起该规则不作决定" if since else ""
+    return CheckFinding(
+        one.rule_id, AMENDMENT_FITS, False, f"amendment {one.id} is not in force: {unfit.why.en}{then}",
+        f"修订 {one.id} 未生效：{unfit.why.zh}{then_zh}",
+    )  # fmt: skip
 
 
 def _finding(rule: Rule, check: str, ok: bool, message: str, message_zh: str, pointer: str = "") -> CheckFinding:
@@ -139,6 +157,8 @@ def _programs(rulebook: Rulebook, rule: Rule) -> Iterator[CheckFinding]:
                 continue
             seen.add(version)
             kernel = rulebook.vector(rule.id, on, known)
+        except RuleWithheld:
+            continue  # told of its amendment
         except ShanheError as error:
             place = error.part if isinstance(error, FormulaInvalid) else ""
             yield _finding(rule, "types", False, f"{on}: {error.message}", f"{on}：{error.message_zh}", place)
@@ -214,11 +234,20 @@ def _ends(fact: Fact) -> list[Any]:
 # -- examples --------------------------------------------------------------------------------------------------------
 
 
+def examples_hold(rulebook: Rulebook, rule: Rule, examples: Sequence[Example]) -> Iterator[CheckFinding]:
+    """What came of each example; of a day for which the rule is withheld nothing can be told."""
+    for place, example in enumerate(examples):
+        with suppress(RuleWithheld):
+            yield _example(rulebook, rule, place, example)
+
+
 def _example(rulebook: Rulebook, rule: Rule, place: int, example: Example) -> CheckFinding:
     """One example through the evaluator, its own trace, the compiled function and the vector kernel."""
     where = f"/examples/{place}"
     try:
         problem = _differs(rulebook, rule, example)
+    except RuleWithheld:
+        raise
     except ShanheError as error:
         said, said_zh = f"{example.name}: {error.message}", f"{example.name}：{error.message_zh}"
         return _finding(rule, "example", False, said, said_zh, where)

@@ -9,7 +9,7 @@ from typing import Any
 
 from shanhe.rulebook.errors import RuleNotInForce
 from shanhe.rulebook.model import Band, DatedValue, Formula, Parameter, Rule, Text, canonical
-from shanhe.rulebook.resolve import in_force
+from shanhe.rulebook.resolve import in_force, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def differences(rule: Rule, first: date, second: date) -> list[Difference]:
     """Every parameter and formula that is another on `second` than on `first`; RuleNotInForce before the first."""
     found = []
     for parameter in rule.parameters:
-        old, new = (in_force(parameter.values, day, None) for day in (first, second))
+        old, new = (value_of(parameter, day, None) for day in (first, second))
         if old is None or new is None:
             raise RuleNotInForce(rule.id, parameter.name, first if old is None else second, None)
         if old.value != new.value:

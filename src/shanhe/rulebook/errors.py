@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from shanhe.kernel.errors import Field, Invalid, NotFound, ShanheError
+from shanhe.kernel.errors import Field, Invalid, NotFound, ShanheError, Unavailable
 
 
 def pointed(name: str) -> str:
@@ -95,6 +95,27 @@ class RuleNotInForce(NotFound):
             message_zh=f"规则 {rule_id} 的 {what} 在 {on} 没有（截至 {known or '现在'} 已公布的）有效版本。",
             hint="Choose a later event date, or a later knowledge date.",
             hint_zh="请选择更晚的事件日期或知悉日期。",
+        )
+
+
+class RuleWithheld(Unavailable):
+    """An amendment decides that day, and this program can't read it: nothing else may decide in its place."""
+
+    RETRY_AFTER_S = 3_600
+
+    def __init__(self, rule_id: str, amendment: str, since: object) -> None:
+        self.amendment = amendment
+        super().__init__(
+            "rule_withheld",
+            f"Rule {rule_id} decides nothing for {since} and later: amendment {amendment} was decided for that time "
+            "and does not fit this program's rule.",
+            message_zh=f"规则 {rule_id} 对 {since} 及以后暂不作决定：修订 {amendment} 已就该时段作出决定，"
+            "但与本程序的规则不相容。",
+            hint="Amend the rule again from its day on, or set the amendment aside; `shanhe rules check --data DIR` "
+            "says why it does not fit.",
+            hint_zh="请就该日起重新修订规则，或搁置该修订；`shanhe rules check --data DIR` 会说明原因。",
+            retry_after_s=self.RETRY_AFTER_S,
+            details={"rule": rule_id, "amendment": amendment},
         )
 
 

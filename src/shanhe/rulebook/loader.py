@@ -6,12 +6,13 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from fractions import Fraction
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
 
-from shanhe.rulebook.documents import FIRST_DATE, LAST_DATE, Reader, each, line_of, read_yaml
+from shanhe.rulebook.documents import FIRST_DATE, LAST_DATE, Reader, as_date, each, line_of, read_yaml
 from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound, place_of
 from shanhe.rulebook.facts import check_fact
 from shanhe.rulebook.model import (
@@ -29,6 +30,7 @@ from shanhe.rulebook.model import (
     RuleAmendment,
     Step,
     Text,
+    Withheld,
 )
 from shanhe.rulebook.units import UNITS
 
@@ -46,25 +48,32 @@ def load_rules(amendments: Sequence[RuleAmendment] = ()) -> dict[str, Rule]:
 
 
 @cache
-def _packaged() -> Mapping[str, Rule]:
-    """The rule files, read once in a process: they are part of the program."""
+def packaged_texts() -> Mapping[str, str]:
+    """The rule files by rule id, read once in a process: they are part of the program."""
     folder = resources.files("shanhe.rulebook") / "rules"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8") for file in files}
+
+
+@cache
+def _packaged() -> Mapping[str, Rule]:
     rules: dict[str, Rule] = {}
-    for entry in sorted(folder.iterdir(), key=lambda file: file.name):
-        if entry.name.endswith(".yaml"):
-            rule = parse_rule(entry.read_text(encoding="utf-8"), entry.name)
-            if f"{rule.id}.yaml" != entry.name:
-                raise RuleFileInvalid(entry.name, f"holds rule {rule.id}", f"文件中的规则编号是 {rule.id}")
-            rules[rule.id] = rule
+    for name, text in packaged_texts().items():
+        rules[name] = rule = parse_rule(text, f"{name}.yaml")
+        if rule.id != name:
+            raise RuleFileInvalid(f"{name}.yaml", f"holds rule {rule.id}", f"文件中的规则编号是 {rule.id}")
     return rules
 
 
 def linked(rules: Mapping[str, Rule]) -> dict[str, Rule]:
     """Rules whose shared parameters hold what the rule that owns them says."""
-    return {rule.id: _linked(rule, rules) if any(p.of for p in rule.parameters) else rule for rule in rules.values()}
+    return {rule.id: with_shared(rule, rules) for rule in rules.values()}
 
 
-def _linked(rule: Rule, rules: Mapping[str, Rule]) -> Rule:
+def with_shared(rule: Rule, rules: Mapping[str, Rule]) -> Rule:
+    """One rule with what the owners of its shared parameters say."""
+    if not any(p.of for p in rule.parameters):
+        return rule
     return replace(rule, parameters=tuple(_owned(rule, p, rules) if p.of else p for p in rule.parameters))
 
 
@@ -406,13 +415,67 @@ def _sound(rule: Rule, where: str) -> Rule:
 
 def amend(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dict[str, Rule]:
     """Rules with the amendments' dated rows added; an amendment can succeed a version, never change one."""
+    return linked(layered(rules, amendments))
+
+
+def layered(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dict[str, Rule]:
+    """The same, before those that share a parameter are told."""
     amended = dict(rules)
     for amendment in amendments:
         rule = amended.get(amendment.rule_id)
         if rule is None:
             raise RuleNotFound(amendment.rule_id)
         amended[rule.id] = _amended(rule, amendment)
-    return linked(amended)
+    return amended
+
+
+def withhold(rules: Mapping[str, Rule], amendment: RuleAmendment) -> dict[str, Rule]:
+    """Rules in which the rows of an amendment that can't be read keep their places in time, without what they say.
+
+    Rows of a parameter that the rule no longer has stand for all of the rule: nobody can tell what they changed.
+    """
+    rule = rules.get(amendment.rule_id)
+    if rule is None:
+        return dict(rules)
+    rows = _rows(amendment)
+    own = {p.name for p in rule.parameters if not p.of}
+    whole = [row for name, found in rows.items() if name and name not in own for row in found]
+    formula = rule.withheld + tuple(rows.get("", []) + whole)
+    parameters = tuple(
+        p if p.of else replace(p, withheld=p.withheld + tuple(rows.get(p.name, []) + whole)) for p in rule.parameters
+    )
+    return linked({**rules, rule.id: replace(rule, parameters=parameters, withheld=formula)})
+
+
+def examples_in(amendment: RuleAmendment) -> tuple[Example, ...]:
+    """The examples that an amendment brings."""
+    where = f"amendment {amendment.id}"
+    return _examples(Reader(amendment.content, where).rows("examples", empty=True), f"{where}.examples")
+
+
+def since(amendment: RuleAmendment) -> date | None:
+    """The first day from which an amendment would decide; None where it has no dated rows."""
+    return min((row.start for found in _rows(amendment).values() for row in found), default=None)
+
+
+def _rows(amendment: RuleAmendment) -> dict[str, list[Withheld]]:
+    """Where in time its rows stand, by parameter, and under an empty name those of the formula."""
+    content, changes = amendment.content, amendment.content.get("parameters")
+    found = dict(changes) if isinstance(changes, Mapping) else {"parameters": changes} if changes else {}
+    found[""] = content.get("formula") or []
+    return {str(name): [_place(row, amendment.id) for row in _list(rows)] for name, rows in found.items()}
+
+
+def _list(rows: Any) -> list[Any]:
+    return list(rows) if isinstance(rows, list | tuple) else [rows]
+
+
+def _place(row: Any, amendment: str) -> Withheld:
+    """A row's dates; where even they can't be read, nobody knows of a day on which it does not hold."""
+    try:
+        return Withheld(as_date(row["from"], "from"), as_date(row["announced"], "announced"), amendment)
+    except (RuleFileInvalid, KeyError, TypeError):
+        return Withheld(FIRST_DATE, FIRST_DATE, amendment, always=True)
 
 
 def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:

@@ -55,6 +55,17 @@ class DatedValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Where a dated row stands that was decided and can't be read any more: no earlier row answers in its place, and
+    with `always` no row at all."""
+
+    start: date
+    announced: date
+    amendment: str
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """`type` is value | bands | table | list; `unit` names a unit of `units.UNITS`; `edge_unit` that of band edges."""
 
@@ -67,6 +78,7 @@ class Parameter:
     values: tuple[DatedValue, ...]
     of: str = ""
     """The rule whose parameter of this name it is; it has no values of its own then."""
+    withheld: tuple[Withheld, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +165,16 @@ class Rule:
     part_of: str = ""
     labels: Mapping[str, Text] = field(default_factory=dict)
     """What the choices of its facts, and the names in its lists and tables, are called."""
+    withheld: tuple[Withheld, ...] = ()
+    """Of its formulas."""
 
     @cached_property
     def content_hash(self) -> str:
-        """The hash of all its content, worked out when it is first asked for."""
-        return content_hash(asdict(self) | {"content_hash": ""})
+        """The hash of all its text, worked out when it is first asked for. What is withheld is no part of it."""
+        content = asdict(self) | {"content_hash": ""}
+        for part in (content, *content["parameters"]):
+            del part["withheld"]
+        return content_hash(content)
 
     @property
     def title_zh(self) -> str:
@@ -180,7 +197,8 @@ class RuleAmendment:
     """A change decided by governance, in the form of the file: dated rows to add.
 
     `content` holds any of `parameters: {name: [dated values]}`, `formula: [dated formulas]`, `examples: [...]` and
-    `review`; nothing already there can be changed, only succeeded.
+    `review`; nothing already there can be changed, only succeeded. `sha256` is the hash it was recorded with, empty
+    where it isn't recorded.
     """
 
     id: str
@@ -188,6 +206,17 @@ class RuleAmendment:
     content: Mapping[str, Any]
     decided_by: str
     note: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A recorded amendment that the rules as they are packaged can't take, and why. `since`: the first day for which
+    its rule is withheld; None where it changes nothing that decides."""
+
+    amendment: RuleAmendment
+    why: Text
+    since: date | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from shanhe.rulebook.check import check_rules
+from shanhe.kernel.errors import ShanheError
+from shanhe.rulebook.check import check_rules, examples_hold
 from shanhe.rulebook.compiled import ScalarFunction, compile_exact, compile_scalar
 from shanhe.rulebook.differences import Difference, differences
-from shanhe.rulebook.errors import ParameterNotFound, RuleNotFound
+from shanhe.rulebook.errors import ParameterNotFound, RuleFileInvalid, RuleNotFound, RuleWithheld
 from shanhe.rulebook.facts import json_schema, validated
-from shanhe.rulebook.loader import amend, linked, load_rules, parse_rule
-from shanhe.rulebook.model import Band, CheckReport, DatedValue, Decision, Rule, RuleAmendment
+from shanhe.rulebook.loader import amend, examples_in, linked, load_rules, parse_rule, since, withhold
+from shanhe.rulebook.model import (
+    Band,
+    CheckReport,
+    DatedValue,
+    Decision,
+    Rule,
+    RuleAmendment,
+    Text,
+    Unfit,
+    content_hash,
+)
 from shanhe.rulebook.program import Program, build_program
 from shanhe.rulebook.resolve import InForce, known_day, parameter_in_force, resolve
+from shanhe.rulebook.texts import Source, read, source_of
 from shanhe.rulebook.trace import Explainer
 from shanhe.rulebook.vector import VectorKernel
 
@@ -30,8 +43,11 @@ Known = datetime | date | None
 class _Edition:
     """The rules at one moment and what was resolved from them; never changed, only succeeded."""
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
+    def __init__(
+        self, rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment] = (), unfit: Sequence[Unfit] = ()
+    ) -> None:
         self.rules = dict(rules)
+        self.amendments, self.unfit = tuple(amendments), tuple(unfit)
         self.short = {key.split("_", 1)[0]: key for key, rule in self.rules.items() if not rule.part_of}
         self.resolved: OrderedDict[tuple[str, date, date | None], InForce] = OrderedDict()
 
@@ -49,9 +65,18 @@ class Rulebook:
     compiled is kept by content and stays true in every edition.
     """
 
-    def __init__(self, rules: Mapping[str, Rule], made: Mapping[tuple[str, str], Any] | None = None) -> None:
-        self._edition = _Edition(rules)
+    def __init__(
+        self,
+        rules: Mapping[str, Rule],
+        made: Mapping[tuple[str, str], Any] | None = None,
+        *,
+        amendments: Sequence[RuleAmendment] = (),
+        unfit: Sequence[Unfit] = (),
+    ) -> None:
+        self._edition = _Edition(rules, amendments, unfit)
         self._made: OrderedDict[tuple[str, str], Any] = OrderedDict(made or {})
+        self._former: Mapping[str, tuple[str, Source]] = {}
+        self._read: dict[str, Rulebook | None] = {}
 
     @property
     def _rules(self) -> Mapping[str, Rule]:
@@ -64,33 +89,97 @@ class Rulebook:
 
     def adopt(self, other: Rulebook) -> None:
         """Go over to the rules of another rulebook: from the next question on, all at once."""
-        self._edition = _Edition(other._edition.rules)
+        edition = other._edition
+        self._edition = _Edition(edition.rules, edition.amendments, edition.unfit)
+        self._former = other._former
+
+    @property
+    def unfit(self) -> Sequence[Unfit]:
+        """Recorded amendments that are not in force because these rules can't take them."""
+        return self._edition.unfit
+
+    def sources(self) -> dict[str, tuple[str, Source]]:
+        """The text of every rule, by its hash: the rule's id and what it is made of."""
+        edition = self._edition
+        return {rule.content_hash: (rule.id, source_of(rule, edition.amendments)) for rule in edition.rules.values()}
+
+    def remember(self, former: Mapping[str, tuple[str, Source]]) -> None:
+        """Texts by which decisions were made before, by their hashes."""
+        self._former = former
+
+    def as_it_was(self, rule_id: str, rule_hash: str) -> Rulebook | None:
+        """A rulebook in which the rule stands in the very text of that hash; None where nobody kept it, or it was
+        altered since."""
+        current = self._rules.get(rule_id)
+        if current is not None and current.content_hash == rule_hash:
+            return self
+        if (kept := self._former.get(rule_hash)) is None or kept[0] != rule_id:
+            return None
+        if rule_hash not in self._read:
+            rule = read(rule_id, rule_hash, kept[1])
+            self._read[rule_hash] = None if rule is None else Rulebook({rule.id: rule})
+        return self._read[rule_hash]
 
     @classmethod
     def load(cls, extra: Sequence[RuleAmendment] = ()) -> Rulebook:
-        """The packaged rules with amendments layered on; RuleFileInvalid or FormulaInvalid if anything is wrong.
+        """The packaged rules with amendments layered on; RuleFileInvalid or FormulaInvalid if a packaged one is wrong.
 
-        Every version of every formula is typed here, so that nothing in force later can fail to compile.
+        Every version of every formula is typed here, so that nothing in force later can fail to compile. An amendment
+        that does not load, type or do what its own examples say is `unfit`: the others count, and what it decided is
+        withheld, for no other row may answer in its place.
         """
         packaged = _packaged()
         if not extra:
             rulebook = cls(packaged._rules)
             rulebook._edition, rulebook._made = packaged._edition, packaged._made
             return rulebook
-        rulebook = cls(load_rules(extra), packaged._made)
-        for rule in rulebook._rules.values():
-            if rule.content_hash != packaged._rules[rule.id].content_hash:
-                rulebook._type(rule)
-        return rulebook
+        try:
+            together = packaged.amended(extra)
+            for amendment in extra:
+                together._fits(amendment)
+        except ShanheError:
+            return packaged._one_by_one(extra)
+        return together
+
+    def _one_by_one(self, extra: Sequence[RuleAmendment]) -> Rulebook:
+        book = self
+        for amendment in extra:
+            try:
+                trial = book.amended([amendment])
+                trial._fits(amendment)
+                book = trial
+            except ShanheError as error:
+                unfit = Unfit(amendment, Text(error.message_zh, error.message), since(amendment))
+                edition = book._edition
+                rules = withhold(edition.rules, amendment)
+                book = Rulebook(rules, book._made, amendments=edition.amendments, unfit=(*edition.unfit, unfit))
+        return book
+
+    def _fits(self, amendment: RuleAmendment) -> None:
+        """Raises where an amendment, layered on, isn't what was recorded, does not type, or not do what its own
+        examples say."""
+        if amendment.sha256 and content_hash(amendment.content) != amendment.sha256:
+            raise RuleFileInvalid(
+                f"amendment {amendment.id}", "is not what was recorded: its hash is another", "与记录时不同，哈希不符"
+            )
+        rule = self.rule(amendment.rule_id)
+        for rule_id in (rule.id, *self.sharing(rule.id, amendment.content.get("parameters", {}))):
+            self._type(self.rule(rule_id))
+        for finding in examples_hold(self, rule, examples_in(amendment)):
+            if not finding.ok:
+                raise RuleFileInvalid(f"amendment {amendment.id}", finding.message, finding.message_zh)
 
     def _type(self, rule: Rule) -> None:
         for formula in rule.formulas:
             on = max([formula.start, *(min(v.start for v in p.values) for p in rule.parameters)])
-            self.program(rule.id, on)
+            with suppress(RuleWithheld):
+                self.program(rule.id, on)
 
     def amended(self, extra: Sequence[RuleAmendment]) -> Rulebook:
         """A rulebook with more amendments on top of this one."""
-        return Rulebook(amend(self._rules, extra), self._made)
+        edition = self._edition
+        rules = amend(edition.rules, extra)
+        return Rulebook(rules, self._made, amendments=(*edition.amendments, *extra), unfit=edition.unfit)
 
     def with_file(self, text: str, where: str = "proposed") -> tuple[Rulebook, str]:
         """A rulebook in which a whole rule file, of a rule that is known or new, stands for what is there; its id."""
@@ -102,7 +191,9 @@ class Rulebook:
     def with_rules(self, rules: Sequence[Rule]) -> Rulebook:
         """A rulebook in which these rules, known or new, stand for what is there; RuleFileInvalid where one shares a
         parameter that no rule has."""
-        return Rulebook(linked({**self._rules, **{rule.id: rule for rule in rules}}), self._made)
+        edition = self._edition
+        placed = linked({**edition.rules, **{rule.id: rule for rule in rules}})
+        return Rulebook(placed, self._made, amendments=edition.amendments, unfit=edition.unfit)
 
     def kept(self, make: Callable[[date], Made]) -> Callable[[date], Made]:
         """`make`, asked again only on another day or once the rules have changed."""
@@ -198,9 +289,15 @@ class Rulebook:
         """Decide with a trace. RuleFactsInvalid names every bad fact; RuleNotInForce when there is no version."""
         version = self.in_force(rule_id, on, known)
         clean = validated(version.rule, facts)
-        explainer = self._keep("explain", version, lambda v: Explainer(self._keep("program", v, build_program)))
-        decision: Decision = explainer.decide(clean, on, known)
-        return decision
+        return self._explainer(version).decide(clean, on, known)
+
+    def _explainer(self, version: InForce) -> Explainer:
+        """It says the titles of its rule's text, of which the version says nothing: so it is kept by both."""
+        program: Program = self._keep("program", version, build_program)
+        text = version.rule.content_hash
+        if program.version.rule.content_hash != text:
+            return self._keep(f"explain {text}", version, lambda v: Explainer(build_program(v)))
+        return self._keep(f"explain {text}", version, lambda _: Explainer(program))
 
     def check(self, rule_id: str | None = None, *, today: date | None = None) -> CheckReport:
         """Run every example and every proof (of one rule, or of all)."""

@@ -133,7 +133,8 @@ def simulate(
     """One section. `span` says which time it is about, for the seed; `tell` hears of cases that are done; `decided` is
     the version that the cases are of, where it isn't the one before the change."""
     cases, decided = stream.cases, decided or before
-    known = [index for index, case in enumerate(cases) if case.version == decided.version.version]
+    called = decided.version.names
+    known = [index for index, case in enumerate(cases) if case.version in called]
     first = tabled(decided.version.rule, decided.used, cases, known)
     now = _evaluated(decided, first)
     like = [index for index in first.rows if _same(cases[index], now.rows[index])]

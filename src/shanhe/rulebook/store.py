@@ -1,4 +1,7 @@
-"""Amendments as rows, over a database or one connection of it; they travel as JSON, so dates are ISO texts there."""
+"""Amendments, and the texts that decided, as rows over a database or one connection of it.
+
+They travel as JSON, so dates are ISO texts there.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.rulebook.model import RuleAmendment, content_hash
+from shanhe.rulebook.texts import Source
 
 
 def _sql(name: str) -> str:
@@ -50,5 +54,25 @@ async def show(db: Any, versions: Mapping[str, str], now: datetime) -> None:
     await db.execute(_sql("show"), list(versions), list(versions.values()), now)
 
 
+async def has_edition(db: Any, edition: str) -> bool:
+    """Whether every text of an edition is kept."""
+    return bool(await db.fetchval(_sql("has_edition"), edition))
+
+
+async def keep(conn: Any, edition: str, sources: Mapping[str, tuple[str, Source]], now: datetime) -> None:
+    """Keep the texts of an edition, those that aren't yet. In the caller's transaction: all of them or none."""
+    rules, made = [rule for rule, _ in sources.values()], [dict(source) for _, source in sources.values()]
+    await conn.execute(_sql("keep_texts"), list(sources), rules, made, now)
+    await conn.execute(_sql("keep_edition"), edition, list(sources))
+
+
+async def former(db: Any, edition: str) -> dict[str, tuple[str, Source]]:
+    """The texts that are of no rule of this edition any more, by hash."""
+    rows = await db.fetch(_sql("former_texts"), edition)
+    return {row["rule_hash"]: (row["rule_id"], row["source"]) for row in rows}
+
+
 def _amendment(row: Any) -> RuleAmendment:
-    return RuleAmendment(str(row["id"]), row["rule_id"], row["content"], row["decided_by"], row["note"])
+    return RuleAmendment(
+        str(row["id"]), row["rule_id"], row["content"], row["decided_by"], row["note"], row["sha256"]
+    )  # fmt: skip
