@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import msgspec
 
 from shanhe.backup.begun import begun
 from shanhe.compute.api import has_openmp
@@ -157,6 +158,7 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         fsync = await connection.fetchval("SHOW fsync")
         fixed = await connection.fetchval("SHOW transaction_read_only") == "on"
         allowed = int(await connection.fetchval("SHOW max_connections"))
+        rules = await _rules(connection)
     finally:
         await connection.close()
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
@@ -178,7 +180,23 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         ),
         _judge("durability", fsync == "on", f"fsync {fsync}", "Turn fsync on: money depends on it."),
         _judge("clock", skew <= CLOCK_SKEW_MAX_S, f"{skew:.3f} s from the database", skewed),
+        *rules,
     ]
+
+
+async def _rules(connection: asyncpg.Connection[Any]) -> list[Finding]:
+    """Whether this release takes every amendment that the city recorded; nothing of a city that has no rules yet."""
+    if await connection.fetchval("SELECT to_regclass('rulebook.set_aside')") is None:
+        return []
+    from shanhe.rulebook.api import load_amended
+
+    await connection.set_type_codec("jsonb", encoder=str, decoder=msgspec.json.decode, schema="pg_catalog")
+    unfit = (await load_amended(connection)).unfit
+    found = "; ".join(f"{one.amendment.rule_id}: {one.why.en}" for one in unfit) or "every amendment is in force"
+    advice = (
+        "`shanhe rules check --data DIR` says more; succeed it by another amendment, or `shanhe rules set-aside ID`."
+    )
+    return [_judge("rulebook", not unfit, found, advice)]
 
 
 def certificate(url: str, trusted: ssl.SSLContext | None = None) -> Finding:

@@ -107,7 +107,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)
     watch = Watch(
         services.clock, services.metrics.registry, identity=services.identity,
-        reconciliation=services.reconciliation, outbox=services.outbox,
+        reconciliation=services.reconciliation, outbox=services.outbox, rulebook=services.rulebook,
     )  # fmt: skip
     jobs.every("metrics.look", EVERY_MINUTE, watch.look)
     jobs.every("reconcile.nightly", NIGHTLY, lambda: _reconcile(services))

@@ -5,26 +5,31 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from shanhe.app import open_services
-from shanhe.approvals.api import Approvals
+from shanhe.approvals.api import Approvals, Deed, RequestState, SamePerson
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.rulebook import store
 from shanhe.rulebook.api import (
+    SET_ASIDE,
     Amendments,
     RuleAmendment,
     Rulebook,
     RuleFileInvalid,
     RuleWithheld,
+    open_rulebook,
     proved,
     values,
 )
 from shanhe.settings import Settings
+from stage.faults import lost_mark
 
 BEFORE, FROM, AFTER = date(2026, 12, 31), date(2027, 1, 1), date(2027, 6, 1)
 FACTS = {"quantity_micro": 100_000_000, "cost_fen": 6_000, "list_price_fen": 100}
@@ -183,3 +188,38 @@ class TestACity:
         await amendments.approve(asked.id, by="person:b")
         assert book.parameter("C3", "middle", date(2027, 2, 1)) == 5_000
         assert len(book.unfit) == 1
+
+    async def test_sets_it_aside_by_two_people_and_decides_by_that_rule_again(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        entries: list[Any] = []
+
+        async def entry(conn: Any, kind: str, public: Any, private: Any, *, id: Any = None) -> None:
+            entries.append((kind, public))
+
+        one = former(date(2026, 1, 1), date(2025, 12, 1))
+        await store.add(database.writes, one, clock.now())
+        book, approvals = await open_rulebook(database, clock), Approvals(database, clock)
+        amendments = Amendments(database, clock, book, approvals, entry=entry)
+        approvals.deeds[SET_ASIDE] = Deed(amendments.carry_out_aside)
+        number = new_id()
+        for _ in range(2):
+            asked = await amendments.ask_aside(UUID(one.id), request_id=number, by="person:a", reason="a release")
+        with pytest.raises(SamePerson):
+            await approvals.agree(asked.id, by="person:a")
+        with pytest.raises(RuleWithheld):
+            book.evaluate("C3", FACTS, on=clock.today())
+        with lost_mark():
+            await approvals.agree(asked.id, by="person:b")
+        assert (await approvals.again(asked.id, by="person:b")).state is RequestState.DONE
+        decision = book.evaluate("C3", FACTS, on=clock.today())
+        assert decision.amount == 6_000
+        assert not book.unfit
+        assert entries == [("rule.set_aside", {"rule": "C3_asset_statement", "amendment": one.id})]
+        again = await open_rulebook(database, clock)
+        assert again.version("C3", clock.today()) == decision.version
+        assert await database.fetchval("SELECT decided_by FROM rulebook.set_aside") == "person:a, person:b"
+        with pytest.raises(Conflict, match="waits to be set aside"):
+            await amendments.ask_aside(UUID(one.id), request_id=new_id(), by="person:a", reason="once more")
+        with pytest.raises(asyncpg.RaiseError, match="never changed"):
+            await database.execute("DELETE FROM rulebook.set_aside")

@@ -334,6 +334,29 @@ def approve(
     )
 
 
+@app.command("set-aside")
+def set_aside(
+    amendment: UUID,
+    by: Annotated[str, typer.Option(help="Who asks, for the books.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    request: Annotated[str, typer.Option("--id", help="Id of the request; repeat it to repeat it.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for a second person to set aside an amendment that a release can't take, so that its rule decides again."""
+    number = id_of(request)
+
+    async def work(services: Services) -> Any:
+        return await services.amendments.ask_aside(amendment, request_id=number, by=by, reason=reason)
+
+    made = in_city(data, work)
+    show(
+        as_json,
+        {"id": str(made.id), "rule": made.subject, "state": made.state},
+        lambda: f"✓ {made.subject} · {made.id}",
+    )
+
+
 @app.command("table")
 def rules_table(
     docs: Annotated[Path, typer.Option("--docs", help="Folder to write rules.md and zh/rules.md into.")] = Path("docs"),

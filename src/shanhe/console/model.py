@@ -66,6 +66,17 @@ Bilingual = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class UnfitRow:
+    """An amendment that was decided and is not in force, since this program's rule can't take it: from `since` on the
+    rule decides nothing."""
+
+    id: str
+    rule: str
+    why: Bilingual
+    since: date | None
+
+
+@dataclass(frozen=True)
 class Who:
     """The person at the screen."""
 
@@ -81,6 +92,8 @@ class Who:
     unread: int = 0
     alarms: Sequence[Mapping[str, Any]] = ()
     """Openings of break-glass in force, for whoever works for the city."""
+    unfit: Sequence[UnfitRow] = ()
+    """Amendments that are not in force, for whoever works for the city."""
     reviews: bool = False
     """Whether applications wait for this person's departments, or may."""
     actor: object = field(default=None, repr=False)
@@ -506,6 +519,7 @@ class RulePage:
     examples: Sequence[tuple[str, Sequence[tuple[Bilingual, str]], Sequence[tuple[Bilingual, str]]]]
     """Name (in English, for who reads the files), what is given, what comes out."""
     changes: Sequence[RuleChange] = ()
+    unfit: Sequence[UnfitRow] = ()
 
 
 @dataclass(frozen=True)

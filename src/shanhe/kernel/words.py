@@ -106,6 +106,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "programmes.funding": ("拨入预算", "Into the budget"),
     "programmes.clawback": ("追回奖励", "Bring an award back"),
     "rule.amendment": ("修订规则", "Amend a rule"),
+    "rule.set_aside": ("搁置未生效的修订", "Set aside an amendment that is not in force"),
     "programmes.guarantee": ("担保代偿", "Pay on a guarantee"),
 }
 """What takes two people, by the kind of request."""

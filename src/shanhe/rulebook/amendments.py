@@ -22,11 +22,12 @@ from shanhe.rulebook import store
 from shanhe.rulebook.check import AMENDMENT_FITS
 from shanhe.rulebook.errors import RuleNotInForce, RuleWithheld
 from shanhe.rulebook.mistakes import Mistake, mistakes
-from shanhe.rulebook.model import RuleAmendment, content_hash
+from shanhe.rulebook.model import RuleAmendment, Unfit, content_hash
 from shanhe.rulebook.service import Rulebook
 from shanhe.rulebook.texts import edition_of
 
 KIND: Final = "rule.amendment"
+ASIDE: Final = "rule.set_aside"
 AMENDED: Final = "rule.amended"
 IN_FORCE: Final = "rule.in_force"
 NOTE_CHARS: Final = 200
@@ -199,6 +200,46 @@ class Amendments:
                     await self._eyes.done(amendment_id, conn)
         await self.refresh()
         return amendment
+
+    @property
+    def unfit(self) -> Sequence[Unfit]:
+        """Recorded amendments that are not in force, since the rules as they are packaged can't take them."""
+        return self._rulebook.unfit
+
+    async def ask_aside(self, amendment_id: UUID, *, request_id: UUID, by: str, reason: str) -> Any:
+        """Ask for a second person to set aside an amendment that does not fit: its rule then decides as if it had never
+        been. Idempotent by `request_id`; Conflict for one that is in force."""
+        one = self._unfit(str(amendment_id))
+        payload = {"amendment": one.amendment.id, "rule_id": one.amendment.rule_id, "reason": reason}
+        expires = self._clock.now() + timedelta(days=OPEN_DAYS)
+        return await self._eyes.request(
+            ASIDE, one.amendment.rule_id, payload, by=by, expires_at=expires, request_id=request_id
+        )
+
+    async def carry_out_aside(self, decided: Any) -> None:
+        """Set aside what two people agreed to; once."""
+        number, by = UUID(decided.payload["amendment"]), f"{decided.requested_by}, {decided.decided_by}"
+        async with self._db.transaction() as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            if not await store.set_aside(conn, number, by, self._clock.now()):
+                return
+            await self._keep(conn)
+            if self._entry is not None:
+                public = {"rule": decided.payload["rule_id"], "amendment": str(number)}
+                await self._entry(conn, ASIDE, public, {"decided_by": by}, id=decided.id)
+        await self.refresh()
+
+    def _unfit(self, amendment: str) -> Unfit:
+        found = next((one for one in self.unfit if one.amendment.id == amendment), None)
+        if found is None:
+            raise Conflict(
+                "rule_amendment_fits",
+                f"No amendment {amendment} waits to be set aside.",
+                message_zh=f"没有待搁置的修订 {amendment}。",
+                hint="Only an amendment that is not in force can be; one that is in force is succeeded by another.",
+                hint_zh="只有未生效的修订可以搁置；已生效的修订请以新的修订接替。",
+            )
+        return found
 
     async def _keep(self, conn: Any) -> None:
         """Before any process goes over to what was just recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.rulebook.amendments import ASIDE as SET_ASIDE
 from shanhe.rulebook.amendments import KIND as AMENDMENT
 from shanhe.rulebook.amendments import Amendments, load_amended, open_rulebook, proved, record
 from shanhe.rulebook.browsing import Valued, values
@@ -25,7 +26,7 @@ from shanhe.rulebook.mistakes import Mistake, mistakes
 from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment, Text, Unfit, content_hash
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.replay import Outcome, Replay, adds_up, replay, traces_in
-from shanhe.rulebook.resolve import in_force
+from shanhe.rulebook.resolve import in_force, value_of
 from shanhe.rulebook.service import Rulebook
 from shanhe.rulebook.simulate import Section, Side, last_month, simulate
 from shanhe.rulebook.table import CHAPTERS, rules_page
@@ -36,6 +37,7 @@ from shanhe.rulebook.wording import display
 __all__ = [
     "AMENDMENT",
     "CHAPTERS",
+    "SET_ASIDE",
     "Amendments",
     "Case",
     "CheckFinding",
@@ -86,5 +88,6 @@ __all__ = [
     "rules_page",
     "simulate",
     "traces_in",
+    "value_of",
     "values",
 ]

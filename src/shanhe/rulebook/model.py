@@ -198,7 +198,7 @@ class RuleAmendment:
 
     `content` holds any of `parameters: {name: [dated values]}`, `formula: [dated formulas]`, `examples: [...]` and
     `review`; nothing already there can be changed, only succeeded. `sha256` is the hash it was recorded with, empty
-    where it isn't recorded.
+    where it isn't recorded; `aside`: two people set it aside since, and it decides nothing.
     """
 
     id: str
@@ -207,6 +207,7 @@ class RuleAmendment:
     decided_by: str
     note: str = ""
     sha256: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

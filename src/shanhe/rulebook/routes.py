@@ -17,7 +17,7 @@ from shanhe.kernel.routing import APIRouter
 from shanhe.rulebook.amendments import Amendments
 from shanhe.rulebook.browsing import Valued, values
 from shanhe.rulebook.documents import FILE_CHARS
-from shanhe.rulebook.model import DatedValue, Decision, Formula, Parameter, Rule, canonical
+from shanhe.rulebook.model import DatedValue, Decision, Formula, Parameter, Rule, Unfit, canonical
 from shanhe.rulebook.replay import replay
 from shanhe.rulebook.service import Rulebook
 
@@ -57,6 +57,15 @@ class Approval(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field("", max_length=200)
+
+
+class Aside(BaseModel):
+    """Why an amendment is to be set aside; `id`: of the request, repeat it to repeat it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID
+    reason: str = Field(min_length=1, max_length=200)
 
 
 class Question(BaseModel):
@@ -102,7 +111,8 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
     @routes.get("")
     def list_rules() -> dict[str, Any]:
         book = source()
-        return {"rules": [_summary(book.rule(rule_id)) for rule_id in book.ids()]}
+        rules = [_summary(book.rule(rule_id)) for rule_id in book.ids()]
+        return {"rules": rules, "unfit": [unfit_to_dict(one) for one in book.unfit]}
 
     reports = Reports(source, today)
 
@@ -125,7 +135,10 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
 
     @routes.get("/{rule_id}")
     def show_rule(rule_id: str) -> dict[str, Any]:
-        return rule_to_dict(source().rule(rule_id))
+        book = source()
+        rule = book.rule(rule_id)
+        unfit = [unfit_to_dict(one) for one in book.unfit if one.amendment.rule_id == rule.id]
+        return rule_to_dict(rule) | {"unfit": unfit}
 
     @routes.get("/{rule_id}/diff")
     def diff(
@@ -158,9 +171,11 @@ def amendment_router(amendments: Amendments, require: Callable[[str], Any]) -> A
 
     @routes.get("", dependencies=[read])
     async def proposals() -> dict[str, Any]:
-        """Proposals, newest first, with who asked and who decided; and what is recorded."""
+        """Proposals, newest first, with who asked and who decided; what is recorded, and what of it is `unfit`: not in
+        force, since the rules as they are packaged can't take it."""
         recorded = [asdict(one) for one in await amendments.recorded()]
-        return {"proposals": [asdict(one) for one in await amendments.proposals()], "recorded": recorded}
+        proposals = [asdict(one) for one in await amendments.proposals()]
+        return {"proposals": proposals, "recorded": recorded, "unfit": [unfit_to_dict(one) for one in amendments.unfit]}
 
     @routes.post("", status_code=201)
     async def propose(body: Proposal, actor: Any = write) -> dict[str, Any]:
@@ -180,7 +195,20 @@ def amendment_router(amendments: Amendments, require: Callable[[str], Any]) -> A
         """The second operator agrees: recorded, announced, and in force from its dates."""
         return asdict(await amendments.approve(amendment_id, by=actor.ref, reason=body.reason))
 
+    @routes.post("/{amendment_id}/set-aside", status_code=201)
+    async def set_aside(amendment_id: UUID, body: Aside, actor: Any = write) -> dict[str, Any]:
+        """Ask for a second operator to set aside an amendment that is not in force; its rule then decides again."""
+        made = await amendments.ask_aside(amendment_id, request_id=body.id, by=actor.ref, reason=body.reason)
+        return asdict(made)
+
     return routes
+
+
+def unfit_to_dict(unfit: Unfit) -> dict[str, Any]:
+    """An amendment that is not in force, and why; `since`: its rule decides nothing from that day on."""
+    one = unfit.amendment
+    since = unfit.since.isoformat() if unfit.since else None
+    return {"amendment": one.id, "rule": one.rule_id, "note": one.note, "why": unfit.why.to_dict(), "since": since}
 
 
 def _summary(rule: Rule) -> dict[str, Any]:

@@ -126,9 +126,9 @@ class Rulebook:
 
         Every version of every formula is typed here, so that nothing in force later can fail to compile. An amendment
         that does not load, type or do what its own examples say is `unfit`: the others count, and what it decided is
-        withheld, for no other row may answer in its place.
+        withheld, for no other row may answer in its place. One that was set aside counts for nothing.
         """
-        packaged = _packaged()
+        packaged, extra = _packaged(), [one for one in extra if not one.aside]
         if not extra:
             rulebook = cls(packaged._rules)
             rulebook._edition, rulebook._made = packaged._edition, packaged._made

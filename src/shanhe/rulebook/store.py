@@ -54,6 +54,11 @@ async def show(db: Any, versions: Mapping[str, str], now: datetime) -> None:
     await db.execute(_sql("show"), list(versions), list(versions.values()), now)
 
 
+async def set_aside(conn: Any, amendment: UUID, by: str, now: datetime) -> bool:
+    """Let an amendment decide nothing from now on; False when it was set aside before."""
+    return await conn.fetchval(_sql("set_aside"), amendment, by, now) is not None
+
+
 async def has_edition(db: Any, edition: str) -> bool:
     """Whether every text of an edition is kept."""
     return bool(await db.fetchval(_sql("has_edition"), edition))
@@ -74,5 +79,5 @@ async def former(db: Any, edition: str) -> dict[str, tuple[str, Source]]:
 
 def _amendment(row: Any) -> RuleAmendment:
     return RuleAmendment(
-        str(row["id"]), row["rule_id"], row["content"], row["decided_by"], row["note"], row["sha256"]
+        str(row["id"]), row["rule_id"], row["content"], row["decided_by"], row["note"], row["sha256"], row["aside"]
     )  # fmt: skip

@@ -20,7 +20,7 @@ Source = Mapping[str, Any]
 
 def edition_of(amendments: Sequence[RuleAmendment]) -> str:
     """The name of what a program makes of its own files and of these recorded amendments."""
-    recorded = [[one.id, one.sha256 or content_hash(one.content)] for one in amendments]
+    recorded = [[one.id, one.sha256 or content_hash(one.content), one.aside] for one in amendments]
     return content_hash([__version__, content_hash(packaged_texts()), recorded])
 
 

@@ -13,7 +13,7 @@ from shanhe.governance.api import Dilution, Governance
 from shanhe.incubator.api import Incubator
 from shanhe.nomads.api import Nomads
 from shanhe.programmes.api import Programmes
-from shanhe.rulebook.api import AMENDMENT, Amendments, Rulebook
+from shanhe.rulebook.api import AMENDMENT, SET_ASIDE, Amendments, Rulebook
 from shanhe.wiring.foresight import Foresight
 from shanhe.wiring.governance import (
     Accepted,
@@ -115,6 +115,7 @@ def open_promises(
     )  # fmt: skip
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
     approvals.deeds[AMENDMENT] = Deed(amendments.carry_out, "/rules/{rule_id}", ready=amendments.ready)
+    approvals.deeds[SET_ASIDE] = Deed(amendments.carry_out_aside, "/rules/{rule_id}")
     deadlines = Deadlines(clock, programmes, privacy, rulebook)
     dilution = Dilution(
         db, clock, rulebook, paid=programmes.budgets.paid, budgets=budget_cards(programmes.catalogue),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from shanhe.console.live.arrivals import LiveArrivals
 from shanhe.console.live.board import LiveBoard
@@ -29,7 +30,7 @@ from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rights import LiveRights
 from shanhe.console.live.routines import LiveRoutines
-from shanhe.console.live.rules import LiveRules
+from shanhe.console.live.rules import LiveRules, unfit
 from shanhe.console.live.second import LiveSecond
 from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
@@ -49,7 +50,11 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
     names = Names(modules.identity, modules.ledger, budgets)
     return Desk(
         gate=LiveGate(
-            modules.identity, modules.notifier, modules.emergency.glass, modules.programmes.reviewing.departments
+            modules.identity,
+            modules.notifier,
+            modules.emergency.glass,
+            modules.programmes.reviewing.departments,
+            partial(unfit, modules.rulebook),
         ),
         handover=modules.identity.handovers,
         member=LiveMember(modules, names),

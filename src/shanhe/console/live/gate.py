@@ -43,12 +43,13 @@ class LiveGate:
 
     def __init__(
         self, identity: Identity, notifier: Notifier, glass: BreakGlass,
-        departments: Callable[[UUID], Awaitable[frozenset[str]]],
+        departments: Callable[[UUID], Awaitable[frozenset[str]]], unfit: Callable[[], Sequence[m.UnfitRow]],
     ) -> None:  # fmt: skip
         self._glass = glass
         self._identity = identity
         self._notifier = notifier
         self._departments = departments
+        self._unfit = unfit
         self.oidc = identity.oidc is not None
 
     async def who(self, request: Request) -> m.Who | None:
@@ -87,6 +88,7 @@ class LiveGate:
                 {"id": one.id, "class": one.kind, "until": one.expires_at, "mine": one.person_id == actor.person_id}
                 for one in alarms
             ],
+            unfit=self._unfit() if operator else (),
             reviews=bool(await self._departments(actor.person_id)),
             actor=actor,
         )

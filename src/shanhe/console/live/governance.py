@@ -32,6 +32,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
 
 DUTIES_SHOWN = 200
+REASON_CHARS = 200
 
 RULE_CHANGE = "rulebook_change"
 RULES, WHOLE = "rules", "ledger"
@@ -48,6 +49,7 @@ class LiveGovernance:
         self._sampling = modules.governance.sampling
         self._simulating = modules.governance.simulating
         self._rulebook = modules.rulebook
+        self._amendments = modules.amendments
         self._clock = modules.clock
 
     async def proposals(self, who: m.Who | None) -> Sequence[Mapping[str, Any]]:
@@ -134,6 +136,12 @@ class LiveGovernance:
 
     async def withdraw(self, who: m.Who, proposal: UUID) -> None:
         await self._deciding.withdraw(proposal, who.person_id)
+
+    async def set_aside(self, who: m.Who, amendment: UUID, reason: str, request_id: UUID) -> str:
+        asked = await self._amendments.ask_aside(
+            amendment, request_id=request_id, by=actor_of(who).ref, reason=reason.strip()[:REASON_CHARS]
+        )
+        return str(asked.payload["rule_id"])
 
     async def draft(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         announced = date.fromisoformat(fields["announced_on"]) if fields.get("announced_on") else self._clock.today()

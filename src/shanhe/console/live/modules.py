@@ -42,7 +42,7 @@ from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.retrieval.api import Evaluating, Knowledge, Search
-from shanhe.rulebook.api import Rulebook
+from shanhe.rulebook.api import Amendments, Rulebook
 from shanhe.science.api import Science
 from shanhe.store.api import Contests, Earnings, Store
 from shanhe.studio.api import Studio
@@ -101,6 +101,8 @@ class Modules(Protocol):
     def reconciliation(self) -> Reconciliation: ...
     @property
     def rulebook(self) -> Rulebook: ...
+    @property
+    def amendments(self) -> Amendments: ...
     @property
     def identity(self) -> Identity: ...
     @property

@@ -14,7 +14,7 @@ from shanhe.console.units import form_of
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.money import format_fen, said_credits
-from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, display, replay, values
+from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, RuleWithheld, display, replay, value_of, values
 
 BPS_A_PERCENT = 100
 ITEMS_MAX = 24
@@ -35,7 +35,7 @@ class LiveRules:
         today = self._clock.today()
         try:
             version = self._rulebook.version(rule.id, today)
-        except RuleNotInForce:
+        except (RuleNotInForce, RuleWithheld):
             version = rule.content_hash
         formula = max(rule.formulas, key=lambda one: (one.start <= today, one.start), default=None)
         lines = []
@@ -73,6 +73,7 @@ class LiveRules:
                 (one.name, _shown(rule, one.facts), _shown(rule, one.outputs)) for one in rule.examples if one.outputs
             ],
             changes=_changes(self._rulebook, rule),
+            unfit=unfit(self._rulebook, rule.id),
         )
 
     async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
@@ -97,6 +98,15 @@ class LiveRules:
             return str(replay(self._rulebook, trace).outcome)
         except ShanheError:  # no trace, or of a rule or facts that are here no more
             return ""
+
+
+def unfit(rulebook: Rulebook, rule_id: str = "") -> Sequence[m.UnfitRow]:
+    """Amendments that are not in force, of one rule or of all."""
+    return [
+        m.UnfitRow(one.amendment.id, one.amendment.rule_id, (one.why.zh, one.why.en), one.since)
+        for one in rulebook.unfit
+        if rule_id in ("", one.amendment.rule_id)
+    ]
 
 
 def _shown(rule: Rule, values: Mapping[str, Any]) -> list[tuple[m.Bilingual, str]]:
@@ -132,7 +142,7 @@ def _row(rule: Rule) -> m.RuleRow:
 
 def versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
     """Every dated value of a parameter, the newest first."""
-    in_force = max((v.start for v in parameter.values if v.start <= today), default=None)
+    held = value_of(parameter, today, None)
     return [
         m.ParameterRow(
             parameter.name,
@@ -143,7 +153,7 @@ def versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
             value.origin,
             (value.reason.zh, value.reason.en) if value.reason else ("", ""),
             value.article,
-            value.start == in_force,
+            value is held,
             parameter.unit if isinstance(value.value, int) and not isinstance(value.value, bool) else "",
         )
         for value in sorted(parameter.values, key=lambda one: one.start, reverse=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -30,6 +30,7 @@ class GovernanceRoom(Room):
         add("/governance/new", self.propose, methods=["POST"])
         add("/governance/drafts/{simulation}", self.draft, methods=["GET"])
         add("/governance/drafts/{simulation}/csv", self.draft_csv, methods=["GET"])
+        add("/governance/amendments/{amendment}/set-aside", self.set_aside, methods=["POST"])
         add("/governance/{proposal}", self.proposal, methods=["GET"])
         add("/governance/{proposal}/comment", self.comment, methods=["POST"])
         add("/governance/{proposal}/vote", self.vote, methods=["POST"])
@@ -104,6 +105,12 @@ class GovernanceRoom(Room):
         who, _ = await self.posted(request)
         await self.desk.governance.withdraw(who, proposal)
         return go(f"/governance/{proposal}", "withdrawn")
+
+    async def set_aside(self, request: Request, amendment: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        reason, number = fields.get("reason", ""), uuid_in(fields, "id") or new_id()
+        rule = await self.desk.governance.set_aside(who, amendment, reason, number)
+        return go(f"/rules/{rule}", "aside_asked")
 
     async def simulate(self, request: Request, proposal: UUID) -> Response:
         who, fields = await self.posted(request)

@@ -13,6 +13,7 @@ from shanhe.console.pages.base import Room, day_in
 from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import NotFound, ShanheError, TooMany, Unavailable
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
@@ -72,9 +73,11 @@ class PublicRoom(Room):
                 decision = await self.desk.rules.evaluate(rule_id, facts, date.fromisoformat(on), told)
             except (ShanheError, ValueError) as error:
                 mistake = self.view.mistake(request, error)
+        numbers = {one.id: str(new_id()) for one in page.unfit}
         return self.show(
-            request, "rule.html", who, rule=page, facts=facts, on=on, known=known, decision=decision, mistake=mistake
-        )
+            request, "rule.html", who, rule=page, facts=facts, on=on, known=known, decision=decision, mistake=mistake,
+            numbers=numbers,
+        )  # fmt: skip
 
     async def models(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)

@@ -27,3 +27,27 @@ CREATE TRIGGER text_is_not_truncated BEFORE TRUNCATE ON rulebook.text
 -- A hash may say its format before a colon, so that a later one can be made otherwise while what is there still verifies.
 ALTER TABLE rulebook.amendment DROP CONSTRAINT amendment_sha256_check,
   ADD CONSTRAINT amendment_sha256_check CHECK (sha256 ~ '^([0-9]+:)?[0-9a-f]{64}$');
+
+-- Two people may set aside an amendment that a release can't take: from then on it decides nothing and stands in nobody's way.
+CREATE TABLE rulebook.set_aside (
+  amendment  uuid PRIMARY KEY REFERENCES rulebook.amendment,
+  decided_by text NOT NULL CHECK (decided_by <> ''),
+  set_at     timestamptz NOT NULL
+);
+
+CREATE TRIGGER set_aside_is_append_only BEFORE UPDATE OR DELETE ON rulebook.set_aside
+  FOR EACH ROW EXECUTE FUNCTION rulebook.refuse_change();
+CREATE TRIGGER set_aside_is_not_truncated BEFORE TRUNCATE ON rulebook.set_aside
+  FOR EACH STATEMENT EXECUTE FUNCTION rulebook.refuse_change();
+
+CREATE FUNCTION rulebook.tell_set_aside() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('rulebook_amended', '');
+  RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER set_aside_is_told AFTER INSERT ON rulebook.set_aside
+  FOR EACH ROW EXECUTE FUNCTION rulebook.tell_set_aside();
+
+SELECT kernel.watch('rulebook.set_aside', 'amendment, decided_by');
