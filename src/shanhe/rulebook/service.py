@@ -149,7 +149,7 @@ class Rulebook:
                 trial._fits(amendment)
                 book = trial
             except ShanheError as error:
-                unfit = Unfit(amendment, Text(error.message_zh, error.message), since(amendment))
+                unfit = Unfit(amendment, _why(error, amendment), since(amendment))
                 edition = book._edition
                 rules = withhold(edition.rules, amendment)
                 book = Rulebook(rules, book._made, amendments=edition.amendments, unfit=(*edition.unfit, unfit))
@@ -325,6 +325,16 @@ def _packaged() -> Rulebook:
     for rule in rulebook._rules.values():
         rulebook._type(rule)
     return rulebook
+
+
+def _why(error: ShanheError, amendment: RuleAmendment) -> Text:
+    """What is wrong with an amendment, and where in it."""
+    if not isinstance(error, RuleFileInvalid):
+        return Text(error.message_zh, error.message)
+    place = error.where.removeprefix(f"amendment {amendment.id}").removeprefix(".")
+    return Text(f"{place}：{error.problem_zh}", f"{place}: {error.problem}") if place else Text(
+        error.problem_zh, error.problem
+    )  # fmt: skip
 
 
 def _natural(rule_id: str) -> tuple[str, int, str]:
