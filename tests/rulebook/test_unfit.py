@@ -9,7 +9,9 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from fastapi.testclient import TestClient
 
+from rulebook.test_routes import over
 from shanhe.app import open_services
 from shanhe.approvals.api import Approvals, Deed, RequestState, SamePerson
 from shanhe.kernel.clock import FixedClock
@@ -145,6 +147,20 @@ class TestAnAmendmentThatDoesNotFit:
             proved(base, RuleAmendment(again.id, again.rule_id, {"formula": [row], "examples": [wrong]}, "x"))
         with pytest.raises(RuleFileInvalid):
             proved(base, RuleAmendment(again.id, again.rule_id, {"parameters": {"gone": []}}, "x"))
+
+
+class TestOverHttp:
+    def test_is_said_of_its_rule_and_refuses_with_what_to_do(self) -> None:
+        one = former(date(2026, 1, 1), date(2025, 12, 1))
+        client = TestClient(over(Rulebook.load([one])))
+        for path in ("/api/rules", "/api/rules/C3"):
+            (said,) = client.get(path).json()["unfit"]
+            assert (said["amendment"], said["since"]) == (one.id, "2026-01-01")
+        assert client.get("/api/rules/P1").json()["unfit"] == []
+        answer = client.post("/api/rules/C3/eval", json={"facts": FACTS, "on": "2026-03-01"})
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "rule_withheld"
+        assert answer.json()["error"]["details"] == {"rule": "C3_asset_statement", "amendment": one.id}
 
 
 class TestACity:

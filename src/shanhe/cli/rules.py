@@ -77,8 +77,12 @@ def list_rules(as_json: Json = False) -> None:
 @app.command("show")
 def show_rule(identifier: Identifier, on: On = "", data: Amended = None, as_json: Json = False) -> None:
     """One rule: facts, parameters (given or assumed, and since when), formula, examples; with --on what holds then."""
-    rule, day = _rulebook(data).rule(identifier), _day(on) if on else None
+    book, day = _rulebook(data), _day(on) if on else None
+    rule = book.rule(identifier)
+    unfit = [f"{one.amendment.id}: {one.why.zh} · {one.why.en}"
+             for one in book.unfit if one.amendment.rule_id == rule.id]  # fmt: skip
     show(as_json, rule, lambda: pairs({
+        **({"not in force": _lines(unfit)} if unfit else {}),
         "id": rule.id,
         "title": f"{rule.title.zh} · {rule.title.en}",
         "article": rule.article,

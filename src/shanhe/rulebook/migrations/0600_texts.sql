@@ -50,4 +50,4 @@ $$;
 CREATE TRIGGER set_aside_is_told AFTER INSERT ON rulebook.set_aside
   FOR EACH ROW EXECUTE FUNCTION rulebook.tell_set_aside();
 
-SELECT kernel.watch('rulebook.set_aside', 'amendment, decided_by');
+SELECT kernel.watch('rulebook.set_aside', 'decided_by');
