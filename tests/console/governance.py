@@ -113,7 +113,8 @@ class Governance:
 
     async def form(self, rule_id: str) -> Mapping[str, Any]:
         one = [{"id": "rulebook_change", "title": words("规则修订", "Change of a rule")}]
-        return {"matters": one, "departments": [{"id": "digital", "title": OFFICE}],
+        days = {"first": date(2026, 12, 6), "announced": date(2026, 12, 26), "notice": 30, "from": date(2027, 1, 25)}
+        return {"days": days, "matters": one, "departments": [{"id": "digital", "title": OFFICE}],
                 "rules": [("P1_resident_discount", words("居民优惠", "Resident discount"))],
                 "parameters": [{"name": "discount", "title": words("优惠率", "Rate"), "value": "30 %", "unit": "bps"}]
                 if rule_id else []}  # fmt: skip
@@ -132,6 +133,10 @@ class Governance:
 
     async def withdraw(self, who: m.Who, proposal: UUID) -> None:
         self.done.append(("withdraw", proposal))
+
+    async def set_aside(self, who: m.Who, amendment: UUID, reason: str, request_id: UUID) -> str:
+        self.done.append(("set_aside", amendment))
+        return "P1_resident_discount"
 
     async def draft(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         self.done.append(("draft", fields["rule"]))

@@ -12,6 +12,8 @@ from tests.console.double_ground import TOKEN, ident
 
 from shanhe.console.ports import Desk
 
+RULE = "P1_resident_discount"
+
 
 class TestGovernance:
     @pytest.mark.parametrize(
@@ -35,6 +37,14 @@ class TestGovernance:
     ) -> None:
         assert (await member.post(path, data=TOKEN | fields)).status_code == 303
         assert desk.governance.done == [done]  # type: ignore[attr-defined]
+
+    async def test_asks_for_a_second_person_to_set_an_amendment_aside(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        place = f"/governance/amendments/{ident(1)}/set-aside"
+        answer = await member.post(place, data=TOKEN | {"reason": "r", "id": str(ident(2))})
+        assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, f"/rules/{RULE}")
+        assert desk.governance.done == [("set_aside", ident(1))]  # type: ignore[attr-defined]
 
     async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
         answer = await member.post("/governance/new", data=TOKEN | {"title": "", "why": "因为如此"})

@@ -34,6 +34,8 @@ class Line:
     """How it was worked out, as people write it; `calc` is the same for a machine."""
     since: str = ""
     announced: str = ""
+    amendment: str = ""
+    """The proposal that decided the value; empty where it is the policy's own."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def _line(item: Mapping[str, Any], *, source: bool = True) -> Line:
         reading=_both(item.get("reading")),
         since=str(item.get("from", "") or ""),
         announced=str(item.get("announced", "") or ""),
+        amendment=str(item.get("amendment", "") or ""),
     )
 
 

@@ -467,6 +467,8 @@ class ParameterRow:
     in_force: bool
     unit: str = ""
     """Of a single number; "" where the value says it, or has none."""
+    amendment: str = ""
+    """The proposal that decided it."""
 
 
 @dataclass(frozen=True)

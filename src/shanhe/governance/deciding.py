@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -165,6 +166,13 @@ class Deciding:
 
     def _amendment(self, made: Proposal) -> RuleAmendment:
         return RuleAmendment(str(made.id), made.rule_id or "", made.content, f"person:{made.proposed_by}", made.title)
+
+    def calendar(self, matter: str) -> tuple[date, date, int]:
+        """Of a proposal made today: the first day on which it may be announced, the day by which every vote about it
+        is over, and the days of notice from the announcement on."""
+        first = self._clock.today() + timedelta(days=self._term("discussion_days") + 1)
+        votes = sum(step.days for step in duties().matters[matter].path)
+        return first, first + timedelta(days=votes), self._term("notice_days")
 
     def _term(self, name: str) -> int:
         return int(self._rulebook.parameter(TERMS, name, self._clock.today()))
@@ -363,7 +371,9 @@ class Deciding:
                 return []
         last = max(_day(row["from"]) for row in _rows(found.content))
         before = found.effective_on - timedelta(days=1)
-        return [one.to_dict() for one in rulebook.differences(found.rule_id, before, last)]
+        with contextlib.suppress(ShanheError):  # what was decided is in force no more: the rule's page says why
+            return [one.to_dict() for one in rulebook.differences(found.rule_id, before, last)]
+        return []
 
     async def said_by(self, person_id: UUID) -> list[dict[str, Any]]:
         """A person's comments, for their own copy."""

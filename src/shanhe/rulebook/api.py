@@ -23,7 +23,17 @@ from shanhe.rulebook.errors import (
 from shanhe.rulebook.language import number as number_of
 from shanhe.rulebook.language import parse as parse_formula
 from shanhe.rulebook.mistakes import Mistake, mistakes
-from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment, Text, Unfit, content_hash
+from shanhe.rulebook.model import (
+    CheckFinding,
+    CheckReport,
+    Decision,
+    Parameter,
+    Rule,
+    RuleAmendment,
+    Text,
+    Unfit,
+    content_hash,
+)
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.replay import Outcome, Replay, adds_up, replay, traces_in
 from shanhe.rulebook.resolve import in_force, value_of
@@ -49,6 +59,7 @@ __all__ = [
     "Mistake",
     "MutationReport",
     "Outcome",
+    "Parameter",
     "ParameterNotFound",
     "Replay",
     "Rule",

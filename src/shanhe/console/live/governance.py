@@ -12,6 +12,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.console.live.rules import versions
+from shanhe.console.units import form_of
 from shanhe.governance.api import (
     NewProposal,
     UnknownSimulation,
@@ -30,6 +31,7 @@ from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
+from shanhe.rulebook.api import Parameter
 
 DUTIES_SHOWN = 200
 REASON_CHARS = 200
@@ -75,15 +77,30 @@ class LiveGovernance:
         simulations = [simulation_view(found, whole=_whole(who), traces=False)
                        for found in await self._simulating.of(proposal)]  # fmt: skip
         sample = await self._sampling.get(proposal)
-        return {**file_view(file), "can": can, "sample": sample_view(sample) if sample else None,
-                "simulations": simulations}  # fmt: skip
+        return {**file_view(file), "can": can, "back": self._back(file), "simulations": simulations,
+                "sample": sample_view(sample) if sample else None}  # fmt: skip
+
+    def _back(self, file: Any) -> dict[str, str] | None:
+        """A form that proposes the former value again, of an adopted change of one number."""
+        one, rows = file.proposal, file.proposal.content.get("parameters", {})
+        if one.state != "adopted" or len(rows) != 1 or len(file.changes) != 1:
+            return None
+        name, parameter = file.changes[0]["name"], self._rulebook.rule(one.rule_id or "").parameter(next(iter(rows)))
+        before = file.changes[0]["before"]
+        if parameter is None or parameter.type != "value" or name != parameter.name or type(before) is not int:
+            return None
+        value = form_of(parameter.unit).show(before)
+        return {"rule": one.rule_id or "", "parameter": name, "value": value}
 
     async def may_propose(self, who: m.Who | None) -> bool:
         return who is not None and bool(await self._deciding.seats_of(who.person_id))
 
     async def form(self, rule_id: str) -> Mapping[str, Any]:
         known = duties()
+        first, announced, notice = self._deciding.calendar(RULE_CHANGE)
         return {
+            "days": {"first": first, "announced": announced, "notice": notice,
+                     "from": announced + timedelta(days=notice)},
             "matters": [{"id": name, "title": {"zh": one.zh, "en": one.en}} for name, one in known.matters.items()],
             "departments": [{"id": name, "title": {"zh": one.zh, "en": one.en}}
                             for name, one in known.departments.items()],
@@ -92,7 +109,8 @@ class LiveGovernance:
         }  # fmt: skip
 
     def _of_rule(self, rule_id: str) -> dict[str, Any]:
-        """A rule by its whole id, and what can be changed in it: name, title, the value in force, its unit."""
+        """A rule by its whole id, and what can be changed in it: name, title, the value in force, and the unit in which
+        a new one is written."""
         found, today = [], self._clock.today()
         try:
             rule = self._rulebook.rule(rule_id)
@@ -101,7 +119,7 @@ class LiveGovernance:
         for parameter in rule.parameters:
             value = next((row.value for row in versions(parameter, today) if row.in_force), "")
             found.append({"name": parameter.name, "title": parameter.title.to_dict(), "value": value,
-                          "unit": parameter.unit})  # fmt: skip
+                          "unit": _written(parameter)})  # fmt: skip
         return {"rule": rule.id, "parameters": found}
 
     async def propose(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
@@ -118,14 +136,15 @@ class LiveGovernance:
         """One value of one parameter, from a day on; more than that is proposed over HTTP or the command line."""
         rule = self._rulebook.rule(fields.get("rule", ""))
         name = fields.get("parameter", "").strip()
-        if name not in {parameter.name for parameter in rule.parameters}:
+        parameter = rule.parameter(name)
+        if parameter is None:
             names = ", ".join(parameter.name for parameter in rule.parameters)
             raise Invalid(
                 "unknown_parameter", f"{rule.id} has no parameter {name!r}; it has {names}.",
                 message_zh=f"{rule.id} 没有参数 {name!r}；可选：{names}。",
             )  # fmt: skip
         row = {"from": date.fromisoformat(fields.get("from", "")).isoformat(), "announced": announced.isoformat(),
-               "value": _value(fields.get("value", "")), "given": True}  # fmt: skip
+               "value": _value(parameter, fields.get("value", "")), "given": True}  # fmt: skip
         return {"parameters": {name: [row]}}
 
     async def comment(self, who: m.Who, proposal: UUID, text: str, comment_id: UUID) -> None:
@@ -214,8 +233,24 @@ def _department(duty: Mapping[str, Any]) -> str:
     return str(duty["department"]["zh"])
 
 
-def _value(text: str) -> Any:
-    """A number, a list or a table as JSON; any other text as it is."""
+def _written(parameter: Parameter) -> str:
+    """The unit in which people write a value: percent for basis points. Lists, bands and tables are JSON in the
+    rulebook's own units."""
+    return form_of(parameter.unit).word or parameter.unit if parameter.type == "value" else parameter.unit
+
+
+def _value(parameter: Parameter, text: str) -> Any:
+    """A value as the rulebook has it, out of what somebody wrote: 25 for 25 %. Invalid for what can't be read."""
+    form = form_of(parameter.unit)
+    if parameter.type == "value" and form.word:
+        try:
+            return form.read(text.rstrip(" %％"))
+        except ValueError as error:
+            raise Invalid(
+                "bad_value", f"{parameter.title.en}: {text!r} is no number with at most {form.digits} decimals.",
+                message_zh=f"“{parameter.title.zh}”的新值 {text!r} 无法读取，应为至多 {form.digits} 位小数的数字。",
+                hint="Write 25 for 25 %, 12.50 for CNY 12.50.", hint_zh="25 % 写作 25，12.50 元写作 12.50。",
+            ) from error  # fmt: skip
     try:
         return json.loads(text)
     except ValueError:

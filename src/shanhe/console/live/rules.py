@@ -155,6 +155,7 @@ def versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
             value.article,
             value is held,
             parameter.unit if isinstance(value.value, int) and not isinstance(value.value, bool) else "",
+            value.amendment or "",
         )
         for value in sorted(parameter.values, key=lambda one: one.start, reverse=True)
     ]

@@ -48,7 +48,7 @@ class GovernanceRoom(Room):
 
     async def new(self, request: Request) -> Response:
         who = await self.who(request)
-        fields = {"rule": request.query_params.get("rule", "")[:WORD_CHARS]}
+        fields = {name: request.query_params.get(name, "")[:WORD_CHARS] for name in ("rule", "parameter", "value")}
         return self.show(request, "governance_new.html", who, **await self._form(fields))
 
     async def _form(self, fields: dict[str, str]) -> dict[str, Any]:
