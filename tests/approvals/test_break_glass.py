@@ -150,7 +150,15 @@ class TestOpening:
         assert (watch.told, await watch.alarms()) == ([], [])
 
     async def test_is_never_for_vetoed_matters_or_ones_own_rights(self, watch: Watch) -> None:
-        for kind in ("rule.amendment", "budget.overrun", "data.disposal", "identity.roles", "approvals.reversal", "x"):
+        for kind in (
+            "rule.amendment",
+            "rule.set_aside",
+            "budget.overrun",
+            "data.disposal",
+            "identity.roles",
+            "approvals.reversal",
+            "x",
+        ):
             with pytest.raises(GlassRefused):
                 await watch.open(kind=kind)
 

@@ -51,8 +51,8 @@ FINDINGS_FIELD: Final = "approvals.glass.findings"
 REASON_CHARS_MIN, REASON_CHARS_MAX = 10, 1_000
 OBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 NEVER: Final = {
-    "rule.amendment": "rulebook_change", "governance.pricing": "pricing_change", "finance.debt": "new_debt",
-    "data.disposal": "data_disposal", "budget.overrun": "budget_overrun",
+    "rule.amendment": "rulebook_change", "rule.set_aside": "rulebook_change", "finance.debt": "new_debt",
+    "governance.pricing": "pricing_change", "data.disposal": "data_disposal", "budget.overrun": "budget_overrun",
 }  # fmt: skip
 """Classes in which the big-data group may hold a veto (P4), by the matter they are; its rule decides."""
 OWN_RIGHTS: Final = ("identity.", "approvals.", "governance.")
