@@ -40,6 +40,7 @@ from shanhe.rulebook.api import (
     RuleAmendment,
     Rulebook,
     RuleNotInForce,
+    RuleWithheld,
     Side,
     Stream,
     content_hash,
@@ -311,12 +312,12 @@ class Simulating:
 
     def _sides(self, amended: Rulebook, rule_id: str, today: date, after_on: date) -> tuple[Side, Side, Side] | None:
         """The version in force, what would hold without the change on the day of the change, and the proposed one;
-        None for a rule without a formula, or that is new."""
+        None for a rule without a formula, that is new, or of which nothing decides for now."""
         if rule_id not in self._rulebook.ids() or not amended.rule(rule_id).formulas:
             return None
         try:
             now, then = self._rulebook.in_force(rule_id, today), self._rulebook.in_force(rule_id, after_on)
-        except RuleNotInForce:
+        except (RuleNotInForce, RuleWithheld):
             return None
         decided = Side.of(now, today)
         before = decided if then.version == now.version else Side.of(then, after_on)
