@@ -61,7 +61,8 @@ class TestPosting:
 
     @pytest.mark.parametrize(("evidence", "shown"), [
         (None, None), (b"", None), (b"[1, 2]", [1, 2]), (b'{"rules": 7}', {"rules": 7}), (b"[1,", "WzEs"),
-        (b"\xff", "/w=="), (b'{"a":01}', "eyJhIjowMX0="), ('{"memo":"谢"}'.encode(), {"memo": "谢"}),
+        (b"\xff", "/w=="), (b'{"a":01}', "eyJhIjowMX0="), (b'{"\xe8":1}', "eyLoIjoxfQ=="),
+        ('{"memo":"谢"}'.encode(), {"memo": "谢"}),
     ])  # fmt: skip
     def test_shows_its_evidence_as_it_was_booked(self, evidence: bytes | None, shown: object) -> None:
         booked = msgspec.structs.replace(posting(city=False), evidence=evidence)

@@ -270,5 +270,5 @@ def _versions(rules: bytes) -> dict[str, str]:
 def _first_evidence(raw: bytes | None) -> Any:
     try:
         return _decoder.decode(raw) if raw else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return raw
