@@ -9,21 +9,21 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from shanhe.ledger.api import FeedPosting
+from shanhe.ledger.api import Between, FeedPosting
 from shanhe.log.errors import BadEntry
 from shanhe.log.leaf import Drafter, canonical, commitment, private_bytes, private_of, public_bytes
 from shanhe.log.note import b64
 from shanhe.log.words import describe
 
-WALLET, REVENUE, COST = (str(UUID(int=n)) for n in (1, 2, 3))
+WALLET, REVENUE, COST = (UUID(int=n) for n in (1, 2, 3))
 EVIDENCE = b'{"model":"m","rules":{"P11":"sha256:aa","C12":"sha256:bb"}}'
 
 
 def posting(*, city: bool) -> FeedPosting:
-    legs = ((str(UUID(int=9)), WALLET, REVENUE, 7, "credit", "wallet", "revenue"),)
+    legs = ((UUID(int=9), 7, Between(WALLET, REVENUE, "credit", "wallet", "revenue", city)),)
     at = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
     return FeedPosting(
-        5, UUID(int=9), at, date(2026, 11, 20), "call", "key:1", "\u8c22", None, EVIDENCE, legs, city, ((COST, -7),)
+        UUID(int=9), 5, at, date(2026, 11, 20), "call", "key:1", "\u8c22", None, EVIDENCE, (COST,), (-7,), legs
     )
 
 

@@ -13,17 +13,23 @@ from tests.log.test_sealing import published
 
 from shanhe.kernel.ids import new_id
 from shanhe.log.errors import OpeningErased
-from shanhe.log.leaf import Draft
+from shanhe.log.leaf import Draft, Form
 from shanhe.log.note import b64
 from shanhe.log.proof import verify
 from shanhe.log.sheets import SHEET_MAX, SHEET_MIN, arrange, packed, unpacked
 from shanhe.log.tiles import bundle, unbundle
 
 LEAF = b'{"commit":"","kind":"posting"}'
+FORM = Form(b'{"commit":"', b'","kind":"posting"}', "call", ())
 
 
-def draft(subject: UUID, *, kind: str = "posting", salt: bytes | None = bytes([1]) * 16) -> Draft:
-    return Draft(subject, kind, LEAF, salt)
+def draft(subject: UUID, *, form: Form | None = FORM) -> Draft:
+    return Draft(subject, "posting", LEAF, bytes([1]) * 16, form=form)
+
+
+def committed(form: Form, number: int) -> Draft:
+    commit = bytes([number]) * 32
+    return Draft(new_id(), "posting", form.before + b64(commit).encode() + form.after, bytes(16), None, form, commit)
 
 
 def later(subject: UUID, ms: int) -> UUID:
@@ -34,7 +40,7 @@ class TestArrangement:
     def test_fills_sheets_in_the_order_of_ids_and_keeps_the_rest(self) -> None:
         now = new_id()
         postings = [draft(later(now, n)) for n in range(2 * SHEET_MAX + SHEET_MIN)]
-        record = draft(new_id(), kind="decision")
+        record = draft(new_id(), form=None)
         sheets, rest = arrange([record, *reversed(postings)])
         assert [len(one.drafts) for one in sheets] == [SHEET_MAX, SHEET_MAX, SHEET_MIN]
         assert [one for sheet in sheets for one in sheet.drafts] == postings
@@ -50,26 +56,24 @@ class TestArrangement:
     def test_makes_no_sheet_of_few_nor_of_what_hides_nothing(self) -> None:
         few = [draft(new_id()) for _ in range(SHEET_MIN - 1)]
         assert arrange(few) == ([], few)
-        adopted = [draft(new_id(), salt=None) for _ in range(SHEET_MIN)]
+        adopted = [draft(new_id(), form=None) for _ in range(SHEET_MIN)]
         assert arrange(adopted) == ([], adopted)
 
 
 class TestPacking:
     def test_gives_back_each_entry_byte_for_byte(self) -> None:
-        leaves = [
-            b'{"assets":["credit"],"commit":"%s","rules":["P11@%d"],"v":2}' % (b64(bytes([n]) * 32).encode(), n % 3)
-            for n in range(SHEET_MAX)
-        ]
-        assert unpacked(*packed(leaves)) == leaves
+        forms = [Form(b'{"assets":["credit"],"commit":"', b'","rules":["P11@%d"],"v":2}' % n, "", ()) for n in range(3)]
+        drafts = [committed(forms[n % 3], n) for n in range(SHEET_MAX)]
+        assert unpacked(*packed(drafts)) == [one.leaf for one in drafts]
 
     def test_keeps_one_form_of_entries_that_differ_in_their_commitments(self) -> None:
-        forms, data = packed([b'{"commit":"%s","v":2}' % b64(bytes([n]) * 32).encode() for n in range(SHEET_MAX)])
-        assert unbundle(forms) == [b'{"commit":"","v":2}']
+        forms, data = packed([committed(FORM, n) for n in range(SHEET_MAX)])
+        assert unbundle(forms) == [LEAF]
         assert len(data) == (1 + 32) * SHEET_MAX
 
     def test_has_a_number_for_each_of_as_many_forms_as_entries(self) -> None:
-        leaves = [b'{"commit":"%s","n":%d}' % (b64(bytes(32)).encode(), n) for n in range(SHEET_MAX)]
-        assert unpacked(*packed(leaves)) == leaves
+        drafts = [committed(Form(b'{"commit":"', b'","n":%d}' % n, "", ()), 0) for n in range(SHEET_MAX)]
+        assert unpacked(*packed(drafts)) == [one.leaf for one in drafts]
 
 
 async def filed(town: Town) -> int:

@@ -19,7 +19,7 @@ from shanhe.ledger.errors import (
     UnknownPosting,
 )
 from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict
-from shanhe.ledger.feed import Feed, FeedPosting
+from shanhe.ledger.feed import Between, Feed, FeedPosting
 from shanhe.ledger.history import Lapse, LotHistory, LotPeriod, Paid
 from shanhe.ledger.model import (
     CHART,
@@ -67,6 +67,7 @@ __all__ = [
     "AlreadyReversed",
     "Asset",
     "Balance",
+    "Between",
     "Charge",
     "ChartEntry",
     "Delivery",

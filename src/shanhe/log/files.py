@@ -66,7 +66,9 @@ class Folder:
     def drop_partials(self, names: Iterable[str]) -> None:
         """Forget the partial tiles of tiles that are full now."""
         for name in names:
-            shutil.rmtree(self.path / f"{name}.p", ignore_errors=True)
+            folder = f"{self.path}/{name}.p"
+            if os.path.isdir(folder):  # of most tiles there is none
+                shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -32,8 +32,12 @@ TOTALS: Final = "totals"
 RECOVERED: Final = "recovered"
 OWN_KINDS: Final = frozenset({POSTING, TOTALS, RECOVERED})
 """Kinds that the log itself writes."""
-TEMPLATES_MAX: Final = 4096
-"""Public parts kept but for their commitments: those of one kind of posting, day and set of rules are one."""
+FAMILIES_MAX: Final = 16
+SHAPES_MAX: Final = 2048
+"""What is remembered of postings, some 2 kB for each of a family's shapes."""
+ALIKE_BYTES_MAX: Final = 4096
+"""Evidence that is longer is not compared with others."""
+BEGUN: Final = b'{"'
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _plain: Final = msgspec.json.Encoder()
@@ -49,26 +53,36 @@ def commitment(salt: bytes, private: bytes) -> bytes:
     return sha256(DOMAIN + salt + private).digest()
 
 
-Leg = tuple[str, str, str, int, str, str, str]
-"""A transfer: its id, the accounts that gave and got, the amount, the asset, the kinds of the two accounts."""
+class BetweenLike(Protocol):
+    """Two accounts that something moved between: the asset, and what the accounts are."""
+
+    @property
+    def debit(self) -> UUID: ...
+    @property
+    def credit(self) -> UUID: ...
+    @property
+    def asset(self) -> str: ...
+    @property
+    def giver(self) -> str: ...
+    @property
+    def taker(self) -> str: ...
+    @property
+    def city(self) -> bool: ...
 
 
 class PostingLike(Protocol):
-    """A booked posting as the ledger's feed gives it; (`born`, `id`) is its place in the feed.
+    """A booked posting as the ledger's feed gives it; (`born`, `id`) is its place in the feed."""
 
-    `city`: every account that it moves something between is the city's own.
-    """
-
-    @property
-    def born(self) -> int: ...
     @property
     def id(self) -> UUID: ...
     @property
-    def kind(self) -> str: ...
+    def born(self) -> int: ...
     @property
     def at(self) -> datetime: ...
     @property
     def day(self) -> date: ...
+    @property
+    def kind(self) -> str: ...
     @property
     def actor(self) -> str: ...
     @property
@@ -78,47 +92,44 @@ class PostingLike(Protocol):
     @property
     def evidence(self) -> bytes | None: ...
     @property
-    def legs(self) -> Sequence[Leg]: ...
+    def lots(self) -> Sequence[UUID] | None: ...
     @property
-    def city(self) -> bool: ...
+    def deltas(self) -> Sequence[int] | None: ...
     @property
-    def lots(self) -> Sequence[tuple[str, int]]: ...
+    def legs(self) -> Sequence[tuple[UUID, int, BetweenLike]]: ...
 
 
 Flow = tuple[str, str, str]
 """Asset, kind of the account that gave, kind of the one that got."""
 
 
+class Form(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """An entry without its commitment, which goes between the halves. All calls of a day under the same rules have one.
+
+    `flows`: between what kinds of accounts its postings move something.
+    """
+
+    before: bytes
+    after: bytes
+    type: str
+    flows: tuple[Flow, ...]
+
+
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """An entry before it has a place: `flows` are the amounts that its batch's totals take in."""
+    """An entry before it has a place. Of a posting: its form and commitment, and how much moved in each flow."""
 
     subject: UUID
     kind: str
     leaf: bytes
     salt: bytes | None = None
     private: bytes | None = None
-    flows: tuple[tuple[Flow, int], ...] = ()
-    type: str = ""
-
-
-class _Private(msgspec.Struct, frozen=True, gc=False):
-    """A posting's private part. Fields in the order of their names, which makes it canonical but for its evidence."""
-
-    actor: str
-    at: datetime
-    day: date
-    evidence: msgspec.Raw | bytes | None
-    id: UUID
-    kind: str
-    lots: Sequence[tuple[str, int]]
-    memo: str
-    reverses: UUID | None
-    transfers: Sequence[Leg]
-    v: int
+    form: Form | None = None
+    commit: bytes = b""
+    moved: tuple[int, ...] = ()
 
 
 class _FirstPrivate(msgspec.Struct, frozen=True, gc=False):
-    """As version 1 wrote it: all of it canonical."""
+    """A posting's private part as version 1 wrote it: all of it canonical."""
 
     actor: str
     at: str
@@ -129,12 +140,12 @@ class _FirstPrivate(msgspec.Struct, frozen=True, gc=False):
     lots: Sequence[tuple[str, int]]
     memo: str
     reverses: UUID | None
-    transfers: Sequence[Leg]
+    transfers: Sequence[tuple[str, str, str, int, str, str, str]]
     v: int
 
 
 class _Public(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """A posting's public part; likewise."""
+    """A posting's public part. Fields in the order of their names, which makes it canonical."""
 
     assets: list[str]
     commit: str
@@ -153,68 +164,209 @@ class _Evidence(msgspec.Struct, frozen=True, gc=False):
 
 
 _rules_of: Final = msgspec.json.Decoder(_Evidence)
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def private_of(posting: PostingLike, version: int = POSTING_VERSION) -> bytes:
     """A posting's private part as that version wrote it: the same bytes whenever it is read again."""
     if version == VERSION:
         at = posting.at.astimezone(UTC).isoformat(timespec="microseconds")
+        legs = [
+            (str(leg), str(way.debit), str(way.credit), amount, way.asset, way.giver, way.taker)
+            for leg, amount, way in posting.legs
+        ]
+        lots = [(str(lot), delta) for lot, delta in zip(posting.lots or (), posting.deltas or (), strict=True)]
         return _encoder.encode(_FirstPrivate(
-            posting.actor, at, posting.day, _first_evidence(posting.evidence), posting.id, posting.kind, posting.lots,
-            posting.memo, posting.reverses, posting.legs, version,
+            posting.actor, at, posting.day, _first_evidence(posting.evidence), posting.id, posting.kind, lots,
+            posting.memo, posting.reverses, legs, version,
         ))  # fmt: skip
-    return _private(posting, _evidence(posting.evidence)[0])
+    setting = _Setting(posting, _Family())
+    return setting.head + _evidence(posting.evidence)[0] + setting.shape(posting)[1]
 
 
-def _private(posting: PostingLike, evidence: msgspec.Raw | bytes | None) -> bytes:
-    return _plain.encode(_Private(
-        posting.actor, posting.at.astimezone(UTC), posting.day, evidence, posting.id, posting.kind, posting.lots,
-        posting.memo, posting.reverses, posting.legs, POSTING_VERSION,
-    ))  # fmt: skip
+class _Shape:
+    """Postings of a family that move something between the same accounts: a text with places for ids and amounts."""
+
+    __slots__ = ("city", "first", "flows", "forms", "stem", "text", "tried")
+
+    def __init__(self, posting: PostingLike) -> None:
+        lots, legs = ['["%s",%s]'] * len(posting.lots or ()), []
+        for _, _, between in posting.legs:
+            kinds = _text([between.asset, between.giver, between.taker])[1:].replace("%", "%%")
+            legs.append(f'["%s","{between.debit}","{between.credit}",%s,{kinds}')
+        kind, memo, reverses = [_text(one).replace("%", "%%") for one in (posting.kind, posting.memo, posting.reverses)]
+        self.text = (
+            f',"id":"%s","kind":{kind},"lots":[{",".join(lots)}],"memo":{memo},"reverses":{reverses},'
+            f'"transfers":[{",".join(legs)}],"v":{POSTING_VERSION}}}'
+        )
+        self.flows = tuple([(way.asset, way.giver, way.taker) for _, _, way in posting.legs])
+        self.city = all(way.city for _, _, way in posting.legs)
+        self.forms: dict[bytes, Form] = {}
+        self.first: bytes | None = None
+        self.stem: tuple[bytes, bytes] | None = None
+        self.tried = False
+
+    def evidence(self, raw: bytes | None) -> tuple[bytes, bytes]:
+        """As `_evidence`. Calls of one key and model begin alike, so only what follows is looked through."""
+        if not raw or len(raw) > ALIKE_BYTES_MAX or (self.tried and self.stem is None):
+            return _evidence(raw)
+        if self.stem is None:
+            if self.first is None:
+                self.first = raw
+            else:
+                self.stem, self.tried = _stem(self.first, raw), True
+                self.first = None
+        elif raw.startswith(self.stem[0]) and raw.isascii():
+            try:
+                rules = _rules_of.decode(BEGUN + raw[len(self.stem[0]) :]).rules
+            except msgspec.DecodeError:
+                return _evidence(raw)
+            return raw, bytes(rules) or self.stem[1]
+        return _evidence(raw)
+
+
+class _Family:
+    """Postings of one kind and day, and of one memo."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[tuple[int | BetweenLike, ...], _Shape] = {}
+        self.forms: dict[tuple[bytes, tuple[Flow, ...]], Form] = {}
+
+
+class _Setting:
+    """What the calls of a batch have in common. Their private part up to its evidence is the same."""
+
+    __slots__ = ("family", "head", "of")
+
+    def __init__(self, posting: PostingLike, family: _Family) -> None:
+        self.of = _common(posting)
+        self.family = family
+        at = _text(posting.at.astimezone(UTC))
+        self.head = f'{{"actor":{_text(posting.actor)},"at":{at},"day":{_text(posting.day)},"evidence":'.encode()
+
+    def shape(self, posting: PostingLike) -> tuple[_Shape, bytes]:
+        """Its shape, and the private part after its evidence."""
+        told: list[object] = [posting.id]
+        route: list[int | BetweenLike] = [0]
+        if posting.lots:
+            route[0] = len(posting.lots)
+            for lot in zip(posting.lots, posting.deltas or (), strict=True):
+                told += lot
+        for leg, amount, between in posting.legs:
+            told += leg, amount
+            route.append(between)
+        key = tuple(route)
+        shapes = self.family.shapes
+        shape = shapes.get(key)
+        if shape is None:
+            if len(shapes) >= SHAPES_MAX:
+                shapes.clear()
+                self.family.forms.clear()
+            shape = shapes[key] = _Shape(posting)
+        return shape, (shape.text % tuple(told)).encode()
 
 
 class Drafter:
-    """Makes postings' entries. Remembers public parts: those of one day and kind differ in their commitments alone."""
+    """Makes postings' entries. Remembers what it wrote for others like them.
+
+    A private part has its fields in the order of their names, which makes it canonical but for its evidence. All of
+    it but ids and numbers comes from an encoder.
+    """
 
     def __init__(self) -> None:
-        self._templates: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
+        self._setting: _Setting | None = None
+        self._families: dict[tuple[str, date], _Family] = {}
 
     def draft(self, posting: PostingLike, salt: bytes) -> Draft:
         """Public: type, day, assets, rule versions; amounts only where nobody but the city is concerned."""
-        evidence, rules = _evidence(posting.evidence)
-        sums: dict[Flow, int] = {}
-        for leg in posting.legs:
-            flow = leg[4:]
-            sums[flow] = sums.get(flow, 0) + leg[3]
-        if posting.city:
-            before, after = _template(posting, sums, rules)
+        setting = self._setting
+        if setting is None or setting.of != _common(posting):
+            setting = self._setting = _Setting(posting, self._family(posting))
+        shape, tail = setting.shape(posting)
+        evidence, rules = shape.evidence(posting.evidence)
+        hashed = sha256(DOMAIN + salt + setting.head)
+        hashed.update(evidence)
+        hashed.update(tail)
+        commit = hashed.digest()
+        form = shape.forms.get(rules)
+        if form is None:
+            form = _form(posting, setting.family, shape, rules)
+        if len(form.flows) == 1:
+            moved: tuple[int, ...] = (sum([leg[1] for leg in posting.legs]),)
         else:
-            key = (posting.kind, posting.day, rules, *sums)
-            found = self._templates.get(key)
-            if found is None:
-                if len(self._templates) >= TEMPLATES_MAX:
-                    self._templates.clear()
-                found = self._templates[key] = _template(posting, sums, rules)
-            before, after = found
-        commit = b2a_base64(commitment(salt, _private(posting, evidence)), newline=False)
-        return Draft(posting.id, POSTING, before + commit + after, salt, None, tuple(sums.items()), posting.kind)
+            moved = tuple(_sums(posting, shape).values())
+        leaf = form.before + b2a_base64(commit, newline=False) + form.after
+        return Draft(posting.id, POSTING, leaf, salt, None, form, commit, moved)
+
+    def _family(self, posting: PostingLike) -> _Family:
+        """Where it has a memo of its own it has few relatives, and they are not remembered."""
+        if posting.memo or posting.reverses is not None:
+            return _Family()
+        if len(self._families) >= FAMILIES_MAX:
+            self._families.clear()
+        return self._families.setdefault((posting.kind, posting.day), _Family())
 
 
-def _template(posting: PostingLike, sums: Mapping[Flow, int], rules: bytes) -> tuple[bytes, bytes]:
-    """A posting's public part before and after its commitment."""
+def _common(posting: PostingLike) -> tuple[object, ...]:
+    return posting.at, posting.kind, posting.day, posting.actor, posting.memo, posting.reverses
+
+
+def _form(posting: PostingLike, family: _Family, shape: _Shape, rules: bytes) -> Form:
+    """Postings of one kind, day and set of rules share it; one that says amounts is nobody else's."""
+    sums = _sums(posting, shape)
+    if shape.city:
+        return _formed(posting, sums, rules, shown=True)
+    key = (rules, tuple(sums))
+    if key not in family.forms:
+        family.forms[key] = _formed(posting, sums, rules, shown=False)
+    found = shape.forms[rules] = family.forms[key]
+    return found
+
+
+def _stem(one: bytes, other: bytes) -> tuple[bytes, bytes] | None:
+    """How two pieces of evidence begin, up to the quote of a name, and the JSON of the rules in it; None where they
+    share nothing.
+
+    What is before the comma is an object but for its end. So whatever goes on after the quote makes JSON exactly when
+    it is JSON with `{"` in front.
+    """
+    at = next((n for n, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), len(one))
+    while (at := one.rfind(b',"', 0, at)) > 0:
+        try:
+            found = _members.decode(one[:at] + b"}")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if found:
+            return one[: at + 2], bytes(found.get("rules", b""))
+    return None
+
+
+def _sums(posting: PostingLike, shape: _Shape) -> dict[Flow, int]:
+    """How much moved between accounts of which kinds."""
+    found: dict[Flow, int] = {}
+    for flow, leg in zip(shape.flows, posting.legs, strict=True):
+        found[flow] = found.get(flow, 0) + leg[1]
+    return found
+
+
+def _formed(posting: PostingLike, sums: Mapping[Flow, int], rules: bytes, *, shown: bool) -> Form:
     versions = _versions(rules)
     public = _Public(
         assets=sorted({flow[0] for flow in sums}),
         commit="",
         day=posting.day,
-        flows=[(*flow, amount) for flow, amount in sorted(sums.items())] if posting.city else [],
+        flows=[(*flow, amount) for flow, amount in sorted(sums.items())] if shown else [],
         kind=POSTING,
         rules=[f"{name}@{version}" for name, version in sorted(versions.items())],
         type=posting.kind,
         v=POSTING_VERSION,
     )
     before, after = _plain.encode(public).split(COMMIT, 1)
-    return before + COMMIT, after
+    return Form(before + COMMIT, after, posting.kind, tuple(sums))
+
+
+def _text(value: object) -> str:
+    return _plain.encode(value).decode()
 
 
 def public_bytes(kind: str, day: date, public: Mapping[str, Any]) -> bytes:
@@ -250,16 +402,16 @@ def draft_record(subject: UUID, kind: str, public: bytes, private: bytes | None,
     return Draft(subject, kind, leaf, salt, private)
 
 
-def _evidence(raw: bytes | None) -> tuple[msgspec.Raw | bytes | None, bytes]:
+def _evidence(raw: bytes | None) -> tuple[bytes, bytes]:
     """The evidence as it was booked, in base64 where it is no JSON, and the JSON of its rules."""
     if not raw:
-        return None, b""
+        return b"null", b""
     try:
         if not raw.isascii():
             raw.decode()
-        return msgspec.Raw(raw), bytes(_rules_of.decode(raw).rules)
+        return raw, bytes(_rules_of.decode(raw).rules)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return (raw if isinstance(_first_evidence(raw), bytes) else msgspec.Raw(raw)), b""
+        return (_plain.encode(raw) if isinstance(_first_evidence(raw), bytes) else raw), b""
 
 
 def _versions(rules: bytes) -> dict[str, str]:

@@ -35,7 +35,7 @@ BATCHES_MAX: Final = 24
 LEASE_S: Final = 20
 SIGNED: Final = "signed"
 WITNESSED: Final = "witnessed"
-REST_BATCH: Final = 64
+REST_BATCH: Final = 128
 """Entries made before others in this process get their turn."""
 FAR: Final = 2**62
 """Later than every transaction."""
@@ -61,13 +61,13 @@ class Batch(msgspec.Struct, frozen=True):
     pending: dict[str, Any]
 
     @property
-    def drafts(self) -> list[Draft]:
+    def leaves(self) -> list[bytes]:
         """All of them, in the order of their indices."""
-        return [*(one for sheet in self.sheets for one in sheet.drafts), *self.rows]
+        return [one.leaf for drafts in (*(sheet.drafts for sheet in self.sheets), self.rows) for one in drafts]
 
     def after(self, head: Head) -> Head:
         """The head once this is appended."""
-        size = head.size + len(self.drafts)
+        size = head.size + sum(len(sheet.drafts) for sheet in self.sheets) + len(self.rows)
         return msgspec.structs.replace(
             head, size=size, feed_born=self.feed_born, feed_id=self.feed_id, pending=self.pending
         )
@@ -174,8 +174,7 @@ class Sealer:
             for row in records
         ]
         totals = Totals(head.pending, today)
-        for draft in drafts:
-            totals.add(draft, today)
+        totals.add(drafts, today)
         sheets, others = arrange(drafts)
         if totals.ripe(today):
             end = head.size + len(drafts)
@@ -192,7 +191,7 @@ class Sealer:
             self.epoch, head.size, batch.sheets, batch.rows, batch.records, batch.feed_born, batch.feed_id,
             batch.pending,
         )  # fmt: skip
-        self._fresh += [draft.leaf for draft in batch.drafts]
+        self._fresh += batch.leaves
 
     def _read_ahead(self, born: int, last: UUID, until: int) -> None:
         """Far behind, the database reads the next page while this one is hashed."""

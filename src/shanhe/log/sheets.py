@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 
-from shanhe.log.leaf import COMMIT, POSTING, SALT_BYTES, Draft
+from shanhe.log.leaf import COMMIT, SALT_BYTES, Draft, Form
 from shanhe.log.merkle import HASH_BYTES
 from shanhe.log.tiles import bundle, unbundle
 
@@ -22,8 +22,6 @@ VERSION_BYTE: Final = 6
 TIME_BYTES: Final = 6
 """A UUID of version 7 begins with the millisecond in which it was made."""
 SHREDDED: Final = bytes(SALT_BYTES)
-COMMIT_CHARS: Final = 44
-"""Of a commitment in base64."""
 MARKED_BYTES: Final = 1 + HASH_BYTES
 """A form's number and a commitment."""
 
@@ -38,18 +36,16 @@ class Sheet(msgspec.Struct, frozen=True):
         return b"".join([draft.salt or SHREDDED for draft in self.drafts])
 
 
-def packed(leaves: Sequence[bytes]) -> tuple[bytes, bytes]:
+def packed(drafts: Sequence[Draft]) -> tuple[bytes, bytes]:
     """Entries as a sheet keeps them: their forms, which are entries without a commitment, and what differs."""
-    forms: dict[bytes, bytes] = {}
+    forms: dict[Form | None, bytes] = {}
     found: list[bytes] = []
-    for leaf in leaves:
-        at = leaf.index(COMMIT) + len(COMMIT)
-        form = leaf[:at] + leaf[at + COMMIT_CHARS :]
-        number = forms.get(form)
+    for draft in drafts:
+        number = forms.get(draft.form)
         if number is None:
-            number = forms[form] = bytes((len(forms),))
-        found += number, a2b_base64(leaf[at : at + COMMIT_CHARS])
-    return bundle(forms), b"".join(found)
+            number = forms[draft.form] = bytes((len(forms),))
+        found += number, draft.commit
+    return bundle(form.before + form.after for form in forms if form is not None), b"".join(found)
 
 
 def unpacked(forms: bytes | None, data: bytes) -> list[bytes]:
@@ -73,7 +69,7 @@ def arrange(drafts: Sequence[Draft]) -> tuple[list[Sheet], list[Draft]]:
     rest: list[Draft] = []
     for draft in drafts:
         raw = draft.subject.bytes
-        if draft.kind == POSTING and draft.salt is not None and raw[VERSION_BYTE] >> 4 == 7:
+        if draft.form is not None and raw[VERSION_BYTE] >> 4 == 7:
             timed.append((raw, draft))
         else:
             rest.append(draft)

@@ -63,7 +63,7 @@ class Store:
     ) -> None:  # fmt: skip
         """Give sheets' entries, then rows, the indices from `first` on; NotLeader when this epoch is over."""
         filed = [one.subject for sheet in sheets for one in sheet.drafts]
-        kept = [packed([draft.leaf for draft in one.drafts]) for one in sheets]
+        kept = [packed(one.drafts) for one in sheets]
         opened = [(first + len(filed) + n, one) for n, one in enumerate(rows) if one.salt is not None]
         try:
             await self._db.execute(

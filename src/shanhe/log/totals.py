@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
-from shanhe.log.leaf import POSTING, TOTALS, VERSION, Draft, canonical
+from shanhe.log.leaf import TOTALS, VERSION, Draft, Form, canonical
 
 POSTINGS_MIN: Final = 16
 """Fewer postings are not summed up until a day has passed: they would tell single amounts (assumed)."""
@@ -27,16 +27,21 @@ class Totals:
             (row[0], row[1], row[2], row[3]): [row[4], row[5]] for row in stored.get("sums", ())
         }
 
-    def add(self, draft: Draft, today: date) -> None:
-        if draft.kind != POSTING:
-            return
-        if self.count == 0:
+    def add(self, drafts: Sequence[Draft], today: date) -> None:
+        """Take in the postings among them."""
+        moved: dict[Form, list[tuple[int, ...]]] = {}
+        for draft in drafts:
+            if draft.form is not None:
+                moved.setdefault(draft.form, []).append(draft.moved)
+        added = sum(map(len, moved.values()))
+        if added and self.count == 0:
             self.since = str(today)
-        self.count += 1
-        for flow, amount in draft.flows:
-            sums = self._sums.setdefault((draft.type, *flow), [0, 0])
-            sums[0] += 1
-            sums[1] += amount
+        self.count += added
+        for form, amounts in moved.items():
+            for flow, of_flow in zip(form.flows, zip(*amounts, strict=True), strict=True):
+                sums = self._sums.setdefault((form.type, *flow), [0, 0])
+                sums[0] += len(of_flow)
+                sums[1] += sum(of_flow)
 
     def ripe(self, today: date) -> bool:
         return self.count >= POSTINGS_MIN or (self.count > 0 and self.since < str(today))
