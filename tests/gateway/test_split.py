@@ -44,6 +44,8 @@ CREDIT = 1_000_000
 WHOLE = 1_000_000
 PARTIES = 12
 PAYERS = 6
+ROUNDINGS = 3
+"""Of a call's markup, and of its total twice."""
 
 
 @dataclass
@@ -124,7 +126,8 @@ class Walk:
         prices = Prices(*(dice.choice([0, 1, 999_999, 2_000_000, 40_000_000]) for _ in range(5)), version="p")
         most_in, most_out = dice.randrange(4_000), dice.randrange(2_000)
         buckets, engine, receipt = self.buckets(most_in, most_out), self.engine(), new_id()
-        commission = await self.charges.commission(payer, chosen, weights)
+        carried = {name: dice.choice([0, 1, 777_777]) for name in chosen}
+        commission = await self.charges.commission(payer, chosen, weights, carried=carried)
         plain = Admission("syn", most_in, most_out, most_out, prices.most(most_in, most_out), prices)
         admission = with_commission(plain, commission)
         reservation = await self.ledger.admit(
@@ -135,6 +138,7 @@ class Walk:
             prices, buckets, engine, commission, self.platform.id, receipt, reservation.burning, self.charges.divide
         )
         check_split(parted, prices, buckets, engine, commission, reservation)
+        check_held(plain, admission, parted, commission)
         legs = tuple(Leg(share.account, share.amount_micro) for share in parted.charged.shares)
         bound = parted.through.subsidy_max_micro if commission.bounded else None
         await self.ledger.settle(reservation, Charge(parted.charged.total_micro, legs, subsidy_max_micro=bound))
@@ -157,7 +161,8 @@ def check_split(
     assert sum(share.amount_micro for share in shares) == total
     assert min((share.amount_micro for share in shares), default=1) > 0
     cost = Fraction(prices.numerator(buckets), 1_000_000)
-    price = cost * (1 + Fraction(commission.rate_bps, 10_000)) + commission.fee_micro
+    carried = sum(Fraction(markup.carried_micro * markup.rate_bps, 10_000) for markup in commission.markups)
+    price = cost * (1 + Fraction(commission.rate_bps, 10_000)) + commission.fee_micro + carried
     assert abs(price - total) <= Fraction(1, 2)
     got: Counter[tuple[str, str]] = Counter()
     for share in shares:
@@ -171,14 +176,29 @@ def check_split(
         for markup in commission.markups:
             if any(maker.related for maker in markup.makers) or not sum(maker.weight for maker in markup.makers):
                 continue
-            due = (cost * markup.rate_bps / 10_000 + markup.fee_micro) * Fraction(8, 10)
+            due = ((cost + markup.carried_micro) * markup.rate_bps / 10_000 + markup.fee_micro) * Fraction(8, 10)
             assert abs(got[markup.role, markup.resource] - due) < 1
         if commission.referral is not None:
             assert abs(got["referrer", ""] - Fraction(parted.through.paid_micro * 3, 100)) < 1
     burned = reservation.burning(total, parted.through.subsidy_max_micro)
-    markup_part = min(price - cost, cost * Fraction(2, 10))
+    least = sum(Fraction(one.carried_micro * min(one.rate_bps, 2_000), 10_000) for one in commission.markups)
+    markup_part = min(price - cost, cost * Fraction(2, 10) + least)
+    assert parted.through.subsidy_max_micro == (int(cost + markup_part) if commission.bounded else total)
     assert burned.get(Provenance.SUBSIDY, 0) <= cost + markup_part or not commission.bounded
     assert parted.through.paid_micro == total - burned.get(Provenance.SUBSIDY, 0)
+
+
+def check_held(plain: Admission, admission: Admission, parted: Parted, commission: Commission) -> None:
+    """What is set aside is the largest price and, of it, what subsidy may not pay; not more than roundings above."""
+    most, subsidy = admission.held_micro, admission.subsidy_max_micro
+    total = parted.charged.total_micro
+    carried = sum(Fraction(one.carried_micro * one.rate_bps, 10_000) for one in commission.markups)
+    exact = plain.held_micro * (1 + Fraction(commission.rate_bps, 10_000)) + commission.fee_micro + carried
+    assert exact <= most < exact + ROUNDINGS + len(commission.markups)
+    assert total <= most
+    if subsidy is not None:
+        assert most - subsidy >= total - parted.through.subsidy_max_micro
+        assert subsidy >= plain.held_micro
 
 
 async def walk(desk: Desk, number: int) -> Walk:

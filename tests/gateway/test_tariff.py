@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from fractions import Fraction
+from math import ceil
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,11 @@ class TestRounding:
     @given(st.integers(0, 10**24), st.integers(1, 10**9))
     def test_is_half_even(self, numerator: int, denominator: int) -> None:
         assert round_half_even(numerator, denominator) == round(Fraction(numerator, denominator))
+
+    @given(st.integers(-(10**24), 10**24), st.integers(1, 10**9))
+    def test_of_a_half_is_to_the_even_one(self, whole: int, half: int) -> None:
+        for numerator in ((2 * whole + 1) * half, (2 * whole + 1) * half - 1, (2 * whole + 1) * half + 1):
+            assert round_half_even(numerator, 2 * half) == round(Fraction(numerator, 2 * half))
 
 
 class TestCharge:
@@ -66,3 +72,14 @@ class TestCharge:
     def test_the_reservation_covers_whatever_the_buckets_are(self, prices: Prices, buckets: Buckets) -> None:
         total = round_half_even(prices.numerator(buckets), PER_TOKENS)
         assert total <= prices.most(buckets.prompt, buckets.completion)
+
+    @given(PRICES, COUNTS, COUNTS)
+    def test_the_reservation_is_what_the_dearest_buckets_cost_rounded_up(
+        self, prices: Prices, prompt: int, completion: int
+    ) -> None:
+        costs = [
+            Fraction(prices.numerator(read) + prices.numerator(written), PER_TOKENS)
+            for read in (Buckets(input=prompt), Buckets(cached_input=prompt))
+            for written in (Buckets(output=completion), Buckets(reasoning=completion), Buckets(tool=completion))
+        ]
+        assert prices.most(prompt, completion) == ceil(max(costs))
