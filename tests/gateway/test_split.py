@@ -167,6 +167,14 @@ def check_split(
     got: Counter[tuple[str, str]] = Counter()
     for share in shares:
         got[share.role, share.resource] += share.amount_micro
+    assert parted.through.model_micro == round(cost)
+    for party in engine:
+        if party.cost is not None:  # what a call's price does not cover is the city's loss, and said
+            due = Fraction(party.cost.numerator(buckets), 1_000_000)
+            assert abs(got[party.role, ""] + parted.charged.uncovered_micro - due) < ROUNDINGS - 1
+    if commission.referral is not None:  # what is not left of a call for the referrer, the ecosystem fund owes (B2)
+        due = Fraction(parted.through.paid_micro * commission.referral.rate_bps, 10_000)
+        assert abs(got["referrer", ""] + parted.through.fund_micro - due) < ROUNDINGS - 1
     covered = sum((party.cost is None or party.cost.numerator(buckets) <= cost * 1_000_000) for party in engine)
     if (
         covered == len(engine)
