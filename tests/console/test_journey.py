@@ -7,12 +7,15 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.console import flow
+from tests.console.keys import Keys
 from tests.stage.chromium import barriers, chromium
 from tests.stage.fixtures import Stage, open_stage
 from tests.stage.later import Later
@@ -189,6 +192,61 @@ def hire(city: Stage, login: str) -> str:
 
     with ThreadPoolExecutor(1) as threads:  # the browser has a loop of its own in this one
         return threads.submit(city.run, work).result()
+
+
+def office(city: Stage) -> dict[str, tuple[str, str]]:
+    """Who applies, who checks, two who approve, and a proposal that the second of them may vote on: what each signs in
+    with, and the proposal's number."""
+    from shanhe.governance.api import NewProposal
+    from shanhe.identity.api import NewOrganisation, NewPerson, OrgKind, Role
+
+    async def work(services: Any) -> dict[str, tuple[str, str]]:
+        made, seated = dict[str, tuple[str, str]](), list[UUID]()
+        offices = (("applicant", ""), ("checker", "publicity"), ("first", "finance"), ("second", "finance"))
+        for name, department in offices:
+            login, password = f"{name}-{new_id().hex[-6:]}", new_id().hex
+            person = await services.identity.people.create(NewPerson(login, login, password=password), by="tests")
+            if department:
+                await services.programmes.reviewing.assign(person.id, department, actor="tests")
+            else:
+                org = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, login), by="tests")
+                await services.identity.orgs.set_member(org.id, person.id, Role.OWNER, by="tests")
+            made[name] = (login, password)
+            if department == "finance":
+                await services.governance.deciding.seat(person.id, "digital", by="tests")
+                seated.append(person.id)
+        new = NewProposal(new_id(), "other", "键盘上的一票", "试一试", services.clock.today() + timedelta(days=40), {},
+                          department="digital")  # fmt: skip
+        await services.governance.deciding.propose(new, person_id=seated[0])  # who may not vote on it
+        made["proposal"] = (str(new.id), "")
+        await services.db.execute(
+            "UPDATE governance.proposal SET state = 'voting', step_due = now() + interval '5 days' WHERE id = $1",
+            new.id,
+        )
+        return made
+
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(city.run, work).result()
+
+
+def state_of(city: Stage, application: str) -> str:
+    async def work(services: Any) -> str:
+        return str(
+            await services.db.fetchval("SELECT state FROM programmes.application WHERE id = $1", UUID(application))
+        )
+
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(city.run, work).result()
+
+
+def sign_in_by_keys(by: Keys, city: Stage, login: str, password: str) -> None:
+    by.page.context.clear_cookies()
+    by.page.goto(f"{city.url}/")
+    by.go(by.page.get_by_role("link", name="登录").first)
+    by.write(by.page.get_by_label("登录名或邮箱"), login)
+    by.write(by.page.get_by_label("密码"), password)
+    by.go(by.page.get_by_role("button", name="登录"))
+    expect(by.page).not_to_have_url(re.compile("/sign-in"))
 
 
 def balance_micro(page: Page) -> int:
@@ -576,6 +634,67 @@ class TestJourney:
         assert page.evaluate("document.activeElement.id") == "main"
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "find"
+
+    @pytest.mark.prove
+    def test_leads_without_a_mouse_through_what_matters(self, city: Stage, page: Page) -> None:
+        """An application up to its second approval, a top-up, a key, a vote: Tab leads to each, and is always seen."""
+        people = office(city)
+        by, main = Keys(page), page.get_by_role("main")
+        sign_in_by_keys(by, city, *people["applicant"])
+        by.go(page.locator("a[href='/programmes']").first)
+        by.past_the_menu()
+        by.go(main.locator("a[href='/programmes/brand_award']"))
+        by.past_the_menu()
+        by.write(page.locator("#a_campaign"), "只用键盘的传播")
+        by.write(page.locator("[id^=e_]").first, "审计报告第 77 号")
+        by.go(main.locator("form button.primary"))
+        expect(page).to_have_url(re.compile(r"/applications/"))
+        application = re.findall(r"/applications/([^?#]+)", page.url)[0]
+
+        by.go(page.locator("a[href='/topup']").first)
+        before = balance_micro(page)
+        by.past_the_menu()
+        by.write(page.locator("#yuan"), "200")
+        by.to(page.locator("#pay"))
+        expect(page.get_by_text("¥ 200.00", exact=True).first).to_be_visible()
+        by.go(page.locator("#pay"))  # the quote came meanwhile, and did not take the focus away
+        expect(page).to_have_url(re.compile("/pay/sandbox/"))
+        by.go(page.locator("button[value=pay]"))
+        expect(page.get_by_text("已到账").first).to_be_visible(timeout=20_000)
+        by.go(page.locator("a[href='/topup']").first)
+        expect(page).to_have_url(f"{city.url}/topup")
+        assert balance_micro(page) - before == 200 * MICRO
+
+        by.go(page.locator("a[href='/keys']").first)
+        by.past_the_menu()
+        by.go(main.locator("a[href='/keys/new']").first)
+        expect(page.locator("#name")).to_be_focused()
+        by.write(page.locator("#name"), "只用键盘")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        expect(page.locator("#secret")).to_be_visible()
+        by.past_the_menu()
+        by.press(page.locator("[data-copy]").first)
+        by.seen()
+
+        for name, state in (("checker", "in_review"), ("first", "in_review"), ("second", "completed")):
+            sign_in_by_keys(by, city, *people[name])
+            page.goto(f"{city.url}/review")
+            by.past_the_menu()
+            by.go(main.locator(f"a[href='/review/{application}']"))
+            by.past_the_menu()
+            if name == "checker":
+                by.write(page.locator("#a_exposure"), "120000000")
+            by.go(main.locator("button[value=pass]"))
+            expect(page).not_to_have_url(re.compile(application))
+            assert state_of(city, application) == state
+
+        by.go(page.locator("a[href='/governance']").first)
+        by.past_the_menu()
+        by.go(main.locator(f"a[href='/governance/{people['proposal'][0]}']"))
+        by.past_the_menu()
+        by.go(main.locator("button[value=for]"))
+        expect(main.get_by_role("cell", name="赞成")).to_be_visible()
 
     def test_keeps_nothing_open_over_what_the_keyboard_went_on_to(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/keys")
