@@ -210,6 +210,55 @@ class TestReversal:
         assert (await ledger.balance(payer.id)).balance == 10_000_000
         assert await books.clean()
 
+    @pytest.mark.parametrize("spent", [0, 1, 599, 600, 700, 800])
+    async def test_of_income_earned_twice_by_one_call_is_owed_once(
+        self, books: Books, clock: FixedClock, spent: int
+    ) -> None:
+        """As maker and as holder of a right."""
+        ledger, payer = books.ledger, await books.wallet(10_000_000)
+        maker = await ledger.ensure_account(new_id(), Asset.CREDIT, "income")
+        receipt = new_id()
+        reservation = await ledger.admit(payer.id, 1000, receipt_id=receipt)
+        legs = (Leg(maker.id, 600), Leg(books.revenue.id, 200), Leg(maker.id, 200))
+        await ledger.settle(reservation, Charge(1000, legs))
+        clock.advance(days=8)
+        if spent:
+            await ledger.post(move(maker.id, books.revenue.id, spent))
+        await ledger.reverse(receipt, actor="auditor", reason="refund")
+        owed = await ledger.system_account("receivable", Asset.CREDIT, str(maker.id))
+        assert (await ledger.balance(owed.id)).balance == -spent
+        assert (await ledger.balance(maker.id)).balance == 0
+        assert (await ledger.balance(payer.id)).balance == 10_000_000
+        assert await books.clean()
+
+    async def test_leaves_income_that_is_held_to_whom_it_is_held_for(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(10_000_000)
+        maker = await ledger.ensure_account(new_id(), Asset.CREDIT, "income")
+        receipt, hold = new_id(), new_id()
+        reservation = await ledger.admit(payer.id, 1000, receipt_id=receipt)
+        await ledger.settle(reservation, Charge(1000, (Leg(maker.id, 800), Leg(books.revenue.id, 200))))
+        clock.advance(days=8)
+        until = clock.now() + timedelta(days=1)
+        await ledger.hold(maker.id, 300, hold_id=hold, purpose="escrow", expires_at=until)
+        await ledger.reverse(receipt, actor="auditor", reason="refund")
+        owed = await ledger.system_account("receivable", Asset.CREDIT, str(maker.id))
+        assert (await ledger.balance(owed.id)).balance == -300
+        assert (await ledger.balance(maker.id)).balance == 300
+        await ledger.capture(hold, books.charge(300))
+        assert await books.clean()
+
+    async def test_of_a_grant_that_was_spent_is_refused(self, books: Books) -> None:
+        """Only a call's makers come to owe what they spent."""
+        wallet = await books.wallet()
+        lot = NewLot(account=wallet.id, provenance=Provenance.REWARD, amount=500)
+        grant = move(books.issuance.id, wallet.id, 500, lots=(lot,))
+        await books.ledger.post(grant)
+        await books.call(wallet, 1)
+        with pytest.raises(InsufficientCredit):
+            await books.ledger.reverse(grant.id, actor="auditor", reason="mistake")
+        assert (await books.ledger.balance(wallet.id)).balance == 499
+        assert await books.clean()
+
 
 class TestHold:
     async def test_captures_a_part_and_frees_the_rest(self, books: Books, clock: FixedClock) -> None:

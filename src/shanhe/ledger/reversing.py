@@ -18,10 +18,12 @@ async def mirror(
 ) -> Posting:  # fmt: skip
     """The posting that undoes `view`. `receivable`: the account on which another one owes what it has spent already."""
     deltas, missing = [], dict[UUID, int]()
+    free = {lot.id: lot.remaining - lot.held for lot in lots.values()}
     for delta in view.lots:
         lot, part = lots[delta.lot], delta.amount
-        if view.kind == CALL and part > 0:
-            part = min(part, lot.remaining - lot.held)
+        if view.kind == CALL and part > 0:  # who earns twice by a call does so in one lot
+            part = min(part, free[lot.id])
+            free[lot.id] -= part
             missing[lot.account] = missing.get(lot.account, 0) + delta.amount - part
         if part:
             deltas.append(LotDelta(delta.lot, -part))
