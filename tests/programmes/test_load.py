@@ -28,6 +28,8 @@ NUMBERS: Final = 5
 """Registration numbers an actor knows at a time: others want the same ones."""
 PAUSE_S = 0.05
 TICK_S = 1.0
+AT_ONCE: Final = 32
+"""Whom the house answers at a time, four to a connection: on a busy machine nobody waits for one for half a minute."""
 REFUSED_BY_RULE: Final = {
     "already_claimed", "already_judged", "wrong_state", "judges_itself", "application_conflict",
     "not_your_desk",  # refused and appealed since the reviewer looked at the queue
@@ -45,6 +47,7 @@ class Crowd:
     applied: set[UUID] = field(default_factory=set)
     funded: int = 0
     codes: Counter[str] = field(default_factory=Counter)
+    door: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     @property
     def on(self) -> bool:
@@ -53,7 +56,8 @@ class Crowd:
     async def tried(self, work: Any) -> Any:
         """The answer, or None when a rule of the house refused; anything else fails the test."""
         try:
-            return await work
+            async with self.door:
+                return await work
         except ShanheError as error:
             if error.code not in REFUSED_BY_RULE:
                 raise
@@ -71,7 +75,7 @@ class Crowd:
             assert len({app.id for app in made}) <= 1
             self.applied |= {app.id for app in made}
             numbers[luck.randrange(len(numbers))] = f"2026SR{luck.randrange(10**9)}"
-            for app in await self.city.programmes.applications(org_id=org, limit=5):
+            for app in await self.tried(self.city.programmes.applications(org_id=org, limit=5)):
                 if app.state is State.RETURNED:
                     await self.tried(applying.supplement(app.id, org, answers={}, evidence={}, actor="test"))
                 elif app.state is State.REFUSED and app.round == 1 and luck.random() < 0.3:
@@ -84,7 +88,7 @@ class Crowd:
         """Decides what waits; many look at the same one."""
         reviewing = self.city.programmes.reviewing
         while self.on:
-            waiting = await reviewing.queue(person)
+            waiting = await self.tried(reviewing.queue(person))
             if waiting:
                 app = luck.choice(waiting[:4])
                 verdict = luck.choices(list(Verdict), (7, 2, 1))[0]
