@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
+from shanhe.ledger.api import Account
 from shanhe.ledger.routes import router
 from shanhe.wiring.moves import Moves
 from stage.faults import lost_mark
@@ -114,7 +116,7 @@ class TestLedgerRoutes:
         assert answer.headers["content-disposition"] == 'attachment; filename="trial-balance.csv"'
 
     async def test_close_a_period_and_carry_its_balances(
-        self, client: httpx.AsyncClient, books: Books, clock: FixedClock
+        self, client: httpx.AsyncClient, books: Books, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         wallet = await books.wallet(1_000)
         yesterday = clock.today()
@@ -127,7 +129,16 @@ class TestLedgerRoutes:
         assert (await agree(client, asked[0])).status_code == 200
         carried = (await client.get("/api/ledger/periods/last")).json()["items"]
         assert {"account": str(wallet.id), "balance": 1_000} in carried
+        books.ledger._accounts.clear()
+        asked_for, real = [], books.ledger._store.accounts
+
+        async def counted(identifiers: Iterable[UUID]) -> list[Account]:
+            asked_for.append(list(identifiers))
+            return await real(asked_for[-1])
+
+        monkeypatch.setattr(books.ledger._store, "accounts", counted)
         sheet = (await client.get("/api/ledger/periods/last.csv")).text.removeprefix("\ufeff")
+        assert len(asked_for) == 1, "all of its accounts are read at once"
         (mine,) = [row for row in csv.DictReader(io.StringIO(sheet)) if row["account"] == str(wallet.id)]
         assert (mine["kind"], mine["balance"]) == ("wallet", "0.001000")
         assert (await client.get("/api/ledger/periods/unfinished", params=body)).json() == {"items": []}

@@ -188,6 +188,15 @@ class TestStatements:
         await read(branch, sheet([lines[1]]))
         assert await days(branch) == []
 
+    async def test_of_the_same_hours_that_share_no_line_do_not_go_on_from_each_other(self, branch: Branch) -> None:
+        """Of another account that names itself nowhere: nothing can be refused, and somebody has to look."""
+        for opening_fen in (100_000, 250_000):
+            book = Book(opening_fen)
+            book.move(2, 1_400 + opening_fen // 1_000, 9)
+            book.move(2, -150 - opening_fen // 1_000, 17)
+            await read(branch, sheet(book.lines(2, 2)))
+        assert [(since, until) for since, until, _ in await days(branch)] == [(2, 2)]
+
     async def test_without_balances_say_nothing_of_what_is_missing(self, branch: Branch) -> None:
         for day in (1, 5):
             line = f"2026-06-0{day},,5.00,市教育局,货款{day}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -44,6 +44,11 @@ class Reader:
         """`UnknownAccount` when there is none."""
         await self._know((identifier,))
         return self._accounts[identifier]
+
+    async def accounts_of(self, identifiers: Collection[UUID]) -> dict[UUID, Account]:
+        """Many accounts by id, in one read; `UnknownAccount` when one isn't there."""
+        await self._know(identifiers)
+        return {identifier: self._accounts[identifier] for identifier in identifiers}
 
     async def accounts(
         self, *, owner: UUID | None = None, asset: Asset | None = None, kind: str | None = None,

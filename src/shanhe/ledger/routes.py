@@ -148,8 +148,12 @@ def _periods(routes: APIRouter, ledger: Ledger, changer: Any, asks: Asks) -> Non
     async def closing_balances_csv(through: date | None = None) -> Response:
         """Every account with what it stood at on the evening of the last close, or of that of `through`, as a sheet."""
         through = through or await ledger.closed_through()
-        rows = [(await ledger.account(one), kept) for one, kept in (await ledger.opening_balances(through)).items()]
-        return sheet(closed_csv(rows), f"closed-{through}" if through else "closed")
+        kept = await ledger.opening_balances(through)
+        known = await ledger.accounts_of(kept)
+        return sheet(
+            closed_csv([(known[one], balance) for one, balance in kept.items()]),
+            f"closed-{through}" if through else "closed",
+        )
 
     @routes.get("/periods/unfinished")
     async def unfinished(through: date) -> Response:

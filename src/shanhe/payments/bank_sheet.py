@@ -74,7 +74,7 @@ def way(lines: Sequence[Parsed], said: Told) -> Way:
     unread = len(lines) - len(good)
     steps = [step for line in good if (step := _step(line)) is not None]
     if len(steps) < len(good) or not steps:
-        return Way(said.opening_fen, said.closing_fen)
+        return Way(None, None) if unread else Way(said.opening_fen, said.closing_fen)
     if steps[0].at > steps[-1].at:  # the newest first
         steps.reverse()
     steps.sort(key=lambda step: step.at)
@@ -152,7 +152,7 @@ def _next(rest: Sequence[Span], last: Span | None) -> Span:
 
 def _goes_on(last: Span, one: Span, seen: Sequence[BankFile]) -> bool:
     ends, begins, file = last[2].closing_fen, one[2].opening_fen, one[2]
-    if one[0] < last[1] or ends is None or begins is None or begins == ends:
+    if ends is None or begins is None or begins == ends:
         return True
     return any(other.hash in file.repeats or file.hash in other.repeats for other in seen)
 
