@@ -80,6 +80,10 @@ class Counter:
         row = c.Row(ident(5), (AT, "山河数据有限公司", "special", 5_000, "requested", ""), ("paper",))
         return 7_000, self._sheet("invoices.list", live.INVOICES, "invoices.none", row)
 
+    async def red_letters(self, who: m.Who) -> c.Sheet:
+        row = c.Row(ident(15), (AT, "25332000000012345678", "special", 5_000, "due", "", ""), ("sheet",))
+        return self._sheet("red_letters.list", live.RED_LETTERS, "red_letters.none", row)
+
     async def invoice_request(self, who: m.Who, fields: Mapping[str, str], amount_fen: int) -> None:
         self.sent.append(("invoice", (fields["title"], amount_fen)))
 
@@ -140,6 +144,12 @@ class Counter:
     async def all_invoices(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         row = c.Row(ident(5), (AT, "山河数据有限公司", "special", 5_000, "requested", ""), ("decide",))
         return self._sheet("invoices.list", live.INVOICES, "invoices.none", row)
+
+    async def all_red_letters(self, who: m.Who, queue: c.Queue) -> c.Sheet:
+        return await self.red_letters(who)
+
+    async def red_letter_record(self, who: m.Who, letter_id: UUID, sheet: str, number: str) -> None:
+        self.sent.append(("red_letter", (sheet, number)))
 
     async def invoice_decide(self, who: m.Who, invoice_id: UUID, number: str, reason: str) -> None:
         self.sent.append(("invoice_decide", (number, reason)))

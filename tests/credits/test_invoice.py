@@ -19,6 +19,9 @@ from shanhe.credits.api import (
     InvoiceTooMuch,
     NotYourReceipt,
     OwnDispute,
+    RedLetterDone,
+    RefundState,
+    SheetMissing,
     TooMuchInvoiced,
     UnknownInvoice,
     invoice_paper,
@@ -124,6 +127,56 @@ class TestInvoice:
         text = "".join(p.extract_text() for p in pypdf.PdfReader(io.BytesIO(await render(made, "pdf"))).pages)
         for word in ("开票申请单", "增值税专用发票", TAX_NUMBER, "50.00", "本单不是发票"):
             assert word in text
+
+
+class TestRedLetter:
+    async def issued(self, city: City, amount_fen: int, ref: str, kind: str = "special") -> Invoice:
+        asked = await request(city, amount_fen, ref, kind=kind)
+        return await city.credits.invoices.issue(asked.id, number=f"2533200000001234{ref}", by="person:o")
+
+    async def test_comes_before_the_money_of_a_refund_leaves(self, city: City) -> None:
+        """The sheet first, for a special one; then the invoice; then the refund goes on by itself."""
+        bought = await city.buy(10_000)
+        invoice = await self.issued(city, 7_000, "a1")
+        letters, refunds = city.credits.refunds.red_letters, city.credits.refunds
+        made = await refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        assert made.state is RefundState.POSTED
+        (due,) = await letters.list(city.org, waiting=True)
+        assert (due.invoice_id, due.amount_fen, due.state, due.invoice) == (invoice.id, 7_000, "due", invoice.number)
+        await refunds.run()
+        assert (await refunds.any(made.id)).state is RefundState.POSTED, "it waits however often it is looked at"
+        with pytest.raises(SheetMissing):
+            await letters.issue(due.id, number="红 1", by="person:o")
+        for _ in range(2):
+            assert (await letters.confirm(due.id, sheet="3300012606001", by="person:o")).state == "confirmed"
+        with pytest.raises(RedLetterDone):
+            await letters.confirm(due.id, sheet="other", by="person:o")
+        with pytest.raises(InvoiceConflict):
+            await letters.issue(due.id, number=invoice.number, by="person:o")
+        for _ in range(2):
+            assert (await letters.issue(due.id, number="25332000000019999999", by="person:o")).state == "issued"
+        city.clock.advance(minutes=1)
+        await refunds.run()
+        assert (await refunds.any(made.id)).state is not RefundState.POSTED
+        assert await city.credits.invoices.invoiceable_fen(city.org) == 0
+
+    async def test_takes_back_the_newest_first_and_no_more_than_was_refunded(self, city: City) -> None:
+        bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
+        old, new = await self.issued(city, 9_000, "a1", "ordinary"), await self.issued(city, 3_000, "a2", "ordinary")
+        refunds = city.credits.refunds
+        await refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        found = {one.invoice_id: one.amount_fen for one in await refunds.red_letters.list(city.org)}
+        assert found == {new.id: 3_000, old.id: 2_000}, "14,000 paid less 7,000 refunded leaves 12,000 − 7,000 over"
+        for number, one in enumerate(await refunds.red_letters.list(city.org)):
+            await refunds.red_letters.issue(one.id, number=f"红 {number}", by="person:o")
+        assert await city.credits.invoices.invoiceable_fen(city.org) == 0
+
+    async def test_is_due_for_nothing_that_was_not_invoiced(self, city: City) -> None:
+        bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
+        await self.issued(city, 7_000, "a1")
+        await request(city, 6_000, "asked")
+        await city.credits.refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        assert await city.credits.refunds.red_letters.list(city.org) == []
 
 
 class TestDispute:

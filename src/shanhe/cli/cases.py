@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 agreements = typer.Typer(no_args_is_help=True)
 invoices = typer.Typer(no_args_is_help=True)
+red_letters = typer.Typer(no_args_is_help=True)
 disputes = typer.Typer(no_args_is_help=True)
 estates = typer.Typer(no_args_is_help=True)
 Id = Annotated[UUID, typer.Argument(help="Its id.")]
@@ -27,6 +28,7 @@ def register(credits: typer.Typer) -> None:
     credits.command("loyalty")(loyalty)
     credits.add_typer(agreements, name="agreements", help="Framework purchases of government bodies (rule P2).")
     credits.add_typer(invoices, name="invoices", help="Invoice requests: list, issue, reject.")
+    credits.add_typer(red_letters, name="red-letters", help="Red-letter invoices of refunds: list, confirm, issue.")
     credits.add_typer(disputes, name="disputes", help="Disputed receipts: list, grant, refuse.")
     credits.add_typer(estates, name="estates", help="Inheritance and dissolution: what passes to successors.")
 
@@ -129,6 +131,40 @@ def reject_invoice(
     """Give a request back with a reason."""
     done = in_city(data, lambda services: services.credits.invoices.reject(invoice, reason=reason, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state} · {done.reason}")
+
+
+@red_letters.command("list")
+def list_red_letters(data: Data = None, as_json: Json = False) -> None:
+    """Red-letter invoices of all organisations, newest first."""
+    found = in_city(data, lambda services: services.credits.refunds.red_letters.list())
+    lines = [(one.id, one.invoice, one.kind, format_fen(one.amount_fen), one.state, one.sheet, one.number)
+             for one in found]  # fmt: skip
+    columns = ("编号 id", "发票 invoice", "类型 kind", "金额 CNY", "状态 state", "确认单 sheet", "号码 number")
+    show(as_json, [asdict(one) for one in found], lambda: rows(columns, lines))
+
+
+@red_letters.command("confirm")
+def confirm_red_letter(
+    letter: Id,
+    sheet: Annotated[str, typer.Argument(help="Number of the tax bureau's confirmation sheet.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record the confirmation sheet to which the buyer agreed."""
+    done = in_city(data, lambda services: services.credits.refunds.red_letters.confirm(letter, sheet=sheet, by=ACTOR))
+    show(as_json, asdict(done), lambda: f"✓ {done.sheet} · {format_fen(done.amount_fen)}")
+
+
+@red_letters.command("issue")
+def issue_red_letter(
+    letter: Id,
+    number: Annotated[str, typer.Argument(help="The tax bureau's number.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record a red-letter invoice; its refund is paid after the last one."""
+    done = in_city(data, lambda services: services.credits.refunds.red_letters.issue(letter, number=number, by=ACTOR))
+    show(as_json, asdict(done), lambda: f"✓ {done.number} · {format_fen(done.amount_fen)}")
 
 
 @disputes.command("list")

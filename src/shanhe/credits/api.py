@@ -34,8 +34,11 @@ from shanhe.credits.errors import (
     PurchaseClosed,
     PurchaseConflict,
     QuoteChanged,
+    RedLetterDone,
+    RedLetterFirst,
     RefundClosed,
     RefundConflict,
+    SheetMissing,
     TooManyAlerts,
     TooManyTries,
     TooMuchInvoiced,
@@ -48,6 +51,7 @@ from shanhe.credits.errors import (
     UnknownInvoice,
     UnknownPurchase,
     UnknownQuote,
+    UnknownRedLetter,
     UnknownRefund,
     ValueOutOfBounds,
 )
@@ -82,6 +86,7 @@ from shanhe.credits.model import (
     Wallet,
     Window,
 )
+from shanhe.credits.red_letters import RedLetter, RedLetters
 from shanhe.credits.refunds import RefundOffer
 from shanhe.credits.service import Credits
 from shanhe.credits.statements import LotStatement, StatementLot
@@ -147,11 +152,16 @@ __all__ = [
     "PurchaseState",
     "Quote",
     "QuoteChanged",
+    "RedLetter",
+    "RedLetterDone",
+    "RedLetterFirst",
+    "RedLetters",
     "Refund",
     "RefundClosed",
     "RefundConflict",
     "RefundOffer",
     "RefundState",
+    "SheetMissing",
     "Source",
     "SpentBy",
     "Standing",
@@ -169,6 +179,7 @@ __all__ = [
     "UnknownInvoice",
     "UnknownPurchase",
     "UnknownQuote",
+    "UnknownRedLetter",
     "UnknownRefund",
     "ValueOutOfBounds",
     "Wallet",

@@ -55,6 +55,10 @@ class IssueBody(Body):
     number: Short
 
 
+class SheetBody(Body):
+    sheet: Short
+
+
 class RejectBody(Body):
     reason: Short
 
@@ -95,6 +99,7 @@ def add(routes: APIRouter, credits: Credits, asks: Asks, grant: AskSecond) -> No
     _agreements(routes, credits, asks)
     _invoices(routes, credits)
     _invoices_by_operators(routes, credits)
+    _red_letters(routes, credits)
     _disputes(routes, credits, grant)
     _estates(routes, credits)
 
@@ -190,6 +195,32 @@ def _invoices_by_operators(routes: APIRouter, credits: Credits) -> None:
     async def reject(invoice_id: UUID, body: RejectBody, actor: Operator) -> Response:
         """Give the request back with a reason."""
         return as_json(await credits.invoices.reject(invoice_id, reason=body.reason, by=actor.ref))
+
+
+def _red_letters(routes: APIRouter, credits: Credits) -> None:
+    letters = credits.refunds.red_letters
+
+    @routes.get("/red-letters")
+    async def mine(actor: Payer, before: UUID | None = None, limit: Limit = 50) -> Response:
+        """Red-letter invoices over what was refunded to the organisation."""
+        return as_json({"data": await letters.list(org_of(actor), before=before, limit=limit)})
+
+    @routes.get("/red-letters/all")
+    async def everyones(
+        actor: Operator, waiting: bool = False, before: UUID | None = None, limit: Limit = 50
+    ) -> Response:
+        """Newest first; `waiting`: only what is not issued, oldest first. `before`: the last one seen."""
+        return as_json({"data": await letters.list(waiting=waiting, before=before, limit=limit)})
+
+    @routes.post("/red-letters/{letter_id}/confirm")
+    async def confirm(letter_id: UUID, body: SheetBody, actor: Operator) -> Response:
+        """Record the tax bureau's confirmation sheet, to which the buyer agreed."""
+        return as_json(await letters.confirm(letter_id, sheet=body.sheet, by=actor.ref))
+
+    @routes.post("/red-letters/{letter_id}/issue")
+    async def issue(letter_id: UUID, body: IssueBody, actor: Operator) -> Response:
+        """Record the red-letter invoice's number; the refund's money leaves after the last one."""
+        return as_json(await letters.issue(letter_id, number=body.number, by=actor.ref))
 
 
 def _disputes(routes: APIRouter, credits: Credits, give_back: AskSecond) -> None:

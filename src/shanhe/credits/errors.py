@@ -386,6 +386,42 @@ class InvoiceTooMuch(Conflict):
         )
 
 
+class UnknownRedLetter(NotFound):
+    def __init__(self) -> None:
+        super().__init__("unknown_red_letter", "There is no such red-letter invoice.", message_zh="没有该红字发票。")
+
+
+class RedLetterDone(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "red_letter_done",
+            f"The red-letter invoice is {en(state)} already.",
+            message_zh=f"该红字发票状态为“{zh(state)}”，不能再登记。",
+        )
+
+
+class SheetMissing(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "sheet_missing",
+            "A special invoice is reversed on the tax bureau's confirmation sheet, to which its buyer agrees first.",
+            message_zh="专用发票红冲，须先有经购买方确认的《红字发票信息确认单》。",
+            hint="Record the number of the confirmation sheet, then the red-letter invoice.",
+            hint_zh="请先登记确认单编号，再登记红字发票号码。",
+        )
+
+
+class RedLetterFirst(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "red_letter_first",
+            "What is refunded was invoiced: the money leaves after the red-letter invoice.",
+            message_zh="所退款项已开具发票，须先开具红字发票，再退款。",
+            hint="Record the red-letter invoices of this refund first.",
+            hint_zh="请先在“红字发票”中登记本笔退款的红字发票。",
+        )
+
+
 class InvoiceDecided(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(

@@ -1,8 +1,8 @@
 """Invoices (发票): a member asks for one over money that was paid, an operator issues it or says why not.
 
-What can be invoiced = paid purchases − refunds − what is invoiced or asked for. Requests of one organisation stand in a
-line, so two at once cannot exceed it. The number is the tax bureau's; the paper made here is the request or its
-confirmation.
+What can be invoiced = paid purchases − refunds − what is invoiced or asked for + what red letters take back. Requests
+of one organisation stand in a line, so two at once cannot exceed it. The number is the tax bureau's; the paper made
+here is the request or its confirmation.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Invoices:
             """SELECT ((SELECT coalesce(sum(paid_fen), 0) FROM credits.purchase WHERE org_id = $1 AND state = 'posted')
               - (SELECT coalesce(sum(refund_fen), 0) FROM credits.refund WHERE org_id = $1 AND state <> 'void')
               - (SELECT coalesce(sum(amount_fen), 0) FROM credits.invoice
-                 WHERE org_id = $1 AND state <> 'rejected'))::bigint""",
+                 WHERE org_id = $1 AND state <> 'rejected')
+              + (SELECT coalesce(sum(amount_fen), 0) FROM credits.red_letter WHERE org_id = $1))::bigint""",
             org_id,
         )
         return value
@@ -83,7 +84,7 @@ class Invoices:
         tax_number = tax_number.strip().upper()
         _check(client_ref, kind, title, tax_number, amount_fen, email)
         async with self._db.transaction() as conn:
-            await _line_up(conn, org_id)
+            await line_up(conn, org_id)
             row = await conn.fetchrow(
                 "SELECT * FROM credits.invoice WHERE org_id = $1 AND client_ref = $2", org_id, client_ref
             )
@@ -123,7 +124,7 @@ class Invoices:
     async def _check_covered(self, conn: Any, row: Any) -> None:
         """Refuse what would put invoices over more than was paid and not refunded; other requests may still be given
         back and don't count."""
-        await _line_up(conn, row["org_id"])
+        await line_up(conn, row["org_id"])
         waiting: int = await conn.fetchval(
             """SELECT coalesce(sum(amount_fen), 0)::bigint FROM credits.invoice
                WHERE org_id = $1 AND state = 'requested' AND id <> $2""",
@@ -221,7 +222,7 @@ def paper(invoice: Invoice, *, org_name: str, city_name: str, language: str = "z
     )
 
 
-async def _line_up(conn: Any, org_id: UUID) -> None:
+async def line_up(conn: Any, org_id: UUID) -> None:
     """One request or issue of an organisation at a time: two that fit alone may not fit together."""
     await conn.execute("INSERT INTO credits.invoice_line VALUES ($1) ON CONFLICT DO NOTHING", org_id)
     await conn.execute("SELECT FROM credits.invoice_line WHERE org_id = $1 FOR UPDATE", org_id)

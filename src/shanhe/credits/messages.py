@@ -250,6 +250,44 @@ def invoice_decided(org_id: UUID, invoice_id: UUID, state: str, number: str) -> 
     )
 
 
+def red_letter_due(
+    org_id: UUID, letter_id: UUID, amount_fen: int, invoice: str, *, special: bool
+) -> tuple[Notice, ...]:
+    """A refund takes back what was invoiced: its buyer and the operators, in this order."""
+    amount = format_fen(amount_fen)
+    buyer = (
+        Text(
+            "专用发票：请在电子税务局确认《红字发票信息确认单》；已用于抵扣的，由贵方发起。红字发票开具后即退款。",
+            "A special invoice: agree to its confirmation sheet at the tax bureau; if you have deducted it, you begin"
+            " it. The money is sent once the red-letter invoice is issued.",
+        )
+        if special
+        else Text("无须办理；红字发票开具后即退款。", "Nothing to do. The money is sent once it is issued.")
+    )
+    title = Text(
+        f"发票 {invoice} 将红冲 {amount} 元", f"CNY {amount} of invoice {invoice} are reversed by a red-letter invoice"
+    )
+    return (
+        Notice("red_letter_due", title, buyer, org_id=org_id, link="/credits/invoices#red",
+               dedupe=f"credits/red-letter/{letter_id}"),
+        Notice("red_letter_due", Text(f"发票 {invoice} 须红冲 {amount} 元", title.en),
+               Text("退款在红字发票登记后付出。", "The refund is paid once the red-letter invoice is recorded."),
+               link="/city/credits/red-letters", dedupe=f"credits/red-letter-desk/{letter_id}"),
+    )  # fmt: skip
+
+
+def red_letter_issued(org_id: UUID, letter_id: UUID, invoice: str, number: str) -> Notice:
+    """The red-letter invoice is there."""
+    return Notice(
+        "red_letter_issued",
+        Text(f"红字发票 {number} 已开具", f"Red-letter invoice {number} was issued"),
+        Text(f"对应发票 {invoice}，退款随后付出。", f"It reverses {invoice}; the refund is sent next."),
+        org_id=org_id,
+        link="/credits/invoices#red",
+        dedupe=f"credits/red-letter-issued/{letter_id}",
+    )
+
+
 def dispute_opened(dispute_id: UUID) -> Notice:
     """Operators: a receipt is disputed."""
     return Notice(

@@ -1,9 +1,9 @@
 """Money back for a purchase (R3): the decision, the credits that go, the cash that returns.
 
-open → posted → sent → paying → paid, or failed (the provider refused: the money stays the customer's in the books until
-it is sent another way), or void (credits moved before they could be taken: nothing happened). The credits go first, in
-one posting on the purchase's own lots; the provider is asked after it. How it was paid is fixed (paying) before that is
-booked. A crash anywhere leaves a row that `run` continues.
+open → posted (→ its red-letter invoices) → sent → paying → paid, or failed (the provider refused: the money stays the
+customer's in the books until it is sent another way), or void (credits moved before they could be taken: nothing
+happened). The credits go first, in one posting on the purchase's own lots; the provider is asked after it. How it was
+paid is fixed (paying) before that is booked. A crash anywhere leaves a row that `run` continues.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from shanhe.credits.errors import (
     CreditsMoved,
     LotsHeld,
     NothingToRefund,
+    RedLetterFirst,
     RefundClosed,
     RefundConflict,
     UnknownPurchase,
     UnknownRefund,
 )
 from shanhe.credits.model import Purchase, PurchaseState, Refund, RefundState
+from shanhe.credits.red_letters import RedLetters
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
@@ -83,6 +85,7 @@ class Refunds:
         seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._seals = seals or Seals()
+        self.red_letters = RedLetters(db, clock, notifier)
         self._db = db
         self._clock = clock
         self._ledger = ledger
@@ -228,6 +231,7 @@ class Refunds:
             if held is None or held.state not in (RefundState.OPEN, RefundState.VOID):
                 return held or refund  # void: by a try that found them held a moment before they were taken
             await refund_store.move(conn, refund.id, RefundState.POSTED)
+            await self.red_letters.owe(conn, held)
             await refund_store.give_back_benefit(conn, purchase.beneficiary, purchase.year, refund.restored_fen)
             await self._notifier.notify(messages.refund_posted(refund), conn)
         return await self.get(refund.org_id, refund.id)
@@ -240,9 +244,9 @@ class Refunds:
                 await refund_store.move(conn, refund.id, RefundState.VOID, now=self._clock.now())
 
     async def _send(self, refund: Refund) -> Refund:
-        """Ask the provider; money that came by hand goes back by hand."""
+        """Ask the provider, after the invoices were put right; money that came by hand goes back by hand."""
         purchase = await self._purchase(refund)
-        if purchase.order_id is None:
+        if purchase.order_id is None or await self.red_letters.keeps(refund.id):
             return refund
         try:
             await self._payments.refund(
@@ -354,6 +358,8 @@ class Refunds:
         by_hand = (await self._purchase(refund)).order_id is None and refund.state is RefundState.POSTED
         if not by_hand and refund.state is not RefundState.FAILED:
             raise RefundClosed(refund.state)
+        if await self.red_letters.keeps(refund_id):
+            raise RedLetterFirst
         return await self._advance(await self._paying(refund, method, reference, by=by))
 
     # -- reading and repair -------------------------------------------------------------------------------------------

@@ -177,6 +177,7 @@ class _Drawers:
                 "purchases": [asdict(one) for one in await credits.purchases(org)],
                 "refunds": [asdict(one) for one in await credits.refunds.list(org)],
                 "invoices": [asdict(one) for one in await credits.invoices.list(org)],
+                "red_letters": [asdict(one) for one in await credits.refunds.red_letters.list(org)],
                 "disputes": [asdict(one) for one in await credits.disputes.list(org)],
                 "alerts": [asdict(one) for one in await credits.alerts.of(org)],
             }

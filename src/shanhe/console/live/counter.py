@@ -15,6 +15,7 @@ from shanhe.credits.api import (
     EstateDocument,
     Invoice,
     LapseDay,
+    RedLetter,
     Refund,
     Successor,
     code_sheet,
@@ -42,6 +43,9 @@ REFUND_ACTS = {"failed": ("retry", "payout"), "posted": ("payout",)}
 REFUND_HANDS = (Col("hand.retried", "note"), Col("hand.paid", "note"))
 BATCH_HANDS = (Col("hand.made", "note"), Col("hand.funded", "note"), Col("hand.exported", "note"),
                Col("hand.ended", "note"))  # fmt: skip
+RED_LETTERS = (Col("red_letters.at", "day"), Col("red_letters.invoice"), Col("invoices.kind", "word:invoice_kind"),
+               Col("invoices.amount", "yuan"), Col("invoices.state", "state:red_letter_state"),
+               Col("red_letters.sheet"), Col("red_letters.number"))  # fmt: skip
 INVOICES = (Col("invoices.at", "day"), Col("invoices.title"), Col("invoices.kind", "word:invoice_kind"),
             Col("invoices.amount", "yuan"), Col("invoices.state", "state:invoice_state"),
             Col("invoices.number"))  # fmt: skip
@@ -148,6 +152,10 @@ class LiveCounter:
     async def invoices(self, who: m.Who) -> tuple[int, c.Sheet]:
         rows = await self._credits.invoices.list(who.org_id)
         return await self._credits.invoices.invoiceable_fen(who.org_id), _invoices(rows)
+
+    async def red_letters(self, who: m.Who) -> c.Sheet:
+        found = await self._credits.refunds.red_letters.list(who.org_id)
+        return c.Sheet("red_letters.list", RED_LETTERS, [c.Row(one.id, _red_letter(one)) for one in found], "")
 
     async def invoice_request(self, who: m.Who, fields: Mapping[str, str], amount_fen: int) -> None:
         await self._credits.invoices.request(
@@ -260,6 +268,25 @@ class LiveCounter:
         columns = (at, OF, title, Col("invoices.tax", "note"), Col("invoices.email", "note"), *rest)
         return c.Sheet("invoices.list", columns, rows, "invoices.none", more=len(rows) == c.QUEUE_ROWS)
 
+    async def all_red_letters(self, who: m.Who, queue: c.Queue) -> c.Sheet:
+        """With whose it is and what may be recorded now: a special one's sheet first."""
+        letters = self._credits.refunds.red_letters
+        found = await letters.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
+        acts = {"due": ("sheet",), "confirmed": ("number",), "issued": ()}
+        rows = [
+            c.Row(one.id, (*_red_letter(one), await self._of(one.org_id)),
+                  ("sheet", "number") if (one.kind, one.state) == ("ordinary", "due") else acts[one.state])
+            for one in found
+        ]  # fmt: skip
+        return c.Sheet("red_letters.list", (*RED_LETTERS, OF), rows, "red_letters.none", more=len(rows) == c.QUEUE_ROWS)
+
+    async def red_letter_record(self, who: m.Who, letter_id: UUID, sheet: str, number: str) -> None:
+        letters, by = self._credits.refunds.red_letters, actor_of(who).ref
+        if sheet:
+            await letters.confirm(letter_id, sheet=sheet, by=by)
+        else:
+            await letters.issue(letter_id, number=number, by=by)
+
     async def invoice_decide(self, who: m.Who, invoice_id: UUID, number: str, reason: str) -> None:
         by = actor_of(who).ref
         if number:
@@ -363,6 +390,10 @@ def _refunds(refunds: Sequence[Refund]) -> c.Sheet:
 def _refund_cells(refund: Refund) -> tuple[object, ...]:
     """A row under `REFUNDS`."""
     return refund.created_at, refund.refund_fen, refund.taken_micro, refund.cancelled_micro, str(refund.state)
+
+
+def _red_letter(one: RedLetter) -> tuple[object, ...]:
+    return (one.created_at, one.invoice, one.kind, one.amount_fen, one.state, one.sheet, one.number)
 
 
 def _invoices(invoices: Sequence[Invoice]) -> c.Sheet:

@@ -106,7 +106,8 @@ class CreditsRoom(Room):
 
     async def _invoices(self, request: Request, who: m.Who, **values: Any) -> Response:
         left_fen, sheet = await self.desk.counter.invoices(who)
-        shown = {"left_fen": left_fen, "table": sheet, "fields": {}, "client_ref": str(new_id()), **values}
+        red = await self.desk.counter.red_letters(who)
+        shown = {"left_fen": left_fen, "table": sheet, "red": red, "fields": {}, "client_ref": str(new_id()), **values}
         return self.show(request, "credits_invoices.html", who, **shown)
 
     async def invoice_request(self, request: Request) -> Response:
@@ -180,6 +181,8 @@ class CreditsDesk(Room):
         add("/city/credits/agreements/{agreement_id}/{number}/book", self.instalment_book, methods=["POST"])
         add("/city/credits/invoices", self.invoices, methods=["GET"])
         add("/city/credits/invoices/{invoice_id}/decide", self.invoice_decide, methods=["POST"])
+        add("/city/credits/red-letters", self.red_letters, methods=["GET"])
+        add("/city/credits/red-letters/{letter_id}/record", self.red_letter_record, methods=["POST"])
         add("/city/credits/disputes", self.disputes, methods=["GET"])
         add("/city/credits/disputes/{dispute_id}/decide", self.dispute_decide, methods=["POST"])
         add("/city/credits/estates", self.estates, methods=["GET"])
@@ -198,7 +201,12 @@ class CreditsDesk(Room):
             "agreements": counter.all_agreements,
             "estates": counter.estates,
         }
-        queues = {"invoices": counter.all_invoices, "disputes": counter.all_disputes, "refunds": counter.all_refunds}
+        queues = {
+            "invoices": counter.all_invoices,
+            "red-letters": counter.all_red_letters,
+            "disputes": counter.all_disputes,
+            "refunds": counter.all_refunds,
+        }
         queue = queue_in(request.query_params) if tab in queues else None
         table = await (sheets[tab](who) if queue is None else queues[tab](who, queue))
         shown = {"tab": tab, "table": table, "queue": queue, "client_ref": str(new_id()), "fields": {}, **values}
@@ -273,6 +281,14 @@ class CreditsDesk(Room):
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.invoice_decide(who, invoice_id, fields.get("number", ""), fields.get("reason", ""))
         return await self._done(request, who, "invoices", work, fields=_of_row(fields, invoice_id))
+
+    async def red_letters(self, request: Request) -> Response:
+        return await self._tab(request, await self.allowed(request, "accounts"), "red-letters")
+
+    async def red_letter_record(self, request: Request, letter_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        work = self.desk.counter.red_letter_record(who, letter_id, fields.get("sheet", ""), fields.get("number", ""))
+        return await self._done(request, who, "red-letters", work, fields=_of_row(fields, letter_id))
 
     async def dispute_decide(self, request: Request, dispute_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
