@@ -12,6 +12,8 @@ import msgspec
 import typer
 
 from shanhe.cli.common import ACTOR, REFUSED, Data, Json, day_of, in_city, pairs, rows, show
+from shanhe.kernel.memos import said
+from shanhe.settings import language
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -139,7 +141,7 @@ def postings(
     page = in_city(data, work)
     plain = {"items": [_plain(one) for one in page.items], "next": page.next}
     show(as_json, plain, lambda: rows(("id", "time", "kind", "actor", "memo"), [
-        (one.id, one.at, one.kind, one.actor, one.memo) for one in page.items
+        (one.id, one.at, one.kind, one.actor, said(one.memo, language())) for one in page.items
     ]))  # fmt: skip
 
 
@@ -158,7 +160,8 @@ def posting(posting_id: PostingId, data: Data = None, as_json: Json = False) -> 
     """One posting: transfers, lots and the evidence it was made by."""
     found = in_city(data, lambda services: services.ledger.posting(posting_id))
     show(as_json, _plain(found), lambda: pairs({
-        "id": found.id, "kind": found.kind, "time": found.at, "actor": found.actor, "memo": found.memo,
+        "id": found.id, "kind": found.kind, "time": found.at, "actor": found.actor,
+        "memo": said(found.memo, language()),
         "reverses": found.reverses or "", "lots": "\n".join(f"{d.lot} {d.amount:+}" for d in found.lots),
         "transfers": "\n".join(f"{t.debit} → {t.credit} {t.amount}" for t in found.transfers),
     }))  # fmt: skip

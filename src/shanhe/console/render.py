@@ -24,6 +24,7 @@ from shanhe.console.compiled import Compiled
 from shanhe.console.explain import explain, replay, sheet, traces
 from shanhe.console.model import BUCKETS, Bilingual, Who
 from shanhe.console.ports import Desk
+from shanhe.kernel import memos
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language
@@ -103,6 +104,7 @@ class View:
             listed=self._listed,
             account=self._account,
             spoken=self._spoken,
+            memo=self._memo,
             law=self._law,
             said=self._said,
             plain=self._plain,
@@ -133,6 +135,11 @@ class View:
         if len(parts) != len(set(chinese)) or len(parts) == 1:
             return text
         return parts[chinese.index(context["lang"].startswith("zh"))]
+
+    @pass_context
+    def _memo(self, context: Context, text: str) -> str:
+        """What a posting says, in the reader's language."""
+        return memos.said(text, context["lang"])
 
     @pass_context
     def _choices(self, context: Context, value: object) -> str:

@@ -12,19 +12,21 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from shanhe.kernel import memos
 from shanhe.kernel.asking import asked_view
 from shanhe.kernel.documents import BOM, csv_cell, csv_line
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.money import MICRO
 from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.words import POSTINGS_ZH
 from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, TrialRow
 
 PERMISSION: Final = "ledger"
@@ -185,13 +187,19 @@ def _statements(routes: APIRouter, ledger: Ledger) -> None:
         return as_json(await ledger.statement(account_id, since, until, cursor=cursor, limit=limit))
 
     @routes.get("/accounts/{account_id}/statement.csv")
-    async def statement_csv(account_id: UUID, since: date, until: date) -> StreamingResponse:
+    async def statement_csv(
+        account_id: UUID, since: date, until: date, language: Literal["zh", "zh-CN", "en"] | None = None
+    ) -> StreamingResponse:
+        """Every transfer of an account with the balance after it, as a sheet; with a `language` what postings are and
+        say is in its words."""
         _check_days(since, until)
         account = await ledger.account(account_id)
         lines = ledger.stream_statement(account_id, since, until)
         name = f"statement-{account_id}-{since}-{until}.csv"
         headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(csv_of(account, lines), media_type="text/csv; charset=utf-8", headers=headers)
+        return StreamingResponse(
+            csv_of(account, lines, language), media_type="text/csv; charset=utf-8", headers=headers
+        )
 
 
 def _check_days(since: date, until: date) -> None:
@@ -219,17 +227,27 @@ async def closed_csv(rows: Sequence[tuple[Account, int]]) -> AsyncIterator[str]:
         yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, whole))
 
 
-async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> AsyncIterator[str]:
-    """A statement as CSV, with a byte-order mark so that spreadsheets read the Chinese."""
+async def csv_of(
+    account: Account, lines: AsyncIterator[StatementLine], language: str | None = None
+) -> AsyncIterator[str]:
+    """A statement as CSV, with a byte-order mark so that spreadsheets read the Chinese; kinds and memos as they stand,
+    for programs, where nobody asks for a language."""
     unit, digits = _unit(account.asset)
     yield BOM + ",".join(CSV_HEAD) + "\r\n"
     async for line in lines:
         buffer = io.StringIO()
         csv.writer(buffer).writerow([
-            line.at.isoformat(), line.posting, line.transfer, *map(csv_cell, (line.kind, line.memo)), line.counterpart,
+            line.at.isoformat(), line.posting, line.transfer, *map(csv_cell, _told(line, language)), line.counterpart,
             _decimal(line.amount, unit, digits), _decimal(line.balance, unit, digits),
         ])  # fmt: skip
         yield buffer.getvalue()
+
+
+def _told(line: StatementLine, language: str | None) -> tuple[str, str]:
+    if language is None:
+        return line.kind, line.memo
+    kind = POSTINGS_ZH.get(line.kind, line.kind) if language.startswith("zh") else line.kind.replace("_", " ")
+    return kind, memos.said(line.memo, language)
 
 
 def _unit(asset: Asset) -> tuple[int, int]:
