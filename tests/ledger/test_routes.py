@@ -82,6 +82,23 @@ class TestLedgerRoutes:
         assert second.startswith("person:")
         assert NAME not in str(mirror)
 
+    async def test_give_an_account_as_a_sheet_in_the_language_that_is_asked_for(
+        self, client: httpx.AsyncClient, books: Books, clock: FixedClock
+    ) -> None:
+        """As it was booked, for programs that ask for no language; what is sealed stays as it is."""
+        wallet = await books.wallet(1_000)
+        (first,) = (await books.ledger.postings(account=wallet.id)).items
+        mirror = await books.ledger.reverse(first.id, actor="person:a", reason="payout failed")
+        path, day = f"/api/ledger/accounts/{wallet.id}/statement.csv", str(clock.today())
+        for language, kind, memo in (
+            (None, "reversal", "payout failed"), ("zh", "冲正", "提现失败"), ("en", "reversal", "payout failed"),
+        ):  # fmt: skip
+            asked = {"since": day, "until": day} | ({"language": language} if language else {})
+            text = (await client.get(path, params=asked)).text
+            assert f",{kind},{memo}," in text, text
+        assert (await books.ledger.posting(mirror.id)).memo == "payout failed"
+        assert (await client.get(path, params={"since": day, "until": day, "language": "fr"})).status_code == 422
+
     async def test_ask_anew_where_a_reversal_was_refused(self, client: httpx.AsyncClient, books: Books) -> None:
         wallet = await books.wallet(1_000)
         (posting,) = (await books.ledger.postings(account=wallet.id)).items

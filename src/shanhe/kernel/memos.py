@@ -35,7 +35,10 @@ MEMOS: Final[Mapping[str, tuple[str, str]]] = {
     "{ended}: bank {suspense}, statement {statement} row {row}": (
         "{ended}：银行{suspense}，对账单 {statement} 第 {row} 行", "",
     ),
-    "estate inheritance": ("继承", ""),
+    "demo city": ("演示城市", ""),
+    "demo opening": ("演示期初", ""),
+    "dissolution": ("清算", ""),
+    "inheritance": ("继承", ""),
     "payout failed": ("提现失败", ""),
     "play money 模拟资金": ("模拟资金", "play money"),
     "{check} {kind}: {subject}, {left_name} {left}, {right_name} {right}": (
@@ -70,6 +73,8 @@ METHODS: Final[Mapping[str, tuple[str, str]]] = {
 FIELD: Final = re.compile(r"\\?\{([a-z_]+)\\?\}")
 CHINESE: Final = re.compile(r"[\u4e00-\u9fff]")
 BOTH: Final = " · "
+REASON: Final = "reason"
+"""A field that has a text like any memo."""
 
 
 def said(memo: str, language: str) -> str:
@@ -100,6 +105,8 @@ def _shape(text: str) -> re.Pattern[str]:
 
 
 def _word(name: str, part: str, chinese: bool) -> str:
+    if name == REASON:
+        return said(part, "zh" if chinese else "en")
     known = WORDS.get(name, METHODS if name in ("method", "channel") else {}).get(part)
     return part if known is None else known[not chinese]
 
