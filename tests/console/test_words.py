@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from shanhe.console import model
 from shanhe.console.render import words
@@ -166,6 +167,22 @@ class TestVendored:
             assert asset["licence"]
             named |= {asset["file"], asset["licence_file"]}
         assert {path.name for path in folder.iterdir()} == named
+
+
+class TestFile:
+    def test_has_each_of_its_keys_once(self) -> None:
+        """Of two the last one would be shown, also where the writer of the first one thinks it is."""
+        twice: list[str] = []
+        for file in sorted((ROOT / "i18n").glob("*.yaml")):
+            node = yaml.compose(file.read_text("utf-8"))
+            waiting = [node] if node is not None else []
+            while waiting:
+                one = waiting.pop()
+                if isinstance(one, yaml.MappingNode):
+                    keys = [key.value for key, _ in one.value]
+                    twice += [f"{file.name} {key}" for key in set(keys) if keys.count(key) > 1]
+                    waiting += [value for _, value in one.value]
+        assert twice == []
 
 
 class TestSheet:

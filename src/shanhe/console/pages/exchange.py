@@ -111,7 +111,7 @@ class ExchangeRoom(Room):
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
             return await self._trade(request, who, order_mistake=self.view.mistake(request, error), status=status)
-        return go("/exchange/trade", "dispute_opened")
+        return go("/exchange/trade", "trade_dispute_opened")
 
     async def play(self, request: Request) -> Response:
         who, _ = await self.posted(request, "topup")
