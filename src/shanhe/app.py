@@ -206,8 +206,9 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     )  # fmt: skip
     bazaar.file(Conduct(filings))
     routines = open_routines(
-        db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=worker
-    )
+        db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, library=library,
+        worker=worker,
+    )  # fmt: skip
     webhooks = open_webhooks(settings, db, clock, vault, identity=identity, notifier=notifier, bazaar=bazaar)
     emergency = open_emergency(
         db, clock, rulebook=rulebook, identity=identity, notifier=notifier, log=log, approvals=approvals,

@@ -76,7 +76,10 @@ FORM_BYTES: Final = 64 * 1024
 """What a form adds to its file."""
 UPLOADS: Final = (
     dict.fromkeys(("/api/datasets", "/studio/data"), 16 * 1024 * 1024)
-    | dict.fromkeys(("/api/knowledge/documents", "/knowledge/documents"), 32 * 1024 * 1024 + FORM_BYTES)
+    | dict.fromkeys(
+        (f"{door}/knowledge/{what}" for door in ("/api", "") for what in ("documents", "preview")),
+        32 * 1024 * 1024 + FORM_BYTES,
+    )
     | {"/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES}
 )
 """Where files arrive that may be larger than what is sent elsewhere, and how large."""

@@ -9,12 +9,16 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.retrieval.api import Preview
+from shanhe.retrieval.errors import BaseInUse
+from shanhe.retrieval.model import Piece
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 BASE, DOCUMENT, PASSAGE = UUID(int=300), UUID(int=301), UUID(int=302)
 ONE = {
     "id": BASE, "name": "山河市政策", "reach": "city", "data_class": "general", "support_bps": 5_200, "reranker": "",
     "documents": 2, "open": 1, "failed": 1, "pages": 34, "passages": 143, "own": True, "readers": [],
+    "size": 260, "overlap": 0, "separator": "", "stale": 1, "edits": 2, "users": ["agent/guide"],
 }  # fmt: skip
 PIECE = {
     "id": PASSAGE, "n": 1, "page": 3, "box": (1_200, 2_000, 8_800, 3_100), "place": "", "heading": "数字游民 › 认定",
@@ -55,9 +59,22 @@ class Knowledge:
         return ONE
 
     async def edit(self, who: m.Who, base_id: UUID, fields: Mapping[str, str]) -> None:
-        self.done.append(("edit", fields["reach"]))
+        if fields.get("size") == "1":
+            raise Invalid("bad_knowledge", "size is 50 to 1000.", message_zh="段落长度须为 50–1000。")
+        self.done.append(("edit", fields.get("reach") or fields["size"]))
 
-    async def archive(self, who: m.Who, base_id: UUID) -> None:
+    async def recut(self, who: m.Who, base_id: UUID) -> None:
+        self.done.append(("recut", base_id))
+
+    async def preview(self, who: m.Who, base_id: UUID, fields: Mapping[str, str], name: str, data: bytes) -> Any:
+        if not data and not fields.get("document"):
+            raise Invalid("nothing_to_preview", "Choose a document.", message_zh="请选择文档或文件。")
+        self.done.append(("preview", (fields["size"], name)))
+        return Preview((Piece("<b>第一段</b>", "总则", 3, (0, 0, 10_000, 100)),), 21, 4_800, 60, 260, 5, 2)
+
+    async def archive(self, who: m.Who, base_id: UUID, *, anyway: bool) -> None:
+        if not anyway:
+            raise BaseInUse(["agent/guide"])
         self.done.append(("archive", base_id))
 
     async def bring(self, who: m.Who, base_id: UUID, name: str, data: bytes) -> None:

@@ -30,7 +30,9 @@ class TestKnowledge:
         [
             ("/knowledge", {"name": "政策", "reach": "org"}, ("make", ("政策", "org"))),
             (f"{AT}/edit", {"name": "政策", "reach": "listed"}, ("edit", "listed")),
-            (f"{AT}/archive", {}, ("archive", BASE)),
+            (f"{AT}/archive", {"anyway": "1"}, ("archive", BASE)),
+            (f"{AT}/cut", {"size": "300", "overlap": "0", "separator": ""}, ("edit", "300")),
+            (f"{AT}/recut", {}, ("recut", BASE)),
             (f"{AT}/questions", {"questions": "a | b | c"}, ("questions", "a | b | c")),
             (f"{AT}/evaluate", {"calibrate": "1"}, ("evaluate", True)),
             (f"{AT}/{DOCUMENT}/retry", {}, ("retry", DOCUMENT)),
@@ -44,6 +46,26 @@ class TestKnowledge:
         answer = await member.post(path, data=TOKEN | fields)
         assert answer.status_code == 303
         assert desk.knowledge.done == [done]  # type: ignore[attr-defined]
+
+    async def test_of_a_base_in_use_is_not_deleted_unless_one_says_so(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get(AT)).text
+        assert "agent/guide" in page
+        refused = await member.post(f"{AT}/archive", data=TOKEN)
+        assert (refused.status_code, "agent/guide" in refused.text) == (409, True)
+
+    async def test_shows_how_a_document_would_be_cut(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get(f"{AT}/cut")).text
+        assert "1 份文档仍按旧设置分段" in page
+        fields = TOKEN | {"base": str(BASE), "size": "90", "overlap": "10", "separator": "\\n", "document": ""}
+        shown = await member.post("/knowledge/preview", data=fields, files={"file": ("a.md", b"# x", "text/markdown")})
+        assert desk.knowledge.done == [("preview", ("90", "a.md"))]  # type: ignore[attr-defined]
+        for said in ("&lt;b&gt;第一段&lt;/b&gt;", 'value="90"', 'value="\\n"', "另有 20 段", "人工修改过的 2"):
+            assert said in shown.text
+        empty = {"file": ("", b"", "application/octet-stream")}
+        refused = await member.post("/knowledge/preview", data=fields, files=empty)
+        assert (refused.status_code, "请选择文档或文件" in refused.text) == (422, True)
+        wrong = await member.post(f"{AT}/cut", data=TOKEN | {"size": "1", "overlap": "0", "separator": ""})
+        assert (wrong.status_code, "50–1000" in wrong.text) == (422, True)
 
     async def test_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
         answer = await member.post("/knowledge", data=TOKEN | {"name": "taken", "reach": "org"})

@@ -108,6 +108,34 @@ class TestKnowledge:
         assert (await owner.http.get(f"/api/knowledge/{base}/evaluations")).json()[0]["id"] == made["id"]
 
 
+class TestCut:
+    async def test_is_tried_kept_and_made_good_over_http(self, market: Market, shelf: tuple[Party, str]) -> None:
+        owner, base = shelf
+        at = f"/api/knowledge/{base}"
+        (document,) = (await owner.http.get(at)).json()["documents_list"]
+        tried = await owner.http.get(f"{at}/documents/{document['id']}/preview", params={"separator": "可以"})
+        assert (tried.json()["passages"], tried.json()["same"]) == (3, 1)
+        sent = await owner.http.post(
+            "/api/knowledge/preview", params={"base": base, "file": "a.md", "size": 50}, content=GUIDE.encode()
+        )
+        assert sent.json()["passages"] == 2
+        await owner.http.patch(at, json={"separator": "可以"})
+        assert (await owner.http.get(at)).json()["stale"] == 1
+        assert (await owner.http.post(f"{at}/recut")).json() == {"documents": 1}
+        await market.indexed()
+        shown = (await owner.http.get(at)).json()
+        assert (shown["passages"], shown["stale"]) == (3, 0)
+        assert shown["documents_list"][0]["paid_micro"] > document["paid_micro"]
+        await owner.http.patch(at, json={"separator": ""})
+        await owner.http.post(f"{at}/recut")
+        await market.indexed()
+        stranger = await market.party("cut stranger")
+        for call in (stranger.http.post(f"{at}/recut"), stranger.http.get(
+            f"{at}/documents/{document['id']}/preview"
+        )):  # fmt: skip
+            assert (await call).status_code == 404
+
+
 class TestAgent:
     async def test_looks_up_first_and_cites(self, market: Market, shelf: tuple[Party, str]) -> None:
         owner, _ = shelf
@@ -141,3 +169,18 @@ class TestAgent:
         answer = (await payer.http.post("/v1/chat/completions", json=body)).json()
         assert answer["shanhe"]["declined"] == "not_carried"
         assert "奶酪" not in answer["choices"][0]["message"]["content"]
+
+    async def test_that_uses_a_base_is_named_before_the_base_goes(
+        self, market: Market, shelf: tuple[Party, str]
+    ) -> None:
+        owner, _ = shelf
+        base = (await owner.http.post("/api/knowledge", json={"name": "用着的", "model": ""})).json()["id"]
+        definition = {"model": MODEL, "instructions": "x", "knowledge": ["用着的"]}
+        await market.listed(owner.org, "agent/uses-a-base", definition)
+        at = f"/api/knowledge/{base}"
+        refused = await owner.http.delete(at)
+        assert refused.status_code == 409
+        assert refused.json()["error"]["details"]["users"] == ["agent/uses-a-base"]
+        assert (await owner.http.get(at)).json()["users"] == ["agent/uses-a-base"]
+        assert (await owner.http.delete(at, params={"anyway": "true"})).status_code == 200
+        assert (await owner.http.get(at)).status_code == 404

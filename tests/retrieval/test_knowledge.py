@@ -17,10 +17,10 @@ from shanhe.kernel.vault import Vault
 from shanhe.retrieval import store
 from shanhe.retrieval.answering import Answering, certainty, scores_of
 from shanhe.retrieval.embedding import as_text
-from shanhe.retrieval.errors import NameTaken, UnknownBase
+from shanhe.retrieval.errors import BadKnowledge, NameTaken, UnknownBase
 from shanhe.retrieval.evaluating import Evaluating, threshold
 from shanhe.retrieval.indexer import Indexer
-from shanhe.retrieval.model import Asking, Base, NewBase, Question
+from shanhe.retrieval.model import Asking, Base, Cut, NewBase, Question
 from shanhe.retrieval.search import Search
 from shanhe.retrieval.service import Knowledge
 from stage.papers import Embedder, vector_of
@@ -186,6 +186,59 @@ class TestDocument:
         await store.give_back(house.knowledge.db, "dead")
         assert await house.indexer.work_once()
         assert len(house.embedder.texts) == 2  # the third was paid for before
+
+
+class TestCut:
+    async def test_counts_for_what_is_read_later_and_for_the_rest_when_it_is_said(self, house: House) -> None:
+        base = await house.base()
+        one = await house.filled(base)
+        assert (await house.knowledge.counts([base]))[base.id]["passages"] == 3
+        base = await house.knowledge.edit(base, {"size": 50, "separator": "享受"})
+        assert await house.knowledge.preview_of(base, base.cut, one) == await house.knowledge.preview_of(
+            base, Cut(50, 0, "享受"), one
+        )
+        await house.knowledge.again(one)  # whoever reads it again reads it as the base is cut now
+        while await house.indexer.work_once():
+            pass
+        assert (await house.knowledge.counts([base]))[base.id]["passages"] == 4
+        assert await house.knowledge.recut(base) == 0
+        base = await house.knowledge.edit(base, {"size": 260, "separator": ""})
+        assert await house.knowledge.recut(base) == 1
+        assert (await house.knowledge.document(base, one.id)).state == "waiting"
+        found = await house.search.find([base], "数字游民", MINE, None)
+        assert found.hits  # found as it was until it is found as it is
+
+    async def test_is_previewed_and_nothing_is_kept_or_paid(self, house: House) -> None:
+        base = await house.base()
+        one = await house.filled(base)
+        calls = len(house.embedder.texts)
+        (first, *_) = await house.knowledge.chunks(base, one)
+        await house.knowledge.edit_chunk(base, first.id, "改过的一段", None, by="tests")
+        kept = await house.knowledge.preview_of(base, base.cut, one)
+        assert (kept.passages, kept.same, kept.edits) == (3, 3, 0)
+        other = await house.knowledge.preview_of(base, Cut(50, 0, "七折"), one)
+        assert (other.passages, other.same, other.edits) == (4, 2, 1)
+        fresh = await house.knowledge.preview(base, Cut(), "新.md", "# 新\n\n一段。".encode())
+        assert [piece.text for piece in fresh.shown] == ["一段。"]
+        assert len(await house.knowledge.documents(base)) == 1
+        assert len(house.embedder.texts) == calls + 1  # the edit alone
+
+    @pytest.mark.parametrize("cut", [
+        {"size": 49}, {"size": 1001}, {"overlap": -1}, {"size": 100, "overlap": 51}, {"separator": "x" * 21},
+        {"separator": "\x07"},
+    ])  # fmt: skip
+    async def test_has_bounds(self, house: House, cut: dict[str, Any]) -> None:
+        base = await house.base()
+        with pytest.raises(BadKnowledge):
+            await house.knowledge.edit(base, cut)
+
+    async def test_that_costs_edits_says_how_many(self, house: House) -> None:
+        base = await house.base()
+        one = await house.filled(base)
+        (first, *_) = await house.knowledge.chunks(base, one)
+        await house.knowledge.edit_chunk(base, first.id, "改过的一段", None, by="tests")
+        assert await house.knowledge.edits_at_stake(base) == 0
+        assert await house.knowledge.edits_at_stake(await house.knowledge.edit(base, {"size": 60})) == 1
 
 
 class TestReaders:

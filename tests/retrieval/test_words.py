@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.kernel.ids import new_id
-from shanhe.retrieval.chunking import WEIGHT_MAX, pieces, split, weight
+from shanhe.retrieval.chunking import longest, pieces, split, weight
 from shanhe.retrieval.grounding import carried, shown
-from shanhe.retrieval.model import Block, Hit, Passage
+from shanhe.retrieval.model import Block, Cut, Hit, Passage
 from shanhe.retrieval.ranking import coverage, fused, support, weights
 from shanhe.retrieval.words import asked, blinded, meant, signs, tokens, visible
 
@@ -52,10 +55,46 @@ class TestPieces:
         ]  # fmt: skip
         assert made[0].box == (0, 10, 10, 20)
 
+    def test_are_as_long_as_they_were_told(self) -> None:
+        blocks = [Block("text", "甲" * 40 + "。", 1, (0, n, 10, n + 1)) for n in range(20)]
+        assert [len(one.text.split("\n")) for one in pieces(blocks, Cut(size=100))] == [2] * 10
+
+    def test_begin_with_the_end_of_the_one_before_on_their_page(self) -> None:
+        blocks = [Block("text", f"{sign * 30}。尾{sign}。", 1) for sign in "甲乙丙"] + [Block("text", "丁" * 30, 2)]
+        made = [one.text for one in pieces(blocks, Cut(size=60, overlap=10))]
+        assert made[1].startswith("尾甲。\n乙")
+        assert made[2].startswith("尾乙。\n丙")
+        assert made[3] == "丁" * 30  # another page begins for itself
+
+    def test_of_a_long_block_overlap_too(self) -> None:
+        text = "".join(f"第{n}句说明。" for n in range(40))
+        made = [one.text for one in pieces([Block("text", text, 1)], Cut(size=60, overlap=12))]
+        assert all(later.split("\n")[0] == earlier[-len(later.split("\n")[0]) :] for earlier, later in pairwise(made))
+
+    @pytest.mark.parametrize(("separator", "texts"), [
+        ("###", ["一", "二\n三", "四"]), ("\n", ["一###二", "三###", "四"]), ("", ["一###二\n三###\n四"]),
+    ])  # fmt: skip
+    def test_end_where_a_separator_stands(self, separator: str, texts: list[str]) -> None:
+        blocks = [Block("text", text, 1) for text in ("一###二", "三###", "四")]
+        assert [one.text for one in pieces(blocks, Cut(separator=separator))] == texts
+
+    @given(
+        st.text(alphabet="积分。abc \n#", max_size=2_000),
+        st.integers(50, 400),
+        st.integers(0, 25),
+        st.sampled_from(("", "#", "\n")),
+    )
+    def test_bear_any_setting(self, text: str, size: int, overlap: int, separator: str) -> None:
+        made = pieces([Block("text", text, 1)] * 2, Cut(size, overlap, separator))
+        assert all(weight(one.text) <= longest(size) + overlap for one in made)
+        assert all(0 <= one.box[1] <= one.box[3] <= 10_000 for one in made)
+        if not separator and not overlap:
+            assert "".join("".join(one.text.split()) for one in made) == "".join(text.split()) * 2
+
     @given(st.text(alphabet="积分。abc \n", max_size=3_000))
     def test_are_small_enough_and_lose_nothing(self, text: str) -> None:
         parts = list(split(Block("text", text, 1)))
-        assert all(weight(part.text) <= WEIGHT_MAX for part in parts)
+        assert all(weight(part.text) <= longest(260) for part in parts)
         assert "".join("".join(part.text.split()) for part in parts) == "".join(text.split())
         assert all(part.box[1] <= part.box[3] for part in parts)
 

@@ -152,6 +152,9 @@ def edit(
     reach: Annotated[str | None, typer.Option(help="Who reads it: listed, org or city.")] = None,
     support_bps: Annotated[int | None, typer.Option(help="Below it nothing supports an answer.")] = None,
     reranker: Annotated[str | None, typer.Option(help="A chat model that judges the best passages.")] = None,
+    size: Annotated[int | None, typer.Option(help="How long a passage is: a Han sign counts 1, others 0.4.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="How much of a passage the next one begins with.")] = None,
+    separator: Annotated[str | None, typer.Option(help="A text that ends a passage wherever it stands.")] = None,
     reader: Annotated[str | None, typer.Option(help="Put an organisation on the list: id or name.")] = None,
     data: Data = None,
     as_json: Json = False,
@@ -164,12 +167,54 @@ def edit(
         found = await knowledge.own(base, None)
         if reader is not None:
             await knowledge.let_read(found, "org", (await find_org(services, reader)).id, by=ACTOR)
-        wishes = {"name": name, "reach": reach, "support_bps": support_bps, "reranker": reranker}
+        wishes = {"name": name, "reach": reach, "support_bps": support_bps, "reranker": reranker,
+                  "size": size, "overlap": overlap, "separator": separator}  # fmt: skip
         changes = {field: value for field, value in wishes.items() if value is not None}
         return base_view(await knowledge.edit(found, changes))
 
     found = in_city(data, work)
-    show(as_json, found, lambda: pairs({key: found[key] for key in ("name", "reach", "support_bps", "reranker")}))
+    show(as_json, found, lambda: pairs({key: found[key] for key in (
+        "name", "reach", "support_bps", "reranker", "size", "overlap", "separator",
+    )}))  # fmt: skip
+
+
+@app.command()
+def recut(base: BaseId, data: Data = None, as_json: Json = False) -> None:
+    """Have a running city cut the documents anew that were cut by earlier settings."""
+
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        return {"documents": await knowledge.recut(await knowledge.own(base, None))}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: f"✓ {found['documents']} documents")
+
+
+@app.command()
+def preview(
+    base: BaseId,
+    file: Annotated[Path, typer.Argument(help="A document, which need not be in the base.", exists=True)],
+    size: int | None = None,
+    overlap: int | None = None,
+    separator: str | None = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """How a file would be cut into passages; nothing is kept or paid."""
+    import msgspec
+
+    from shanhe.retrieval.routes import cut_of
+
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        into = await knowledge.own(base, None)
+        cut = cut_of(into, size, overlap, separator)
+        return msgspec.to_builtins(await knowledge.preview(into, cut, file.name, file.read_bytes()))
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("page", "heading", "text"), [
+        (one["page"], one["heading"][:30], one["text"][:90].replace("\n", " ")) for one in found["shown"]
+    ], right=("page",)))  # fmt: skip
 
 
 @app.command()
@@ -193,6 +238,7 @@ def evaluations(base: BaseId, data: Data = None, as_json: Json = False) -> None:
 def remove(
     base: BaseId,
     document: Annotated[UUID | None, typer.Argument(help="Id of a document; without one the whole base goes.")] = None,
+    anyway: Annotated[bool, typer.Option(help="Also a base that agents or workflows use.")] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -202,7 +248,7 @@ def remove(
         knowledge = services.library.knowledge
         found = await knowledge.own(base, None)
         if document is None:
-            await knowledge.archive(found)
+            await knowledge.archive(found, anyway=anyway)
             return {"base": found.id, "name": found.name}
         one = await knowledge.document(found, document)
         await knowledge.remove(one)

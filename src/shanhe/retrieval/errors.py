@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
 
 
@@ -57,3 +59,24 @@ class BadKnowledge(Invalid):
 
     def __init__(self, en: str, zh: str) -> None:
         super().__init__("bad_knowledge", f"{en}.", message_zh=f"{zh}。")
+
+
+class PreviewBusy(TooMany):
+    def __init__(self) -> None:
+        super().__init__("preview_busy", "Another file is being read for a preview; try again shortly.",
+                         message_zh="正在读取另一份预览，请稍后再试。", retry_after_s=5)  # fmt: skip
+
+
+class BaseInUse(Conflict):
+    """`users`: names of agents and workflows that look things up in the base."""
+
+    def __init__(self, users: Sequence[str]) -> None:
+        named = ", ".join(users)
+        super().__init__(
+            "knowledge_in_use",
+            f"The base is used, and without it these look nothing up any more: {named}.",
+            message_zh=f"知识库正在使用中，删除后以下各项将无法检索：{named.replace(', ', '、')}。",
+            hint="Take the base out of them first, or delete it all the same (`anyway`).",
+            hint_zh="请先从其中移除该知识库，或确认仍要删除（anyway）。",
+            details={"users": list(users)},
+        )

@@ -105,11 +105,13 @@ class Indexer:
             (await knowledge.document(base, one.id)).name, data, self._teller(one, "reading"),
             environment=self._environment, command=self._command,
         )  # fmt: skip
-        made = await asyncio.to_thread(pieces, found.blocks)
+        made = await asyncio.to_thread(pieces, found.blocks, base.cut)
         await self._room(base, one, len(made))
         rows = await self._rows(base, one, made)
         async with knowledge.db.transaction() as conn:
-            whole = await store.replace(conn, one, found.format, pages_of(found), rows, knowledge.clock.now())
+            whole = await store.replace(
+                conn, one, found.format, pages_of(found), rows, base.cut.key, knowledge.clock.now()
+            )
         if not whole:
             raise Replaced
 

@@ -37,10 +37,29 @@ CHUNK_MAX_CHARS: Final = 4_000
 SUPPORT_BPS: Final = 5_200
 """Chosen on the demonstration's questions; a base with questions of its own should choose on them."""
 HITS_DEFAULT: Final = 8
+SIZE: Final = 260
+SIZE_MIN: Final = 50
+SIZE_MAX: Final = 1_000
+SEPARATOR_MAX_CHARS: Final = 20
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """How documents are cut into passages: whole blocks up to `size`, begun with the end of the passage before (up to
+    `overlap`, where both are of one page and heading), and ended wherever `separator` stands. Both are counted like
+    tokens: a Han sign 1, any other 0.4. A separator of line ends alone makes each block a passage of its own."""
+
+    size: int = SIZE
+    overlap: int = 0
+    separator: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.size}|{self.overlap}|{self.separator}"
 
 
 class Base(msgspec.Struct, frozen=True):
-    """A knowledge base. `reach`: who reads it besides its list (nobody, its organisation, the city)."""
+    """A knowledge base. `reach`: who reads it besides its list (nobody, its organisation, the city). `size`, `overlap`,
+    `separator`: see `Cut`."""
 
     id: UUID
     org_id: UUID
@@ -56,6 +75,13 @@ class Base(msgspec.Struct, frozen=True):
     made_by: str
     made_at: datetime
     archived_at: datetime | None = None
+    size: int = SIZE
+    overlap: int = 0
+    separator: str = ""
+
+    @property
+    def cut(self) -> Cut:
+        return Cut(self.size, self.overlap, self.separator)
 
 
 class NewBase(msgspec.Struct, frozen=True):
@@ -85,6 +111,8 @@ class Asking(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
+    """`cut`: the key of what its passages were cut by."""
+
     id: UUID
     base_id: UUID
     name: str
@@ -102,6 +130,7 @@ class Document(msgspec.Struct, frozen=True):
     made_by: str
     made_at: datetime
     indexed_at: datetime | None
+    cut: str = ""
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -123,6 +152,20 @@ class Piece(msgspec.Struct, frozen=True):
     page: int
     box: Box
     place: str = ""
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """How a document would be cut: its first passages, and of all of them how many, and about how many tokens they and
+    the shortest and longest hold. `same`: passages that stand as they are and cost nothing; `edits`: edited ones that
+    would be lost."""
+
+    shown: tuple[Piece, ...]
+    passages: int
+    tokens: int
+    shortest: int
+    longest: int
+    same: int = 0
+    edits: int = 0
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -234,6 +277,19 @@ def checked_base(new: NewBase) -> NewBase:
             f"data_class is one of {', '.join(DATA_CLASSES)}", "数据类别须为 general、citizen 或 government"
         )
     return msgspec.structs.replace(new, name=name)
+
+
+def checked_cut(cut: Cut) -> Cut:
+    """The same, `\\n` in its separator read as a line end; BadKnowledge names what can't be."""
+    separator = cut.separator.replace("\\n", "\n")
+    if not SIZE_MIN <= cut.size <= SIZE_MAX:
+        raise BadKnowledge(f"size is {SIZE_MIN} to {SIZE_MAX}", f"段落长度须为 {SIZE_MIN}–{SIZE_MAX}")
+    if not 0 <= cut.overlap <= cut.size // 2:
+        raise BadKnowledge("overlap is 0 to half of size", "重叠须为 0 至段落长度的一半")
+    if len(separator) > SEPARATOR_MAX_CHARS or not separator.replace("\n", " ").isprintable():
+        raise BadKnowledge(f"separator has at most {SEPARATOR_MAX_CHARS} characters",
+                           f"分隔符不超过 {SEPARATOR_MAX_CHARS} 个字符")  # fmt: skip
+    return msgspec.structs.replace(cut, separator=separator)
 
 
 def checked_question(one: Question) -> Question:

@@ -22,6 +22,7 @@ from shanhe.retrieval.api import (
     Asking,
     Base,
     Chunk,
+    Cut,
     Document,
     Evaluating,
     Evaluation,
@@ -32,11 +33,12 @@ from shanhe.retrieval.api import (
     Question,
     Search,
 )
-from shanhe.retrieval.model import HITS_DEFAULT, QUESTIONS_MAX
+from shanhe.retrieval.model import HITS_DEFAULT, QUESTIONS_MAX, SIZE_MAX
 
 plainly = partial(as_json, enc_hook=str)
 Acting = Annotated[Actor, Depends(actor_of)]
 Text = Annotated[str, Query(max_length=500)]
+Size = Annotated[int | None, Query(ge=0, le=SIZE_MAX)]
 CallerFor = Callable[[Actor], Awaitable[Caller]]
 """The caller who pays for what an actor asks: its key, or its organisation's own."""
 MANAGE = ("keys", "models", "publish")
@@ -57,6 +59,9 @@ class EditBody(Body):
     data_class: str | None = None
     reranker: str | None = None
     support_bps: int | None = None
+    size: int | None = None
+    overlap: int | None = None
+    separator: str | None = None
 
 
 class ReaderBody(Body):
@@ -161,10 +166,11 @@ def _bases(routes: APIRouter, knowledge: Knowledge) -> None:
         return plainly(base_view(await knowledge.edit(base, body.model_dump(exclude_none=True))))
 
     @routes.delete("/{base_id}")
-    async def archive(base_id: UUID, actor: Acting) -> Response:
-        """Delete a base with everything in it."""
+    async def archive(base_id: UUID, actor: Acting, *, anyway: bool = False) -> Response:
+        """Delete a base with everything in it; 409 `knowledge_in_use` names agents and workflows that use it, unless
+        `anyway`."""
         base = await knowledge.own(base_id, manager(actor))
-        await knowledge.archive(base)
+        await knowledge.archive(base, anyway=anyway)
         return plainly(base_view(base) | {"archived": True})
 
 
@@ -196,6 +202,32 @@ def _documents(routes: APIRouter, knowledge: Knowledge) -> None:
         data = await request.body()
         made, new = await knowledge.bring(into, file, data, by=actor.ref, key_id=actor.key_id)
         return plainly(document_view(made) | {"unchanged": not new}, 201 if new else 200)
+
+    @routes.post("/preview")
+    async def preview(
+        base: UUID, request: Request, actor: Acting, file: Text, size: Size = None, overlap: Size = None,
+        separator: Text | None = None,
+    ) -> Response:  # fmt: skip
+        """How the body, as the document `file`, would be cut into passages; nothing is kept or paid. What is not said
+        is as the base has it."""
+        into = await knowledge.own(base, manager(actor))
+        cut = cut_of(into, size, overlap, separator)
+        return plainly(await knowledge.preview(into, cut, file, await request.body()))
+
+    @routes.get("/{base_id}/documents/{document_id}/preview")
+    async def preview_of(
+        base_id: UUID, document_id: UUID, actor: Acting, size: Size = None, overlap: Size = None,
+        separator: Text | None = None,
+    ) -> Response:  # fmt: skip
+        """The same of a document that is there: which passages would stay as they are, and which edits would go."""
+        base = await knowledge.own(base_id, manager(actor))
+        cut, found = cut_of(base, size, overlap, separator), await knowledge.document(base, document_id)
+        return plainly(await knowledge.preview_of(base, cut, found))
+
+    @routes.post("/{base_id}/recut")
+    async def recut(base_id: UUID, actor: Acting) -> Response:
+        """Cut the documents anew that were cut by earlier settings, in the background; only new passages are paid."""
+        return plainly({"documents": await knowledge.recut(await knowledge.own(base_id, manager(actor)))})
 
     @routes.get("/{base_id}/documents/{document_id}")
     async def one(base_id: UUID, document_id: UUID, actor: Acting) -> Response:
@@ -275,6 +307,12 @@ def _evaluations(routes: APIRouter, knowledge: Knowledge, evaluating: Evaluating
         return plainly(evaluation_view(made), 201)
 
 
+def cut_of(base: Base, size: int | None, overlap: int | None, separator: str | None) -> Cut:
+    """The base's cut, with what is said instead."""
+    said = {"size": size, "overlap": overlap, "separator": separator}
+    return msgspec.structs.replace(base.cut, **{name: value for name, value in said.items() if value is not None})
+
+
 # -- views ----------------------------------------------------------------------------------------------------------
 
 
@@ -327,4 +365,8 @@ async def page(knowledge: Knowledge, base: Base) -> dict[str, Any]:
     """A base with everything an owner sees."""
     documents = [document_view(one) for one in await knowledge.documents(base)]
     counts = (await knowledge.counts([base]))[base.id]
-    return base_view(base) | counts | {"documents_list": documents, "readers": await knowledge.readers(base)}
+    stale = sum(1 for one in documents if one["state"] == "ready" and one["cut"] != base.cut.key)
+    return base_view(base) | counts | {
+        "documents_list": documents, "readers": await knowledge.readers(base), "stale": stale,
+        "edits": await knowledge.edits_at_stake(base), "users": list(await knowledge.users(base)),
+    }  # fmt: skip

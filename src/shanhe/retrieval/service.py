@@ -18,11 +18,13 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 from shanhe.retrieval import store
-from shanhe.retrieval.chunking import keyed, spoken
+from shanhe.retrieval.chunking import keyed, pieces, source_hash, spoken, weight
 from shanhe.retrieval.embedding import Embed, as_text, packed, prefixes, vectors
 from shanhe.retrieval.errors import (
     BadKnowledge,
+    BaseInUse,
     NameTaken,
+    PreviewBusy,
     TooMuch,
     UnknownBase,
     UnknownChunk,
@@ -41,27 +43,41 @@ from shanhe.retrieval.model import (
     Asking,
     Base,
     Chunk,
+    Cut,
     Document,
     NewBase,
+    Piece,
+    Preview,
     Question,
     Reader,
     checked_base,
+    checked_cut,
     checked_question,
 )
+from shanhe.retrieval.reader import read
 from shanhe.retrieval.words import blinded, tokens, vector_of, visible
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
 
 SECRET_BYTES: Final = 16
+PREVIEW_SHOWN: Final = 20
+PREVIEW_MAX_S: Final = 60.0
 NAME, FILE_NAME, SECRET, FILE, TEXT, HEADING, PLACE, VECTOR, QUESTION = (
     f"retrieval.{field}"
     for field in ("name", "file_name", "secret", "file", "text", "heading", "place", "vector", "question")
 )
 """What is sealed where a base belongs to a person."""
 CallerOf = Callable[[UUID], Awaitable["Caller"]]
+Users = Callable[[Base], Awaitable[Sequence[str]]]
+"""Names of agents and workflows that look things up in a base."""
 PayingKey = Callable[[UUID], Awaitable[UUID]]
 """The key of an organisation that pays where nobody's key is at hand."""
+
+
+async def nobody(base: Base) -> Sequence[str]:
+    """Without agents and workflows no base is used."""
+    return ()
 
 
 class Knowledge:
@@ -70,6 +86,7 @@ class Knowledge:
     def __init__(
         self, db: Database, clock: Clock, *, folder: Path, seals: Seals, embed: Embed, caller_of: CallerOf,
         paying_key: PayingKey, default_model: Callable[[], str], shared: Shared | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.db = db
         self.clock = clock
@@ -79,6 +96,10 @@ class Knowledge:
         self._caller_of = caller_of
         self._paying_key = paying_key
         self._default_model = default_model
+        self.users: Users = nobody
+        """Who knows what looks things up in a base; set by the composition root."""
+        self._environment = environment
+        self._previews = asyncio.Semaphore(1)
 
     # -- bases --------------------------------------------------------------------------------------------------------
 
@@ -151,15 +172,19 @@ class Knowledge:
         return found
 
     async def edit(self, base: Base, changes: Mapping[str, Any]) -> Base:
-        """Change name, reach, data class, reranker or threshold."""
-        unknown = set(changes) - {"name", "reach", "data_class", "reranker", "support_bps"}
+        """Change name, reach, data class, reranker, threshold, or how documents are cut: those that stand are cut anew
+        by `recut` alone."""
+        unknown = set(changes) - {
+            "name", "reach", "data_class", "reranker", "support_bps", "size", "overlap", "separator",
+        }  # fmt: skip
         if unknown:
             raise BadKnowledge(f"A base has no {', '.join(sorted(unknown))}", "知识库没有该字段")
         changed = msgspec.structs.replace(base, **changes)
         new = checked_base(NewBase(changed.name, changed.reach, changed.data_class, changed.model, changed.reranker))
         if not isinstance(changed.support_bps, int) or not 0 <= changed.support_bps <= 10_000:
             raise BadKnowledge("support_bps is between 0 and 10000", "依据阈值须在 0 至 10000 之间")
-        changed = msgspec.structs.replace(changed, name=new.name)
+        separator = checked_cut(changed.cut).separator
+        changed = msgspec.structs.replace(changed, name=new.name, separator=separator)
         stored = await self._sealed(changed)
         async with self.db.transaction() as conn:
             await store.lock_org(conn, base.org_id)
@@ -169,8 +194,10 @@ class Knowledge:
             await store.update_base(conn, stored)
         return changed
 
-    async def archive(self, base: Base) -> None:
-        """Delete a base with everything in it."""
+    async def archive(self, base: Base, *, anyway: bool = True) -> None:
+        """Delete a base with everything in it; not `anyway`: BaseInUse where something looks things up in it."""
+        if not anyway and (used := await self.users(base)):
+            raise BaseInUse(used)
         async with self.db.transaction() as conn:
             blobs = await store.archive(conn, base.id, self.clock.now())
         for blob in blobs:
@@ -274,6 +301,41 @@ class Knowledge:
     async def again(self, one: Document) -> None:
         """Read a document once more: after a failure, or with a newer reader."""
         await store.again(self.db, one.id)
+
+    async def recut(self, base: Base) -> int:
+        """Cut every document that was cut otherwise anew, in the background; how many."""
+        async with self.db.transaction() as conn:
+            return await store.recut(conn, base.id, base.cut.key)
+
+    async def edits_at_stake(self, base: Base) -> int:
+        """Edited passages that cutting anew may lose: one stays only where the same text is cut out again."""
+        return await store.edits(self.db, base.id, base.cut.key)
+
+    async def preview(self, base: Base, cut: Cut, name: str, data: bytes) -> Preview:
+        """How a file would be cut; nothing is kept or paid. BadKnowledge, Unreadable, TooMuch for too many at once."""
+        return (await self._cut_up(base, checked_cut(cut), name, data))[0]
+
+    async def preview_of(self, base: Base, cut: Cut, one: Document) -> Preview:
+        """How a document of the base would be cut, and which of its passages would stay."""
+        found, made = await self._cut_up(base, checked_cut(cut), one.name, await self.file(base, one))
+        known = await store.known(self.db, one.id)
+        same = {source_hash(piece, base.secret) for piece in made} & set(known)
+        lost = sum(1 for source, row in known.items() if row["edited_by"] is not None and source not in same)
+        return msgspec.structs.replace(found, same=len(same), edits=lost)
+
+    async def _cut_up(self, base: Base, cut: Cut, name: str, data: bytes) -> tuple[Preview, list[Piece]]:
+        if not data or len(data) > FILE_MAX_BYTES:
+            raise Unreadable(
+                f"it is empty or larger than {FILE_MAX_BYTES:,} bytes", f"文件为空或超过 {FILE_MAX_BYTES:,} 字节"
+            )
+        if self._previews.locked():
+            raise PreviewBusy
+        async with self._previews:
+            found = await read(name, data, environment=self._environment, wall_max_s=PREVIEW_MAX_S)
+        made = await asyncio.to_thread(pieces, found.blocks, cut)
+        sizes = [round(weight(spoken(piece.heading, piece.text))) for piece in made] or [0]
+        shown = tuple(made[:PREVIEW_SHOWN])
+        return Preview(shown, len(made), sum(sizes), min(sizes), max(sizes)), made
 
     async def remove(self, one: Document) -> None:
         async with self.db.transaction() as conn:

@@ -31,10 +31,10 @@ async def lock_org(conn: Connection, org_id: UUID) -> None:
 async def insert_base(conn: Connection, one: Base) -> None:
     await conn.execute(
         """INSERT INTO retrieval.base (id, org_id, name, reach, data_class, model, reranker, support_bps, secret,
-                                       personal, key_id, made_by, made_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)""",
+                                       personal, key_id, made_by, made_at, size, overlap, separator)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)""",
         one.id, one.org_id, one.name, one.reach, one.data_class, one.model, one.reranker, one.support_bps, one.secret,
-        one.personal, one.key_id, one.made_by, one.made_at,
+        one.personal, one.key_id, one.made_by, one.made_at, one.size, one.overlap, one.separator,
     )  # fmt: skip
 
 
@@ -66,8 +66,9 @@ async def readable(db: Connection | Database, asking: Asking) -> set[UUID]:
 async def update_base(conn: Connection, one: Base) -> None:
     await conn.execute(
         """UPDATE retrieval.base SET name = $2, reach = $3, data_class = $4, reranker = $5, support_bps = $6,
-                  key_id = $7 WHERE id = $1""",
-        one.id, one.name, one.reach, one.data_class, one.reranker, one.support_bps, one.key_id,
+                  key_id = $7, size = $8, overlap = $9, separator = $10 WHERE id = $1""",
+        one.id, one.name, one.reach, one.data_class, one.reranker, one.support_bps, one.key_id, one.size, one.overlap,
+        one.separator,
     )  # fmt: skip
 
 
@@ -155,6 +156,27 @@ async def again(db: Connection | Database, document_id: UUID) -> None:
         document_id,
     )
     await db.execute(f"NOTIFY {CHANNEL}")
+
+
+async def recut(conn: Connection, base_id: UUID, cut: str) -> int:
+    """Have every document that was cut otherwise read anew; it is found as it was until then. How many."""
+    rows = await conn.fetch(
+        """UPDATE retrieval.document SET state = 'waiting', error = NULL, done = 0, total = 0, worker = '',
+                  seen_at = NULL WHERE base_id = $1 AND state = 'ready' AND cut <> $2 RETURNING id""",
+        base_id, cut,
+    )  # fmt: skip
+    await conn.execute(f"NOTIFY {CHANNEL}")
+    return len(rows)
+
+
+async def edits(db: Connection | Database, base_id: UUID, cut: str) -> int:
+    """Edited passages in documents that were cut otherwise."""
+    found: int = await db.fetchval(
+        """SELECT count(*) FROM retrieval.chunk c JOIN retrieval.document d ON d.id = c.document_id
+            WHERE c.base_id = $1 AND c.edited_by IS NOT NULL AND d.state = 'ready' AND d.cut <> $2""",
+        base_id, cut,
+    )  # fmt: skip
+    return found
 
 
 async def delete_document(conn: Connection, document_id: UUID) -> None:
@@ -260,14 +282,14 @@ async def keep_embedded(
 
 
 async def replace(
-    conn: Connection, one: Document, kind: str, pages: int, rows: Sequence[tuple[Any, ...]], now: datetime
+    conn: Connection, one: Document, kind: str, pages: int, rows: Sequence[tuple[Any, ...]], cut: str, now: datetime
 ) -> bool:
     """All passages of a document at once; False when its file has been replaced or deleted meanwhile."""
     done = await conn.fetchval(
         """UPDATE retrieval.document SET state = 'ready', worker = '', format = $3, pages = $4, done = $5, total = $5,
-                  indexed_at = $6, error = NULL
+                  indexed_at = $6, error = NULL, cut = $7
             WHERE id = $1 AND blob = $2 RETURNING id""",
-        one.id, one.blob, kind, pages, len(rows), now,
+        one.id, one.blob, kind, pages, len(rows), now, cut,
     )  # fmt: skip
     if done is None:
         return False

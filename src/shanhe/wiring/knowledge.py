@@ -124,6 +124,7 @@ def open_library(
     knowledge = Knowledge(
         db, clock, folder=settings.data / KNOWLEDGE, shared=shared, seals=identity.seals, embed=gateway.embed,
         caller_of=identity.caller_of, paying_key=payers.key_of, default_model=embedding,
+        environment=settings.child_environment(),
     )  # fmt: skip
 
     async def judge(caller: Caller, model: str, text: str, passages: Sequence[str]) -> tuple[list[float], int]:

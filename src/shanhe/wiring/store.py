@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from shanhe.ledger.api import Ledger
     from shanhe.payments.api import Payouts
     from shanhe.programmes.api import Programmes
-    from shanhe.retrieval.api import Knowledge
+    from shanhe.retrieval.api import Base, Knowledge
     from shanhe.rulebook.api import Rulebook
     from shanhe.settings import Settings
     from shanhe.store.api import Checker, Readying
@@ -69,6 +69,19 @@ class Bazaar:
     def file(self, conduct: Conduct) -> None:
         """Ask the register of algorithms before anything is offered, and keep what guardrails do."""
         self.shelf.conduct, self.agents.moderated = conduct, conduct.moderated
+
+    async def agents_on(self, base: Base) -> list[str]:
+        """Agents and clones that look things up in a knowledge base: what is offered, and its owner's own drafts."""
+        found = dict[str, tuple[UUID, Mapping[str, Any]]]()
+        for kind in ("agent", "clone"):
+            found |= {
+                one.listing.name: (one.listing.owner, one.version.content) for one in await self.store.offers(kind)
+            }
+        used = {name for name, (owner, content) in found.items() if _looks_up(base, owner, content)}
+        for listing, versions in await self.store.mine(base.org_id):
+            if versions and _looks_up(base, base.org_id, versions[0].content):
+                used.add(listing.name)
+        return sorted(used)
 
     def guard(self, gate: Gate) -> None:
         """Let `gate` have the last word before a version of an agent goes to its review."""
@@ -121,6 +134,12 @@ def open_bazaar(
         tools, city, vault, _callers(oauth, identity), url=settings.url, name=settings.city_name, version=__version__
     )
     return Bazaar(store, agents, tools, face, oauth, contests, ranks, clones, teaching, bulletin, shelf)
+
+
+def _looks_up(base: Base, owner: UUID, content: Mapping[str, Any]) -> bool:
+    """Whether a definition of this owner names the base: by its id, or by a name that means it to them."""
+    names = content.get("knowledge") or ()
+    return str(base.id) in names or (base.name in names and (owner == base.org_id or base.reach == "city"))
 
 
 def _checks(shelf: _Shelf, agents: Agents, consent: Consent, tools: ToolGateway) -> Mapping[str, Checker]:

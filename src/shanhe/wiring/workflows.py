@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from shanhe.kernel.db import Database
     from shanhe.kernel.vault import Vault
     from shanhe.log.api import Log
+    from shanhe.retrieval.api import Base
+    from shanhe.wiring.knowledge import Library
     from shanhe.wiring.store import Bazaar
 
 KEY_NAME: Final = "~workflows"
@@ -57,7 +59,7 @@ class Routines:
 
 def open_routines(
     db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, identity: Identity, bazaar: Bazaar, log: Log,
-    worker: str,
+    library: Library, worker: str,
 ) -> Routines:  # fmt: skip
     """Connect them; nothing runs yet."""
     payers = Payers(identity, KEY_NAME)
@@ -73,6 +75,11 @@ def open_routines(
     asks = _Asks(bazaar, Payers(identity, JUDGE_KEY))
     trials = Trials(db, clock, asks=asks, match=match, entry=log.record, seals=identity.seals)
     bazaar.guard(trials.gate)
+
+    async def users(base: Base) -> list[str]:
+        return await bazaar.agents_on(base)
+
+    library.knowledge.users = users
 
     async def draft(name: str, owner: UUID) -> Published:
         return published(await bazaar.store.draft_of(name, owner))

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from shanhe.console import model as m
 from shanhe.console.live.modules import Library, actor_of
 from shanhe.identity.api import PermissionMissing
-from shanhe.retrieval.api import Asking, NewBase, Question, UnknownBase
+from shanhe.kernel.errors import Invalid
+from shanhe.retrieval.api import Asking, Cut, NewBase, Question, UnknownBase
 from shanhe.retrieval.routes import base_view, chunk_view, document_view, evaluation_view, found_view, page
 
 SEPARATOR = "|"
@@ -44,10 +47,26 @@ class LiveKnowledge:
         if fields.get("reader"):
             await self._knowledge.let_read(base, "org", UUID(fields["reader"]), by=by(who))
         changes: dict[str, Any] = {name: fields[name] for name in ("name", "reach", "reranker") if name in fields}
+        if "size" in fields:
+            changes |= msgspec.structs.asdict(cut_of(fields))
         await self._knowledge.edit(base, changes)
 
-    async def archive(self, who: m.Who, base_id: UUID) -> None:
-        await self._knowledge.archive(await self._own(who, base_id))
+    async def recut(self, who: m.Who, base_id: UUID) -> None:
+        await self._knowledge.recut(await self._own(who, base_id))
+
+    async def preview(
+        self, who: m.Who, base_id: UUID, fields: Mapping[str, str], name: str, data: bytes
+    ) -> Any:  # fmt: skip
+        base, cut = await self._own(who, base_id), cut_of(fields)
+        if data:
+            return await self._knowledge.preview(base, cut, name, data)
+        if not fields.get("document"):
+            raise Invalid("nothing_to_preview", "Choose a document or a file.", message_zh="请选择文档或文件。")
+        found = await self._knowledge.document(base, UUID(fields["document"]))
+        return await self._knowledge.preview_of(base, cut, found)
+
+    async def archive(self, who: m.Who, base_id: UUID, *, anyway: bool) -> None:
+        await self._knowledge.archive(await self._own(who, base_id), anyway=anyway)
 
     async def bring(self, who: m.Who, base_id: UUID, name: str, data: bytes) -> None:
         await self._knowledge.bring(await self._own(who, base_id), name, data, by=by(who))
@@ -96,6 +115,15 @@ class LiveKnowledge:
 
     async def _own(self, who: m.Who, base_id: UUID) -> Any:
         return await self._knowledge.own(base_id, owner(who))
+
+
+def cut_of(fields: Mapping[str, str]) -> Cut:
+    """How documents are cut, out of a form."""
+    try:
+        size, overlap = (int(fields.get(name) or "0") for name in ("size", "overlap"))
+    except ValueError as error:
+        raise Invalid("bad_number", "Size and overlap are whole numbers.", message_zh="长度与重叠须为整数。") from error
+    return Cut(size, overlap, fields.get("separator", ""))
 
 
 def asking(who: m.Who) -> Asking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,10 +29,14 @@ class KnowledgeRoom(Room):
         add("/knowledge", self.overview, methods=["GET"])
         add("/knowledge", self.make, methods=["POST"])
         add("/knowledge/documents", self.bring, methods=["POST"])
+        add("/knowledge/preview", self.preview, methods=["POST"])
         add("/knowledge/{base}", self.base, methods=["GET"])
         add("/knowledge/{base}/now", self.now, methods=["GET"])
         add("/knowledge/{base}/edit", self.edit, methods=["POST"])
         add("/knowledge/{base}/archive", self.archive, methods=["POST"])
+        add("/knowledge/{base}/cut", self.cut, methods=["GET"])
+        add("/knowledge/{base}/cut", self.keep_cut, methods=["POST"])
+        add("/knowledge/{base}/recut", self.recut, methods=["POST"])
         add("/knowledge/{base}/try", self.attempt, methods=["GET"])
         add("/knowledge/{base}/measure", self.measure, methods=["GET"])
         add("/knowledge/{base}/questions", self.questions, methods=["POST"])
@@ -85,8 +90,12 @@ class KnowledgeRoom(Room):
         return go(f"/knowledge/{base}", "knowledge_changed")
 
     async def archive(self, request: Request, base: UUID) -> Response:
-        who, _ = await self.posted(request, MAY)
-        await self.desk.knowledge.archive(who, base)
+        who, fields = await self.posted(request, MAY)
+        try:
+            await self.desk.knowledge.archive(who, base, anyway="anyway" in fields)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._base(request, who, base, mistake=mistake, status=error.status)
         return go("/knowledge", "knowledge_deleted")
 
     # -- documents ----------------------------------------------------------------------------------------------------
@@ -94,13 +103,7 @@ class KnowledgeRoom(Room):
     async def bring(self, request: Request) -> Response:
         who = await self.may(request)
         fields, name, data = await form_with_file(request, who)
-        try:
-            base = UUID(fields.get("base", ""))
-        except ValueError as error:
-            raise Invalid(
-                "no_base", "The file names no knowledge base.", message_zh="未指明知识库。",
-                hint="Open the knowledge base and add the file there.", hint_zh="请打开知识库页面后再添加文件。",
-            ) from error  # fmt: skip
+        base = _base_of(fields)
         try:
             await self.desk.knowledge.bring(who, base, name, data)
         except ShanheError as error:
@@ -136,6 +139,45 @@ class KnowledgeRoom(Room):
         who, _ = await self.posted(request, MAY)
         await self.desk.knowledge.remove(who, base, document)
         return go(f"/knowledge/{base}", "document_removed")
+
+    # -- cutting ------------------------------------------------------------------------------------------------------
+
+    async def cut(self, request: Request, base: UUID) -> Response:
+        """How documents are cut into passages, tried on one before it counts."""
+        return await self._cut(request, await self.may(request), base)
+
+    async def _cut(self, request: Request, who: m.Who, base: UUID, **values: Any) -> Response:
+        found = await self.desk.knowledge.base(who, base)
+        typed = {"size": str(found["size"]), "overlap": str(found["overlap"]), "document": "",
+                 "separator": found["separator"].replace("\n", "\\n")}  # fmt: skip
+        shown = {"preview": None} | values | {"typed": typed | values.get("typed", {})}
+        return self.show(request, "knowledge_cut.html", who, base=found, **shown)
+
+    async def preview(self, request: Request) -> Response:
+        who = await self.may(request)
+        fields, name, data = await form_with_file(request, who)
+        base = _base_of(fields)
+        try:
+            found = await self.desk.knowledge.preview(who, base, fields, name, data)
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            mistake = self.view.mistake(request, error)
+            return await self._cut(request, who, base, typed=fields, mistake=mistake, status=status)
+        return await self._cut(request, who, base, typed=fields, preview=found)
+
+    async def keep_cut(self, request: Request, base: UUID) -> Response:
+        who, fields = await self.posted(request, MAY)
+        try:
+            await self.desk.knowledge.edit(who, base, fields)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._cut(request, who, base, typed=fields, mistake=mistake, status=error.status)
+        return go(f"/knowledge/{base}/cut", "knowledge_changed")
+
+    async def recut(self, request: Request, base: UUID) -> Response:
+        who, _ = await self.posted(request, MAY)
+        await self.desk.knowledge.recut(who, base)
+        return go(f"/knowledge/{base}", "knowledge_recut")
 
     # -- trying and measuring -----------------------------------------------------------------------------------------
 
@@ -176,3 +218,14 @@ class KnowledgeRoom(Room):
             mistake = self.view.mistake(request, error)
             return await self._measure(request, who, base, mistake=mistake, status=error.status)
         return go(f"/knowledge/{base}/measure", "knowledge_measured")
+
+
+def _base_of(fields: Mapping[str, str]) -> UUID:
+    """The base that a form with a file is about: it stands in the form, because addresses of large bodies are fixed."""
+    try:
+        return UUID(fields.get("base", ""))
+    except ValueError as error:
+        raise Invalid(
+            "no_base", "The file names no knowledge base.", message_zh="未指明知识库。",
+            hint="Open the knowledge base and add the file there.", hint_zh="请打开知识库页面后再添加文件。",
+        ) from error  # fmt: skip
