@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.trials.api import Case, Report
-from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Version, Waiting, Workflow
+from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Uses, Version, Waiting, Workflow, WorkflowInUse
 from shanhe.workflows.checking import problems, shaped
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Routines:
                              Version(FLOW, 1, "published", CONTENT, "person:8", NOW, NOW)],
                 "mark": self.mark, "given": ("topic",),
                 "schedule": {"next_at": NOW, "form": {}, "error": "", "input": {"topic": "养老"}},
-                "hooks": [Hook(FLOW, FLOW, "person:8", NOW)]}  # fmt: skip
+                "uses": Uses(["monthly"], True, 1, 2), "hooks": [Hook(FLOW, FLOW, "person:8", NOW)]}  # fmt: skip
 
     async def version(self, who: m.Who, slug: str, n: int) -> Mapping[str, Any]:
         return CONTENT
@@ -76,6 +76,11 @@ class Routines:
             raise DraftChanged("person:9", NOW)
         self.done.append(("save", definition))
         return self.mark
+
+    async def delete(self, who: m.Who, slug: str, *, anyway: bool) -> None:
+        if not anyway:
+            raise WorkflowInUse(slug, Uses(["monthly"], True, 1, 2))
+        self.done.append(("delete", slug))
 
     async def publish(self, who: m.Who, slug: str) -> None:
         self.done.append(("publish", slug))

@@ -161,6 +161,19 @@ class TestVersion:
         assert (await member.post(f"{AT}/versions/1", data=TOKEN | {"base": "m0"})).status_code == 409
 
 
+class TestDeleted:
+    async def test_says_what_refers_to_it_before_it_is_gone(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get(AT)).text
+        uses = page[page.index('id="uses"') :]
+        for said in ('href="/workflows/monthly"', "定时启动", "1 个 Webhook", "2 个运行"):
+            assert said in uses
+        refused = await member.post(f"{AT}/delete", data=TOKEN)
+        assert (refused.status_code, "monthly" in refused.text) == (409, True)
+        done = await member.post(f"{AT}/delete", data=TOKEN | {"anyway": "1"})
+        assert done.headers["location"] == "/workflows?done=workflow_deleted"
+        assert desk.routines.done == [("delete", "weekly")]  # type: ignore[attr-defined]
+
+
 class TestNode:
     async def test_is_tried_alone_on_what_the_newest_run_left(self, member: httpx.AsyncClient, desk: Desk) -> None:
         fields = typed((await member.get(AT)).text)

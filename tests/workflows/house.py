@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -38,8 +38,8 @@ class House:
     async def key_of(self, org: UUID) -> UUID:
         return self.key
 
-    async def caller_of(self, key: UUID) -> Any:
-        return SimpleNamespace(data_class=self.data_class)
+    async def caller_of(self, key: UUID, data_class: str) -> Any:
+        return SimpleNamespace(data_class=self.data_class if data_class == "general" else data_class)
 
     async def ask(
         self, caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
@@ -71,6 +71,14 @@ class House:
             raise Crash
         self.charged[receipt := new_id()] = PRICE
         return Said(f"{name} says", PRICE, receipt, 7)
+
+    async def look_up(self, caller: Any, owner: UUID, bases: Sequence[str], question: str, passages: int) -> Said:
+        self.asked.append(f"{','.join(bases)}: {question}")
+        if self.plan and self.plan.pop(0) == "crash first":
+            raise Crash
+        self.charged[receipt := new_id()] = PRICE
+        found = {"supported": True, "text": "<资料>九十天</资料>", "passages": [{"document": "指南.md", "page": 1}]}
+        return Said(found, PRICE, receipt, data_class="citizen" if "people" in bases else "general")
 
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
         scope: dict[str, Any] = {}

@@ -172,6 +172,41 @@ class TestWorkflow:
         assert "12345" not in str(done)
 
 
+class TestLookUp:
+    async def test_finds_in_a_base_that_the_organisation_may_read(self, market: Market) -> None:
+        payer = await market.party("looking payer")
+        base = (await payer.http.post("/api/knowledge", json={"name": "指南", "model": ""})).json()["id"]
+        text = "# 数字游民\n\n非本地人员停留满九十天可以申请数字游民身份。\n"
+        await payer.http.post(
+            "/api/knowledge/documents", params={"base": base, "file": "指南.md"}, content=text.encode()
+        )
+        await market.indexed()
+        await payer.http.patch(f"/api/knowledge/{base}", json={"support_bps": 100})
+        content = flow(
+            {"kind": "knowledge", "id": "look", "bases": ["指南"], "question": "{{input.q}}", "save": "found",
+             "next": "tell"},
+            {"kind": "branch", "id": "tell", "when": "found['supported']", "then": "out_yes", "next": "out_no"},
+            output("yes", "{{found.passages.0.text}} {{found.passages.0.document}}"), output("no", "?"), inputs=["q"],
+        )  # fmt: skip
+        await payer.http.post("/api/workflows", json={"slug": "looks", "title": "检索"})
+        saved = await payer.http.put("/api/workflows/looks/draft", json={"definition": content})
+        assert saved.status_code == 200, saved.text
+        await payer.http.post("/api/workflows/looks/publish", json={})
+        at = "/api/workflows/looks/runs"
+        started = await payer.http.post(at, json={"ref": "1", "input": {"q": "数字游民停留几天"}})
+        run = await ended(payer, started.json()["id"])
+        assert "九十天" in run["result"]["yes"], run
+        assert (await payer.http.get(f"/api/knowledge/{base}")).json()["users"] == ["workflow looks"]
+        stranger = await market.party("looking stranger")
+        await stranger.http.post("/api/workflows", json={"slug": "looks", "title": "检索"})
+        await stranger.http.put("/api/workflows/looks/draft", json={"definition": content})
+        await stranger.http.post("/api/workflows/looks/publish", json={})
+        started = await stranger.http.post(at, json={"ref": "1", "input": {"q": "数字游民"}})
+        assert (await ended(stranger, started.json()["id"]))["error"] == "unknown_knowledge_base"
+        assert (await payer.http.delete("/api/workflows/looks")).status_code == 200
+        assert (await payer.http.get("/api/workflows/looks")).status_code == 404
+
+
 class TestAddress:
     async def test_of_the_citys_own_is_refused_where_publishers_are_strangers(self) -> None:
         links = Links(private=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,8 @@ import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.db import Database
-from shanhe.workflows import course, store
-from shanhe.workflows.errors import StepFailed
+from shanhe.workflows import course, service, store
+from shanhe.workflows.errors import StepFailed, UnknownWorkflow, WorkflowInUse
 from workflows.house import PRICE, House, ask, flow, says
 
 LOOK: dict[str, Any] = {"kind": "http", "id": "look", "url": "https://x.cn/", "save": "seen", "next": "out_ok"}
@@ -219,3 +219,87 @@ class TestPart:
     async def test_is_nobody_elses(self, house: House) -> None:
         run, _ = await house.run(self.outer())
         assert (run.state, run.error) == ("failed", "unknown_workflow")
+
+    async def test_counts_in_the_steps_of_everything_that_one_start_sets_going(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "STEPS_IN_ALL_MAX", 40)
+        every = {"kind": "loop", "id": "each", "over": "rows", "most": 10, "body": "call", "next": "out_end"}
+        rows = {"kind": "set", "id": "list", "values": {"rows": "{{input.rows}}"}, "next": "each"}
+        call = {"kind": "workflow", "id": "call", "save": "got", "given": {"rows": "{{rows}}"}}
+        await house.published(flow(says("y", "1")), "leaf")
+        await house.published(flow(rows, every, call | {"workflow": "leaf"}, says("end", "1"), steps_max=100), "middle")
+        await house.published(flow(rows, every, call | {"workflow": "middle"}, says("end", "1"), steps_max=100))
+        run = await house.workflows.start(house.org, "flow", {"rows": list(range(10))}, ref="1")
+        run, _ = await house.on(run)
+        assert (run.state, run.error) == ("failed", "workflow_failed")
+        runs = await house.workflows.runs(house.org)
+        assert "too_many_steps" in {one.error for one in runs}
+        assert sum(one.steps for one in runs) <= 40 + 3 * 2  # what each level does before it asks again
+
+
+SEEK: dict[str, Any] = {
+    "kind": "knowledge", "id": "look", "bases": ["政策"], "question": "住{{input.n}}天", "save": "found", "next": "a",
+}  # fmt: skip
+
+
+class TestLookUp:
+    async def test_hands_what_was_found_to_the_next_step_and_is_paid(self, house: House) -> None:
+        content = flow(SEEK, ask("a", "{{found.text}} {{found.passages.0.document}}", "out_y"), says("y", "{{a}}"),
+                       inputs=["n"])  # fmt: skip
+        run, steps = await house.run(content, {"n": 90})
+        assert house.asked == ["政策: 住90天", "<资料>九十天</资料> 指南.md"]
+        assert (run.state, run.paid_micro, steps[0].kind) == ("done", 2 * PRICE, "knowledge")
+        assert steps[0].receipt_id in house.charged
+
+    async def test_of_peoples_data_stays_in_the_city_from_then_on(self, house: House) -> None:
+        out: dict[str, Any] = {"kind": "http", "id": "a", "url": "https://x.cn/", "save": "a", "next": "out_y"}
+        inside = flow(SEEK | {"bases": ["people"], "question": "谁"}, out, says("y", "1"), hosts=["x.cn"])
+        run, _ = await house.run(inside)
+        assert (run.error, house.fetched) == ("leaves_the_city", [])
+        call = {"kind": "workflow", "id": "call", "workflow": "reads", "save": "got", "next": "a"}
+        seek = SEEK | {"bases": ["people"], "question": "谁", "next": "out_y"}
+        await house.published(flow(seek, says("y", "1")), "reads")
+        await house.published(flow(call, out, says("y", "1"), hosts=["x.cn"]), "outer")
+        outer, _ = await house.on(await house.workflows.start(house.org, "outer", {}, ref="1"))
+        assert (outer.error, house.fetched) == ("leaves_the_city", [])  # also what a part of it has read
+
+    async def test_is_not_done_twice(self, house: House) -> None:
+        run, _ = await house.run(flow(SEEK | {"question": "x", "next": ""}), {}, "crash first")
+        assert run.error == "step_interrupted"
+
+    @pytest.mark.parametrize("wrong", [{"bases": []}, {"bases": ["x"] * 9}, {"question": " "}, {"passages": 21}])
+    async def test_has_bounds(self, house: House, wrong: dict[str, Any]) -> None:
+        found = house.workflows.check(flow(SEEK | {"question": "x", "next": ""} | wrong))
+        assert [node for node, *_ in found] == ["look"]
+
+
+class TestDeleted:
+    async def test_says_first_what_refers_to_it(self, house: House) -> None:
+        waits = flow({"kind": "approval", "id": "ok", "who": "owner", "shows": "?", "next": "out_y"}, says("y", "1"))
+        await house.published(waits, "inner")
+        await house.published(flow({"kind": "workflow", "id": "call", "workflow": "inner", "save": "got"}), "outer")
+        await house.workflows.add_hook(house.org, "inner", by="tests")
+        await house.workflows.set_schedule(house.org, "inner", {"every_minutes": 60}, {}, by="tests")
+        run, _ = await house.on(await house.workflows.start(house.org, "inner", {}, ref="1"))
+        with pytest.raises(WorkflowInUse) as refused:
+            await house.workflows.delete(house.org, "inner", by="tests")
+        assert refused.value.details == {"workflows": ["outer"], "scheduled": True, "hooks": 1, "runs": 1}
+        await house.workflows.delete(house.org, "inner", by="tests", anyway=True)
+        gone, _ = await house.workflows.trace(run.id, house.org)
+        assert gone.state == "cancelled"
+        with pytest.raises(UnknownWorkflow):
+            await house.workflows.one(house.org, "inner")
+
+    async def test_starts_no_more_and_leaves_its_name_and_its_runs(self, house: House) -> None:
+        run, _ = await house.run(flow(says("y", "1")))
+        await house.workflows.delete(house.org, "flow", by="tests")
+        assert await house.workflows.mine(house.org) == []
+        await house.published(flow(says("z", "2")))
+        assert (await house.workflows.trace(run.id, house.org))[0].result == {"y": "1"}
+        again, _ = await house.on(await house.workflows.start(house.org, "flow", {}, ref="1"))
+        assert again.result == {"z": "2"}
+        house.clock.advance(timedelta(days=400))
+        await house.workflows.purge()
+        await house.workflows.purge()
+        assert await house.db.fetchval("SELECT count(*) FROM workflows.workflow") == 1

@@ -146,6 +146,23 @@ def try_node(
 
 
 @app.command()
+def delete(
+    slug: Slug, org: Org,
+    anyway: Annotated[bool, typer.Option(help="Also where something refers to it; open runs are cancelled.")] = False,
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Take a workflow away; refused with what refers to it."""
+
+    async def work(services: Services) -> Any:
+        owner = (await find_org(services, org)).id
+        await services.routines.workflows.delete(owner, slug, by=BY, anyway=anyway)
+        return {"slug": slug}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: f"✓ {found['slug']}: deleted")
+
+
+@app.command()
 def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
     """An organisation's runs, newest first."""
 

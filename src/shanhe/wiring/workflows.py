@@ -14,6 +14,7 @@ from shanhe.agents.api import BadInputs, NoAnswer, OutOfTime, Published, Unknown
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
 from shanhe.kernel.ids import new_id
+from shanhe.retrieval.api import DATA_CLASSES, Asking, shown
 from shanhe.sandbox.api import Limits, Sandbox
 from shanhe.trials.api import Trials
 from shanhe.wiring.payers import Payers
@@ -66,7 +67,7 @@ def open_routines(
     workflows = Workflows(
         db, clock, key_of=payers.key_of, hook_key=vault.secret("workflow-hooks"), seals=identity.seals
     )
-    deeds = _Deeds(gateway, identity, bazaar)
+    deeds = _Deeds(gateway, identity, bazaar, library)
 
     async def match(code: str, pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
         found: Sequence[bool] = await deeds.code(code, {"pairs": pairs})
@@ -77,7 +78,10 @@ def open_routines(
     bazaar.guard(trials.gate)
 
     async def users(base: Base) -> list[str]:
-        return await bazaar.agents_on(base)
+        names = (str(base.id), base.name)
+        return await bazaar.agents_on(base) + [
+            f"workflow {slug}" for slug in await workflows.looking_up(base.org_id, names)
+        ]
 
     library.knowledge.users = users
 
@@ -90,7 +94,8 @@ def open_routines(
 class _Deeds:
     """See `workflows.course.Deeds`."""
 
-    def __init__(self, gateway: Gateway, identity: Identity, bazaar: Bazaar) -> None:
+    def __init__(self, gateway: Gateway, identity: Identity, bazaar: Bazaar, library: Library) -> None:
+        self._library = library
         self._gateway = gateway
         self._identity = identity
         self._bazaar = bazaar
@@ -119,6 +124,18 @@ class _Deeds:
                 raise Paid(StepFailed(error.code, error.message, error.message_zh), Said(None, spent)) from error
             raise
         return Said(done.text, done.paid_micro, done.receipt_id, done.prompt_tokens + done.completion_tokens)
+
+    async def look_up(self, caller: Caller, owner: UUID, bases: Sequence[str], question: str, passages: int) -> Said:
+        library = self._library
+        asking = Asking(owner)
+        found = await library.search.find(
+            await library.knowledge.readable(bases, asking), question, asking, caller, passages
+        )
+        hits = found.hits[:passages] if found.supported else ()
+        rows = [{"document": one.passage.document, "page": one.passage.page, "heading": one.passage.heading,
+                 "text": one.passage.text} for one in hits]  # fmt: skip
+        value = {"supported": found.supported, "text": shown(hits) if hits else "", "passages": rows}
+        return Said(value, found.paid_micro, found.receipt_id, data_class=found.data_class)
 
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
         return await self._sandbox.run(code, "main", inputs, LIMITS)
@@ -153,8 +170,10 @@ class _Deeds:
     async def paid(self, receipt_id: UUID) -> int | None:
         return await self._gateway.fate(receipt_id)
 
-    async def caller_of(self, key_id: UUID) -> Caller:
-        return await self._identity.caller_of(key_id)
+    async def caller_of(self, key_id: UUID, data_class: str) -> Caller:
+        caller = await self._identity.caller_of(key_id)
+        most = max(caller.data_class, data_class, key=DATA_CLASSES.index)
+        return msgspec.structs.replace(caller, data_class=most)
 
 
 def hidden(said: bytes, secrets: Iterable[str]) -> bytes:

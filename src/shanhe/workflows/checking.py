@@ -14,6 +14,8 @@ from shanhe.workflows.errors import BadDefinition
 from shanhe.workflows.language import names_in, places_in
 from shanhe.workflows.model import (
     AGENTS,
+    BASE_MAX_CHARS,
+    BASES_MAX,
     BUDGET_MAX_MICRO,
     DEFINITION_MAX_BYTES,
     FAILURE,
@@ -26,6 +28,7 @@ from shanhe.workflows.model import (
     NAME,
     NODES_MAX,
     OURS,
+    PASSAGES_MAX,
     ROLES,
     ROUNDS_MAX,
     SECRET,
@@ -45,6 +48,7 @@ from shanhe.workflows.model import (
     Definition,
     Flow,
     Http,
+    Knowledge,
     Loop,
     Output,
     Set,
@@ -227,6 +231,15 @@ def _tool(node: Tool, definition: Definition) -> Iterator[Problem]:
         yield node.id, "tool", "工具须写作“服务/工具”", "a tool is written server/tool"
 
 
+def _knowledge(node: Knowledge, definition: Definition) -> Iterator[Problem]:
+    if not 1 <= len(node.bases) <= BASES_MAX or any(not 1 <= len(name) <= BASE_MAX_CHARS for name in node.bases):
+        yield node.id, "bases", f"须有 1–{BASES_MAX} 个知识库的名称或编号", f"names or ids of 1 to {BASES_MAX} bases"
+    if not node.question.strip():
+        yield node.id, "empty", "须填写要检索的问题", "it needs a question to look up"
+    if not 1 <= node.passages <= PASSAGES_MAX:
+        yield node.id, "passages", f"段落数须为 1–{PASSAGES_MAX}", f"passages are 1 to {PASSAGES_MAX}"
+
+
 def _flow(node: Flow, definition: Definition) -> Iterator[Problem]:
     if not SLUG.fullmatch(node.workflow):
         yield node.id, "workflow", "须填写本机构工作流的英文名", "it needs the name of a workflow of yours"
@@ -244,7 +257,7 @@ def _values(node: Set | Output, definition: Definition) -> Iterator[Problem]:
 
 SPECIAL: Final[Mapping[type, Callable[[Any, Definition], Iterator[Problem]]]] = {
     Ask: _ask, Branch: _branch, Loop: _loop, Approval: _approval, Code: _code, Http: _http, Tool: _tool, Flow: _flow,
-    Set: _values, Output: _values,
+    Knowledge: _knowledge, Set: _values, Output: _values,
 }  # fmt: skip
 
 
@@ -267,6 +280,8 @@ def texts(node: AnyNode) -> list[str]:
     match node:
         case Ask():
             return [node.prompt, node.system, *node.given.values()]
+        case Knowledge():
+            return [node.question]
         case Approval():
             return [node.shows]
         case Http():
@@ -298,7 +313,7 @@ def conditions(node: AnyNode) -> list[str]:
 def written(node: AnyNode) -> list[str]:
     """Variables that are there after a node; a loop's item and round are its body's own."""
     match node:
-        case Ask() | Code() | Http() | Tool() | Flow():
+        case Ask() | Knowledge() | Code() | Http() | Tool() | Flow():
             return [node.save]
         case Approval() | Loop():
             return [node.save] if node.save else []

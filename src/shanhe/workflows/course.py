@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -44,6 +44,7 @@ from shanhe.workflows.model import (
     Flow,
     Frame,
     Http,
+    Knowledge,
     Loop,
     Output,
     Run,
@@ -57,7 +58,8 @@ COURSE, RESULT, WHY, ANSWER = "workflows.run.course", "workflows.run.result", "w
 SHOWS: Final = "workflows.approval.shows"
 TRIES_MAX: Final = 3
 WAITS_S: Final = (1.0, 4.0)
-CITY_CLASSES: Final = frozenset({"citizen", "government"})
+DATA_CLASSES: Final = ("general", "citizen", "government")
+CITY_CLASSES: Final = frozenset(DATA_CLASSES[1:])
 BODY_SHOWN_CHARS: Final = 64_000
 ERROR_MAX_CHARS: Final = 120
 PASSING: Final = frozenset({"no_engine", "engine_busy", "ledger_unavailable", "too_many_calls", "identity_unavailable"})
@@ -80,6 +82,8 @@ class Said:
     tokens: int = 0
     took_ms: int | None = None
     """Where it is not the time that the step took here."""
+    data_class: str = "general"
+    """Of what was read for it."""
 
 
 class Deeds(Protocol):
@@ -96,6 +100,10 @@ class Deeds(Protocol):
         self, caller: Any, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]
     ) -> Said:  # fmt: skip
         """An agent's answer as a text; `inputs`: what it is told first."""
+        ...
+
+    async def look_up(self, caller: Any, owner: UUID, bases: Sequence[str], question: str, passages: int) -> Said:
+        """What knowledge bases that `owner` may read say to a question; see `model.Knowledge`."""
         ...
 
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
@@ -117,8 +125,8 @@ class Deeds(Protocol):
         """What was charged under a receipt; None when nothing was."""
         ...
 
-    async def caller_of(self, key_id: UUID) -> Any:
-        """Who a key calls for."""
+    async def caller_of(self, key_id: UUID, data_class: str) -> Any:
+        """Who a key calls for, with what was read before: data of this class at least."""
         ...
 
 
@@ -131,9 +139,9 @@ class Parts(Protocol):
 
     async def begin_part(
         self, parent: Run, n: int, slug: str, given: Mapping[str, Any], most_micro: int,
-        rest: Callable[[Any], Awaitable[bool]],
+        rest: Callable[[Any], Awaitable[bool]], data_class: str,
     ) -> None:  # fmt: skip
-        """Begin it, while its parent goes to `rest` in the same transaction."""
+        """Begin it, while its parent goes to `rest` in the same transaction; it is given data of this class."""
         ...
 
 
@@ -193,6 +201,7 @@ class Walker:
                 if part is None:
                     return not self._rests
                 said = part
+                self._read(said)
                 self._course.variables[node.save] = said.value
                 self._move(node.next)
             else:
@@ -275,6 +284,10 @@ class Walker:
             case Tool():
                 said = await self._tool(node, now)
                 variables[node.save] = said.value
+            case Knowledge():
+                said = await self._look_up(node, now)
+                variables[node.save] = said.value
+                self._read(said)
             case Approval() | Flow():
                 raise AssertionError("it is waited for, not done")
         self._move(node.next)
@@ -366,19 +379,33 @@ class Walker:
         said = await self._deeds.tool(await self._caller(), node.tool, arguments, left)
         return replace(said, value=as_value(said.value))
 
+    async def _look_up(self, node: Knowledge, now: datetime) -> Said:
+        self._left()
+        question = filled(node.question, self._course.variables)
+        await self._first(node, await store.step(self._db, self._run.id, self._n + 1), now)
+        return await self._deeds.look_up(
+            await self._caller(), self._run.org_id, node.bases, question, node.passages
+        )  # fmt: skip
+
+    def _read(self, said: Said) -> None:
+        """From here on the run carries what was read."""
+        self._course.data_class = max(self._course.data_class, said.data_class, key=DATA_CLASSES.index)
+
     async def _part(self, node: Flow) -> Said | None:
         """What another workflow returned; None while the run waits for it."""
         n, part = self._n + 1, await self._parts.part(self._run, self._n + 1)
         if part is None:
             given = taken_all(node.given, self._course.variables)
-            await self._parts.begin_part(self._run, n, node.workflow, given, self._left(), self._rest)
+            await self._parts.begin_part(
+                self._run, n, node.workflow, given, self._left(), self._rest, self._course.data_class
+            )
             return None
         if part.ended_at is None:
             async with self._db.transaction() as conn:
                 await self._rest(conn)
             return None
         took = int((part.ended_at - part.made_at).total_seconds() * 1000)
-        said = Said(part.result, part.paid_micro, took_ms=took)
+        said = Said(part.result, part.paid_micro, took_ms=took, data_class=part.course.get("data_class", "general"))
         if part.state != "done":
             why = part.why or {}
             zh, en = why.get("zh") or part.error, why.get("en") or part.error
@@ -466,7 +493,7 @@ class Walker:
         ))  # fmt: skip
 
     async def _caller(self) -> Any:
-        return await self._deeds.caller_of(self._run.key_id)
+        return await self._deeds.caller_of(self._run.key_id, self._course.data_class)
 
     async def _word(self, node: Approval, now: datetime) -> str | None:
         """Somebody's word on an approval: how the run goes on, or None while it waits."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError, TooMany, Unauthorized
+
+if TYPE_CHECKING:
+    from shanhe.workflows.model import Uses
 
 
 class UnknownWorkflow(NotFound):
@@ -117,6 +120,23 @@ class TooManyStarts(TooMany):
         super().__init__(
             "too_many_workflow_runs", f"At most {most} runs {per}.", message_zh=f"{zh}最多 {most} 次运行。",
             hint="Try again shortly.", hint_zh="请稍后再试。", retry_after_s=60,
+        )  # fmt: skip
+
+
+class WorkflowInUse(Conflict):
+    def __init__(self, slug: str, uses: Uses) -> None:
+        told = [
+            (uses.workflows, f"steps of {', '.join(uses.workflows)}", f"作为节点用于 {'、'.join(uses.workflows)}"),
+            (uses.scheduled, "a schedule", "定时启动"),
+            (uses.hooks, f"{uses.hooks} webhooks", f"{uses.hooks} 个 Webhook"),
+            (uses.runs, f"{uses.runs} open runs", f"{uses.runs} 个未结束的运行"),
+        ]  # fmt: skip
+        super().__init__(
+            "workflow_in_use", f"{slug} is still used: {'; '.join(en for any_, en, _ in told if any_)}.",
+            message_zh=f"工作流 {slug} 仍在使用：{'；'.join(zh for any_, _, zh in told if any_)}。",
+            hint="Take it out there first, or delete it all the same (`anyway`): open runs are cancelled.",
+            hint_zh="请先在上述各处移除，或确认仍要删除（anyway），未结束的运行将被取消。",
+            details={"workflows": uses.workflows, "scheduled": uses.scheduled, "hooks": uses.hooks, "runs": uses.runs},
         )  # fmt: skip
 
 

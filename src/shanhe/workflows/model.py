@@ -32,6 +32,11 @@ COURSE_MAX_BYTES: Final = 1024 * 1024
 TRIES_MAX: Final = 5
 DEPTH_MAX: Final = 3
 """Workflows inside of workflows."""
+STEPS_IN_ALL_MAX: Final = 3_000
+"""Steps of everything that one start sets going: a loop of a hundred rounds three deep would be a million."""
+BASES_MAX: Final = 8
+BASE_MAX_CHARS: Final = 80
+PASSAGES_MAX: Final = 20
 FAILURE: Final = "failure"
 """The variable that says what went wrong, where a node leads on after it failed."""
 HEADER: Final = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
@@ -118,6 +123,17 @@ class Code(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     inputs: tuple[str, ...] = ()
 
 
+class Knowledge(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="knowledge"):
+    """Look a question up in knowledge bases that the organisation may read. Saves `{"supported": …, "text": …,
+    "passages": […]}`: `text` is what a model is shown, empty where the bases don't support an answer. What a run has
+    read keeps its data class."""
+
+    bases: tuple[str, ...]
+    question: str
+    save: str
+    passages: int = 4
+
+
 class Tool(Attempt, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="tool"):
     """Call a tool of the store, `server/tool`, at its fee. Saves what it said, read as JSON where it is that."""
 
@@ -159,8 +175,8 @@ class Output(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="o
     values: dict[str, str]
 
 
-AnyNode = Ask | Branch | Loop | Approval | Code | Http | Tool | Flow | Set | Output
-KINDS: Final = ("ask", "tool", "workflow", "branch", "loop", "approval", "code", "http", "set", "output")
+AnyNode = Ask | Knowledge | Branch | Loop | Approval | Code | Http | Tool | Flow | Set | Output
+KINDS: Final = ("ask", "knowledge", "tool", "workflow", "branch", "loop", "approval", "code", "http", "set", "output")
 
 
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,6 +205,19 @@ class Workflow(msgspec.Struct, frozen=True):
     published: int | None = None
 
 
+class Uses(msgspec.Struct, frozen=True):
+    """What would miss a workflow: others that have it as a step, what starts it, and its open runs."""
+
+    workflows: list[str]
+    scheduled: bool
+    hooks: int
+    runs: int
+
+    @property
+    def any(self) -> bool:
+        return bool(self.workflows or self.scheduled or self.hooks or self.runs)
+
+
 class Version(msgspec.Struct, frozen=True):
     workflow: UUID
     n: int
@@ -201,13 +230,14 @@ class Version(msgspec.Struct, frozen=True):
 
 class Course(msgspec.Struct):
     """Where a run stands: the node that comes next, how often it failed, its variables, and the loops around it from
-    the outside in."""
+    the outside in. `data_class`: of what it has read, which stays where that has to."""
 
     at: str
     variables: dict[str, Any] = {}
     frames: list[Frame] = []
     result: dict[str, Any] = {}
     tried: int = 0
+    data_class: str = "general"
 
 
 class Frame(msgspec.Struct):

@@ -181,6 +181,12 @@ def _definitions(routes: APIRouter, workflows: Workflows) -> None:
         versions = await workflows.versions(org_of(actor), slug)
         return as_json(msgspec.to_builtins(found, enc_hook=str) | {"versions": [marked(one) for one in versions]})
 
+    @routes.delete("/api/workflows/{slug}")
+    async def delete(slug: str, actor: Maker, *, anyway: bool = False) -> Response:
+        """Take it away; 409 `workflow_in_use` says what refers to it, unless `anyway`. Its runs stay."""
+        await workflows.delete(org_of(actor), slug, by=actor.ref, anyway=anyway)
+        return as_json({"slug": slug, "deleted": True})
+
     @routes.put("/api/workflows/{slug}/draft")
     async def save(slug: str, body: DraftBody, actor: Maker) -> Response:
         """Write the draft; it may still be wrong. With the `mark` that was read as `base`, nobody's changes since are

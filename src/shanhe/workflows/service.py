@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -34,18 +34,23 @@ from shanhe.workflows.errors import (
     TooManyStarts,
     UnknownWork,
     UnknownWorkflow,
+    WorkflowInUse,
 )
 from shanhe.workflows.model import (
     DEPTH_MAX,
     INPUT,
     SLUG,
+    STEPS_IN_ALL_MAX,
     TITLE_MAX_CHARS,
     Course,
     Definition,
+    Flow,
     Hook,
+    Knowledge,
     Run,
     Schedule,
     Step,
+    Uses,
     Version,
     Waiting,
     Workflow,
@@ -182,6 +187,46 @@ class Workflows:
         seal, workflow = await self._seals.of(org_id), await self.one(org_id, slug)
         return [self._opened(seal, one) for one in await store.versions(self._db, workflow.id)]
 
+    async def uses(self, org_id: UUID, slug: str) -> Uses:
+        """What refers to a workflow, or goes on by it."""
+        workflow = await self.one(org_id, slug)
+        calls = [
+            other.slug for other, definition in await self._definitions(org_id) if other.id != workflow.id
+            and any(isinstance(node, Flow) and node.workflow == slug for node in definition.nodes)
+        ]  # fmt: skip
+        hooks = [one for one in await store.hooks(self._db, workflow.id) if one.revoked_at is None]
+        scheduled = await self.schedule(org_id, slug) is not None
+        return Uses(list(dict.fromkeys(calls)), scheduled, len(hooks), await store.open_of(self._db, workflow.id))
+
+    async def looking_up(self, org_id: UUID, names: Container[str]) -> list[str]:
+        """Workflows of an organisation that look things up in a base of one of these names."""
+        return list(dict.fromkeys(
+            one.slug for one, definition in await self._definitions(org_id)
+            for node in definition.nodes if isinstance(node, Knowledge) and any(name in names for name in node.bases)
+        ))  # fmt: skip
+
+    async def _definitions(self, org_id: UUID) -> list[tuple[Workflow, Definition]]:
+        """Every draft and what is published, of an organisation's own."""
+        seal, found = await self._seals.of(org_id), []
+        for one in await store.mine(self._db, org_id, WORKFLOWS_MAX):
+            for n in filter(None, (one.draft, one.published)):
+                version = await store.version(self._db, one.id, n)
+                if version is not None:
+                    found.append((one, shaped(seal.open_json(DEFINITION, version.definition, {}))))
+        return found
+
+    async def delete(self, org_id: UUID, slug: str, *, by: str, anyway: bool = False) -> None:
+        """Take a workflow away: it starts no more, its name is free, its open runs are cancelled, and its runs stay as
+        long as any. WorkflowInUse where something refers to it, unless `anyway`."""
+        uses = await self.uses(org_id, slug)
+        if uses.any and not anyway:
+            raise WorkflowInUse(slug, uses)
+        workflow = await self.one(org_id, slug)
+        async with self._db.transaction() as conn:
+            await store.delete(conn, workflow.id, by, self._clock.now())
+        for run in await store.open_runs(self._db, workflow.id):
+            await self.cancel(run, org_id)
+
     def _opened(self, seal: Seal, one: Version) -> Version:
         return msgspec.structs.replace(one, definition=seal.open_json(DEFINITION, one.definition, {}))
 
@@ -249,21 +294,26 @@ class Workflows:
 
     async def begin_part(
         self, parent: Run, n: int, slug: str, given: Mapping[str, Any], most_micro: int,
-        rest: Callable[[Any], Awaitable[bool]],
+        rest: Callable[[Any], Awaitable[bool]], data_class: str = "general",
     ) -> None:  # fmt: skip
         """Begin another workflow as the n-th step of a run, within what is left of its budget and time, by its key;
         its parent goes to `rest` in the same transaction."""
         if parent.depth >= DEPTH_MAX:
             raise StepFailed("too_deep", f"Workflows stand at most {DEPTH_MAX} deep in each other",
                              f"工作流最多嵌套 {DEPTH_MAX} 层")  # fmt: skip
+        if await store.steps_in_all(self._db, parent.id) >= STEPS_IN_ALL_MAX:
+            raise StepFailed(
+                "too_many_steps", f"What one start sets going has at most {STEPS_IN_ALL_MAX} steps in all",
+                f"一次启动连同其子工作流最多 {STEPS_IN_ALL_MAX} 步",
+            )  # fmt: skip
         workflow = await self.one(parent.org_id, slug)
         if workflow.published is None:
             raise NotPublished(slug)
         definition = shaped((await self.version(parent.org_id, slug, workflow.published)).definition)
         _check_given(definition, given)
         run = await self._made(
-            workflow, workflow.published, definition, Course(definition.start, {INPUT: dict(given)}), "workflow",
-            parent.key_id,
+            workflow, workflow.published, definition,
+            Course(definition.start, {INPUT: dict(given)}, data_class=data_class), "workflow", parent.key_id,
         )  # fmt: skip
         run = msgspec.structs.replace(
             run, parent=parent.id, parent_n=n, depth=parent.depth + 1,

@@ -51,7 +51,10 @@ async def rename(db: Database, workflow: UUID, title: str) -> None:
 
 async def find(db: Connection | Database, org_id: UUID, slug: str, *, lock: bool = False) -> Workflow | None:
     row = await db.fetchrow(
-        f"{_WORKFLOW} WHERE w.org_id = $1 AND w.slug = $2" + (" FOR UPDATE OF w" if lock else ""), org_id, slug
+        f"{_WORKFLOW} WHERE w.org_id = $1 AND w.slug = $2 AND w.deleted_at IS NULL"
+        + (" FOR UPDATE OF w" if lock else ""),
+        org_id,
+        slug,
     )
     return None if row is None else _row(Workflow, row)
 
@@ -61,13 +64,56 @@ async def by_id(db: Connection | Database, workflow: UUID) -> Workflow | None:
     return None if row is None else _row(Workflow, row)
 
 
-async def mine(db: Database, org_id: UUID) -> list[Workflow]:
-    rows = await db.fetch(f"{_WORKFLOW} WHERE w.org_id = $1 ORDER BY w.id DESC LIMIT $2", org_id, PAGE_ROWS)
+async def mine(db: Database, org_id: UUID, most: int = PAGE_ROWS) -> list[Workflow]:
+    rows = await db.fetch(
+        f"{_WORKFLOW} WHERE w.org_id = $1 AND w.deleted_at IS NULL ORDER BY w.id DESC LIMIT $2", org_id, most
+    )
     return [_row(Workflow, row) for row in rows]
 
 
 async def count(conn: Connection, org_id: UUID) -> int:
-    found: int = await conn.fetchval("SELECT count(*) FROM workflows.workflow WHERE org_id = $1", org_id)
+    found: int = await conn.fetchval(
+        "SELECT count(*) FROM workflows.workflow WHERE org_id = $1 AND deleted_at IS NULL", org_id
+    )
+    return found
+
+
+async def delete(conn: Connection, workflow: UUID, by: str, now: datetime) -> None:
+    """Take it off every list, and end what starts it."""
+    await conn.execute(
+        "UPDATE workflows.workflow SET deleted_at = $2, deleted_by = $3 WHERE id = $1 AND deleted_at IS NULL",
+        workflow, now, by,
+    )  # fmt: skip
+    await conn.execute("DELETE FROM workflows.schedule WHERE workflow = $1", workflow)
+    await conn.execute(
+        "UPDATE workflows.hook SET revoked_at = coalesce(revoked_at, $2) WHERE workflow = $1", workflow, now
+    )
+
+
+async def open_of(db: Database, workflow: UUID) -> int:
+    found: int = await db.fetchval(
+        "SELECT count(*) FROM workflows.run WHERE workflow = $1 AND ended_at IS NULL", workflow
+    )
+    return found
+
+
+async def open_runs(db: Database, workflow: UUID) -> list[UUID]:
+    rows = await db.fetch("SELECT id FROM workflows.run WHERE workflow = $1 AND ended_at IS NULL", workflow)
+    return [row["id"] for row in rows]
+
+
+async def steps_in_all(db: Database, run_id: UUID) -> int:
+    """Steps that were made so far of everything that the start of a run set going."""
+    found: int = await db.fetchval(
+        """WITH RECURSIVE up AS (
+             SELECT id, parent FROM workflows.run WHERE id = $1
+             UNION ALL SELECT r.id, r.parent FROM workflows.run r JOIN up ON r.id = up.parent
+           ), down AS (
+             SELECT r.id, r.steps FROM workflows.run r JOIN up USING (id) WHERE up.parent IS NULL
+             UNION ALL SELECT r.id, r.steps FROM workflows.run r JOIN down ON r.parent = down.id
+           ) SELECT coalesce(sum(steps), 0)::bigint FROM down""",
+        run_id,
+    )
     return found
 
 
@@ -314,6 +360,13 @@ async def purge(db: Database, before: datetime) -> int:
         for table in ("step", "approval"):
             await conn.execute(f"DELETE FROM workflows.{table} WHERE run = ANY($1)", ids)
         await conn.execute("DELETE FROM workflows.run WHERE id = ANY($1)", ids)
+        gone = await conn.fetch(
+            """SELECT id FROM workflows.workflow w WHERE deleted_at < $1
+                  AND NOT EXISTS (SELECT FROM workflows.run r WHERE r.workflow = w.id) LIMIT $2""",
+            before, SWEEP_ROWS,
+        )  # fmt: skip
+        for table, column in (("hook", "workflow"), ("version", "workflow"), ("workflow", "id")):
+            await conn.execute(f"DELETE FROM workflows.{table} WHERE {column} = ANY($1)", [row["id"] for row in gone])
     return len(ids)
 
 

@@ -54,11 +54,15 @@ class LiveRoutines:
             given = (await self._workflows.version(who.org_id, slug, found.published)).definition["inputs"]
         return {
             "workflow": found, "definition": content, "mark": mark_of(content), "problems": problems, "given": given,
+            "uses": await self._workflows.uses(who.org_id, slug),
             "runs": (await self._workflows.runs(who.org_id, slug))[:RUNS_SHOWN],
             "versions": await self._workflows.versions(who.org_id, slug),
             "schedule": await self._workflows.schedule(who.org_id, slug),
             "hooks": [one for one in await self._workflows.hooks(who.org_id, slug) if one.revoked_at is None],
         }  # fmt: skip
+
+    async def delete(self, who: m.Who, slug: str, *, anyway: bool) -> None:
+        await self._workflows.delete(who.org_id, slug, by=actor_of(who).ref, anyway=anyway)
 
     async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any], base: str | None) -> str:
         saved = await self._workflows.save(who.org_id, slug, definition, by=actor_of(who).ref, base=base)

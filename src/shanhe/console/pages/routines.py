@@ -36,6 +36,7 @@ AGAIN: Final = (("tries", "number"), ("failed", "node"))
 FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "ask": (("target", "line"), ("prompt", "area"), ("system", "area"), ("tokens", "number"),
             ("temperature", "decimal"), ("schema", "json"), ("given", "pairs"), ("save", "line"), *AGAIN),
+    "knowledge": (("bases", "lines"), ("question", "area"), ("passages", "number"), ("save", "line"), *AGAIN),
     "tool": (("tool", "line"), ("arguments", "json"), ("save", "line"), *AGAIN),
     "workflow": (("workflow", "line"), ("given", "pairs"), ("save", "line"), *AGAIN),
     "branch": (("when", "line"), ("then", "node")),
@@ -54,6 +55,7 @@ FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
     "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
     "loop": {"body": "", "most": 10}, "approval": {"who": "owner", "shows": ""},
     "code": {"code": "def main(answer):\n    return answer\n", "save": "made", "inputs": ["answer"]},
+    "knowledge": {"bases": [""], "question": "{{input.topic}}", "save": "found"},
     "tool": {"tool": "", "arguments": {"city": "{{input.topic}}"}, "save": "said"},
     "workflow": {"workflow": "", "given": {"topic": "{{input.topic}}"}, "save": "got"},
     "http": {"url": "https://", "save": "found"}, "set": {"values": {"text": ""}},
@@ -84,6 +86,7 @@ class RoutinesRoom(Room):
         add("/workflows/runs/{run}/cancel", self.cancel, methods=["POST"])
         add("/workflows/{slug}", self.editor, methods=["GET"])
         add("/workflows/{slug}", self.change, methods=["POST"])
+        add("/workflows/{slug}/delete", self.delete, methods=["POST"])
         add("/workflows/{slug}/nodes/{node}", self.node, methods=["GET"])
         add("/workflows/{slug}/nodes/{node}", self.try_node, methods=["POST"])
         add("/workflows/{slug}/versions/{n}", self.version_file, methods=["GET"])
@@ -152,6 +155,15 @@ class RoutinesRoom(Room):
             mistake = self.view.mistake(request, error)
             return await self._editor(request, who, slug, mistake=mistake, status=status, **kept)
         return go(f"/workflows/{slug}", "workflow_published" if do == "publish" else "workflow_saved")
+
+    async def delete(self, request: Request, slug: str) -> Response:
+        who, fields = await self.posted(request, MAY)
+        try:
+            await self.desk.routines.delete(who, slug, anyway="anyway" in fields)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._editor(request, who, slug, mistake=mistake, status=error.status)
+        return go("/workflows", "workflow_deleted")
 
     async def node(self, request: Request, slug: str, node: str) -> Response:
         """One node by itself: what it needs, filled in with what the newest run left there."""
@@ -312,6 +324,8 @@ def _text(widget: str, value: Any) -> str:
         return "\n".join(f"{name} = {_quoted(text)}" for name, text in value.items())
     if widget == "words":
         return " ".join(value)
+    if widget == "lines":
+        return "\n".join(value)
     if widget == "json":
         return msgspec.json.encode(value).decode()
     return str(value)
@@ -378,6 +392,8 @@ def _value(widget: str, text: str) -> Any:
     if widget == "pairs":
         rows = [line.partition("=") for line in text.splitlines() if line.strip()]
         return {name.strip(): _unquoted(value.strip()) for name, _, value in rows}
+    if widget == "lines":
+        return [line.strip() for line in text.splitlines() if line.strip()]
     if widget == "words":
         return text.replace(",", " ").split()
     if not text.strip():
