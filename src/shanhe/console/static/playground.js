@@ -14,7 +14,8 @@ function start(play) {
   let running = null;
   const first = document.getElementById("first"); // what an agent is told before a conversation
   let told = {};
-  let asked = {}; // what the answer whose cost is shown was to, for a thumb that shares both
+  let looked = ""; // where the cost that is shown comes from
+  let asked = {}; // question and answer whose cost is shown, for a thumb that shares both
 
   function show(role, by, text) {
     document.getElementById("hello")?.remove();
@@ -45,6 +46,28 @@ function start(play) {
     turn.append(list);
   }
 
+  function look(turn, costs, said) {
+    // Each answer leads to its own cost and rating, the earlier ones too.
+    const open = document.createElement("button");
+    open.type = "button";
+    open.className = "link small";
+    open.textContent = play.dataset.look;
+    open.addEventListener("click", async () => {
+      await cost(turn, costs, said);
+      receipt.tabIndex = -1;
+      receipt.focus();
+    });
+    turn.append(open);
+  }
+
+  async function cost(turn, costs, said) {
+    asked = said;
+    looked = costs;
+    for (const one of document.querySelectorAll("#said .turn[aria-current]")) one.removeAttribute("aria-current");
+    turn.setAttribute("aria-current", "true");
+    await paid(costs);
+  }
+
   function busy(on) {
     stop.hidden = !on;
     send.disabled = on;
@@ -72,6 +95,7 @@ function start(play) {
     // A stopped answer is booked by the gateway after us; ask until it is there.
     for (let wait = 150; wait < 5000; wait *= 1.6) {
       const answer = await fetch(path, { headers: { "hx-request": "true", accept: "text/html" } });
+      if (looked !== path) return; // another answer's was asked for meanwhile
       if (answer.ok) {
         receipt.innerHTML = await answer.text();
         return;
@@ -98,6 +122,7 @@ function start(play) {
     running = new AbortController();
     busy(true);
     let costs = "";
+    let pair = {};
     try {
       const answer = await fetch(play.dataset.chat, {
         method: "POST",
@@ -128,8 +153,8 @@ function start(play) {
         if (event.shanhe?.citations?.length) sources(turn, event.shanhe.citations);
       }
       turns.push({ role: "assistant", content: what.textContent });
+      pair = { question: text, answer: what.textContent };
       if (first) first.disabled = true;
-      asked = { question: text, answer: what.textContent };
     } catch (error) {
       if (error.name === "AbortError") {
         turns.push({ role: "assistant", content: what.textContent });
@@ -152,7 +177,9 @@ function start(play) {
       busy(false);
       prompt.focus();
     }
-    if (costs) paid(costs);
+    if (!costs) return;
+    if (!turn.classList.contains("failed")) look(turn, costs, pair);
+    cost(turn, costs, pair);
   }
 
   play.addEventListener("submit", (event) => {
@@ -183,6 +210,7 @@ function start(play) {
   stop.addEventListener("click", () => running?.abort());
   fresh.addEventListener("click", () => {
     turns = [];
+    looked = "";
     if (first) first.disabled = false;
     said.innerHTML = hello;
     receipt.innerHTML = hint;
