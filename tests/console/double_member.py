@@ -53,6 +53,12 @@ class Member:
             found.append(m.DaySpend(day, calls * source.randint(160_000, 260_000), calls))
         return found
 
+    async def costs(self, who: m.Who, start: date, end: date, kind: str) -> Sequence[m.CostRow]:
+        if self.empty:
+            return []
+        name = "agent/letters" if kind == "agent" else "weekly"
+        return [m.CostRow(date(2026, 11, 20), name, "=王", 3, 4_200), m.CostRow(date(2026, 11, 19), name, "", 1, 800)]
+
     async def calls(
         self, who: m.Who, limit: int, after: str | None = None, tag: str | None = None
     ) -> tuple[Sequence[m.CallRow], str | None]:

@@ -88,6 +88,20 @@ class TestUsage:
         answer = await member.get("/usage.csv", params=query, headers={"accept-language": "en"})
         assert answer.text.removeprefix("\N{BYTE ORDER MARK}").startswith("Key,Calls,Input tokens")
 
+    async def test_says_what_each_agent_and_workflow_cost_and_whom(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/usage/costs?from=2026-11-01&to=2026-11-20")).text
+        names = page[page.index('id="names"') : page.index('id="users"')]
+        assert 'href="/store/agent/letters"' in names
+        assert "=王" in page
+        assert "早前的密钥" in page
+        assert 'href="/workflows/weekly"' in (await member.get("/usage/costs?kind=workflow")).text
+        sheet = (await member.get("/usage/costs.csv?from=2026-11-01&to=2026-11-20")).text
+        head, first, *rest = sheet.removeprefix("\N{BYTE ORDER MARK}").splitlines()
+        assert head.startswith("日期,")
+        assert "'=王" in first  # no formula of somebody's name
+        assert len(rest) == 3
+        assert (await member.get("/usage/costs?from=2020-01-01&to=2026-01-01")).status_code == 422
+
     @pytest.mark.parametrize("query", ["by=nothing", "from=2026-11-05&to=2026-11-01", "from=2020-01-01&to=2026-01-01"])
     async def test_refuses_periods_it_cannot_show(self, member: httpx.AsyncClient, query: str) -> None:
         assert (await member.get(f"/usage?{query}")).status_code == 422

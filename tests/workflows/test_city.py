@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -56,7 +57,17 @@ class TestWorkflow:
         receipts = [await market.services.gateway.receipt(UUID(one["receipt_id"]), payer.org) for one in steps[:2]]
         assert [one.amount_micro for one in receipts] == [one["paid_micro"] for one in steps[:2]]
         assert await market.income(maker.org) > 0
+        day = date.fromisoformat(run["made_at"][:10])  # the city's may be the next one
+        days = {"from": f"{day}", "to": f"{day + timedelta(days=1)}"}
+        (cost,) = (await payer.http.get("/api/workflows/costs", params=days)).json()["data"]
+        assert (cost["name"], cost["runs"], cost["paid_micro"]) == ("letters", 1, run["paid_micro"])
+        (agents,) = (await payer.http.get("/api/agents/costs", params=days)).json()["data"]
+        assert (agents["name"], agents["paid_micro"]) == ("agent/writer", steps[1]["paid_micro"])
+        far = {"from": "2020-01-01", "to": "2026-01-01"}
+        assert (await payer.http.get("/api/workflows/costs", params=far)).status_code == 422
+        assert (await payer.http.get("/api/agents/costs", params=far)).status_code == 400
         other = await market.party("flow stranger")
+        assert (await other.http.get("/api/workflows/costs", params=days)).json()["data"] == []
         assert (await other.http.get(f"/api/workflows/runs/{run['id']}")).status_code == 404
         assert (await other.http.post("/api/workflows/letters/runs", json={"ref": "1"})).status_code == 404
 

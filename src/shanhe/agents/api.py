@@ -10,6 +10,7 @@ from shanhe.agents.guard import Guard
 from shanhe.agents.model import (
     Alliance,
     Contribution,
+    Cost,
     Definition,
     Depicted,
     Input,
@@ -33,6 +34,7 @@ __all__ = [
     "BadInputs",
     "BadRequest",
     "Contribution",
+    "Cost",
     "Definition",
     "Depicted",
     "Find",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -34,6 +34,9 @@ OPTION_MAX_CHARS: Final = 80
 TOPICS_MAX: Final = 20
 TOPIC_MAX_CHARS: Final = 40
 MEMBERS_MAX: Final = 8
+COSTS_MAX: Final = 5_000
+"""Rows of what runs cost, the newest."""
+COST_DAYS_MAX: Final = 366
 """A model's name has 40 characters, and a clone's begins with `clone-`."""
 CLONE: Final = re.compile(r"^clone/[a-z0-9][a-z0-9-]{1,33}$")
 PURPOSE: Final = re.compile(r"^[a-z][a-z_]{1,31}$")
@@ -195,6 +198,17 @@ class Run:
     parent: UUID | None = None
     shareable: bool = False
     """Whether its texts may be handed to the maker, if the asker agrees: not those of citizens or government."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What runs of an agent by one key cost on a day: the sum of their receipts."""
+
+    day: date
+    name: str
+    key_id: UUID
+    runs: int
+    paid_micro: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -36,6 +37,7 @@ CARD_CACHE = {"cache-control": "public, max-age=60"}
 CARD_UNKEPT = {"cache-control": "no-store"}
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
+Payer = Annotated[Actor, Depends(require("usage"))]
 Directory = Callable[[], Awaitable[list[tuple[str, str, str]]]]
 """(name, title, what it does) of every agent that is offered."""
 DraftOf = Callable[[str, UUID], Awaitable[Published]]
@@ -100,6 +102,13 @@ def _runs(routes: APIRouter, agents: Agents, ask_refund: AskRefund) -> None:
     async def runs(actor: Asking, before: UUID | None = None) -> Response:
         """Your organisation's runs, newest first."""
         return as_json({"data": [asdict(run) for run in await agents.runs(org_of(actor), before)]})
+
+    @routes.get("/api/agents/costs")
+    async def costs(
+        actor: Payer, first: Annotated[date, Query(alias="from")], last: Annotated[date, Query(alias="to")]
+    ) -> Response:  # fmt: skip
+        """What your organisation paid for agents by day, agent and key, from the receipts of their runs."""
+        return as_json({"data": [asdict(one) for one in await agents.costs(org_of(actor), first, last)]})
 
     @routes.get("/api/agents/runs/{run_id}")
     async def run(run_id: UUID, actor: Asking) -> Response:

@@ -23,6 +23,8 @@ from shanhe.agents.model import (
     BUDGET_MAX_MICRO,
     CITY_CLASSES,
     CLONE,
+    COST_DAYS_MAX,
+    COSTS_MAX,
     INSTRUCTIONS_MAX_CHARS,
     KNOWLEDGE_MAX,
     KNOWLEDGE_NAME_MAX_CHARS,
@@ -38,6 +40,7 @@ from shanhe.agents.model import (
     TOOLS_MAX,
     TOPIC_MAX_CHARS,
     TOPICS_MAX,
+    Cost,
     Definition,
     Depicted,
     Message,
@@ -53,7 +56,7 @@ from shanhe.agents.model import (
 from shanhe.agents.thumbs import Thumbs
 from shanhe.agents.trace import ERROR_MAX_CHARS
 from shanhe.gateway.api import PRIVATE, CallError, Gateway, Spoken
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -329,6 +332,13 @@ class Agents:
     async def runs(self, org_id: UUID, before: UUID | None = None) -> list[Run]:
         """An organisation's runs, newest first, a page."""
         return await store.runs(self._db, org_id, before)
+
+    async def costs(self, org_id: UUID, first: date, last: date) -> list[Cost]:
+        """What an organisation paid for agents by day, agent and key, both days included; the newest COSTS_MAX."""
+        if not timedelta() <= last - first <= timedelta(days=COST_DAYS_MAX):
+            raise BadRequest(f"The days must begin before they end, at most {COST_DAYS_MAX}",
+                             f"起始日期须早于结束日期，且不超过 {COST_DAYS_MAX} 天")  # fmt: skip
+        return await store.costs(self._db, org_id, midnight(first), midnight(last + timedelta(days=1)), COSTS_MAX)
 
     async def trace(self, run_id: UUID, org_id: UUID | None) -> tuple[Run, list[Step]]:
         """A run and its steps; `org_id` None: an operator asks."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shanhe.agents.model import Run, RunState, Step
+from shanhe.agents.model import Cost, Run, RunState, Step
 from shanhe.kernel.db import Database
 
 PAGE_ROWS = 100
@@ -91,6 +91,18 @@ async def runs(db: Database, org_id: UUID, before: UUID | None) -> list[Run]:
         org_id, before, PAGE_ROWS,
     )  # fmt: skip
     return [_run(row) for row in rows]
+
+
+async def costs(db: Database, org_id: UUID, begin: datetime, end: datetime, most: int) -> list[Cost]:
+    """What an organisation's runs cost by day, agent and key, newest first; parts of other runs count there."""
+    rows = await db.fetch(
+        """SELECT (started_at AT TIME ZONE 'Asia/Shanghai')::date AS day, agent AS name, key_id, count(*) AS runs,
+                  sum(paid_micro)::bigint AS paid_micro
+             FROM agents.run WHERE org_id = $1 AND started_at >= $2 AND started_at < $3 AND parent IS NULL
+            GROUP BY 1, 2, 3 ORDER BY 1 DESC, 5 DESC, 2, 3 LIMIT $4""",
+        org_id, begin, end, most,
+    )  # fmt: skip
+    return [Cost(**dict(row)) for row in rows]
 
 
 async def receipts(db: Database, run_id: UUID) -> list[UUID]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, json_object, pairs, rows, show
+from shanhe.cli.common import REFUSED, Data, Json, day_of, find_org, in_city, json_object, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
 from shanhe.settings import language
@@ -26,6 +27,8 @@ File = Annotated[Path, typer.Argument(help="JSON file with a definition.", exist
 RunId = Annotated[UUID, typer.Argument(help="Id of a run.")]
 Given = Annotated[str, typer.Option("--input", help="JSON object that runs are given.")]
 BY = "cli"
+First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
+Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
 
 
 @app.command()
@@ -175,6 +178,26 @@ def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
         (one["id"], f"{one['slug']} {one['version']}", one["source"], one["state"], one["steps"],
          format_credits(one["paid_micro"]), one["error"]) for one in found
     ], right=("steps", "credits")))  # fmt: skip
+
+
+@app.command()
+def costs(
+    org: Org,
+    first: First = "", last: Last = "",
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """What an organisation paid for workflows, by day and key."""
+
+    async def work(services: Services) -> Any:
+        end = day_of(last) if last else services.clock.today()
+        begin = day_of(first) if first else end - timedelta(days=29)
+        found = await services.routines.workflows.costs((await find_org(services, org)).id, begin, end)
+        return [msgspec.to_builtins(one, enc_hook=str) for one in found]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("day", "name", "key", "runs", "credits"), [
+        (one["day"], one["name"], one["key_id"], one["runs"], format_credits(one["paid_micro"])) for one in found
+    ], right=("runs", "credits")))  # fmt: skip
 
 
 @app.command()

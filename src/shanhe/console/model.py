@@ -153,6 +153,17 @@ class CallRow:
 
 
 @dataclass(frozen=True)
+class CostRow:
+    """What agents or workflows cost: on a day, one of them, for one user; in sums a field is empty."""
+
+    day: date | None
+    name: str
+    who: str
+    runs: int
+    micro: int
+
+
+@dataclass(frozen=True)
 class UsageRow:
     """One line of the usage page; `label` is the first day of a window, a model, a key or a tag."""
 

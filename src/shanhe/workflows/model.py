@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -34,6 +34,9 @@ DEPTH_MAX: Final = 3
 """Workflows inside of workflows."""
 STEPS_IN_ALL_MAX: Final = 3_000
 """Steps of everything that one start sets going: a loop of a hundred rounds three deep would be a million."""
+COSTS_MAX: Final = 5_000
+"""Rows of what runs cost, the newest."""
+COST_DAYS_MAX: Final = 366
 BASES_MAX: Final = 8
 BASE_MAX_CHARS: Final = 80
 PASSAGES_MAX: Final = 20
@@ -276,6 +279,16 @@ class Run(msgspec.Struct, frozen=True):
     parent: UUID | None = None
     parent_n: int | None = None
     depth: int = 0
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What runs of a workflow by one key cost on a day: the sum of their receipts."""
+
+    day: date
+    name: str
+    key_id: UUID
+    runs: int
+    paid_micro: int
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -21,6 +22,7 @@ from shanhe.workflows.service import Workflows, mark_of
 
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
+Payer = Annotated[Actor, Depends(require("usage"))]
 Person = Annotated[Actor, Depends(person_actor)]
 
 
@@ -135,6 +137,13 @@ def _runs(routes: APIRouter, workflows: Workflows) -> None:
     async def runs(actor: Maker, slug: str | None = None, before: UUID | None = None) -> Response:
         """Your organisation's runs, newest first."""
         return as_json({"data": [run_view(run) for run in await workflows.runs(org_of(actor), slug, before)]})
+
+    @routes.get("/api/workflows/costs")
+    async def costs(
+        actor: Payer, first: Annotated[date, Query(alias="from")], last: Annotated[date, Query(alias="to")]
+    ) -> Response:  # fmt: skip
+        """What your organisation paid for workflows by day, workflow and key, from the receipts of their runs."""
+        return _listed(await workflows.costs(org_of(actor), first, last))
 
     @routes.get("/api/workflows/runs/{run_id}")
     async def run(run_id: UUID, actor: Maker) -> Response:

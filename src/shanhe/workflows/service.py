@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -37,11 +37,14 @@ from shanhe.workflows.errors import (
     WorkflowInUse,
 )
 from shanhe.workflows.model import (
+    COST_DAYS_MAX,
+    COSTS_MAX,
     DEPTH_MAX,
     INPUT,
     SLUG,
     STEPS_IN_ALL_MAX,
     TITLE_MAX_CHARS,
+    Cost,
     Course,
     Definition,
     Flow,
@@ -374,6 +377,14 @@ class Workflows:
         workflow = None if slug is None else (await self.one(org_id, slug)).id
         seal = await self._seals.of(org_id)
         return [self._opened_run(seal, one) for one in await store.runs(self._db, org_id, workflow, before)]
+
+    async def costs(self, org_id: UUID, first: date, last: date) -> list[Cost]:
+        """What an organisation paid for workflows by day, workflow and key, both days included; the newest COSTS_MAX.
+        An agent that a workflow asks is in both."""
+        if not timedelta() <= last - first <= timedelta(days=COST_DAYS_MAX):
+            raise BadTrigger(f"The days must begin before they end, at most {COST_DAYS_MAX}",
+                             f"起始日期须早于结束日期，且不超过 {COST_DAYS_MAX} 天")  # fmt: skip
+        return await store.costs(self._db, org_id, midnight(first), midnight(last + timedelta(days=1)), COSTS_MAX)
 
     async def trace(self, run_id: UUID, org_id: UUID) -> tuple[Run, list[Step]]:
         """A run and its steps with what each cost."""

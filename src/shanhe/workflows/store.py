@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.workflows.model import STEPS_MAX, Hook, Run, Step, Version, Waiting, Workflow
+from shanhe.workflows.model import STEPS_MAX, Cost, Hook, Run, Step, Version, Waiting, Workflow
 
 CHANNEL: Final = "workflows_changed"
 PAGE_ROWS: Final = 100
@@ -187,6 +187,19 @@ async def runs(db: Database, org_id: UUID, workflow: UUID | None, before: UUID |
         org_id, workflow, before, PAGE_ROWS,
     )  # fmt: skip
     return [_row(Run, row) for row in rows]
+
+
+async def costs(db: Database, org_id: UUID, begin: datetime, end: datetime, most: int) -> list[Cost]:
+    """What an organisation's runs cost by day, workflow and key, newest first; parts of other runs count there."""
+    rows = await db.fetch(
+        """SELECT (r.made_at AT TIME ZONE 'Asia/Shanghai')::date AS day, w.slug AS name, r.key_id, count(*) AS runs,
+                  sum(r.paid_micro)::bigint AS paid_micro
+             FROM workflows.run r JOIN workflows.workflow w ON w.id = r.workflow
+            WHERE r.org_id = $1 AND r.made_at >= $2 AND r.made_at < $3 AND r.parent IS NULL
+            GROUP BY 1, 2, 3 ORDER BY 1 DESC, 5 DESC, 2, 3 LIMIT $4""",
+        org_id, begin, end, most,
+    )  # fmt: skip
+    return [_row(Cost, row) for row in rows]
 
 
 async def open_count(db: Connection | Database, org_id: UUID) -> int:

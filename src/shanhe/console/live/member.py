@@ -76,6 +76,24 @@ class LiveMember:
         found = [_usage(row, by, names) for row in rows]
         return sorted(found, key=lambda row: row.label) if by in WINDOWS else found
 
+    async def costs(self, who: m.Who, start: date, end: date, kind: str) -> Sequence[m.CostRow]:
+        source = self._of.agents if kind == "agent" else self._of.routines.workflows
+        found = await source.costs(who.org_id, start, end)
+        keys = {key.id: key for key in await self._of.identity.keys.list(who.org_id, limit=KEYS_MAX)} if found else {}
+        people = {one.person_id: one.name for one in await self._of.identity.orgs.members(who.org_id)} if found else {}
+
+        def called(key_id: UUID) -> str:
+            key = keys.get(key_id)
+            if key is None:
+                return ""
+            return people.get(key.created_by, "") if key.created_by and key.name == PLAY_KEY else key.name
+
+        sums: dict[tuple[date, str, str], tuple[int, int]] = {}
+        for one in found:
+            runs, micro = sums.get(at := (one.day, one.name, called(one.key_id)), (0, 0))
+            sums[at] = (runs + one.runs, micro + one.paid_micro)
+        return [m.CostRow(*at, runs, micro) for at, (runs, micro) in sums.items()]
+
     async def receipt(self, who: m.Who, receipt_id: UUID) -> m.Receipt:
         found = await self._of.gateway.receipt(receipt_id, None if who.may("ledger") else who.org_id)
         return await self._receipt(found)

@@ -46,6 +46,8 @@ class MemberRoom(Room):
         add("/usage", self.usage, methods=["GET"])
         add("/usage/calls", self.calls, methods=["GET"])
         add("/usage.csv", self.usage_csv, methods=["GET"])
+        add("/usage/costs", self.costs, methods=["GET"])
+        add("/usage/costs.csv", self.costs_csv, methods=["GET"])
         add("/receipts/{receipt_id}", self.receipt, methods=["GET"])
         add("/notices", self.notices, methods=["GET"])
         add("/notices/read", self.notices_read, methods=["POST"])
@@ -129,6 +131,29 @@ class MemberRoom(Room):
         name = f"shanhe-usage-{start:%Y%m%d}-{end:%Y%m%d}-{by}.csv"
         return self.sheet(request, out.getvalue(), name)
 
+    async def costs(self, request: Request) -> Response:
+        """What each agent and each workflow cost, from the receipts of their runs."""
+        who = await self.allowed(request, "usage")
+        start, end, _ = period(request)
+        kind = "workflow" if request.query_params.get("kind") == "workflow" else "agent"
+        rows = await self.desk.member.costs(who, start, end, kind)
+        shown = {"rows": rows, "names": costs_by(rows, "name"), "users": costs_by(rows, "who")}
+        return self.show(
+            request, "usage_costs.html", who, start=start, end=end, kind=kind, today=SystemClock().today(), **shown
+        )
+
+    async def costs_csv(self, request: Request) -> Response:
+        who = await self.allowed(request, "usage")
+        start, end, _ = period(request)
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\r\n")
+        writer.writerow(["day", "kind", "name", "user", "runs", "credits", "micro_credits"])
+        for kind in ("agent", "workflow"):
+            for row in await self.desk.member.costs(who, start, end, kind):
+                figures = [row.runs, format_credits(row.micro).replace(",", ""), row.micro]
+                writer.writerow([row.day, kind, csv_cell(row.name), csv_cell(row.who), *figures])
+        return self.sheet(request, out.getvalue(), f"shanhe-costs-{start:%Y%m%d}-{end:%Y%m%d}.csv")
+
     async def receipt(self, request: Request, receipt_id: UUID) -> Response:
         who = await self.who(request)
         receipt = await self.desk.member.receipt(who, receipt_id)
@@ -209,6 +234,16 @@ def by_day(rows: Sequence[m.UsageRow], start: date, end: date) -> list[m.DaySpen
         m.DaySpend(day, known[str(day)].micro, known[str(day)].calls) if str(day) in known else m.DaySpend(day, 0, 0)
         for day in days
     ]
+
+
+def costs_by(rows: Sequence[m.CostRow], what: str) -> list[m.CostRow]:
+    """Sums by name or user, the dearest first."""
+    sums: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        runs, micro = sums.get(label := getattr(row, what), (0, 0))
+        sums[label] = (runs + row.runs, micro + row.micro)
+    found = [m.CostRow(None, *((label, "") if what == "name" else ("", label)), *sums[label]) for label in sums]
+    return sorted(found, key=lambda row: -row.micro)
 
 
 def total(rows: Sequence[m.UsageRow]) -> m.UsageRow:

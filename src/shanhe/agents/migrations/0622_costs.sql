@@ -1,0 +1,2 @@
+-- What an organisation's runs cost, by days.
+CREATE INDEX CONCURRENTLY run_spent ON agents.run (org_id, started_at);
