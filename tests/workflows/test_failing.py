@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -299,7 +299,7 @@ class TestDeleted:
         assert (await house.workflows.trace(run.id, house.org))[0].result == {"y": "1"}
         again, _ = await house.on(await house.workflows.start(house.org, "flow", {}, ref="1"))
         assert again.result == {"z": "2"}
-        house.clock.advance(timedelta(days=400))
+        house.clock.advance(days=400)
         await house.workflows.purge()
         await house.workflows.purge()
         assert await house.db.fetchval("SELECT count(*) FROM workflows.workflow") == 1

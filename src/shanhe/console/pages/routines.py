@@ -55,7 +55,7 @@ FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
     "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
     "loop": {"body": "", "most": 10}, "approval": {"who": "owner", "shows": ""},
     "code": {"code": "def main(answer):\n    return answer\n", "save": "made", "inputs": ["answer"]},
-    "knowledge": {"bases": [""], "question": "{{input.topic}}", "save": "found"},
+    "knowledge": {"bases": [], "question": "{{input.topic}}", "save": "found"},
     "tool": {"tool": "", "arguments": {"city": "{{input.topic}}"}, "save": "said"},
     "workflow": {"workflow": "", "given": {"topic": "{{input.topic}}"}, "save": "got"},
     "http": {"url": "https://", "save": "found"}, "set": {"values": {"text": ""}},
