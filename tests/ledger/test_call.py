@@ -6,6 +6,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
+import msgspec
 import pytest
 
 from shanhe.kernel.clock import FixedClock
@@ -15,6 +17,7 @@ from shanhe.ledger import settling
 from shanhe.ledger.api import (
     Asset,
     Charge,
+    Feed,
     IdempotencyConflict,
     InsufficientCredit,
     LeaseReclaimed,
@@ -22,11 +25,23 @@ from shanhe.ledger.api import (
     Leg,
     NotBalanced,
     Posting,
+    Preamble,
     Provenance,
     Transfer,
+    preamble_of,
 )
 
 from .conftest import Books, open_books
+
+A, B = preamble_of(b'{"model":"a",'), preamble_of(b'{"model":"b",')
+
+
+async def lose_preambles(database: Database) -> None:
+    await database.execute(
+        "ALTER TABLE ledger.preamble DISABLE TRIGGER append_only; "
+        "GRANT DELETE ON ledger.preamble TO CURRENT_USER; DELETE FROM ledger.preamble; "
+        "REVOKE DELETE ON ledger.preamble FROM CURRENT_USER; ALTER TABLE ledger.preamble ENABLE TRIGGER append_only"
+    )
 
 
 class TestCall:
@@ -52,10 +67,10 @@ class TestCall:
     @pytest.mark.parametrize("payers", [1, 3])
     @pytest.mark.parametrize("ordinary", [True, False])
     async def test_is_booked_the_same_by_either_function(
-        self, books: Books, monkeypatch: pytest.MonkeyPatch, payers: int, ordinary: bool
+        self, books: Books, database: Database, monkeypatch: pytest.MonkeyPatch, payers: int, ordinary: bool
     ) -> None:
-        """Four calls of each payer in one batch, some with two legs."""
-        ledger, asked = books.ledger, list[bool]()
+        """Five calls of each payer in one batch, some with several legs."""
+        ledger, asked, feed = books.ledger, list[bool](), Feed(database)
 
         def choose(*arguments: Any) -> Any:
             found = real(*arguments) if ordinary else None
@@ -67,7 +82,11 @@ class TestCall:
         wallets = [await books.wallet(10**9) for _ in range(payers)]
         for wallet in wallets:
             await ledger.release(await ledger.admit(wallet.id, 5_000, receipt_id=new_id()))
-        charges = [books.charge(700, cost=200), books.charge(1), books.charge(5_000, cost=1), books.charge(30)]
+        several = (Leg(books.cost.id, 3), Leg(books.revenue.id, 4), Leg(books.cost.id, 0), Leg(books.revenue.id, 5))
+        charges = [
+            books.charge(700, cost=200), books.charge(1), books.charge(5_000, cost=1), books.charge(30),
+            Charge(12, several, b"{}"),
+        ]  # fmt: skip
         open_calls = [
             (await ledger.admit(wallet.id, 5_000, receipt_id=new_id()), charge)
             for charge in charges for wallet in wallets
@@ -78,16 +97,71 @@ class TestCall:
         for (reserved, charge), one in zip(open_calls, settled, strict=True):
             view = await ledger.posting(one.id)
             assert [(t.debit, t.credit, t.amount) for t in view.transfers] == [
-                (reserved.payer, leg.account, leg.amount_micro) for leg in charge.legs
+                (reserved.payer, leg.account, leg.amount_micro) for leg in charge.legs if leg.amount_micro
+            ]
+            fed = await feed.one(one.id)
+            assert fed is not None
+            assert [(leg, between.debit, between.credit, amount) for leg, amount, between in fed.legs] == [
+                (t.id, t.debit, t.credit, t.amount) for t in view.transfers
             ]
             assert view.burned == one.burned
             assert sum(delta.amount for delta in view.burned) == -charge.total_micro
             assert (view.kind, view.evidence) == ("call", b"{}")
         total = sum(charge.total_micro for charge in charges)
         assert {(await ledger.balance(wallet.id)).balance for wallet in wallets} == {10**9 - total}
-        assert (await ledger.balance(books.cost.id)).balance == 201 * payers
-        assert (await ledger.balance(books.revenue.id)).balance == (total - 201) * payers
+        assert (await ledger.balance(books.cost.id)).balance == 204 * payers
+        assert (await ledger.balance(books.revenue.id)).balance == (total - 204) * payers
         assert await books.clean()
+
+    @pytest.mark.parametrize("ordinary", [True, False])
+    @pytest.mark.parametrize("begun", [(A,), (A, A), (A, B, A), (None, A), (None, None), (B, None, A)])
+    async def test_has_its_whole_evidence_whatever_of_it_is_written_once(
+        self, books: Books, database: Database, monkeypatch: pytest.MonkeyPatch, ordinary: bool,
+        begun: tuple[Preamble | None, ...],
+    ) -> None:  # fmt: skip
+        """In one batch: read back as a posting, and from the feed."""
+        if not ordinary:
+            monkeypatch.setattr(settling, "ordinary", lambda *_: None)
+        ledger, feed, payer = books.ledger, Feed(database), await books.wallet(10**9)
+        for _ in range(2):
+            reserved = [await ledger.admit(payer.id, 1_000, receipt_id=new_id()) for _ in begun]
+            charges = [
+                msgspec.structs.replace(books.charge(900, evidence=b'"n":%d}' % number), preamble=one)
+                for number, one in enumerate(begun)
+            ]
+            settled = await asyncio.gather(*map(ledger.settle, reserved, charges))
+            for number, (one, booked) in enumerate(zip(begun, settled, strict=True)):
+                whole = (b"" if one is None else one.text) + b'"n":%d}' % number
+                assert (await ledger.posting(booked.id)).evidence == whole
+                fed = await feed.one(booked.id)
+                assert fed is not None
+                assert fed.evidence == whole
+        assert await books.clean()
+
+    @pytest.mark.parametrize("others", [0, 2])
+    async def test_is_booked_where_what_its_evidence_begins_with_was_lost(
+        self, books: Books, database: Database, others: int
+    ) -> None:
+        """As after a server took over that had not everything yet: it is written again, and nothing refused."""
+        ledger, payer = books.ledger, await books.wallet(10**9)
+        for _ in range(2):
+            reserved = [await ledger.admit(payer.id, 1_000, receipt_id=new_id()) for _ in range(others + 1)]
+            charge = msgspec.structs.replace(books.charge(900, evidence=b'"n":1}'), preamble=A)
+            settled = await asyncio.gather(*(ledger.settle(one, charge) for one in reserved))
+            assert [(await ledger.posting(one.id)).evidence for one in settled] == [A.text + b'"n":1}'] * (others + 1)
+            await lose_preambles(database)
+        report = await ledger.verify()
+        assert {finding.invariant for finding in report.findings} == {"what a posting's evidence begins with is there"}
+
+    async def test_can_be_given_no_other_beginning_of_its_evidence_afterwards(self, database: Database) -> None:
+        await database.execute("INSERT INTO ledger.preamble VALUES ($1, $2) ON CONFLICT DO NOTHING", A.id, A.text)
+        for statement in (
+            "INSERT INTO ledger.preamble VALUES (gen_random_uuid(), 'another')",
+            "UPDATE ledger.preamble SET text = 'another'",
+            "DELETE FROM ledger.preamble",
+        ):
+            with pytest.raises(asyncpg.PostgresError):
+                await database.execute(statement)
 
     @pytest.mark.parametrize("others", [0, 1, 3])
     async def test_of_a_reclaimed_lease_lapses_and_those_beside_it_are_booked(
@@ -105,6 +179,14 @@ class TestCall:
         assert isinstance(told[0], LeaseReclaimed)
         assert [one for one in told[1:] if isinstance(one, BaseException)] == []
         assert [(await ledger.balance(w.id)).balance for w in wallets] == [10**9] + [10**9 - 900] * others
+        assert await books.clean()
+
+    async def test_pays_more_than_its_id_has_numbers_for(self, books: Books) -> None:
+        ledger, payer = books.ledger, await books.wallet(10**9)
+        reserved = await ledger.admit(payer.id, 1_000, receipt_id=new_id())
+        charge = Charge(300, tuple(Leg(books.revenue.id, 1) for _ in range(300)), b"{}")
+        settled = await ledger.settle(reserved, charge)
+        assert len((await ledger.posting(settled.id)).transfers) == 300
         assert await books.clean()
 
     async def test_beside_a_free_one_keeps_all_its_legs(self, books: Books) -> None:

@@ -12,6 +12,7 @@ from shanhe.gateway.meter import Buckets
 from shanhe.gateway.model import Evidence, Terms, Timings
 from shanhe.gateway.tags import tags_in
 from shanhe.gateway.tariff import Charged, Prices, Share
+from shanhe.ledger.api import Preamble, preamble_of
 
 if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Exchange
@@ -65,12 +66,12 @@ class EvidenceWriter:
 
     def __init__(self, tags: TagBook) -> None:
         self._tags = tags
-        self._prepared: dict[tuple[Any, ...], tuple[tuple[Any, ...], bytes]] = {}
+        self._prepared: dict[tuple[Any, ...], tuple[tuple[Any, ...], Preamble]] = {}
 
     def write(
         self, call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, terms: Terms,
         through: Through | None = None,
-    ) -> bytes:  # fmt: skip
+    ) -> tuple[Preamble, bytes]:  # fmt: skip
         metered = outcome.metered
         course = Course(
             outcome.status,
@@ -87,9 +88,9 @@ class EvidenceWriter:
             through,
             self._tags.ids(call.caller.org_id, tags) if (tags := tags_in(call)) else (),
         )
-        return self._setting(call, exchange, terms) + _encode(course)[1:]
+        return self._setting(call, exchange, terms), _encode(course)[1:]
 
-    def _setting(self, call: Call, exchange: Exchange, terms: Terms) -> bytes:
+    def _setting(self, call: Call, exchange: Exchange, terms: Terms) -> Preamble:
         caller, target, prices, parsed = call.caller, exchange.target, call.admission.prices, call.parsed
         key = (id(caller), id(target), id(prices), id(terms), call.face.name, parsed.model, parsed.stream)
         commission = call.admission.commission
@@ -110,11 +111,11 @@ class EvidenceWriter:
             prices=prices,
             rules=terms.rules if commission is None else terms.rules | commission.rules,
         )
+        written = preamble_of(_encode(setting)[:-1] + b",")
         if commission is not None:
-            return _encode(setting)[:-1] + b","
+            return written
         if len(self._prepared) >= PREPARED_MAX:
             self._prepared.clear()
-        written = _encode(setting)[:-1] + b","
         self._prepared[key] = (caller, target, prices, terms), written  # kept alive, so that their ids stay theirs
         return written
 

@@ -208,10 +208,10 @@ class Settler:
             return self._parted(call, exchange, outcome, terms, call.admission.commission)
         prices, platform = call.admission.prices, self._terms.platform
         charged = charge(prices, buckets, terms.parties, platform, call.receipt_id)
-        evidence = self._evidence.write(call, exchange, outcome, charged, terms)
+        preamble, evidence = self._evidence.write(call, exchange, outcome, charged, terms)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
         used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
-        return Charge(charged.total_micro, legs, evidence, used)
+        return Charge(charged.total_micro, legs, evidence, used, preamble=preamble)
 
     def _parted(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms, commission: Commission) -> Charge:
         """The same for a call that others are paid from, too: one posting, whatever the number of parties."""
@@ -221,11 +221,11 @@ class Settler:
             reservation.burning, self._divide,
         )  # fmt: skip
         call.parted, charged = parted, parted.charged
-        evidence = self._evidence.write(call, exchange, outcome, charged, terms, parted.through)
+        preamble, evidence = self._evidence.write(call, exchange, outcome, charged, terms, parted.through)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
         used = actuals(reservation.limits, buckets.total, charged.total_micro)
         return Charge(charged.total_micro, legs, evidence, used,
-                      parted.through.subsidy_max_micro if commission.bounded else None)  # fmt: skip
+                      parted.through.subsidy_max_micro if commission.bounded else None, preamble)  # fmt: skip
 
     async def settle_fee(self, call: Call) -> None:
         """Capture a fee that no engine has a part in; returns when the posting is durable."""

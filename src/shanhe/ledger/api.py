@@ -44,6 +44,7 @@ from shanhe.ledger.model import (
     PostingPage,
     PostingResult,
     PostingView,
+    Preamble,
     Provenance,
     Settled,
     Statement,
@@ -53,6 +54,7 @@ from shanhe.ledger.model import (
     Transfer,
     TrialRow,
     VerifyReport,
+    preamble_of,
 )
 from shanhe.ledger.opening import read_opening
 from shanhe.ledger.reservation import Reservation
@@ -106,6 +108,7 @@ __all__ = [
     "PostingPage",
     "PostingResult",
     "PostingView",
+    "Preamble",
     "Provenance",
     "Reservation",
     "Settled",
@@ -121,6 +124,7 @@ __all__ = [
     "VerifyReport",
     "call_facts",
     "earmark",
+    "preamble_of",
     "read_opening",
     "split_exact",
     "split_scaled",

@@ -20,9 +20,10 @@ from shanhe.ledger.model import CITY_OWNER
 
 PAGE_MAX: Final = 10_000
 PAIRS_MAX: Final = 200_000
+PREAMBLES_MAX: Final = 10_000
 REST_ROWS: Final = 500
 """Read before others in this process get their turn: a page of thousands would keep them waiting."""
-COLUMNS: Final = "at, day, kind, actor, memo, reverses, evidence, lots, lot_deltas"
+COLUMNS: Final = "at, day, kind, actor, memo, reverses, evidence, lots, lot_deltas, preamble, further"
 ID_BYTES: Final = 16
 PAIRS: Final = Struct(f"{2 * ID_BYTES}s")
 Pair = tuple[bytes]
@@ -68,6 +69,7 @@ class Feed:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._pairs: dict[Pair, Between] = {}
+        self._preambles: dict[UUID, bytes] = {}
 
     async def horizon(self) -> int:
         """Everything born before this transaction has committed or never will."""
@@ -112,14 +114,11 @@ class Feed:
         if not rows:
             return []
         wanted: list[UUID] = [row[0] for row in rows]
-        postings, further = await self._db.fetchrow(
-            "SELECT array_agg(posting ORDER BY posting, ordinal), array_agg(transfer ORDER BY posting, ordinal) "
-            "FROM ledger.posting_transfer WHERE posting = ANY($1)", wanted,
-        )  # fmt: skip
+        further = await self._further(rows)
         transfers, own, pairs, amounts = await self._db.fetchrow(
             "SELECT array_agg(id), array_agg(posting = id), "
             "string_agg(uuid_send(debit) || uuid_send(credit), ''::bytea), array_agg(amount) "
-            "FROM ledger.transfer WHERE id = ANY($1)", sorted([*wanted, *(further or ())]),
+            "FROM ledger.transfer WHERE id = ANY($1)", sorted([*wanted, *(transfer for _, transfer in further)]),
         )  # fmt: skip
         legs: dict[UUID, list[Leg]] = {}
         others: dict[UUID, Leg] = {}
@@ -130,14 +129,44 @@ class Feed:
                     legs[transfer] = [(transfer, amount, between[pair])]
                 else:
                     others[transfer] = (transfer, amount, between[pair])
-        for posting, transfer in zip(postings or (), further or (), strict=True):
+        for posting, transfer in further:
             legs.setdefault(posting, []).append(others[transfer])
+        preambles = await self._begun({row["preamble"] for row in rows} - {None})
         found: list[FeedPosting] = []
         for start in range(0, len(rows), REST_ROWS):
-            page = rows[start : start + REST_ROWS]
-            found += [FeedPosting(*row, legs.get(row[0], ())) for row in page]  # type: ignore[call-arg]
+            for row in rows[start : start + REST_ROWS]:
+                posting, born, at, day, kind, actor, memo, reverses, evidence, lots, deltas, preamble, _ = row
+                found.append(FeedPosting(
+                    posting, born, at, day, kind, actor, memo, reverses,
+                    evidence if preamble is None else preambles[preamble] + evidence,
+                    lots, deltas, legs.get(posting, ()),
+                ))  # fmt: skip
             await asyncio.sleep(0)
         return found
+
+    async def _further(self, rows: Sequence[Any]) -> list[tuple[UUID, UUID]]:
+        """Each posting with each transfer that has not its id, in order: numbered, or listed."""
+        numbered = [
+            (row[0], UUID(int=row[0].int ^ number)) for row in rows for number in range(1, (row["further"] or 0) + 1)
+        ]
+        listed = [row[0] for row in rows if row["further"] is None]
+        if not listed:
+            return numbered
+        postings, transfers = await self._db.fetchrow(
+            "SELECT array_agg(posting ORDER BY posting, ordinal), array_agg(transfer ORDER BY posting, ordinal) "
+            "FROM ledger.posting_transfer WHERE posting = ANY($1)", listed,
+        )  # fmt: skip
+        return numbered + list(zip(postings or (), transfers or (), strict=True))
+
+    async def _begun(self, asked: set[UUID]) -> Mapping[UUID, bytes]:
+        """What evidence begins with, of preambles and of others."""
+        if len(self._preambles) > PREAMBLES_MAX:
+            self._preambles = {}  # whoever still reads from the one before keeps it
+        known = self._preambles
+        if missing := asked - known.keys():
+            rows = await self._db.fetch("SELECT id, text FROM ledger.preamble WHERE id = ANY($1)", list(missing))
+            known.update((row["id"], row["text"]) for row in rows)
+        return known
 
     async def _between(self, pairs: bytes) -> Mapping[Pair, Between]:
         """What the accounts of pairs are, and of others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -192,10 +193,23 @@ class Leg(msgspec.Struct, frozen=True):
     amount_micro: int
 
 
+class Preamble(msgspec.Struct, frozen=True):
+    """What the evidence of many postings begins with, written once: see `preamble_of`."""
+
+    id: UUID
+    text: bytes
+
+
+def preamble_of(text: bytes) -> Preamble:
+    """Its id is the first half of its SHA-256: the database refuses any other."""
+    return Preamble(UUID(bytes=sha256(text).digest()[:16]), text)
+
+
 class Charge(msgspec.Struct, frozen=True):
     """What a reservation turns into: Σ legs = total ≤ reserved. `limit_actuals` follow the reservation's limits.
 
     `subsidy_max_micro`: the most of it that subsidy lots pay (R1), for reservations made with such a bound; None = any.
+    `preamble`: the posting's evidence is that, followed by `evidence`.
     """
 
     total_micro: int
@@ -203,6 +217,7 @@ class Charge(msgspec.Struct, frozen=True):
     evidence: bytes | None = None
     limit_actuals: tuple[int, ...] = ()
     subsidy_max_micro: int | None = None
+    preamble: Preamble | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):

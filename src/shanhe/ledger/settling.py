@@ -30,6 +30,11 @@ SETTLE: Final = call(
 )
 CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
 BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
+WRITE_PREAMBLES: Final = (
+    "INSERT INTO ledger.preamble SELECT * FROM unnest($1::uuid[], $2::bytea[]) ON CONFLICT DO NOTHING"
+)
+NO_PREAMBLE: Final = "SH006"
+WRITTEN_MAX: Final = 100_000
 NO_HOLDS: Final = ("{}",) * 4
 NO_INCOME: Final = ("{}",) * 8
 ENDS: Final = frozenset({State.SETTLED, State.RELEASED, State.LAPSED})
@@ -98,7 +103,8 @@ class Batch:
         self.ids.append(f"{receipt.int:032x}")
         self.kinds.append(row.kind)
         self.actors.append(row.actor)
-        self.evidence.append(charge.evidence)
+        own, preamble = charge.evidence, charge.preamble
+        self.evidence.append(own if own is None or preamble is None else preamble.text + own)
         if reservation.held is None:
             assert reservation.lease is not None  # whose lots are an account's that is not striped
             taken = self.taken.get(reservation.lease)
@@ -261,6 +267,7 @@ class Settler:
         self._accounts = accounts
         self._counters = counters
         self._names = Names()
+        self._written: set[UUID] = set()  # preambles that the database is taken to have
 
     async def flush(self, rows: list[Row]) -> None:
         """Book a batch. Optimistic: one call; only when that is refused are the rows asked about one by one."""
@@ -279,7 +286,11 @@ class Settler:
                 return
             except asyncpg.PostgresError as error:
                 explained = await self._explain(rows)
-                rows = explained if len(explained) < len(rows) else await self._bisect(rows, error)
+                if error.sqlstate == NO_PREAMBLE:  # another server took over, and has not all that was written
+                    self._written.clear()
+                    rows = explained
+                else:
+                    rows = explained if len(explained) < len(rows) else await self._bisect(rows, error)
             else:
                 for row in rows:
                     self._done(row, known=False)
@@ -289,9 +300,24 @@ class Settler:
         now = self._clock.now()
         calls = ordinary(rows, self._worker, self._accounts, self._names, now)
         if calls is not None:
+            await self._write_preambles(rows)
             await self._line.fetch(*calls)
         else:
             await self._line.fetch(SETTLE, *self._batch(rows, now).arguments())
+
+    async def _write_preambles(self, rows: list[Row]) -> None:
+        """What the evidence of these begins with, unless it is written. Before them, so never missing beside them."""
+        written = self._written
+        missing = {
+            preamble.id: preamble.text
+            for row in rows
+            if row.charge is not None and (preamble := row.charge.preamble) is not None and preamble.id not in written
+        }
+        if missing:
+            await self._line.fetch(WRITE_PREAMBLES, list(missing), list(missing.values()))
+            if len(written) > WRITTEN_MAX:
+                written.clear()
+            written.update(missing)
 
     def _batch(self, rows: list[Row], now: datetime) -> Batch:
         day = city_date(now)

@@ -198,7 +198,10 @@ class Store:
 
     async def postings_by_id(self, identifiers: list[UUID]) -> list[PostingView]:
         """In the order asked for."""
-        rows = await self._db.fetch("SELECT * FROM ledger.posting WHERE id = ANY($1)", identifiers)
+        rows = await self._db.fetch(
+            "SELECT p.*, b.text AS preamble_text FROM ledger.posting p "
+            "LEFT JOIN ledger.preamble b ON b.id = p.preamble WHERE p.id = ANY($1)", identifiers,
+        )  # fmt: skip
         transfers: dict[UUID, list[Transfer]] = {}
         query = "SELECT t.* FROM unnest($1::uuid[]) WITH ORDINALITY p(id, n), ledger.transfers_of(p.id) t"
         for row in await self._db.fetch(query, [row["id"] for row in rows]):
@@ -331,7 +334,8 @@ JOIN ledger.posting p ON p.id = f.posting WHERE p.day <= $1 GROUP BY f.account
 def _posting_of(row: Any, transfers: list[Transfer]) -> PostingView:
     deltas = zip(row["lots"] or (), row["lot_deltas"] or (), strict=True)
     return PostingView(
-        row["id"], row["kind"], row["at"], row["day"], row["actor"], row["memo"], row["reverses"], row["evidence"],
+        row["id"], row["kind"], row["at"], row["day"], row["actor"], row["memo"], row["reverses"],
+        row["evidence"] if row["preamble"] is None else row["preamble_text"] + row["evidence"],
         tuple(transfers), tuple(LotDelta(lot, amount) for lot, amount in deltas),
     )  # fmt: skip
 
