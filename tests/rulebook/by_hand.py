@@ -429,8 +429,8 @@ def public_good(f: Any, own: Own) -> dict[str, Any]:
 
 @rule("I5_incubator_subsidy")
 def incubator(f: Any, own: Own) -> dict[str, Any]:
-    total = half_even(percent(50) * f.paid_in_fen)
-    part = 0 if f.withdrawn or not f.incubated else equal_parts(total, 5, f.tranche)
+    total = half_even(percent(50) * f.paid_in_fen) if f.incubated else 0
+    part = 0 if f.withdrawn else equal_parts(total, 5, f.tranche)
     repay = f.released_micro if f.withdrawn else 0
     return {"total_fen": total, "tranche_fen": part, "tranche_micro": part * FEN_MICRO, "repay_micro": repay,
             "from_unspent_micro": min(repay, f.unspent_micro)}  # fmt: skip

@@ -68,7 +68,11 @@ class TestAmendmentRows:
 
     @pytest.mark.parametrize(
         "statement",
-        ["UPDATE rulebook.amendment SET note = 'x'", "DELETE FROM rulebook.amendment", "TRUNCATE rulebook.amendment"],
+        [
+            "UPDATE rulebook.amendment SET note = 'x'",
+            "DELETE FROM rulebook.amendment",
+            "TRUNCATE rulebook.amendment CASCADE",
+        ],
     )
     async def test_are_never_changed(self, database: Database, clock: FixedClock, statement: str) -> None:
         await record(database, clock, Rulebook.load(), amendment(discount()))
