@@ -16,6 +16,7 @@ class TestRankReward:
         firm = await city.company("月度第一")
         city.measured["month_place", firm] = 1
         city.measured["month_score", firm] = 6_000
+        city.measured["month_payers", firm] = 1
         app = await city.apply("rank_reward", firm, {"round": "2026-02/agent"})
         assert app.state is State.COMPLETED
         assert await city.balance(firm) == 1_000 * CREDIT
@@ -28,4 +29,14 @@ class TestRankReward:
             firm = await city.company(f"第 {place} 名")
             city.measured["month_place", firm] = place
             city.measured["month_score", firm] = score
+            city.measured["month_payers", firm] = 9
             assert (await city.apply("rank_reward", firm, {"round": "2026-02/agent"})).state is State.REFUSED
+
+    async def test_is_nothing_where_too_few_others_paid_for_it(self, city: City) -> None:
+        await city.fund("rank_credit")
+        for payers, month, state in ((4, "2026-12", State.REFUSED), (5, "2026-12", State.COMPLETED)):
+            firm = await city.company(f"{payers} 家付费")
+            city.measured["month_place", firm] = 1
+            city.measured["month_score", firm] = 9_000
+            city.measured["month_payers", firm] = payers
+            assert (await city.apply("rank_reward", firm, {"round": f"{month}/prompt"})).state is state

@@ -14,6 +14,7 @@ from shanhe.gateway.api import CallError
 from shanhe.identity.api import Caller
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
+from shanhe.store import rank_store
 from shanhe.store.api import (
     BadListing,
     ChecksFailed,
@@ -328,6 +329,8 @@ class TestMonth:
         for _ in range(2):
             await call(market, payer, "model/month-first")
         await call(market, payer, "model/month-second")
+        for n in range(4):  # with the first payer as many as a reward takes
+            await call(market, await market.party(f"ranking {n}"), "model/month-first")
         await services.gateway.through(None, services.clock.today(), services.clock.today())
         await services.programmes.budgets.fund("rank_credit", 10**12, reason="t", actor="t", funding_id=new_id())
         monkeypatch.setattr(services.ranks, "_clock", NextMonth(services.clock))
@@ -343,8 +346,17 @@ class TestMonth:
         assert await market.wallet(maker.org) - before == 1_000_000_000
         shown = (await maker.http.get(f"/api/store/ranks/{month}")).json()["data"]
         assert [one["place"] for one in shown if one["kind"] == "model"] == [1, 2]
+        assert [one["payers"] for one in shown if one["kind"] == "model"] == [5, 1]
         with pytest.raises(asyncpg.RestrictViolationError):
             await services.db.execute("UPDATE store.rank SET score = 1")
+
+    async def test_has_places_for_every_kind_that_is_offered(self, market: Market) -> None:
+        maker = await market.party("ranked kinds")
+        listing = await market.listed(maker.org, "model/kinds", CONTENT)
+        month = market.services.clock.today().replace(year=2020, day=1)
+        places = [(kind, 1, listing.id, maker.org, 5_000, 1) for kind in Kind]
+        await rank_store.fix(market.services.db, month, places, market.services.clock.now())
+        assert {one.kind for one in await market.services.ranks.of(month)} == set(Kind)
 
 
 class TestRoutes:

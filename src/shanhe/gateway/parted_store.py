@@ -32,6 +32,7 @@ class ResourceUse(msgspec.Struct, frozen=True):
     calls: int
     tokens: int
     amount_micro: int
+    payers: int = 1
 
 
 class ResourceDay(msgspec.Struct, frozen=True):
@@ -104,7 +105,8 @@ async def resources(
     """Use between two dates, both included; of one payer when `org_id` is given."""
     rows: list[Any] = await db.fetch(
         """SELECT resource, $4::uuid AS org_id, sum(calls)::bigint AS calls, sum(tokens)::bigint AS tokens,
-                  sum(amount_micro)::bigint AS amount_micro
+                  sum(amount_micro)::bigint AS amount_micro,
+                  count(DISTINCT org_id) FILTER (WHERE amount_micro > 0) AS payers
              FROM gateway.resource_day
             WHERE ($1::text[] IS NULL OR resource = ANY($1)) AND day BETWEEN $2 AND $3
               AND ($4::uuid IS NULL OR org_id = $4)

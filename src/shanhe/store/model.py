@@ -146,7 +146,8 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A listing in the shop window: who makes it, what it asks, how it stands (score: 10,000 = 100 points)."""
+    """A listing in the shop window: who makes it, what it asks, how it stands (score: 10,000 = 100 points;
+    payers: unrelated organisations that paid for it)."""
 
     listing: Listing
     maker: str
@@ -159,6 +160,7 @@ class Card:
     score: int
     usage_bps: int
     jury_bps: int
+    payers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """A month's ranking (P7), fixed once when the month is over, and the rewards for it.
 
 The store says who stood where; rewards are awards of the programme engine, as prizes of contests are. What no unrelated
-payer used takes no part: sybil use among one's own counts in no ranking (R0), and ratings need a paid call.
+payer used takes no part: use among one's own counts in no ranking (R0), ratings need a paid call, and a reward takes as
+many payers as P7_rank_reward says: one friend who pays is no ranking.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Rank:
     listing: UUID
     owner: UUID
     score: int
+    payers: int
+    """Unrelated organisations that paid for it in the days that count."""
     application: UUID | None
 
     @property
@@ -67,7 +70,10 @@ class Ranks:
         found: list[tuple[Any, ...]] = []
         for kind in Kind:
             used = [card for card in await self._shop.cards(kind) if card.usage_bps][:PLACES]
-            found += [(kind, place, one.listing.id, one.listing.owner, one.score) for place, one in enumerate(used, 1)]
+            found += [
+                (kind, place, one.listing.id, one.listing.owner, one.score, one.payers)
+                for place, one in enumerate(used, 1)
+            ]
         return found
 
     async def _pay(self, month: date) -> int:
@@ -86,7 +92,8 @@ class Ranks:
         return handed_in
 
     def _due(self, one: Rank) -> int:
-        found = self._rulebook.evaluate(RULE, {"place": one.place, "score": one.score}, on=_last_day(one.month))
+        facts = {"place": one.place, "score": one.score, "payers": one.payers}
+        found = self._rulebook.evaluate(RULE, facts, on=_last_day(one.month))
         return int(found.outputs["reward_micro"])
 
     async def _better(self, one: Rank) -> bool:
@@ -102,8 +109,8 @@ class Ranks:
         """Months that were fixed, newest first, a bounded page."""
         return await store.months(self._db)
 
-    async def stood(self, owner: UUID, round_: str) -> tuple[int, int] | None:
-        """(best place, its score) of an organisation in a month and kind; None where it took no part."""
+    async def stood(self, owner: UUID, round_: str) -> tuple[int, int, int] | None:
+        """(best place, its score, its payers) of an organisation in a month and kind; None where it took no part."""
         month, _, kind = round_.partition("/")
         try:
             first = date.fromisoformat(f"{month}-01")

@@ -335,14 +335,14 @@ class Store:
         """What users said, newest first."""
         return await self._shelf.ratings(self._db, (await self.offer(name)).listing.id)
 
-    async def _card(self, offer: Offer, rank: tuple[int, int, int, int, int, int]) -> Card:
+    async def _card(self, offer: Offer, rank: tuple[int, int, int, int, int, int, int]) -> Card:
         listing, terms = offer.listing, offer.version.terms
         return Card(
             listing, await self._named(listing.owner), offer.version.n, terms.markup_bps, terms.fee_micro, *rank
         )
 
-    async def _ranked(self, offers: Sequence[Offer]) -> dict[UUID, tuple[int, int, int, int, int, int]]:
-        """(calls, sum of stars, ratings, score, usage, jury) of each: P7, over the days its parameter says."""
+    async def _ranked(self, offers: Sequence[Offer]) -> dict[UUID, tuple[int, int, int, int, int, int, int]]:
+        """(calls, sum of stars, ratings, score, usage, jury, payers) of each: P7, over the days its parameter says."""
         today = self._clock.today()
         days = int(self._rulebook.parameter(RANK_RULE, "usage_days", today))
         uses = {use.resource: use for use in await self._gateway.through(None, today - timedelta(days=days - 1), today)}
@@ -360,9 +360,10 @@ class Store:
                     "rating_count": count,
                     "jury": juries.get(key, 0),
                 }
-                calls = uses[alike[key].name].calls if alike[key].name in uses else 0
+                use = uses.get(alike[key].name)
+                calls, payers = (use.calls, use.payers) if use else (0, 0)
                 score = int(decide(**facts)["score"])
-                found[key] = (calls, total, count, score, usage_bps, facts["jury"])
+                found[key] = (calls, total, count, score, usage_bps, facts["jury"], payers)
         return found
 
     async def rated(self, org_id: UUID) -> list[Rating]:

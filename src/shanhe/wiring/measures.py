@@ -29,7 +29,7 @@ Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 Won = Callable[[UUID, UUID], Awaitable[tuple[int, int] | None]]
 """(organisation, contest)"""
 Agreed = Callable[[UUID], Awaitable[Match | None]]
-Stood = Callable[[UUID, str], Awaitable[tuple[int, int] | None]]
+Stood = Callable[[UUID, str], Awaitable[tuple[int, int, int] | None]]
 """(organisation, `2026-10/agent`)"""
 Registered = Callable[[str, UUID], Awaitable[str]]
 """(registration number, organisation)"""
@@ -74,6 +74,7 @@ class Measures:
             "contest_place": self.contest_place,
             "month_place": self.month_place,
             "month_score": self.month_score,
+            "month_payers": self.month_payers,
             "ip_standing": self.ip_standing,
             "match_need_accepts": self.match_need_accepts,
             "match_solution_accepts": self.match_solution_accepts,
@@ -148,6 +149,11 @@ class Measures:
         """The score of that place."""
         found = None if self.stood is None else await self.stood(party.org_id, str(round_))
         return None if found is None else found[1]
+
+    async def month_payers(self, party: Party, day: date, round_: Any) -> int | None:
+        """How many unrelated organisations had paid for what took it."""
+        found = None if self.stood is None else await self.stood(party.org_id, str(round_))
+        return None if found is None else found[2]
 
     async def _won(self, party: Party, contest: Any) -> tuple[int, int] | None:
         try:
