@@ -189,7 +189,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=promises.programmes, named=books.org_name, related=relatives.related,
-        akin=relatives.akin, shelves=library.shelves, workshop=workshop, knowledge=library.knowledge,
+        akin=relatives.akin, notifier=notifier, shelves=library.shelves, workshop=workshop, knowledge=library.knowledge,
     )  # fmt: skip
     board = open_board(
         db, clock, gateway=gateway, compute=compute, identity=identity, notifier=notifier, rulebook=rulebook,

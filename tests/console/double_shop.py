@@ -31,6 +31,7 @@ def listing(slug: str, state: str = "listed") -> dict[str, Any]:
 def card(slug: str) -> dict[str, Any]:
     rated = slug == "letters"
     return {**listing(slug), "maker": "青山机器人", "version": 2, "markup": "20", "fee_micro": 5_000, "calls": 1_200,
+            "payers": 40, "markup_bps": 2_000,
             "ratings": 3 if rated else 0, "mean": "4.3" if rated else "", "points": "61.2", "usage_bps": 7_500,
             "jury_bps": 6_000}  # fmt: skip
 
@@ -40,6 +41,22 @@ def version(n: int, state: str) -> dict[str, Any]:
               {"name": "security", "passed": False, "zh": "描述含隐藏字符", "en": "hidden signs"}]  # fmt: skip
     return {"n": n, "version_state": state, "notes": "更简洁", "decision": "可以上架" if state == "approved" else "",
             "submitted_at": NOW, "decided_at": None, "checks": checks, "markup": "20", "fee_micro": 5_000}  # fmt: skip
+
+
+MOVE = {"was": "listed", "becomes": "removed", "reason": "冒用他人名称", "at": NOW, "by": "周审核"}
+
+
+def case(slug: str) -> dict[str, Any]:
+    """A listing as its reviewer reads it."""
+    return {
+        **listing(slug), **version(2, "submitted"), "waits": True, "maker": "青山机器人",
+        "content": '{\n  "model": "x"\n}', "before": version(1, "approved") | {"markup": "5"}, "makers": [
+            {"name": "云麓软件", "share": "100"}], "rights": ["ip/000001"], "moves": [MOVE],
+        "changes": [{"field": "instructions", "was": "写公文", "becomes": "先问身份证号"}],
+        "renamed": [{"field": "title_zh", "was": "公文助手", "becomes": "市府官方助手"}],
+        "decided": [version(1, "approved") | {"by": "周审核", "decided_at": NOW}],
+        "alike": [{**listing("rows"), "maker": "他人机构"}],
+    }  # fmt: skip
 
 
 class Shop:
@@ -52,13 +69,16 @@ class Shop:
     async def answer_file(self, who: m.Who, name: str, text: str, label: str, form: str, *, language: str) -> c.File:
         return c.File(text.encode(), "text/plain", {})
 
-    async def window(self, kind: str, find: str) -> Sequence[Mapping[str, Any]]:
+    async def window(
+        self, kind: str, find: str, category: str = "", order: str = "rank"
+    ) -> Sequence[Mapping[str, Any]]:
+        self.asked = (kind, find, category, order)
         return [card(slug) for slug in self.offered if not kind or TITLES[slug][1] == kind]
 
     async def listing(self, name: str) -> Mapping[str, Any]:
         honours = [{"contest": CONTEST, "title": {"zh": "政务智能体大赛", "en": "Contest"}, "place": 1}]
         said = [{"stars": 5, "text": "省时间", "at": NOW}]
-        return {**card(name.partition("/")[2]), "honours": honours, "ratings_said": said}
+        return {**card(name.partition("/")[2]), "honours": honours, "ratings_said": said, "model": "qwen"}
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
         if stars == 1:
@@ -74,7 +94,9 @@ class Shop:
     async def edit(self, who: m.Who, name: str) -> Mapping[str, Any]:
         slug = name.partition("/")[2]
         versions = [version(2, "submitted"), version(1, "approved")] if slug == "rows" else [version(1, "approved")]
-        return {**listing(slug), "versions": versions, "open": slug != "rows", "form": {"markup": "20", "fee": "0"}}
+        state, moves = ("removed", [MOVE]) if slug == "weather" else ("listed", [])
+        return {**listing(slug, state), "versions": versions, "open": slug != "rows", "moves": moves,
+                "form": {"markup": "20", "fee": "0", "title_zh": "公文助手", "title_en": "Letters"}}  # fmt: skip
 
     async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
         if fields.get("slug") == "taken":
@@ -92,6 +114,9 @@ class Shop:
 
     async def recall(self, who: m.Who, name: str) -> None:
         self.done.append(("recall", name))
+
+    async def expose(self, who: m.Who, name: str, shown: bool) -> None:
+        self.done.append(("expose", name, shown))
 
     async def withdraw(self, who: m.Who, name: str) -> None:
         self.done.append(("withdraw", name))
@@ -116,7 +141,19 @@ class Shop:
         return c.File(b"day", "text/csv", {"content-disposition": f"attachment; filename=income.{fmt}"})
 
     async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return [{**listing("letters"), **version(2, "submitted"), "content": '{\n  "model": "x"\n}'}]
+        return [case("letters")]
+
+    async def known(self, who: m.Who, find: str) -> Sequence[Mapping[str, Any]]:
+        return [] if find == "zzz" else [listing("letters"), listing("weather", "removed")]
+
+    async def case(self, who: m.Who, name: str) -> Mapping[str, Any]:
+        slug = name.partition("/")[2]
+        return case(slug) | {"state": "removed" if slug == "weather" else "listed"}
+
+    async def stand(self, who: m.Who, name: str, offered: bool, reason: str) -> None:
+        if not reason:
+            raise Invalid("bad_listing", "Say why.", message_zh="须写明理由。")
+        self.done.append(("stand", name, offered, reason))
 
     async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None:
         if not note:

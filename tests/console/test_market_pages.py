@@ -30,6 +30,17 @@ class TestShop:
             ),
             ("/makers/data/rows/recall", {}, [("recall", "data/rows")]),
             ("/makers/agent/letters/withdraw", {}, [("withdraw", "agent/letters")]),
+            ("/makers/agent/letters/show", {"shown": "0"}, [("expose", "agent/letters", False)]),
+            (
+                "/city/store/listings/agent/letters",
+                {"then": "remove", "note": "冒用"},
+                [("stand", "agent/letters", False, "冒用")],
+            ),
+            (
+                "/city/store/listings/mcp/weather",
+                {"then": "restore", "note": "和解"},
+                [("stand", "mcp/weather", True, "和解")],
+            ),
             (
                 "/city/store/agent/letters/2",
                 {"verdict": "approve", "note": "好"},
@@ -52,6 +63,7 @@ class TestShop:
             ("/makers/agent/letters", {"markup": "0", "instructions": "写信"}, "加价率至少"),
             ("/city/store/agent/letters/2", {"verdict": "reject"}, "须写明理由"),
             ("/store/agent/letters/try", {"question": " "}, "请填写问题"),
+            ("/city/store/listings/agent/letters", {"then": "remove"}, "须写明理由"),
         ],
     )
     async def test_says_what_was_wrong(
@@ -72,6 +84,28 @@ class TestShop:
     async def test_says_when_nothing_is_offered(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
         desk.shop.offered = []  # type: ignore[attr-defined]
         assert "还没有上架项" in (await visitor.get("/store")).text
+
+    async def test_is_searched_by_kind_category_and_words_and_ordered(
+        self, visitor: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = await visitor.get("/store?kind=agent&category=government&order=cheap&find=公文 合同")
+        assert desk.shop.asked == ("agent", "公文 合同", "government", "cheap")  # type: ignore[attr-defined]
+        assert "共 1 项" in page.text
+        await visitor.get("/store?kind=none&category=none&order=none")
+        assert desk.shop.asked == ("", "", "", "rank")  # type: ignore[attr-defined]
+
+    async def test_shows_the_reviewer_what_differs_and_whom_it_imitates(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/city/store")).text
+        for words in ("先问身份证号", "市府官方助手", "5 % →", "名称与以下上架项相近", "冒用他人名称", "云麓软件"):
+            assert words in page, words
+
+    async def test_tells_its_maker_why_the_city_took_it_out(self, member: httpx.AsyncClient) -> None:
+        assert "理由：冒用他人名称" in (await member.get("/makers/mcp/weather")).text
+
+    async def test_is_on_record_with_who_decided_and_why(self, member: httpx.AsyncClient) -> None:
+        assert "城市下架" in (await member.get("/city/store/listings")).text
+        assert "没有符合条件" in (await member.get("/city/store/listings?find=zzz")).text
+        assert "周审核" in (await member.get("/city/store/listings/mcp/weather")).text
 
     async def test_income_has_a_period_and_a_file(self, member: httpx.AsyncClient) -> None:
         wrong = await member.get("/makers/income?first=2026-11-20&last=2026-11-01")

@@ -122,7 +122,13 @@ class TestStore:
         assert call("store", "show", name)["said"] == []
         assert call("store", "income", *org) == []
         assert call("store", "deprecate", name)["state"] == "deprecated"
-        assert call("store", "withdraw", name)["state"] == "withdrawn"
+        assert call("store", "relist", name, *org)["state"] == "listed"
+        assert call("store", "remove", name, "--note", "imitates another")["state"] == "removed"
+        assert call("store", "restore", name, "--note", "its own after all")["state"] == "listed"
+        moves = call("store", "case", name)["moves"]
+        assert [one["becomes"] for one in moves] == ["listed", "removed", "listed", "deprecated", "listed"]
+        assert call("store", "withdraw", name, *org)["state"] == "withdrawn"
+        assert [one["state"] for one in call("store", "known", "--find", "公文")] == ["withdrawn"]
         assert call("store", "list") == []
 
     def test_shows_no_runs_and_no_calls_of_tools_before_there_are_any(self, call: Call, tmp_path: Path) -> None:

@@ -26,15 +26,20 @@ Note = Annotated[str, typer.Option("--note", help="Why; the maker reads it.")]
 @app.command("list")
 def list_listings(
     kind: Annotated[str | None, typer.Option(help="agent, mcp, model, data or prompt.")] = None,
-    find: Annotated[str | None, typer.Option(help="Part of a title or summary.")] = None,
+    find: Annotated[str | None, typer.Option(help="Words of a title, a summary or a maker's name.")] = None,
+    order: Annotated[str, typer.Option(help="rank, new, used, rated or cheap.")] = "rank",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """What is offered, best ranked first."""
+    from shanhe.store.api import BadListing, Order
     from shanhe.store.routes import card_view
 
+    if order not in list(Order):
+        raise BadListing("order", "one of " + ", ".join(Order), "须为：" + "、".join(Order))
+
     async def work(services: Services) -> Any:
-        return [card_view(card) for card in await services.store.cards(kind, None, find)]
+        return [card_view(card) for card in await services.store.cards(kind, None, find, Order(order))]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "maker", "score", "calls", "stars", "markup", "fee"), [
@@ -155,15 +160,83 @@ def review(
 
 
 @app.command()
-def withdraw(name: Name, data: Data = None, as_json: Json = False) -> None:
-    """Take a listing out of the store; calls that are running end as they were admitted."""
+def withdraw(name: Name, org: Owner, data: Data = None, as_json: Json = False) -> None:
+    """Its maker sells it no more; calls that are running end as they were admitted."""
     from shanhe.store.routes import listing_view
 
     async def work(services: Services) -> Any:
-        return listing_view(await services.store.withdraw(name, owner=None, actor=ACTOR))
+        owner = (await find_org(services, org)).id
+        return listing_view(await services.store.withdraw(name, owner=owner, actor=ACTOR))
 
     done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def remove(name: Name, note: Note, data: Data = None, as_json: Json = False) -> None:
+    """The city takes a listing out of the store and says why; its maker and its users are told."""
+    from shanhe.store.routes import listing_view
+
+    async def work(services: Services) -> Any:
+        return listing_view(await services.store.remove(name, reason=note, actor=ACTOR, actor_org=None))
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def restore(name: Name, note: Note, data: Data = None, as_json: Json = False) -> None:
+    """Put back what the city took out, as it was approved."""
+    from shanhe.store.routes import listing_view
+
+    async def work(services: Services) -> Any:
+        return listing_view(await services.store.restore(name, reason=note, actor=ACTOR, actor_org=None))
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def known(
+    find: Annotated[str, typer.Option(help="Words of its names or summaries.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Everything that was ever handed in, whatever became of it."""
+    from shanhe.store.routes import listing_view
+
+    async def work(services: Services) -> Any:
+        return [listing_view(one) for one in await services.store.known(find)]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("name", "state", "title"), [
+        (one["name"], one["state"], one["title_zh"]) for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def case(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """Who decided what about a listing and why, and what others offer under a like name."""
+    from rich.console import Group
+
+    from shanhe.store.routes import case_view
+
+    async def work(services: Services) -> Any:
+        return case_view(await services.store.case(name))
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: Group(
+        f"{found['listing']['name']}: {found['listing']['state']} · {found['maker']}",
+        rows(("at", "was", "becomes", "by", "why"), [
+            (f"{one.moved_at:%Y-%m-%d %H:%M}", one.was, one.becomes, one.moved_by, one.reason) for one in found["moves"]
+        ]),
+        rows(("version", "state", "by", "decision"), [
+            (one["n"], one["state"], one["decided_by"], one["decision"]) for one in found["versions"]
+        ], right=("version",)),
+        rows(("alike", "title", "maker"), [
+            (one["name"], one["title_zh"], one["maker"]) for one in found["alike"]
+        ]),
+    ))  # fmt: skip
 
 
 @app.command()
@@ -172,7 +245,20 @@ def deprecate(name: Name, data: Data = None, as_json: Json = False) -> None:
     from shanhe.store.routes import listing_view
 
     async def work(services: Services) -> Any:
-        return listing_view(await services.store.deprecate(name, owner=None))
+        return listing_view(await services.store.deprecate(name, owner=None, actor=ACTOR))
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def relist(name: Name, org: Owner, data: Data = None, as_json: Json = False) -> None:
+    """Show it again after `deprecate`."""
+    from shanhe.store.routes import listing_view
+
+    async def work(services: Services) -> Any:
+        owner = (await find_org(services, org)).id
+        return listing_view(await services.store.relist(name, owner=owner, actor=ACTOR))
 
     done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")

@@ -22,19 +22,23 @@ from shanhe.store.errors import (
     UnknownListing,
     WrongState,
 )
+from shanhe.store.finding import Order
 from shanhe.store.model import (
     Card,
+    Case,
     Check,
     IncomeDay,
     Kind,
     Listing,
     ListingState,
+    Move,
     NewListing,
     Offer,
     Rating,
     Terms,
     Version,
     VersionState,
+    Words,
 )
 from shanhe.store.ranks import Rank, Ranks
 from shanhe.store.service import Checker, Readying, Store
@@ -46,6 +50,7 @@ __all__ = [
     "BadListing",
     "Blind",
     "Card",
+    "Case",
     "Check",
     "Checker",
     "ChecksFailed",
@@ -60,6 +65,7 @@ __all__ = [
     "Kind",
     "Listing",
     "ListingState",
+    "Move",
     "NameTaken",
     "NewContest",
     "NewListing",
@@ -68,6 +74,7 @@ __all__ = [
     "NotJudged",
     "NotThePhase",
     "Offer",
+    "Order",
     "OwnListing",
     "Paid",
     "Phase",
@@ -84,6 +91,7 @@ __all__ = [
     "Version",
     "VersionState",
     "Winner",
+    "Words",
     "WrongState",
     "earnings_view",
     "period",

@@ -36,6 +36,9 @@ class ListingState(StrEnum):
     DEPRECATED = "deprecated"
     """Still answers those who know it; no longer shown."""
     WITHDRAWN = "withdrawn"
+    """By its maker."""
+    REMOVED = "removed"
+    """By the city, with a reason; a version that is approved, or a second word of the city, brings it back."""
 
 
 class VersionState(StrEnum):
@@ -109,9 +112,25 @@ class Listing:
         """What callers and receipts call it: `agent/translator`."""
         return f"{self.kind}/{self.slug}"
 
+    @property
+    def words(self) -> Words:
+        return Words(self.title_zh, self.title_en, self.summary_zh, self.summary_en, self.category)
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What a listing is called and described as."""
+
+    title_zh: str
+    title_en: str
+    summary_zh: str
+    summary_en: str
+    category: str
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
+    """`words`: what its listing is called once this is approved; None where it stays as it is."""
+
     id: UUID
     listing: UUID
     n: int
@@ -125,6 +144,7 @@ class Version:
     decided_at: datetime | None
     decided_by: str
     decision: str
+    words: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +153,31 @@ class Offer:
 
     listing: Listing
     version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A listing came to be offered, or no longer: who did it and why. Their own makers need no reason."""
+
+    was: str
+    becomes: str
+    reason: str
+    moved_at: datetime
+    moved_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a reviewer has to know: `version` is what waits, if any, `before` what is offered now; versions and moves
+    the newest first; `alike` is what others offer under much the same name, `parties` what organisations are called."""
+
+    listing: Listing
+    version: Version | None
+    before: Version | None
+    versions: tuple[Version, ...]
+    moves: tuple[Move, ...]
+    alike: tuple[Listing, ...]
+    parties: Mapping[UUID, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
-from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version, period
+from shanhe.store.api import Card, Case, Kind, Listing, NewListing, Order, Store, Terms, Version, Words, period
 from shanhe.store.contest_routes import contest_view, entry_view
 
 __all__ = ["card_view", "contest_view", "entry_view", "listing_view", "period", "router", "version_view"]
@@ -29,6 +29,7 @@ PARTIES_MAX = 32
 Maker = Annotated[Actor, Depends(require("publish"))]
 User = Annotated[Actor, Depends(require("chat"))]
 Reviewer = Annotated[Actor, Depends(require("store"))]
+Overseer = Annotated[Actor, Depends(require("store", "audit"))]
 Slug = Annotated[str, Field(min_length=2, max_length=SLUG_MAX)]
 Note = Annotated[str, Field(max_length=NOTE_MAX)]
 Right = Annotated[str, Field(pattern=r"^ip/[0-9]{6,12}$")]
@@ -69,6 +70,10 @@ class ReviewBody(Body):
     note: str = Field(min_length=1, max_length=NOTE_MAX)
 
 
+class ReasonBody(Body):
+    note: str = Field(min_length=1, max_length=NOTE_MAX)
+
+
 class RatingBody(Body):
     stars: int = Field(ge=1, le=100)
     text: Note = ""
@@ -94,9 +99,10 @@ def _window(routes: APIRouter, store: Store) -> None:
         kind: Kind | None = None,
         category: Annotated[str | None, Query(max_length=32)] = None,
         find: Annotated[str | None, Query(max_length=FIND_MAX)] = None,
+        order: Order = Order.RANK,
     ) -> Response:
-        """What is offered, best ranked first (P7); public."""
-        return as_json({"data": [card_view(card) for card in await store.cards(kind, category, find)]})
+        """What is offered, best ranked first (P7) unless you order it otherwise; public."""
+        return as_json({"data": [card_view(card) for card in await store.cards(kind, category, find, order)]})
 
     @routes.get("/listings/{kind}/{slug}")
     async def listing(kind: Kind, slug: str) -> Response:
@@ -134,8 +140,10 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
 
     @routes.patch("/listings/{kind}/{slug}")
     async def describe(kind: Kind, slug: str, body: WordsBody, actor: Maker) -> Response:
-        """Titles, summaries and category."""
-        return as_json(listing_view(await store.describe(f"{kind}/{slug}", owner=org_of(actor), **body.model_dump())))
+        """Titles, summaries and category: at once before it was ever offered, else once the draft is approved."""
+        words = Words(**body.model_dump())
+        done = await store.describe(f"{kind}/{slug}", words, owner=org_of(actor), actor=actor.ref)
+        return as_json(listing_view(done))
 
     @routes.put("/listings/{kind}/{slug}/draft")
     async def draft(kind: Kind, slug: str, body: DraftBody, actor: Maker) -> Response:
@@ -163,7 +171,13 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
     @routes.post("/listings/{kind}/{slug}/deprecate")
     async def deprecate(kind: Kind, slug: str, actor: Maker) -> Response:
         """Show it no more; whoever knows it may go on calling it."""
-        return as_json(listing_view(await store.deprecate(f"{kind}/{slug}", owner=org_of(actor))))
+        done = await store.deprecate(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
+        return as_json(listing_view(done))
+
+    @routes.post("/listings/{kind}/{slug}/relist")
+    async def relist(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Show it again."""
+        return as_json(listing_view(await store.relist(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)))
 
     @routes.post("/listings/{kind}/{slug}/withdraw")
     async def withdraw(kind: Kind, slug: str, actor: Maker) -> Response:
@@ -203,9 +217,30 @@ def _deciding(routes: APIRouter, store: Store) -> None:
         return as_json(card_view(await store.card(name)))
 
     @routes.post("/listings/{kind}/{slug}/remove")
-    async def remove(kind: Kind, slug: str, actor: Reviewer) -> Response:
-        """An operator takes a listing out of the store."""
-        return as_json(listing_view(await store.withdraw(f"{kind}/{slug}", owner=None, actor=actor.ref)))
+    async def remove(kind: Kind, slug: str, body: ReasonBody, actor: Reviewer) -> Response:
+        """The city takes a listing out of the store and says why; its maker and its users are told."""
+        name = f"{kind}/{slug}"
+        return as_json(listing_view(
+            await store.remove(name, reason=body.note, actor=actor.ref, actor_org=actor.org_id)
+        ))  # fmt: skip
+
+    @routes.post("/listings/{kind}/{slug}/restore")
+    async def restore(kind: Kind, slug: str, body: ReasonBody, actor: Reviewer) -> Response:
+        """Put back what the city took out, as it was approved."""
+        name = f"{kind}/{slug}"
+        return as_json(listing_view(
+            await store.restore(name, reason=body.note, actor=actor.ref, actor_org=actor.org_id)
+        ))  # fmt: skip
+
+    @routes.get("/cases")
+    async def known(_: Overseer, find: Annotated[str, Query(max_length=FIND_MAX)] = "") -> Response:
+        """Everything that was ever handed in, whatever became of it, newest first."""
+        return as_json({"data": [listing_view(one) for one in await store.known(find)]})
+
+    @routes.get("/cases/{kind}/{slug}")
+    async def case(kind: Kind, slug: str, _: Overseer) -> Response:
+        """One listing with its versions, who decided about it and why, and what others offer under a like name."""
+        return as_json(case_view(await store.case(f"{kind}/{slug}")))
 
 
 def listing_view(one: Listing) -> dict[str, Any]:
@@ -216,6 +251,17 @@ def listing_view(one: Listing) -> dict[str, Any]:
 def version_view(one: Version) -> dict[str, Any]:
     """A version as JSON."""
     return {name: getattr(one, name) for name in one.__slots__}
+
+
+def case_view(one: Case) -> dict[str, Any]:
+    """What reviewers and auditors know of a listing, as JSON; organisations by their names."""
+    called = one.parties.get
+    return {
+        "listing": listing_view(one.listing), "maker": called(one.listing.owner, ""),
+        "versions": [version_view(version) for version in one.versions], "moves": one.moves,
+        "alike": [{"name": other.name, "title_zh": other.title_zh, "title_en": other.title_en,
+                   "maker": called(other.owner, "")} for other in one.alike],
+    }  # fmt: skip
 
 
 def card_view(card: Card) -> dict[str, Any]:

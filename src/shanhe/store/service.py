@@ -15,16 +15,20 @@ from shanhe.kernel.asking import Named, Related
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notice, Notifier
 from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Asset, Ledger
-from shanhe.store import contest_store, store
+from shanhe.store import contest_store, messages, store
+from shanhe.store.alike import Names
 from shanhe.store.contest_model import Honour
 from shanhe.store.errors import BadListing, ChecksFailed, NameTaken, NotAUser, OwnListing, UnknownListing, WrongState
+from shanhe.store.finding import ENOUGH, ORDERS, Order, matches, searched, share
 from shanhe.store.model import (
     CONTENT_MAX_BYTES,
     NOTE_MAX_CHARS,
     SLUG,
     Card,
+    Case,
     Check,
     IncomeDay,
     Kind,
@@ -36,10 +40,11 @@ from shanhe.store.model import (
     Terms,
     Version,
     VersionState,
+    Words,
 )
 from shanhe.store.ranking import percentiles
 from shanhe.store.shelf import Shelf
-from shanhe.store.terms import WHOLE_PPM, check_terms, check_words, resource_terms
+from shanhe.store.terms import WHOLE_PPM, check_terms, check_words, resource_terms, rises
 
 if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
@@ -50,6 +55,8 @@ INCOME_DAYS_MAX: Final = 366
 LINES_MAX: Final = 100_000
 """Lines of a statement that one income page reads."""
 FIRST_DAY: Final = date(2020, 1, 1)
+USERS_MAX: Final = 2_000
+"""Users that are told of a listing's end or price, those that paid most first."""
 REVERSAL: Final = "reversal"
 
 Checker = Callable[[UUID, Mapping[str, Any], str], Awaitable[Sequence[Check]]]
@@ -63,7 +70,7 @@ class Store:
 
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, ledger: Ledger, rulebook: Rulebook,
-        checks: Mapping[str, Checker], named: Named, related: Related, seals: Seals | None = None,
+        checks: Mapping[str, Checker], named: Named, related: Related, notifier: Notifier, seals: Seals | None = None,
         readying: Mapping[str, Readying] | None = None,
     ) -> None:  # fmt: skip
         self._db = db
@@ -77,6 +84,7 @@ class Store:
         self._readying = readying or {}
         self._named = named
         self._related = related
+        self._notifier = notifier
 
     # -- making -------------------------------------------------------------------------------------------------------
 
@@ -95,13 +103,25 @@ class Store:
             raise NameTaken(found.name)
         return found
 
-    async def describe(
-        self, name: str, *, owner: UUID, title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str
-    ) -> Listing:
-        """Other words for the same thing."""
-        check_words(title_zh, title_en, summary_zh, summary_en, category)
-        found = await self._own(name, owner)
-        await self._shelf.describe(self._db, found, (title_zh, title_en, summary_zh, summary_en), category)
+    async def describe(self, name: str, words: Words, *, owner: UUID, actor: str) -> Listing:
+        """Other words for the same thing: at once before it was ever offered, else with the draft, so that nobody is
+        called what no reviewer has read. WrongState while a version waits for its review."""
+        check_words(words.title_zh, words.title_en, words.summary_zh, words.summary_en, words.category)
+        async with self._db.transaction() as conn:
+            found = await self._own(name, owner, conn=conn)
+            versions = await self._shelf.versions(conn, found)
+            newest = versions[0] if versions else None
+            if newest is not None and newest.state is VersionState.SUBMITTED:
+                raise WrongState(found.name, ("正在审核", "in review"), CHANGED)
+            if found.state is ListingState.DRAFT:
+                await self._shelf.describe(conn, found, words)
+            elif newest is not None and (words != found.words or newest.state is VersionState.DRAFT):
+                if newest.state is not VersionState.DRAFT:
+                    made, now = new_id(), self._clock.now()
+                    await self._shelf.save_draft(conn, made, found, newest.content, newest.terms, "", now, actor)
+                    newest = await self._shelf.version(conn, found, VersionState.DRAFT)
+                    assert newest is not None
+                await self._shelf.set_words(conn, found, newest.id, None if words == found.words else words)
         return await self._own(name, owner)
 
     async def draft(
@@ -137,11 +157,12 @@ class Store:
         async with self._db.transaction() as conn:
             await self._own(name, owner, conn=conn)
             now = await self._shelf.version(conn, found, VersionState.DRAFT)
-            if now is None or (now.content, now.terms) != (draft.content, draft.terms):
+            if now is None or (now.content, now.terms, now.words) != (draft.content, draft.terms, draft.words):
                 raise WrongState(found.name, ("刚刚有改动", "changed meanwhile"), VersionState.SUBMITTED)
             await self._shelf.submit(conn, found, draft.id, checks, self._clock.now())
-        submitted = await self._shelf.version(self._db, found, VersionState.SUBMITTED)
-        assert submitted is not None
+            submitted = await self._shelf.version(conn, found, VersionState.SUBMITTED)
+            assert submitted is not None
+            await self._notifier.notify(messages.handed_in(found, submitted), conn)
         return submitted
 
     async def recall(self, name: str, *, owner: UUID) -> Version:
@@ -157,7 +178,7 @@ class Store:
         return draft
 
     async def _checked(self, listing: Listing, draft: Version) -> list[Check]:
-        text = bool(listing.summary_zh.strip())
+        text = bool((draft.words or listing.words).summary_zh.strip())
         checks = [Check("summary", text, "有中文简介" if text else "缺少中文简介", "there is a summary" if text
                         else "the Chinese summary is missing")]  # fmt: skip
         if draft.terms.rights:
@@ -175,6 +196,34 @@ class Store:
         """What waits for a review, oldest first."""
         return await self._shelf.queue(self._db)
 
+    async def cases(self) -> list[Case]:
+        """The same with all that a reviewer has to know."""
+        names = await self._names()
+        return [await self._case(found, names) for found, _ in await self.queue()]
+
+    async def case(self, name: str) -> Case:
+        """What is known of one listing, whatever its state; for reviewers and auditors. UnknownListing."""
+        return await self._case(await self._any(name), await self._names())
+
+    async def _names(self) -> Names:
+        return Names(offer.listing for offer in await self._shelf.offered(self._db, None, None))
+
+    async def _case(self, found: Listing, names: Names) -> Case:
+        versions = tuple(await self._shelf.versions(self._db, found))
+        by_state = {one.state: one for one in reversed(versions)}
+        waits, before = by_state.get(VersionState.SUBMITTED), by_state.get(VersionState.APPROVED)
+        words = waits.words if waits is not None and waits.words is not None else found.words
+        alike = names.alike(found, words)
+        parties = {found.owner, *(one.owner for one in alike)}
+        for version in (waits, before):
+            parties |= {party for party, _ in version.terms.makers} if version is not None else set()
+        called = {party: await self._named(party) for party in parties}
+        return Case(found, waits, before, versions, tuple(await self._shelf.moves(self._db, found)), alike, called)
+
+    async def known(self, find: str = "") -> list[Listing]:
+        """Everything that was ever handed in, whatever became of it, newest first; for reviewers and auditors."""
+        return [one for one in await self._shelf.known(self._db) if matches(find, searched(one))]
+
     async def review(
         self, name: str, n: int, *, approve: bool, note: str, reviewer: str, reviewer_org: UUID | None
     ) -> Version:
@@ -182,12 +231,10 @@ class Store:
 
         Idempotent for the same verdict. WrongState, OwnListing (R0).
         """
-        if not 1 <= len(note) <= NOTE_MAX_CHARS:
-            raise BadListing(
-                "note", f"1 to {NOTE_MAX_CHARS} characters that say why", f"须写明理由，1–{NOTE_MAX_CHARS} 字"
-            )
+        _check_reason(note)
         found = await self._any(name)
         await self._not_own(found, reviewer_org)
+        users = await self._users(found.name) if approve else ()
         verdict = VersionState.APPROVED if approve else VersionState.REJECTED
         if approve and found.kind in self._readying:
             await self._ready(found, n)
@@ -200,18 +247,41 @@ class Store:
                 return version
             if version.state is not VersionState.SUBMITTED:
                 raise WrongState(f"{name} version {n}", version.state, verdict)
+            now, said = self._clock.now(), [messages.decided(found, version, approve)]
             if approve:
-                if version.terms.rights and (lacking := await self._charges.missing(version.terms.rights, conn=conn)):
-                    raise BadListing("rights", f"not offered any more: {', '.join(lacking)}",
-                                     f"登记簿已不再开放使用：{'、'.join(lacking)}")  # fmt: skip
+                before = await self._shelf.version(conn, found, VersionState.APPROVED)
                 await store.retire(conn, found.id)
-                await store.set_state(conn, found.id, ListingState.LISTED)
-                terms = resource_terms(found, version)
-                if found.kind is Kind.ALLIANCE:
-                    terms = msgspec.structs.replace(terms, makers=await self._clone_owners(version, conn))
-                await self._charges.publish(terms, actor=reviewer, conn=conn)
-            await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, self._clock.now())
+                if found.state is not ListingState.LISTED:
+                    await self._shelf.move(conn, found, ListingState.LISTED, note, reviewer, now)
+                if version.words is not None:
+                    await self._shelf.describe(conn, found, version.words)
+                await self._publish(found, version, reviewer, conn)
+                if before is not None and rises(before.terms, version.terms):
+                    said += [messages.dearer(found, version, before.terms, user) for user in users]
+            await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, now)
+            await self._tell(said, conn)
         return next(one for one in await self._shelf.versions(self._db, found) if one.n == n)
+
+    async def _publish(self, found: Listing, version: Version, actor: str, conn: Any) -> None:
+        """Let calls be paid by a version's terms."""
+        if version.terms.rights and (lacking := await self._charges.missing(version.terms.rights, conn=conn)):
+            raise BadListing("rights", f"not offered any more: {', '.join(lacking)}",
+                             f"登记簿已不再开放使用：{'、'.join(lacking)}")  # fmt: skip
+        terms = resource_terms(found, version)
+        if found.kind is Kind.ALLIANCE:
+            terms = msgspec.structs.replace(terms, makers=await self._clone_owners(version, conn))
+        await self._charges.publish(terms, actor=actor, conn=conn)
+
+    async def _users(self, name: str) -> list[UUID]:
+        """Who paid for it in the days that count for its rank, those that paid most first."""
+        today = self._clock.today()
+        days = int(self._rulebook.parameter(RANK_RULE, "usage_days", today))
+        used = await self._gateway.payers([name], today - timedelta(days=days - 1), today)
+        return [use.org_id for use in used[:USERS_MAX] if use.org_id is not None and use.amount_micro]
+
+    async def _tell(self, notices: Sequence[Notice], conn: Any) -> None:
+        for notice in notices:
+            await self._notifier.notify(notice, conn)
 
     async def _ready(self, found: Listing, n: int) -> None:
         """What the kind's own module does before a version is offered, outside of any transaction."""
@@ -234,12 +304,16 @@ class Store:
             raise UnknownListing(name)
         return found.owner
 
-    async def deprecate(self, name: str, *, owner: UUID | None) -> Listing:
+    async def deprecate(self, name: str, *, owner: UUID | None, actor: str) -> Listing:
         """Show it no more; whoever knows it may go on calling it. `owner` None: an operator."""
-        return await self._move(name, owner, ListingState.DEPRECATED, {ListingState.LISTED}, "")
+        return await self._move(name, owner, ListingState.DEPRECATED, {ListingState.LISTED}, actor)
+
+    async def relist(self, name: str, *, owner: UUID, actor: str) -> Listing:
+        """Show it again after `deprecate`."""
+        return await self._move(name, owner, ListingState.LISTED, {ListingState.DEPRECATED}, actor)
 
     async def withdraw(self, name: str, *, owner: UUID | None, actor: str) -> Listing:
-        """Sell it no more; calls that are running end as they were admitted."""
+        """Sell it no more; calls that are running end as they were admitted, and who used it is told."""
         return await self._move(
             name, owner, ListingState.WITHDRAWN, {ListingState.LISTED, ListingState.DEPRECATED}, actor
         )
@@ -247,15 +321,52 @@ class Store:
     async def _move(
         self, name: str, owner: UUID | None, to: ListingState, allowed: set[ListingState], actor: str
     ) -> Listing:
+        users = await self._users(name) if to is ListingState.WITHDRAWN else ()
         async with self._db.transaction() as conn:
             found = await (self._any(name, conn=conn) if owner is None else self._own(name, owner, conn=conn))
             if found.state is not to:
                 if found.state not in allowed:
                     raise WrongState(name, found.state, to)
-                await store.set_state(conn, found.id, to)
+                await self._shelf.move(conn, found, to, "", actor, self._clock.now())
                 if to is ListingState.WITHDRAWN:
                     await store.retire(conn, found.id)
                     await self._charges.close(found.name, actor=actor, conn=conn)
+                    mark = new_id()
+                    await self._tell([messages.gone(found, user, False, mark) for user in users], conn)
+        return await self._any(name)
+
+    async def remove(self, name: str, *, reason: str, actor: str, actor_org: UUID | None) -> Listing:
+        """The city takes it out of the store and says why: nothing is sold, its maker and its users are told, and what
+        was approved waits for `restore`. Idempotent. WrongState, OwnListing (R0)."""
+        return await self._by_city(name, ListingState.REMOVED, reason, actor, actor_org)
+
+    async def restore(self, name: str, *, reason: str, actor: str, actor_org: UUID | None) -> Listing:
+        """Put back what the city removed, as it was approved; on the same terms as `remove`."""
+        return await self._by_city(name, ListingState.LISTED, reason, actor, actor_org)
+
+    async def _by_city(
+        self, name: str, to: ListingState, reason: str, actor: str, actor_org: UUID | None
+    ) -> Listing:  # fmt: skip
+        _check_reason(reason)
+        await self._not_own(await self._any(name), actor_org)
+        removes, users, mark = to is ListingState.REMOVED, await self._users(name), new_id()
+        allowed = {ListingState.LISTED, ListingState.DEPRECATED} if removes else {ListingState.REMOVED}
+        async with self._db.transaction() as conn:
+            found = await self._any(name, conn=conn)
+            if found.state is to:
+                return found
+            if found.state not in allowed:
+                raise WrongState(name, found.state, to)
+            await self._shelf.move(conn, found, to, reason, actor, self._clock.now())
+            if removes:
+                await self._charges.close(found.name, actor=actor, conn=conn)
+                told = [messages.gone(found, user, True, mark) for user in users]
+            else:
+                version = await self._shelf.version(conn, found, VersionState.APPROVED)
+                assert version is not None
+                await self._publish(found, version, actor, conn)
+                told = [messages.back(found, user, mark) for user in users]
+            await self._tell([messages.moved(found, to, mark), *told], conn)
         return await self._any(name)
 
     async def judge(self, name: str, *, score_bps: int, note: str, juror: str, juror_org: UUID | None) -> None:
@@ -275,7 +386,7 @@ class Store:
     async def offer(self, name: str) -> Offer:
         """What callers of a name get now; UnknownListing when nothing is offered under it."""
         kind, _, slug = name.partition("/")
-        found = await self._shelf.offered(self._db, kind, None, None, [slug])
+        found = await self._shelf.offered(self._db, kind, None, [slug])
         if not found:
             raise UnknownListing(name)
         return found[0]
@@ -290,7 +401,7 @@ class Store:
 
     async def offers(self, kind: str) -> list[Offer]:
         """Everything that is shown of a kind, in the order it was opened; a bounded list."""
-        return await self._shelf.offered(self._db, kind, None, None)
+        return await self._shelf.offered(self._db, kind, None)
 
     async def draft_of(self, name: str, owner: UUID) -> Offer:
         """A maker's own draft, to be tried; the approved version when there is no draft."""
@@ -312,23 +423,26 @@ class Store:
         """An organisation's listings with their versions, newest first."""
         return [(one, await self._shelf.versions(self._db, one)) for one in await self._shelf.of_owner(self._db, owner)]
 
-    async def cards(self, kind: str | None = None, category: str | None = None, find: str | None = None) -> list[Card]:
-        """The shop window, best ranked first (P7). Ranks are among what is offered of one kind."""
-        offers = await self._shelf.offered(self._db, kind, None, None)
+    async def cards(
+        self, kind: str | None = None, category: str | None = None, find: str | None = None, order: Order = Order.RANK
+    ) -> list[Card]:
+        """The shop window, best ranked first (P7) unless ordered otherwise, and what fits `find` best before all.
+        Ranks are among what is offered of one kind."""
+        offers = await self._shelf.offered(self._db, kind, None)
         ranked = await self._ranked(offers)
-        wanted = (
-            offers
-            if category is None and not find
-            else await self._shelf.offered(self._db, kind, category, find or None)
-        )
-        shown = {offer.listing.id for offer in wanted}
-        cards = [await self._card(offer, ranked[offer.listing.id]) for offer in offers if offer.listing.id in shown]
-        return sorted(cards, key=lambda card: (-card.score, card.listing.name))
+        found = []
+        for offer in offers:
+            if category is None or offer.listing.category == category:
+                card = await self._card(offer, ranked[offer.listing.id])
+                fits = share(find, searched(offer.listing, card.maker)) if find else 1.0
+                if fits >= ENOUGH:
+                    found.append((-fits, ORDERS[order](card), card.listing.name, card))
+        return [card for *_, card in sorted(found, key=lambda one: one[:3])]
 
     async def card(self, name: str) -> Card:
         """One listing as the window shows it."""
         offer = await self.offer(name)
-        ranked = await self._ranked([*await self._shelf.offered(self._db, offer.listing.kind, None, None), offer])
+        ranked = await self._ranked([*await self._shelf.offered(self._db, offer.listing.kind, None), offer])
         return await self._card(offer, ranked[offer.listing.id])
 
     async def ratings(self, name: str) -> list[Rating]:
@@ -375,7 +489,8 @@ class Store:
         and numbers stay, for receipts. Again changes nothing."""
         found = await self._any(name)
         async with self._db.transaction() as conn:
-            await store.set_state(conn, found.id, ListingState.WITHDRAWN)
+            if found.state is not ListingState.WITHDRAWN:
+                await self._shelf.move(conn, found, ListingState.WITHDRAWN, "", actor, self._clock.now())
             await self._charges.close(name, actor=actor, conn=conn)
             await self._shelf.erase(conn, found)
 
@@ -444,3 +559,8 @@ class Store:
         if found.owner != owner:
             raise UnknownListing(name)
         return found
+
+
+def _check_reason(reason: str) -> None:
+    if not 1 <= len(reason.strip()) <= NOTE_MAX_CHARS:
+        raise BadListing("note", f"1 to {NOTE_MAX_CHARS} characters that say why", f"须写明理由，1–{NOTE_MAX_CHARS} 字")

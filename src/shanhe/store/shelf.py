@@ -11,12 +11,13 @@ from uuid import UUID
 import msgspec
 
 from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import MARK, Seal, Seals
 from shanhe.store import store
-from shanhe.store.model import Check, Listing, NewListing, Offer, Rating, Terms, Version, VersionState
+from shanhe.store.model import Check, Listing, Move, NewListing, Offer, Rating, Terms, Version, VersionState, Words
 
 WORDS: Final = ("title_zh", "title_en", "summary_zh", "summary_en")
-LISTING, VERSION, RATING, JURY = "store.listing", "store.version", "store.rating", "store.jury"
+LISTING, VERSION, RATING, JURY, MOVE = "store.listing", "store.version", "store.rating", "store.jury", "store.move"
 GONE_ZH, GONE_EN = "已撤回", "Taken back"
 Connection = Any
 
@@ -34,10 +35,10 @@ class Shelf:
         words: dict[str, Any] = {name: seal.text(f"{LISTING}.{name}", getattr(new, name)) for name in WORDS}
         await store.insert(conn, replace(new, **words), owner, now, actor)
 
-    async def describe(self, conn: Connection | Database, found: Listing, words: Sequence[str], category: str) -> None:
+    async def describe(self, conn: Connection | Database, found: Listing, words: Words) -> None:
         seal = await self._seals.of(found.owner)
-        kept = [seal.text(f"{LISTING}.{name}", text) for name, text in zip(WORDS, words, strict=True)]
-        await store.describe(conn, found.id, (*kept, category))
+        kept = [seal.text(f"{LISTING}.{name}", getattr(words, name)) for name in WORDS]
+        await store.describe(conn, found.id, (*kept, words.category))
 
     async def listing(self, conn: Connection | Database, kind: str, slug: str, *, lock: bool = False) -> Listing | None:
         found = await store.listing(conn, kind, slug, lock=lock)
@@ -46,6 +47,23 @@ class Shelf:
     async def of_owner(self, db: Database, owner: UUID) -> list[Listing]:
         seal = await self._seals.of(owner)
         return [_listing(seal, one) for one in await store.of_owner(db, owner)]
+
+    async def known(self, db: Database) -> list[Listing]:
+        """Everything that was ever handed in, newest first."""
+        return [_listing(await self._seals.of(one.owner), one) for one in await store.known(db)]
+
+    async def move(
+        self, conn: Connection, found: Listing, becomes: str, reason: str, actor: str, now: datetime
+    ) -> None:
+        said = await self._seals.seal(found.owner, f"{MOVE}.reason", reason)
+        await store.move(conn, new_id(), found.id, found.state, becomes, said, now, actor)
+
+    async def moves(self, conn: Connection | Database, found: Listing) -> list[Move]:
+        """The newest first, a bounded page."""
+        seal = await self._seals.of(found.owner)
+        return [
+            replace(one, reason=seal.open(f"{MOVE}.reason", one.reason)) for one in await store.moves(conn, found.id)
+        ]
 
     # -- versions -----------------------------------------------------------------------------------------------------
 
@@ -66,6 +84,11 @@ class Shelf:
         seal = await self._seals.of(found.owner)
         kept, said = seal.json(f"{VERSION}.content", dict(content)), seal.text(f"{VERSION}.notes", notes)
         await store.save_draft(conn, version_id, found.id, kept, terms, said, now, actor)
+
+    async def set_words(self, conn: Connection, found: Listing, version_id: UUID, words: Words | None) -> None:
+        """What the listing is called once the draft is approved; None: as it is called."""
+        seal, asked = await self._seals.of(found.owner), {} if words is None else msgspec.to_builtins(words)
+        await store.set_words(conn, version_id, seal.json(f"{VERSION}.words", asked))
 
     async def submit(
         self, conn: Connection, found: Listing, version_id: UUID, checks: Sequence[Check], now: datetime
@@ -88,19 +111,19 @@ class Shelf:
         return found
 
     async def offered(
-        self, db: Database, kind: str | None, category: str | None, find: str | None, slugs: Sequence[str] | None = None
+        self, db: Database, kind: str | None, category: str | None, slugs: Sequence[str] | None = None
     ) -> list[Offer]:
-        """What is shown; sealed words can't be searched where they stand, so they are opened first."""
+        """What is shown."""
         found = []
         for offer in await store.offered(db, kind, category, slugs):
             seal = await self._seals.of(offer.listing.owner)
             found.append(Offer(_listing(seal, offer.listing), _version(seal, offer.version)))
-        return [offer for offer in found if not find or find.lower() in _searched(offer.listing)]
+        return found
 
     async def erase(self, conn: Connection, found: Listing) -> None:
         """Delete everything that is said in and of a listing."""
         await store.erase(conn, found.id)
-        await self.describe(conn, found, (GONE_ZH, GONE_EN, "", ""), found.category)
+        await self.describe(conn, found, Words(GONE_ZH, GONE_EN, "", "", found.category))
 
     # -- ratings and juries -------------------------------------------------------------------------------------------
 
@@ -139,16 +162,20 @@ def _version(seal: Seal, one: Version) -> Version:
         one,
         content=seal.open_json(f"{VERSION}.content", one.content, {}),
         checks=_checks(seal, one.checks),
+        words=_words(seal, one.words),
         notes=seal.open(f"{VERSION}.notes", one.notes),
         decision=seal.open(f"{VERSION}.decision", one.decision),
     )
+
+
+def _words(seal: Seal, found: Words | None) -> Words | None:
+    if found is None or found.title_zh != MARK:
+        return found
+    said = seal.open_json(f"{VERSION}.words", {MARK: found.title_en}, None)
+    return None if said is None else msgspec.convert(said, Words)
 
 
 def _checks(seal: Seal, found: tuple[Check, ...]) -> tuple[Check, ...]:
     if len(found) != 1 or found[0].name != MARK:
         return found
     return tuple(msgspec.convert(seal.open_json(f"{VERSION}.checks", {MARK: found[0].zh}, []), list[Check]))
-
-
-def _searched(one: Listing) -> str:
-    return " ".join((one.slug, one.title_zh, one.title_en, one.summary_zh, one.summary_en)).lower()

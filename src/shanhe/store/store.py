@@ -16,12 +16,14 @@ from shanhe.store.model import (
     Kind,
     Listing,
     ListingState,
+    Move,
     NewListing,
     Offer,
     Rating,
     Terms,
     Version,
     VersionState,
+    Words,
 )
 
 Connection = Any
@@ -29,7 +31,8 @@ PAGE_ROWS = 200
 RANKED_ROWS = 2_000
 _LISTING = "id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category, state, created_at"
 _VERSION = (
-    "id, listing, n, content, terms, notes, state, checks, created_at, submitted_at, decided_at, decided_by, decision"
+    "id, listing, n, content, terms, notes, state, checks, created_at, submitted_at, decided_at, decided_by,"
+    " decision, words"
 )
 
 
@@ -46,6 +49,7 @@ def _version(row: Any) -> Version:
             "state": VersionState(values["state"]),
             "terms": msgspec.convert(values["terms"], Terms),
             "checks": _checks(values["checks"]),
+            "words": _words(values["words"]),
         }
     )
 
@@ -55,6 +59,13 @@ def _checks(stored: Any) -> tuple[Check, ...]:
     if isinstance(stored, dict):
         return (Check(MARK, False, stored[MARK], ""),)
     return tuple(msgspec.convert(stored, list[Check]))
+
+
+def _words(stored: Any) -> Words | None:
+    """The words that wait; sealed ones as one that `shelf` opens."""
+    if MARK in stored:
+        return Words(MARK, stored[MARK], "", "", "")
+    return msgspec.convert(stored, Words) if stored else None
 
 
 async def insert(conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> None:
@@ -98,8 +109,35 @@ async def names_of(db: Database, owners: Sequence[UUID]) -> list[tuple[UUID, str
     return [(row["owner"], row["kind"], row["slug"]) for row in rows]
 
 
-async def set_state(conn: Connection, listing_id: UUID, state: ListingState) -> None:
-    await conn.execute("UPDATE store.listing SET state = $2 WHERE id = $1", listing_id, state)
+async def known(db: Database) -> list[Listing]:
+    """Everything that was ever handed in, the newest first, a bounded list."""
+    rows = await db.fetch(
+        f"SELECT {_LISTING} FROM store.listing l WHERE EXISTS (SELECT FROM store.version v WHERE v.listing = l.id "
+        "AND v.submitted_at IS NOT NULL) ORDER BY id DESC LIMIT $1", RANKED_ROWS,
+    )  # fmt: skip
+    return [_listing(row) for row in rows]
+
+
+async def move(
+    conn: Connection, move_id: UUID, listing_id: UUID, was: str, becomes: str, reason: str, now: datetime, actor: str
+) -> None:
+    """A listing stands otherwise from now on; who moved it and why stays on record."""
+    await conn.execute("UPDATE store.listing SET state = $2 WHERE id = $1", listing_id, becomes)
+    await conn.execute(
+        """INSERT INTO store.move (id, listing, was, becomes, reason, moved_at, moved_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        move_id, listing_id, was, becomes, reason, now, actor,
+    )  # fmt: skip
+
+
+async def moves(conn: Connection | Database, listing_id: UUID) -> list[Move]:
+    """The newest first, a bounded page."""
+    rows = await conn.fetch(
+        """SELECT was, becomes, reason, moved_at, moved_by FROM store.move WHERE listing = $1
+            ORDER BY moved_at DESC, id DESC LIMIT $2""",
+        listing_id, PAGE_ROWS,
+    )  # fmt: skip
+    return [Move(**dict(row)) for row in rows]
 
 
 # -- versions ---------------------------------------------------------------------------------------------------------
@@ -143,6 +181,11 @@ async def save_draft(
         )  # fmt: skip
 
 
+async def set_words(conn: Connection, version_id: UUID, words: Any) -> None:
+    """What the listing is called once the draft is approved."""
+    await conn.execute("UPDATE store.version SET words = $2 WHERE id = $1", version_id, words)
+
+
 async def submit(conn: Connection, version_id: UUID, checks: Any, now: datetime) -> None:
     await conn.execute(
         "UPDATE store.version SET state = 'submitted', checks = $2, submitted_at = $3 WHERE id = $1",
@@ -179,10 +222,12 @@ async def erase(conn: Connection, listing_id: UUID) -> None:
         listing_id,
     )
     await conn.execute(
-        """UPDATE store.version SET content = '{}', notes = '', checks = '[]', decision = '' WHERE listing = $1""",
+        """UPDATE store.version SET content = '{}', notes = '', checks = '[]', decision = '', words = '{}'
+            WHERE listing = $1""",
         listing_id,
     )
     await conn.execute("UPDATE store.rating SET text = '' WHERE listing = $1", listing_id)
+    await conn.execute("UPDATE store.move SET reason = '' WHERE listing = $1", listing_id)
     await conn.execute("UPDATE store.jury SET note = '' WHERE listing = $1", listing_id)
 
 

@@ -26,6 +26,21 @@ CATEGORIES: Final = (
 )  # fmt: skip
 
 
+def price_zh(terms: Terms) -> str:
+    """What a maker asks, in a sentence."""
+    return f"加价 {terms.markup_bps / PERCENT_BPS:g} %、每次 {said_credits(terms.fee_micro)} 积分"
+
+
+def price_en(terms: Terms) -> str:
+    """The same."""
+    return f"a markup of {terms.markup_bps / PERCENT_BPS:g} % and {said_credits(terms.fee_micro)} credits a call"
+
+
+def rises(before: Terms, after: Terms) -> bool:
+    """Whether some call costs its payer more."""
+    return after.markup_bps > before.markup_bps or after.fee_micro > before.fee_micro
+
+
 def resource_terms(listing: Listing, version: Version) -> ResourceTerms:
     """What the gateway splits calls by once this version is approved."""
     terms = version.terms

@@ -77,7 +77,8 @@ PLACES: Final = (
     }),
     Place("store.version", ID, LISTING_OWNER, {
         "notes": "store.version.notes", "decision": "store.version.decision",
-    }, {"content": "store.version.content", "checks": "store.version.checks"}),
+    }, {"content": "store.version.content", "checks": "store.version.checks", "words": "store.version.words"}),
+    Place("store.move", ID, LISTING_OWNER, {"reason": "store.move.reason"}),
     Place("store.rating", {"listing": "uuid", "org_id": "uuid"}, ORG, {"text": "store.rating.text"}),
     Place("store.jury", {"listing": "uuid", "juror": "text"}, LISTING_OWNER, {"note": "store.jury.note"}),
     Place("board.post", ID, ORG, {

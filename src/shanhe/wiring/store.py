@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
+    from shanhe.kernel.notify import Notifier
     from shanhe.kernel.vault import Vault
     from shanhe.ledger.api import Ledger
     from shanhe.payments.api import Payouts
@@ -91,7 +92,7 @@ class Bazaar:
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
     rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
-    related: Related, akin: Akin, shelves: Shelves, workshop: Workshop, knowledge: Knowledge,
+    related: Related, akin: Akin, notifier: Notifier, shelves: Shelves, workshop: Workshop, knowledge: Knowledge,
 ) -> Bazaar:  # fmt: skip
     """Make them and introduce them to each other."""
     labels = labels_of(settings, vault)
@@ -112,7 +113,8 @@ def open_bazaar(
 
     store = shelf.store = Store(
         db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
-        seals=identity.seals, checks=_checks(shelf, agents, consent, tools), readying=_readying(shelf, consent),
+        notifier=notifier, seals=identity.seals, checks=_checks(shelf, agents, consent, tools),
+        readying=_readying(shelf, consent),
     )  # fmt: skip
     workshop.studio.licensed = clones.licensed
     clones.connect(removals(store, workshop.studio, knowledge, workshop.datasets))

@@ -70,7 +70,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         nomads=LiveNomads(modules.nomads, modules.identity),
         exchange=LiveExchange(modules.exchange, modules.identity, names),
         treasury=LiveTreasury(modules, names),
-        shop=LiveShop(modules),
+        shop=LiveShop(modules, names),
         workshop=LiveWorkshop(modules.workshop, modules.compute),
         pool=LivePool(modules.pool),
         knowledge=LiveKnowledge(modules.library),

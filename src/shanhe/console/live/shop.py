@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -14,7 +14,7 @@ import msgspec
 from shanhe.agents.api import labelled_file
 from shanhe.clones.api import UnknownMandate
 from shanhe.console import model as m
-from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.console.model_credits import File
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.errors import Invalid
@@ -22,18 +22,23 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits, said_credits
 from shanhe.store.api import (
     Card,
+    Case,
     Kind,
     Listing,
+    Move,
     NewListing,
+    Order,
     Store,
     Terms,
     UnknownListing,
     Version,
+    Words,
     earnings_view,
     period,
 )
 
 BPS_PERCENT: Final = 100
+WORDS: Final = ("title_zh", "title_en", "summary_zh", "summary_en")
 NUMBERS: Final = {
     "step_tokens": ("每步最多词元", "tokens a step"), "temperature": ("温度", "temperature"),
     "budget": ("单次运行预算", "budget of a run"), "steps_max": ("最多步数", "steps at most"),
@@ -75,7 +80,8 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 class LiveShop:
     """See `ports.Shop`."""
 
-    def __init__(self, modules: Modules) -> None:
+    def __init__(self, modules: Modules, names: Names) -> None:
+        self._names = names
         self._store: Store = modules.store
         self._earnings = modules.earnings
         self._clones = modules.clones
@@ -96,8 +102,11 @@ class LiveShop:
         key, today = agents.labels.public_key, agents.today()
         return File(*await labelled_file(key, name, plain, said, form, today, language=language))
 
-    async def window(self, kind: str, find: str) -> Sequence[Mapping[str, Any]]:
-        return [_card(card) for card in await self._store.cards(kind or None, None, find or None)]
+    async def window(
+        self, kind: str, find: str, category: str = "", order: str = "rank"
+    ) -> Sequence[Mapping[str, Any]]:
+        found = await self._store.cards(kind or None, category or None, find or None, Order(order))
+        return [_card(card) for card in found]
 
     async def listing(self, name: str) -> Mapping[str, Any]:
         ratings = [
@@ -106,7 +115,9 @@ class LiveShop:
         honours = [{"contest": one.contest, "title": {"zh": one.title_zh, "en": one.title_en}, "place": one.place}
                    for one in await self._store.honours(name)]  # fmt: skip
         said = [one for one in ratings if one["text"]]
-        return {**_card(await self._store.card(name)), "ratings_said": said, "honours": honours}
+        content = (await self._store.offer(name)).version.content
+        model = content.get("model", "") if isinstance(content.get("model"), str) else ""
+        return {**_card(await self._store.card(name)), "ratings_said": said, "honours": honours, "model": model}
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
         await self._store.rate(name, org_id=who.org_id, stars=stars, text=text.strip(), actor=actor_of(who).ref)
@@ -125,10 +136,14 @@ class LiveShop:
             if one.name == name:
                 newest = versions[0] if versions else None
                 form = _form(one.kind, newest)
+                waits = newest.words if newest is not None and newest.state == "draft" else None
+                form |= msgspec.to_builtins(waits or one.words)
                 if one.kind is Kind.CLONE and not form.get("mandate"):
                     form["mandate"] = await self._mandate(who, name)
+                moves = (await self._store.case(name)).moves
                 return {
                     **_listing(one), "versions": [_version(version) for version in versions],
+                    "moves": [_move(move) for move in moves],
                     "open": newest is None or newest.state != "submitted", "form": form,
                 }  # fmt: skip
         raise UnknownListing(name)
@@ -157,6 +172,10 @@ class LiveShop:
             name, content, terms_of(fields), owner=who.org_id, actor=actor_of(who).ref,
             notes=fields.get("notes", "").strip(),
         )  # fmt: skip
+        if fields.get("title_zh"):
+            said = {field: fields.get(field, "").strip() for field in WORDS}
+            words = Words(**said, category=fields.get("category", "general"))
+            await self._store.describe(name, words, owner=who.org_id, actor=actor_of(who).ref)
 
     async def _kept(self, who: m.Who, name: str) -> Mapping[str, Any]:
         """What the newest version says beyond the form's fields: a page changes only what it shows."""
@@ -176,6 +195,10 @@ class LiveShop:
 
     async def recall(self, who: m.Who, name: str) -> None:
         await self._store.recall(name, owner=who.org_id)
+
+    async def expose(self, who: m.Who, name: str, shown: bool) -> None:
+        move = self._store.relist if shown else self._store.deprecate
+        await move(name, owner=who.org_id, actor=actor_of(who).ref)
 
     async def withdraw(self, who: m.Who, name: str) -> None:
         await self._store.withdraw(name, owner=who.org_id, actor=actor_of(who).ref)
@@ -202,10 +225,20 @@ class LiveShop:
     # -- reviewers ----------------------------------------------------------------------------------------------------
 
     async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return [
-            {**_listing(one), **_version(version), "content": _pretty(version.content)}
-            for one, version in await self._store.queue()
-        ]
+        called = self._names.actors()
+        return [await _case(one, called) for one in await self._store.cases()]
+
+    async def known(self, who: m.Who, find: str) -> Sequence[Mapping[str, Any]]:
+        return [_listing(one) for one in await self._store.known(find)]
+
+    async def case(self, who: m.Who, name: str) -> Mapping[str, Any]:
+        return await _case(await self._store.case(name), self._names.actors())
+
+    async def stand(self, who: m.Who, name: str, offered: bool, reason: str) -> None:
+        move = self._store.restore if offered else self._store.remove
+        await move(
+            name, reason=reason.strip(), actor=actor_of(who).ref, actor_org=who.org_id if who.has_org else None
+        )  # fmt: skip
 
     async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None:
         await self._store.review(
@@ -250,6 +283,54 @@ def _version(version: Version) -> dict[str, Any]:
         "submitted_at": version.submitted_at, "decided_at": version.decided_at, "checks": checks,
         "markup": f"{version.terms.markup_bps / BPS_PERCENT:g}", "fee_micro": version.terms.fee_micro,
     }  # fmt: skip
+
+
+def _move(one: Move) -> dict[str, Any]:
+    return {"was": one.was, "becomes": one.becomes, "reason": one.reason, "at": one.moved_at}
+
+
+async def _case(case: Case, officer: Callable[[str], Awaitable[str]]) -> dict[str, Any]:
+    """A listing as its reviewer reads it: what waits, how that differs from what is offered, what was before."""
+    one, waits, before = case.listing, case.version, case.before
+    called = case.parties.get
+    shown = waits or before or (case.versions[0] if case.versions else None)
+    return {
+        **_listing(one), **(_version(shown) if shown else {}), "maker": called(one.owner, ""),
+        "waits": waits is not None, "content": "" if shown is None else _pretty(shown.content),
+        "before": None if before is None or waits is None else _version(before),
+        "changes": [] if before is None or waits is None else changes(before.content, waits.content),
+        "makers": [] if shown is None else [
+            {"name": called(party, str(party)), "share": f"{ppm / PPM_PERCENT:g}"}
+            for party, ppm in shown.terms.makers],
+        "rights": [] if shown is None else list(shown.terms.rights),
+        "renamed": _renamed(one, waits), "moves": [
+            {**_move(move), "by": await officer(move.moved_by)} for move in case.moves],
+        "decided": [
+            {**_version(v), "by": await officer(v.decided_by)} for v in case.versions if v.decided_at is not None],
+        "alike": [{**_listing(other), "maker": called(other.owner, "")} for other in case.alike],
+    }  # fmt: skip
+
+
+def _renamed(one: Listing, waits: Version | None) -> list[dict[str, str]]:
+    """Words that change with the version that waits."""
+    if waits is None or waits.words is None:
+        return []
+    return [{"field": field, "was": getattr(one.words, field), "becomes": getattr(waits.words, field)}
+            for field in (*WORDS, "category") if getattr(one.words, field) != getattr(waits.words, field)]  # fmt: skip
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Fields of a version's content that differ from the one that is offered, as they were and as they become."""
+    return [
+        {"field": field, "was": _shown(before.get(field)), "becomes": _shown(after.get(field))}
+        for field in dict.fromkeys((*before, *after)) if before.get(field) != after.get(field)
+    ]  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "—"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _pretty(content: Mapping[str, Any]) -> str:

@@ -28,8 +28,10 @@ CATEGORIES: Final = (
     "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
 )  # fmt: skip
 STARS: Final = (5, 4, 3, 2, 1)
+ORDERS: Final = ("rank", "new", "used", "rated", "cheap")
 QUESTION_MAX_CHARS: Final = 4_000
 MAKER_FIELDS_MAX: Final = 200
+FIND_MAX_CHARS: Final = 80
 FORMATS: Final = ("csv", "xlsx", "pdf")
 OK: Final = 200
 
@@ -50,9 +52,13 @@ class ShopRoom(Room):
         add("/makers/income/statement.{fmt}", self.income_file, methods=["GET"])
         add("/makers/{kind}/{slug}", self.edit, methods=["GET"])
         add("/makers/{kind}/{slug}", self.save, methods=["POST"])
+        add("/makers/{kind}/{slug}/show", self.expose, methods=["POST"])
         add("/makers/{kind}/{slug}/withdraw", self.withdraw, methods=["POST"])
         add("/makers/{kind}/{slug}/recall", self.recall, methods=["POST"])
         add("/city/store", self.queue, methods=["GET"])
+        add("/city/store/listings", self.known, methods=["GET"])
+        add("/city/store/listings/{kind}/{slug}", self.case, methods=["GET"])
+        add("/city/store/listings/{kind}/{slug}", self.stand, methods=["POST"])
         add("/city/store/{kind}/{slug}/{n}", self.review, methods=["POST"])
         return routes
 
@@ -60,10 +66,17 @@ class ShopRoom(Room):
 
     async def window(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)
-        kind, find = request.query_params.get("kind", ""), request.query_params.get("find", "")[:80]
-        kind = kind if kind in KINDS else ""
-        rows = await self.desk.shop.window(kind, find)
-        return self.show(request, "store.html", who, rows=rows, kinds=KINDS, kind=kind, find=find)
+        asked = request.query_params
+        kind, category, order = (
+            asked.get(name, "") if asked.get(name, "") in known else known[0]
+            for name, known in (("kind", ("", *KINDS)), ("category", ("", *CATEGORIES)), ("order", ORDERS))
+        )
+        find = asked.get("find", "").strip()[:FIND_MAX_CHARS]
+        rows = await self.desk.shop.window(kind, find, category, order)
+        return self.show(
+            request, "store.html", who, rows=rows, kinds=KINDS, kind=kind, categories=CATEGORIES, category=category,
+            orders=ORDERS, order=order, find=find,
+        )  # fmt: skip
 
     async def listing(self, request: Request, kind: str, slug: str) -> Response:
         who = await self.desk.gate.who(request)
@@ -75,8 +88,10 @@ class ShopRoom(Room):
 
     async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
         one = await self.desk.shop.listing(f"{kind}/{slug}")
+        prices = next((row.prices for row in await self.desk.member.models() if row.id == one["model"]), {})
         return {
-            "one": one, "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": "",
+            "one": one, "prices": {bucket: prices[bucket] for bucket in ("input", "output") if bucket in prices},
+            "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": "",
             "lapsed": False, "found": None, "told": {}, "inputs": (await self.desk.talk.face(one["name"]))["inputs"]
             if kind == "agent" else (),
         }  # fmt: skip
@@ -164,7 +179,8 @@ class ShopRoom(Room):
         """A listing with what its form offers to choose from."""
         models = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
         bases = await self.desk.knowledge.overview(who)
-        return {"one": await self.desk.shop.edit(who, name), "models": models, "bases": bases}
+        one = await self.desk.shop.edit(who, name)
+        return {"one": one, "models": models, "bases": bases, "categories": CATEGORIES}
 
     async def save(self, request: Request, kind: str, slug: str) -> Response:
         """Keep the draft; with the other button hand it in as well."""
@@ -179,6 +195,13 @@ class ShopRoom(Room):
         except (ShanheError, ValueError) as error:
             return self.again(request, "maker.html", who, error, fields=fields, **await self._edited(who, name))
         return go(f"/makers/{name}", done)
+
+    async def expose(self, request: Request, kind: str, slug: str) -> Response:
+        """Show it in the window again, or no more."""
+        who, fields = await self.posted(request, "publish")
+        shown = fields.get("shown") == "1"
+        await self.desk.shop.expose(who, f"{kind}/{slug}", shown)
+        return go(f"/makers/{kind}/{slug}", "listing_shown" if shown else "listing_hidden")
 
     async def withdraw(self, request: Request, kind: str, slug: str) -> Response:
         who, _ = await self.posted(request, "publish")
@@ -225,6 +248,26 @@ class ShopRoom(Room):
         except ShanheError as error:
             return self.again(request, "city_store.html", who, error, rows=await self.desk.shop.queue(who))
         return go("/city/store", "listing_decided")
+
+    async def known(self, request: Request) -> Response:
+        who = await self.allowed(request, "store", "audit")
+        find = request.query_params.get("find", "").strip()[:FIND_MAX_CHARS]
+        return self.show(request, "city_listings.html", who, rows=await self.desk.shop.known(who, find), find=find)
+
+    async def case(self, request: Request, kind: str, slug: str) -> Response:
+        who = await self.allowed(request, "store", "audit")
+        return self.show(request, "city_listing.html", who, row=await self.desk.shop.case(who, f"{kind}/{slug}"))
+
+    async def stand(self, request: Request, kind: str, slug: str) -> Response:
+        """Take a listing out of the store, or put it back, with the reason that its maker reads."""
+        who, fields = await self.posted(request, "store")
+        name, offered = f"{kind}/{slug}", fields.get("then") == "restore"
+        try:
+            await self.desk.shop.stand(who, name, offered, fields.get("note", ""))
+        except ShanheError as error:
+            row = await self.desk.shop.case(who, name)
+            return self.again(request, "city_listing.html", who, error, row=row, fields=fields)
+        return go(f"/city/store/listings/{name}", "listing_restored" if offered else "listing_removed")
 
 
 def _period(request: Request) -> tuple[str, str]:
