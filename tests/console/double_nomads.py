@@ -75,6 +75,13 @@ class NomadDesk:
         self.done.append(("apply", client_ref))
         return not self.fresh
 
+    async def places(self) -> Sequence[Mapping[str, Any]]:
+        return (
+            []
+            if self.fresh
+            else [{"name": "湖滨共享办公", "kind": "space", "address": "湖滨路 1 号", "certified": False}]
+        )
+
     async def card(self, who: m.Who) -> Mapping[str, Any]:
         shown = {"number": "N12345678", "pass_code": "SH1.cGFzcw.c2ln", "card": None}
         return shown if self.fresh else {**shown, "card": CARD, "shown": "a.b.c~", "token": "a.b.c~d~"}

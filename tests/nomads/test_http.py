@@ -65,6 +65,8 @@ class TestHttp:
         gate, venue = await site.key(owner, "apply"), f"/api/nomads/venues/{made.json()['id']}"
         code = (await gate.get(f"{venue}/code")).json()
         assert "/nomad/check-in?c=SH1." in code["link"]
+        places = (await phone.get("/api/nomads/venues/open")).json()["data"]
+        assert places == [{"name": "云台山", "kind": "attraction", "address": "1", "certified": False}]
         refused = await phone.post("/api/nomads/me/check-in", json={"code": code["code"]})
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "presence_consent")
         await phone.put("/api/nomads/me/consent", json={"given": True})

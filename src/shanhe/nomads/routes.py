@@ -274,6 +274,11 @@ def _venues(routes: APIRouter, nomads: Nomads) -> None:
         """The venues the caller may run."""
         return as_json({"data": [views.venue_view(item) for item in await nomads.venues.of(who)]})
 
+    @routes.get("/venues/open")
+    async def places(_: Member) -> Response:
+        """Where days are counted, and what else is there: desks, lodging, sights, courses, care."""
+        return as_json({"data": [views.place_view(item) for item in await nomads.venues.open()]})
+
     @routes.get("/venues/all")
     async def every(_: Operator) -> Response:
         return as_json({"data": [views.venue_view(item) for item in await nomads.venues.list()]})

@@ -106,6 +106,11 @@ class Venues:
     async def list(self) -> Sequence[Venue]:
         return [await self._opened(venue) for venue in await store.venues(self._ground.db)]
 
+    async def open(self) -> Sequence[Venue]:
+        """Where days are counted now, for anybody who comes, by kind and name."""
+        found = [venue for venue in await self.list() if venue.closed_at is None]
+        return sorted(found, key=lambda venue: (venue.kind, venue.name))
+
     async def of(self, actor: Actor) -> Sequence[Venue]:
         """The venues that somebody may run: those of the organisations they belong to."""
         return await self.of_orgs(sorted(await self._orgs(actor)))

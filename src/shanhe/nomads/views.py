@@ -18,6 +18,11 @@ def venue_view(venue: Venue) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def place_view(venue: Venue) -> dict[str, Any]:
+    """A venue as whoever looks for one sees it."""
+    return {"name": venue.name, "kind": str(venue.kind), "address": venue.address, "certified": venue.certified}
+
+
 def check_in_view(done: CheckIn) -> dict[str, Any]:
     return {"day": done.day, "counted": done.counted, "days": done.days, "venue": done.venue}
 

@@ -26,6 +26,7 @@ from shanhe.nomads.api import (
     check_in_view,
     feed_view,
     outlook_view,
+    place_view,
     purse_view,
     settled_view,
     venue_view,
@@ -99,6 +100,9 @@ class LiveNomads:
             return shown
         token = await self._nomads.cards.token(found)
         return {**shown, "card": card_view(found, str(standing)), "shown": present(token, SHOWN), "token": token}
+
+    async def places(self) -> Sequence[Mapping[str, Any]]:
+        return [place_view(venue) for venue in await self._nomads.venues.open()]
 
     async def purse(self, who: m.Who) -> Mapping[str, Any]:
         return purse_view(await self._nomads.benefits.purse(who.person_id))

@@ -15,6 +15,7 @@ from shanhe.facts.api import Use, names
 from shanhe.identity.api import AUTOMATED, purposes
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset
 from shanhe.privacy.api import GROUNDS, Conclusion, NewAssessment, RequestKind, copy_json, copy_paper
 
 READINGS_SHOWN = 30
@@ -72,7 +73,21 @@ class LiveRights:
                       for fact in facts],
             "readings": _gathered(await self._privacy.readings(who.person_id, limit=READINGS_SHOWN), titles, myself),
             "requests": [asdict(one) for one in await self._privacy.requests(person_id=who.person_id)],
+            "left": await self._left(who.person_id),
         }  # fmt: skip
+
+    async def _left(self, person_id: UUID) -> Mapping[str, int]:
+        """What an erasure leaves behind for nobody: the person's own credits and income, and what they offer."""
+        found = {"wallet_micro": 0, "income_micro": 0, "listings": 0}
+        for org, _ in await self._modules.identity.orgs.of_person(person_id):
+            if org.person_id != person_id:
+                continue
+            for kind in ("wallet", "income"):
+                account = await self._modules.ledger.ensure_account(org.id, Asset.CREDIT, kind)
+                found[f"{kind}_micro"] += (await self._modules.ledger.balance(account.id)).balance
+            offered = await self._modules.store.mine(org.id)
+            found["listings"] += sum(one.state in ("listed", "deprecated") for one, _ in offered)
+        return found
 
     async def correct(self, who: m.Who, fields: Mapping[str, str]) -> None:
         changes = {name: fields[name].strip() or None for name in EDITABLE if name in fields}

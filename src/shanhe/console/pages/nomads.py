@@ -102,14 +102,16 @@ class NomadRoom(Room):
 
     async def check_in(self, request: Request) -> Response:
         who = await self.allowed(request, "apply")
-        return _may_scan(self.show(request, "nomad_check_in.html", who, code=request.query_params.get("c", "")[:700]))
+        code, places = request.query_params.get("c", "")[:700], await self.desk.nomads.places()
+        return _may_scan(self.show(request, "nomad_check_in.html", who, code=code, places=places))
 
     async def checked_in(self, request: Request) -> Response:
         who, fields = await self.posted(request, "apply")
         try:
             seen = await self.desk.nomads.check_in(who, fields.get("code", ""))
         except ShanheError as error:
-            return _may_scan(self.again(request, "nomad_check_in.html", who, error, code=""))
+            places = await self.desk.nomads.places()
+            return _may_scan(self.again(request, "nomad_check_in.html", who, error, code="", places=places))
         return go("/nomad", "checked_in" if seen["counted"] else "checked_in_before")
 
     async def card(self, request: Request) -> Response:
