@@ -202,7 +202,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     )  # fmt: skip
     filings = open_filings(
         db, clock, vault, rulebook=rulebook, identity=identity, notifier=notifier, gateway=gateway, log=log,
-        relatives=relatives,
+        relatives=relatives, store=bazaar.store,
     )  # fmt: skip
     bazaar.file(Conduct(filings))
     routines = open_routines(

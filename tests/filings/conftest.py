@@ -23,6 +23,7 @@ from shanhe.rulebook.api import Rulebook
 
 RULES = Rulebook.load()
 RECEIPT = UUID(int=77)
+LISTING, MAKER = "agent/imitation", UUID(int=4)
 PERSON, PERSONAL_ORG, COMPANY = (UUID(int=n) for n in (1, 2, 3))
 
 
@@ -66,6 +67,11 @@ def desk(database: Database, tmp_path: Path) -> Desk:
             raise NotFound("unknown_receipt", "There is no such receipt.", message_zh="没有该凭据。")
         return "good"
 
+    async def owner_of(name: str) -> UUID:
+        if name != LISTING:
+            raise NotFound("unknown_listing", "There is no such listing.", message_zh="没有该上架项。")
+        return MAKER
+
     async def concerned(person: UUID, org: UUID) -> bool:
         return (person, org) in kin
 
@@ -73,6 +79,6 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     filings = Filings(
         database, clock, vault, parameter=partial(RULES.parameter, "P9_filing"),
         evaluate=lambda facts, on: RULES.evaluate("P9_filing", facts, on=on), seals=Seals(vault, person_of),
-        notifier=notifier, model_of=model_of, concerned=concerned, entry=entry,
+        notifier=notifier, model_of=model_of, owner_of=owner_of, concerned=concerned, entry=entry,
     )  # fmt: skip
     return Desk(database, clock, vault, filings, notifier, told, kin)

@@ -22,7 +22,7 @@ from shanhe.filings.api import (
 )
 from shanhe.kernel.errors import NotFound
 
-from .conftest import COMPANY, PERSON, PERSONAL_ORG, RECEIPT, Desk
+from .conftest import COMPANY, LISTING, MAKER, PERSON, PERSONAL_ORG, RECEIPT, Desk
 
 TEXT = "我的身份证号是 330102199003078888"
 CLERK, OTHER = UUID(int=11), UUID(int=12)
@@ -104,6 +104,28 @@ class TestComplaint:
         complaints = desk.filings.complaints
         assert [one.id for one in await complaints.list(waiting=True)] == made
         assert [one.id for one in await complaints.list()] == made[::-1], "by time: their numbers are the makers'"
+
+    async def test_is_about_a_listing_too_and_not_decided_by_its_maker(self, desk: Desk) -> None:
+        complaints, clerk, other = desk.filings.complaints, uuid4(), uuid4()
+        new = NewComplaint(uuid4(), None, Grievance.RIGHTS, "冒用本公司名称", LISTING)
+        made = await complaints.make(new, org_id=COMPANY, by="person:9")
+        assert (made.model, made.receipt_id) == (LISTING, None)
+        desk.kin.add((clerk, MAKER))
+        with pytest.raises(NotYourComplaint):
+            await complaints.decide(made.id, uphold=False, answer="不成立", person_id=clerk)
+        await complaints.decide(made.id, uphold=True, answer="成立", person_id=other)
+        told = await desk.notifier.inbox(uuid4(), [MAKER])
+        assert [one.kind for one in told] == ["filings.upheld"]
+
+    async def test_is_about_one_thing_that_is_there(self, desk: Desk) -> None:
+        complaints = desk.filings.complaints
+        for receipt, listing in ((None, ""), (RECEIPT, LISTING)):
+            with pytest.raises(BadComplaint):
+                new = NewComplaint(uuid4(), receipt, Grievance.FALSE, "x", listing)
+                await complaints.make(new, org_id=COMPANY, by="person:9")
+        with pytest.raises(NotFound):
+            new = NewComplaint(uuid4(), None, Grievance.FALSE, "x", "agent/nothing")
+            await complaints.make(new, org_id=COMPANY, by="person:9")
 
     async def test_names_a_receipt_that_exists_and_is_made_once(self, desk: Desk) -> None:
         complaints = desk.filings.complaints

@@ -1,4 +1,4 @@
-"""Complaints about outputs: by a receipt, decided with reasons in time, once appealed to somebody else."""
+"""Complaints about outputs, by a receipt, and listings, by name: decided with reasons in time, once appealed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ SEALED: Final = ("text", "answer", "appeal", "final_answer")
 
 ModelOf = Callable[[UUID], Awaitable[str]]
 """The model of a receipt; raises where there is none."""
+OwnerOf = Callable[[str], Awaitable[UUID]]
+"""Whose listing of the store a name is; raises where nothing was ever offered under it."""
 
 
 class Complaints:
     def __init__(
         self, db: Database, clock: Clock, *, parameter: Parameter, seals: Seals, notifier: Notifier, model_of: ModelOf,
-        concerned: Akin,
+        owner_of: OwnerOf, concerned: Akin,
     ) -> None:  # fmt: skip
+        self._owner_of = owner_of
         self._concerned = concerned
         self._db = db
         self._clock = clock
@@ -40,9 +43,14 @@ class Complaints:
         self._model_of = model_of
 
     async def make(self, new: NewComplaint, *, org_id: UUID, by: str) -> Complaint:
-        """Report an output by its receipt, whoever paid for it. Idempotent by id."""
-        text, now = _text(new.text), self._clock.now()
-        model = await self._model_of(new.receipt_id)
+        """Report an output by its receipt, whoever paid for it, or a listing by its name. Idempotent by id."""
+        text, now, model = _text(new.text), self._clock.now(), new.listing
+        if (new.receipt_id is None) == (not new.listing):
+            raise BadComplaint("name a receipt or a listing, one of them", "须填写凭据号或上架项名称，二者填一项")
+        if new.receipt_id is not None:
+            model = await self._model_of(new.receipt_id)
+        else:
+            await self._owner_of(new.listing)
         due = now + timedelta(days=int(self._parameter("complaint_days", self._clock.today())))
         sealed = await self._seals.seal(org_id, f"{PLACE}.text", text)
         values = (new.id, org_id, by, new.receipt_id, model, str(new.category), sealed, now, due)
@@ -53,18 +61,22 @@ class Complaints:
                 raise UnknownComplaint
             if made:
                 await self._notifier.notify(Notice(
-                    "filings.complaint", Text("收到内容投诉", "A complaint about an output"),
-                    Text(f"模型 {model}，期限 {due.date()}。", f"About {model}; decide by {due.date()}."),
+                    "filings.complaint", Text("收到投诉", "A complaint"),
+                    Text(f"关于 {model}，期限 {due.date()}。", f"About {model}; decide by {due.date()}."),
                     Severity.WARNING, link="/city/moderation", dedupe=f"complaint:{new.id}",
                 ), conn)  # fmt: skip
         return await self._opened(row)
 
     async def decide(self, complaint_id: UUID, *, uphold: bool, answer: str, person_id: UUID) -> Complaint:
         """The first decision, or (somebody else's) of an appeal; the same again changes nothing. NotYourComplaint for
-        whoever complained, is related to them (R0), or decided first."""
+        whoever complained, whoever made the listing, is related to them (R0), or decided first. A listing's maker is
+        told where it is upheld."""
         text, now, by = _text(answer), self._clock.now(), f"person:{person_id}"
-        if await self._concerned(person_id, (await self.get(complaint_id)).org_id):
-            raise NotYourComplaint
+        about = await self.get(complaint_id)
+        maker = None if about.receipt_id is not None else await self._owner_of(about.model)
+        for org in filter(None, (about.org_id, maker)):
+            if await self._concerned(person_id, org):
+                raise NotYourComplaint
         async with self._db.transaction() as conn:
             row = await self._locked(conn, complaint_id)
             if by == row["made_by"] or (row["state"] == "appealed" and by == row["decided_by"]):
@@ -85,6 +97,13 @@ class Complaints:
                 Text("结论与理由见投诉页面。", "The decision and its reasons are on its page."), org_id=row["org_id"],
                 link="/complaints", dedupe=f"complaint:{complaint_id}:{row['state']}",
             ), conn)  # fmt: skip
+            if maker is not None and uphold:
+                await self._notifier.notify(Notice(
+                    "filings.upheld", Text("针对您上架项的投诉成立", "A complaint about your listing was upheld"),
+                    Text(f"{about.model}：请核对并更正。", f"{about.model}: look at it and correct it."),
+                    Severity.WARNING, org_id=maker, link=f"/makers/{about.model}",
+                    dedupe=f"complaint:{complaint_id}:maker",
+                ), conn)  # fmt: skip
         return await self.get(complaint_id)
 
     async def appeal(self, complaint_id: UUID, text: str, *, org_id: UUID) -> Complaint:

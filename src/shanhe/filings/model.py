@@ -163,18 +163,23 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class NewComplaint:
+    """About an output, by its receipt, or about a `listing` of the store, by its name."""
+
     id: UUID
-    receipt_id: UUID
+    receipt_id: UUID | None
     category: Grievance
     text: str
+    listing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
+    """`model`: of the receipt; of a complaint without one, the listing."""
+
     id: UUID
     org_id: UUID
     made_by: str
-    receipt_id: UUID
+    receipt_id: UUID | None
     model: str
     category: Grievance
     text: str

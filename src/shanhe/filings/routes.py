@@ -60,7 +60,8 @@ class DocumentBody(Body):
 
 class ComplaintBody(Body):
     id: UUID
-    receipt_id: UUID
+    receipt_id: UUID | None = None
+    listing: str = Field("", max_length=80)
     category: Grievance
     text: str = Field(min_length=1, max_length=2_000)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from shanhe.filings.complaints import Complaints, ModelOf
+from shanhe.filings.complaints import Complaints, ModelOf, OwnerOf
 from shanhe.filings.moderation import Moderation
 from shanhe.filings.register import Register
 from shanhe.kernel.asking import Akin, Parameter, Record
@@ -23,10 +23,17 @@ class Filings:
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, parameter: Parameter,
         evaluate: Callable[[Mapping[str, Any], date], Any], seals: Seals, notifier: Notifier, model_of: ModelOf,
-        concerned: Akin, entry: Record | None = None,
+        owner_of: OwnerOf, concerned: Akin, entry: Record | None = None,
     ) -> None:  # fmt: skip
         self.register = Register(db, clock, evaluate=evaluate, entry=entry)
         self.moderation = Moderation(db, clock, vault, parameter=parameter, seals=seals)
         self.complaints = Complaints(
-            db, clock, parameter=parameter, seals=seals, notifier=notifier, model_of=model_of, concerned=concerned
+            db,
+            clock,
+            parameter=parameter,
+            seals=seals,
+            notifier=notifier,
+            model_of=model_of,
+            owner_of=owner_of,
+            concerned=concerned,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.filings.api import Decision, Filings, Intervention
+from shanhe.store.api import UnknownListing
 
 if TYPE_CHECKING:
     from shanhe.agents.api import Moderated
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from shanhe.kernel.vault import Vault
     from shanhe.log.api import Log
     from shanhe.rulebook.api import Rulebook
-    from shanhe.store.api import Listing, Version
+    from shanhe.store.api import Listing, Store, Version
     from shanhe.wiring.relatives import Relatives
 
 RULE: Final = "P9_filing"
@@ -36,17 +37,23 @@ Finding = tuple[str, bool, str, str]
 
 def open_filings(
     db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, identity: Identity, notifier: Notifier,
-    gateway: Gateway, log: Log, relatives: Relatives,
+    gateway: Gateway, log: Log, relatives: Relatives, store: Store,
 ) -> Filings:  # fmt: skip
     """Connect them; nothing runs yet."""
 
     async def model_of(receipt_id: UUID) -> str:
         return (await gateway.receipt(receipt_id, None)).evidence.model
 
+    async def owner_of(name: str) -> UUID:
+        found = await store.listed(name)
+        if found.state == "draft":
+            raise UnknownListing(name)
+        return found.owner
+
     return Filings(
         db, clock, vault, parameter=partial(rulebook.parameter, RULE),
         evaluate=lambda facts, on: rulebook.evaluate(RULE, facts, on=on), seals=identity.seals, notifier=notifier,
-        model_of=model_of, concerned=relatives.akin, entry=log.record,
+        model_of=model_of, owner_of=owner_of, concerned=relatives.akin, entry=log.record,
     )  # fmt: skip
 
 

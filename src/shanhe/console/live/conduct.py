@@ -53,9 +53,9 @@ class LiveConduct:
 
     async def complain(self, who: m.Who, fields: Mapping[str, str]) -> None:
         number = UUID(fields["id"]) if fields.get("id") else new_id()
-        new = NewComplaint(
-            number, receipt_id(fields.get("receipt", "")), Grievance(fields.get("category", "")), fields.get("text", "")
-        )
+        listing = fields.get("listing", "").strip()
+        receipt = None if listing else receipt_id(fields.get("receipt", ""))
+        new = NewComplaint(number, receipt, Grievance(fields.get("category", "")), fields.get("text", ""), listing)
         await self._filings.complaints.make(new, org_id=org_of(actor_of(who)), by=actor_of(who).ref)
 
     async def appeal(self, who: m.Who, complaint_id: UUID, text: str) -> None:

@@ -18,7 +18,7 @@ KINDS = ("generation", "recommendation", "ranking", "search", "dispatch")
 STATES = ("not_needed", "preparing", "filed", "changed", "withdrawn")
 GRIEVANCES = ("illegal", "false", "personal", "rights", "minors", "unlabelled", "other")
 DOCUMENTS = ("model_card", "safety_assessment", "receipt", "other")
-RECEIPT_CHARS = 36
+ABOUT_CHARS = 80
 
 
 class ConductRoom(Room):
@@ -53,8 +53,8 @@ class ConductRoom(Room):
 
     async def mine(self, request: Request) -> Response:
         who = await self.allowed(request, "usage")
-        receipt = request.query_params.get("receipt", "")[:RECEIPT_CHARS]
-        return self.show(request, "complaints.html", who, **await self._mine(who, {"receipt": receipt}))
+        about = {name: request.query_params.get(name, "")[:ABOUT_CHARS] for name in ("receipt", "listing")}
+        return self.show(request, "complaints.html", who, **await self._mine(who, about))
 
     async def _mine(self, who: Any, fields: dict[str, str]) -> dict[str, Any]:
         rows = await self.desk.conduct.mine(who)
