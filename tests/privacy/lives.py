@@ -19,7 +19,7 @@ from shanhe.mcp.service import _sealed as sealed_tool
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.retrieval.api import NewBase
 from shanhe.store import contest_store
-from shanhe.store.api import Kind, NewContest, NewListing, Terms
+from shanhe.store.api import Kind, NewContest, NewListing, Terms, Words
 from shanhe.store.contests import NOTE
 
 from .conftest import House
@@ -29,6 +29,7 @@ from .third_lives import live_thrice
 LATER_VALUES: Final = {
     "listing title": "欧阳家谱问答",
     "listing summary": "欧阳祖传方子一问一答",
+    "later title": "欧阳家谱新问答",
     "summary": "Recipes of the Ouyang-Cybot family",
     "withdrawn": "欧阳流水 20260302-77",
     "instructions": "你是欧阳赛博坦的分身",
@@ -116,6 +117,8 @@ async def _shop(house: House, org: UUID) -> None:
     await store.draft(listing.name, content, terms, owner=org, actor="t", notes=v["version notes"])
     await store.submit(listing.name, owner=org)
     await store.review(listing.name, 1, approve=True, note=v["review"], reviewer="person:2", reviewer_org=None)
+    renamed = Words(v["later title"], "Family, later", v["listing summary"], v["summary"], "general")
+    await store.describe(listing.name, renamed, owner=org, actor="t")
     await store.judge(listing.name, score_bps=1, note=v["jury"], juror="person:3", juror_org=None)
     await store._shelf.rate(
         house.services.db, listing.id, org, 3, v["rating"], house.services.clock.now(), "t"
