@@ -24,6 +24,7 @@ STAYS = {
     "BooksRoom.verify_start": "a part of the page that htmx fills in",
     "CityRoom.pull": "a part of the page that htmx fills in",
     "PromisesRoom.check": "a trial by the rule; nothing is applied for",
+    "KnowledgeRoom.preview": "a look at how a document would be cut; nothing is kept or paid",
     "GovernanceRoom.propose": "a look at the change before it is proposed",
     "WatchRoom.read": "break-glass shows what it read; each reading is written down, again as well",
     "VenueRoom.scanned": "a scan counts once a day, however often it is sent",
@@ -36,8 +37,8 @@ STAYS = {
 HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull", "PlayRoom.rate"})
 """Whose staying answer goes to a script only; without scripts they lead on."""
 LOOKS = frozenset({
-    "connect.asked", "governance.form", "nomads.mine",
-    "nomads.venue", "promises.check", "promises.programme", "rules.list", "treasury.payout_files",
+    "connect.asked", "governance.form", "knowledge.base", "knowledge.preview", "nomads.mine", "nomads.venue",
+    "promises.check", "promises.programme", "rules.list", "treasury.payout_files",
     "treasury.payouts", "watch.opening",
 })  # fmt: skip
 """What may be asked of the city by a form that answers itself: it changes nothing and costs nothing."""
