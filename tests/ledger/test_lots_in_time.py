@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.ledger.conftest import Books
 
-from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.clock import FixedClock, add_months, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import (
@@ -50,6 +50,20 @@ class TestExpiry:
         assert (await books.ledger.sweep()).holds == 1
         await books.ledger.sweep()
         assert (await books.ledger.balance(wallet.id)).balance == 0
+
+    async def test_income_lives_by_its_own_terms_and_subsidy_as_long_as_the_payers(
+        self, books: Books, clock: FixedClock
+    ) -> None:
+        soon, ends = clock.now() + timedelta(days=1), {}
+        for provenance in (Provenance.PURCHASED, Provenance.SUBSIDY):
+            payer = await books.wallet(1000, provenance=provenance, expires_at=soon)
+            maker = await books.ledger.ensure_account(new_id(), Asset.CREDIT, "income")
+            reservation = await books.ledger.admit(payer.id, 1000, receipt_id=new_id())
+            await books.ledger.settle(reservation, Charge(1000, (Leg(maker.id, 800), Leg(books.revenue.id, 200))))
+            (lot,) = await books.ledger.lots(maker.id)
+            ends[lot.provenance] = lot.expires_at
+        later = midnight(add_months(clock.today(), 24))
+        assert ends == {Provenance.REWARD: later, Provenance.SUBSIDY: soon}
 
     async def test_cannot_be_held_or_spent_once_expired(self, books: Books, clock: FixedClock) -> None:
         wallet = await books.wallet(100, expires_at=clock.now() + timedelta(days=1))
