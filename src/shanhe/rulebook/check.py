@@ -175,7 +175,7 @@ def _programs(rulebook: Rulebook, rule: Rule) -> Iterator[CheckFinding]:
 
 def _ranges(rulebook: Rulebook, rule: Rule, on: date, known: date) -> Iterator[CheckFinding]:
     program = rulebook.program(rule.id, on, known)
-    formula = program.version.formula
+    formula = rulebook.in_force(rule.id, on, known).formula  # a program is kept while only titles change
     where = f"/formula/{rule.formulas.index(formula) if formula else 0}/outputs"
     open_ends = []
     for built in program.outputs:
