@@ -107,8 +107,10 @@ class Venues:
         return [await self._opened(venue) for venue in await store.venues(self._ground.db)]
 
     async def open(self) -> Sequence[Venue]:
-        """Where days are counted now, for anybody who comes, by kind and name."""
-        found = [venue for venue in await self.list() if venue.closed_at is None]
+        """Where days are counted now, for anybody who comes, by kind and name; not the rooms that people let, whose
+        addresses are their own."""
+        personal = self._ground.identity.seals.personal
+        found = [venue for venue in await self.list() if venue.closed_at is None and not await personal(venue.org_id)]
         return sorted(found, key=lambda venue: (venue.kind, venue.name))
 
     async def of(self, actor: Actor) -> Sequence[Venue]:
