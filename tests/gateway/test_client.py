@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
+from shanhe.kernel.calling import authorities
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -128,6 +129,14 @@ class TestFault:
                 pool.give_back(connection)
         pool.close()
 
+    @pytest.fixture
+    def unloaded(self) -> Iterator[None]:
+        """A process that has asked for nobody's authorities yet, and forgets those of the test."""
+        authorities.cache_clear()
+        yield
+        authorities.cache_clear()
+
+    @pytest.mark.usefixtures("unloaded")
     async def test_whose_certificate_nobody_vouches_for_is_an_error_and_authorities_are_loaded_once(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
