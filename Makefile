@@ -112,6 +112,9 @@ $(STUDIO_STAMP): requirements-studio.lock requirements.lock pyproject.toml | $(V
 	@touch $@ $(RUN_STAMP)
 
 chromium:
+	@$(BIN)/python -m playwright --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 \
+		&& (apt-get update -qq && apt-get install -y -qq --no-install-recommends libatomic1) >/dev/null 2>&1; } \
+		|| { echo "The driver of the browser tests needs libatomic. Install it first, for example: sudo apt install libatomic1"; exit 1; }
 	@for name in chromium-headless-shell chromium chromium-browser google-chrome; do \
 		command -v $$name >/dev/null 2>&1 && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \

@@ -81,7 +81,7 @@ class TestChat:
             {"type": "function", "function": {"name": name, "parameters": city}} for name in ("get_weather", "get_time")
         ]
         messages = [{"role": "user", "content": "What time is it in Paris?"}]
-        asked = {"model": CHAT, "messages": messages, "tools": tools}
+        asked = {"model": CHAT, "messages": messages, "tools": tools, "temperature": 0, "seed": 1}
         named = {**asked, "tool_choice": {"type": "function", "function": {"name": "get_time"}}}
         async with client(path) as engine:
             body = upstream_body(Chat().parse(json.dumps(named).encode()), target, 64)

@@ -10,6 +10,7 @@ from tests.mcp_gateway.test_gateway import sdk
 from shanhe.mcp.api import BadServer, server_of
 from shanhe.store.api import ChecksFailed
 from stage.market import Market
+from stage.namespaces import needs_namespaces
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 CODE = """
@@ -30,6 +31,7 @@ def content(**changes: Any) -> dict[str, Any]:
 
 
 class TestHosted:
+    @needs_namespaces
     async def test_tool_is_reviewed_called_and_paid(self, market: Market) -> None:
         maker, payer = await market.party("coder"), await market.party("user of code")
         await market.listed(maker.org, "mcp/adder", content(), fee_micro=5_000)

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from shanhe.sandbox.api import CageMissing, CodeRaised, CodeStopped, Limits, Sandbox
+from stage.namespaces import needs_namespaces
+
+pytestmark = needs_namespaces
 
 TIGHT = Limits(memory_mb=128, cpu_s=1, wall_s=4.0, threads=4, tmp_mb=2)
 

@@ -13,6 +13,7 @@ from shanhe.identity.api import NewKey
 from shanhe.mcp.errors import BadServer
 from shanhe.mcp.upstream import Links
 from stage.market import MODEL, Market, Party, says
+from stage.namespaces import needs_namespaces
 from workflows.house import ask, flow
 from workflows.house import says as output
 
@@ -30,6 +31,7 @@ async def ended(party: Party, run_id: str) -> dict[str, Any]:
 
 
 class TestWorkflow:
+    @needs_namespaces
     async def test_asks_models_and_agents_and_its_steps_are_postings(self, market: Market) -> None:
         maker, payer = await market.party("flow maker"), await market.party("flow payer")
         await market.listed(maker.org, "agent/writer", LETTERS, fee_micro=1_000)
@@ -71,6 +73,7 @@ class TestWorkflow:
         assert (await other.http.get(f"/api/workflows/runs/{run['id']}")).status_code == 404
         assert (await other.http.post("/api/workflows/letters/runs", json={"ref": "1"})).status_code == 404
 
+    @needs_namespaces
     async def test_calls_a_tool_at_its_fee_and_says_when_it_fails(self, market: Market) -> None:
         maker, payer = await market.party("tool maker"), await market.party("tool payer")
         code = "def total(numbers):\n    return {'sum': sum(numbers)}"
