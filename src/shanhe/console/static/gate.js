@@ -14,6 +14,9 @@ const DAY_MS = 86_400_000;
 const CITY_AHEAD_MS = 8 * 3_600_000;
 const ORDINAL_1970 = 719_163; // days counted as the tickets count them: 1 January of year 1 is day 1
 const CACHE = "shanhe-gate-1";
+const REACH_MS = 3_000;
+const AGAIN_MS = 4_000;
+const SEND_MS = 60_000;
 
 const kept = () => JSON.parse(localStorage.getItem(PLACE) ?? "null") ?? {
   scanner: crypto.randomUUID().slice(0, 13), seq: 0, waiting: [], used: {}, problems: [],
@@ -110,10 +113,23 @@ function tell(kind, text) {
   said.hidden = false;
 }
 
+// A browser that is in some network says it is online, whether or not the city can be reached from there.
+let reached = navigator.onLine;
+
+async function reach() {
+  try {
+    await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(REACH_MS) });
+    reached = true;
+  } catch {
+    reached = false;
+  }
+  draw();
+}
+
 function draw() {
   const state = kept();
   document.querySelector("#count").textContent = filled(words.count, { n: state.waiting.length });
-  document.querySelector("#line").textContent = navigator.onLine ? words.online : words.offline;
+  document.querySelector("#line").textContent = reached ? words.online : words.offline;
   list.replaceChildren(...[...state.problems, ...state.waiting].map((one) => {
     const item = document.createElement("li");
     item.textContent = one.why ?? filled(words.waits, one);
@@ -157,8 +173,21 @@ async function scanned(form) {
 }
 
 // Report what waits, a batch at a time; what was answered is not reported again.
+let reporting = false;
+
 async function report() {
-  if (!navigator.onLine) return;
+  if (reporting) return; // whoever does takes along what comes meanwhile
+  reporting = true;
+  try {
+    await reach();
+    if (reached) await send();
+  } finally {
+    reporting = false;
+  }
+  draw();
+}
+
+async function send() {
   await alone(async () => {
     for (;;) {
       const batch = kept().waiting.slice(0, BATCH);
@@ -167,9 +196,10 @@ async function report() {
       const body = new URLSearchParams({ csrf: box.dataset.csrf, scans: JSON.stringify(scans) });
       let answer;
       try {
-        answer = await fetch(box.dataset.report, { method: "POST", body, redirect: "manual" });
+        answer = await fetch(box.dataset.report, { method: "POST", body, redirect: "manual", signal: AbortSignal.timeout(SEND_MS) });
       } catch {
-        return; // no network after all: the next time
+        reached = false; // no network after all: the next time
+        return;
       }
       if (answer.type === "opaqueredirect" || !answer.ok) {
         tell("warn", words.sign_in);
@@ -189,7 +219,6 @@ async function report() {
       keep(state);
     }
   });
-  draw();
 }
 
 // Keep this page and its files for the next time there is no network.
@@ -198,7 +227,7 @@ async function stored() {
   await navigator.serviceWorker.register(box.dataset.worker, { scope: "/venues/" });
   await navigator.serviceWorker.ready;
   const files = performance.getEntriesByType("resource").map((one) => one.name).filter((name) => new URL(name).pathname.startsWith("/static/"));
-  if (navigator.onLine) await (await caches.open(CACHE)).addAll([location.pathname, ...new Set(files)]);
+  if (reached) await (await caches.open(CACHE)).addAll([location.pathname, ...new Set(files)]);
   box.dataset.ready = "yes";
   document.querySelector("#ready").textContent = words.ready;
 }
@@ -209,7 +238,10 @@ document.querySelector("#offline-form").addEventListener("submit", (event) => {
 });
 document.querySelector("#report").addEventListener("click", report);
 addEventListener("online", report);
-addEventListener("offline", draw);
+addEventListener("offline", reach);
+setInterval(() => (reached && kept().waiting.length === 0) || report(), AGAIN_MS); // no event tells of every network
 draw();
-report();
-stored().catch(() => tell("warn", words.not_kept));
+reach().then(() => {
+  report();
+  return stored();
+}).catch(() => tell("warn", words.not_kept));
