@@ -174,6 +174,7 @@ async function scanned(form) {
 
 // Report what waits, a batch at a time; what was answered is not reported again.
 let reporting = false;
+let refused = false; // the session has ended: whoever signs in again, scans or asks for it tries again
 
 async function report() {
   if (reporting) return; // whoever does takes along what comes meanwhile
@@ -202,9 +203,11 @@ async function send() {
         return;
       }
       if (answer.type === "opaqueredirect" || !answer.ok) {
+        refused = true;
         tell("warn", words.sign_in);
         return;
       }
+      refused = false;
       const done = new Map((await answer.json()).data.map((one) => [one.seq, one]));
       const state = kept();
       for (const line of state.waiting.filter((one) => done.has(one.seq))) {
@@ -239,7 +242,7 @@ document.querySelector("#offline-form").addEventListener("submit", (event) => {
 document.querySelector("#report").addEventListener("click", report);
 addEventListener("online", report);
 addEventListener("offline", reach);
-setInterval(() => (reached && kept().waiting.length === 0) || report(), AGAIN_MS); // no event tells of every network
+setInterval(() => refused || (reached && kept().waiting.length === 0) || report(), AGAIN_MS); // no event tells of every network
 draw();
 reach().then(() => {
   report();
