@@ -1,18 +1,23 @@
-"""What is computed of the whole city is computed of all of it, or not at all."""
+"""What is computed of the whole city is computed of all of it, or not at all; nothing counted before is left out."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from shanhe.gateway.errors import TooMuchUsage
-from shanhe.gateway.store import ROWS_MAX, UsageStore
+from shanhe.gateway.meter import Buckets
+from shanhe.gateway.store import ROWS_MAX, UsageKey, UsageStore
 from shanhe.gateway.tags import TagBook, unkeyed
 from shanhe.gateway.terms import Today
 from shanhe.gateway.usage import UsageBook
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 
 DAY, NOON = date(2026, 11, 19), datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
@@ -34,3 +39,29 @@ async def test_no_payer_is_left_out_where_a_page_ends(database: Database, monkey
     monkeypatch.setattr("shanhe.gateway.usage.WHOLE_ROWS_MAX", ROWS_MAX)
     with pytest.raises(TooMuchUsage):
         await usage.of_all(DAY, DAY, ("org",))
+
+
+async def test_what_is_just_being_written_is_read(database: Database) -> None:
+    """Whoever asks while the sums of a second are on their way to the database."""
+    begun, may = asyncio.Event(), asyncio.Event()
+
+    class Slow(UsageStore):
+        async def add(self, sums: dict[UsageKey, list[int]]) -> None:
+            begun.set()
+            await may.wait()
+            await super().add(sums)
+
+    clock = FixedClock(NOON)
+    usage = UsageBook(Slow(database), Today(clock), TagBook(database, clock, Seals(), unkeyed))
+    caller = SimpleNamespace(org_id=new_id(), key_id=new_id(), tags=())
+    call = SimpleNamespace(caller=caller, parsed=SimpleNamespace(model="m", tags=()))
+    usage.count(cast(Any, call), cast(Any, SimpleNamespace(metered=SimpleNamespace(buckets=Buckets(input=3)))), 7)
+    writing = asyncio.create_task(usage.flush())
+    await begun.wait()
+    reading = asyncio.create_task(usage.read(caller.org_id, clock.today(), clock.today(), ()))
+    done, _ = await asyncio.wait({reading}, timeout=0.2)
+    assert not done
+    may.set()
+    (row,) = await reading
+    assert (row.calls, row.amount_micro) == (1, 7)
+    await writing

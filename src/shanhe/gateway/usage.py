@@ -52,6 +52,7 @@ class UsageBook:
         self._last: tuple[Caller, str, date, list[int]] | None = None  # the group counted last, one of the sums
         self._parted = PartedSums()
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -86,9 +87,14 @@ class UsageBook:
         add_parted(self._parted, on or self._today(), payer, tokens, charged.total_micro, charged.shares, through)
 
     async def flush(self) -> None:
-        """Write the sums; what can't be written now is kept for the next time."""
-        await self._flush_parted()
-        await self._flush_tagged()
+        """Write the sums; what can't be written now is kept for the next time. Whoever reads after it finds all that
+        was counted before, what somebody else was writing already included."""
+        async with self._writing:
+            await self._flush_parted()
+            await self._flush_tagged()
+            await self._flush_sums()
+
+    async def _flush_sums(self) -> None:
         if not self._sums:
             return
         sums, self._sums, self._last = self._sums, {}, None
