@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, find_org, in_city, json_object, rows, show, show_checks
+from shanhe.cli.common import (
+    Data,
+    First,
+    Json,
+    Last,
+    days_asked,
+    find_org,
+    in_city,
+    json_object,
+    rows,
+    show,
+    show_checks,
+    show_costs,
+)
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -18,8 +30,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Option("--org", help="Who paid for the runs: id or name of an organisation.")]
-First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
-Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
 
 
 @app.command()
@@ -58,15 +68,11 @@ def costs(
     """What an organisation paid for agents, by day and key."""
 
     async def work(services: Services) -> Any:
-        end = day_of(last) if last else services.clock.today()
-        begin = day_of(first) if first else end - timedelta(days=29)
-        found = await services.agents.costs((await find_org(services, org)).id, begin, end)
+        days = days_asked(first, last, services.clock.today())
+        found = await services.agents.costs((await find_org(services, org)).id, *days)
         return [asdict(one) for one in found]
 
-    found = in_city(data, work)
-    show(as_json, found, lambda: rows(("day", "name", "key", "runs", "credits"), [
-        (one["day"], one["name"], one["key_id"], one["runs"], format_credits(one["paid_micro"])) for one in found
-    ], right=("runs", "credits")))  # fmt: skip
+    show_costs(as_json, in_city(data, work))
 
 
 @app.command()

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -31,6 +31,7 @@ from shanhe.cli.language import headed
 from shanhe.kernel import acts, logs
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable, Unreadable
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_credits
 from shanhe.settings import Settings, language
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ ACTOR: Final = "cli"
 command: ContextVar[str] = ContextVar("command", default="shanhe")
 """The command as it is written, without what it was told."""
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
+DAYS: Final = 30
+First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
+Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
 WRITE_JSON: Final = """Write JSON like '{"name": "value"}', or name a file: @FILE."""
 WRITE_JSON_ZH: Final = """请按 '{"name": "value"}' 书写，或用 @文件名。"""
 T = TypeVar("T")
@@ -253,6 +257,12 @@ def show_checks(as_json: bool, found: Sequence[tuple[str, bool, str, str]]) -> N
         raise typer.Exit(REFUSED)
 
 
+def show_costs(as_json: bool, found: Sequence[Mapping[str, Any]]) -> None:
+    """What runs cost by day, name and key."""
+    lines = [(one["day"], one["name"], one["key_id"], one["runs"], format_credits(one["paid_micro"])) for one in found]
+    show(as_json, found, lambda: rows(("day", "name", "key", "runs", "credits"), lines, right=("runs", "credits")))
+
+
 def rows(
     columns: Sequence[str], lines: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
 ) -> Any:
@@ -383,6 +393,12 @@ def day_of(text: str) -> date:
             "bad_date", f"{text!r} is no date.", message_zh=f"{text!r} 不是日期。", hint="Write it like 2026-11-20.",
             hint_zh="格式如 2026-11-20。",
         ) from None  # fmt: skip
+
+
+def days_asked(first: str, last: str, today: date) -> tuple[date, date]:
+    """The days from one to another as `First` and `Last` are written."""
+    end = day_of(last) if last else today
+    return day_of(first) if first else end - timedelta(days=DAYS - 1), end
 
 
 async def find_org(services: Services, word: str) -> Organisation:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, Org, day_of, find_org, in_city, rows, show
+from shanhe.cli.common import Data, First, Json, Last, Org, days_asked, find_org, in_city, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-DAYS: Final = 30
 app = typer.Typer(no_args_is_help=True)
-First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
-Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
 Tag = Annotated[str, typer.Option(help="Only what was called with this tag.")]
 
 
@@ -35,9 +31,8 @@ def sums(
 
     async def work(services: Services) -> list[dict[str, Any]]:
         owner = await find_org(services, org)
-        end = day_of(last) if last else services.clock.today()
-        begin = day_of(first) if first else end - timedelta(days=DAYS - 1)
-        found = await services.gateway.usage(owner.id, *span(begin, end), group=grouping(by), tag=tag or None)
+        days = days_asked(first, last, services.clock.today())
+        found = await services.gateway.usage(owner.id, *span(*days), group=grouping(by), tag=tag or None)
         return [{name: getattr(row, name) for name in (*row.__struct_fields__, "tokens")} for row in found]
 
     found = in_city(data, work)

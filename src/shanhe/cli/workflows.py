@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -11,7 +10,21 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, day_of, find_org, in_city, json_object, pairs, rows, show
+from shanhe.cli.common import (
+    REFUSED,
+    Data,
+    First,
+    Json,
+    Last,
+    days_asked,
+    find_org,
+    in_city,
+    json_object,
+    pairs,
+    rows,
+    show,
+    show_costs,
+)
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
 from shanhe.settings import language
@@ -27,8 +40,6 @@ File = Annotated[Path, typer.Argument(help="JSON file with a definition.", exist
 RunId = Annotated[UUID, typer.Argument(help="Id of a run.")]
 Given = Annotated[str, typer.Option("--input", help="JSON object that runs are given.")]
 BY = "cli"
-First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
-Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
 
 
 @app.command()
@@ -189,15 +200,11 @@ def costs(
     """What an organisation paid for workflows, by day and key."""
 
     async def work(services: Services) -> Any:
-        end = day_of(last) if last else services.clock.today()
-        begin = day_of(first) if first else end - timedelta(days=29)
-        found = await services.routines.workflows.costs((await find_org(services, org)).id, begin, end)
+        days = days_asked(first, last, services.clock.today())
+        found = await services.routines.workflows.costs((await find_org(services, org)).id, *days)
         return [msgspec.to_builtins(one, enc_hook=str) for one in found]
 
-    found = in_city(data, work)
-    show(as_json, found, lambda: rows(("day", "name", "key", "runs", "credits"), [
-        (one["day"], one["name"], one["key_id"], one["runs"], format_credits(one["paid_micro"])) for one in found
-    ], right=("runs", "credits")))  # fmt: skip
+    show_costs(as_json, in_city(data, work))
 
 
 @app.command()
