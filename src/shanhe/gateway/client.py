@@ -362,9 +362,7 @@ class Pool:
 
     def _trusted(self) -> ssl.SSLContext:
         """Whom it believes, loaded once: that takes 25 ms, in which no other call moves on."""
-        if self._tls is None:
-            self._tls = authorities()
-        return self._tls
+        return self._tls or authorities()
 
     async def _connect(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection:
         def factory() -> Connection:

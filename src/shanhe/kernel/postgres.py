@@ -127,7 +127,7 @@ def hand_over(cluster: Path) -> None:
     """Give a cluster of root's to whom PostgreSQL runs as: it was made where root has user namespaces, or is a copy."""
     user = unprivileged_user()
     if user is not None and cluster.stat().st_uid == os.geteuid():
-        for path in (cluster, *cluster.rglob("*")):
+        for path in (*cluster.rglob("*"), cluster):  # last what says that it is done
             os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
