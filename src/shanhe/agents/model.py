@@ -37,8 +37,8 @@ MEMBERS_MAX: Final = 8
 COSTS_MAX: Final = 5_000
 """Rows of what runs cost, the newest."""
 COST_DAYS_MAX: Final = 366
-"""A model's name has 40 characters, and a clone's begins with `clone-`."""
 CLONE: Final = re.compile(r"^clone/[a-z0-9][a-z0-9-]{1,33}$")
+"""A model's name has 40 characters, and a clone's begins with `clone-`."""
 PURPOSE: Final = re.compile(r"^[a-z][a-z_]{1,31}$")
 CITY_CLASSES: Final = frozenset({"citizen", "government"})
 """Data that never leaves the city's own machines."""
