@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
 from shanhe.kernel.errors import Conflict
 
 DAY = date(2026, 11, 26)
@@ -47,9 +48,9 @@ class SecondDesk:
         self.done: list[tuple[UUID, str, str]] = []
         self.asked: list[object] = []
         self.refused: set[UUID] = set()
-        self.wanted = m.Wanted()
+        self.wanted = mc.Wanted()
 
-    async def waiting(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def waiting(self, who: m.Who, wanted: mc.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         self.wanted = wanted
         return await self.chosen(who, [UUID(int=n) for n in (91, 95, 92)]), UUID(int=90)
 
@@ -65,7 +66,7 @@ class SecondDesk:
         known["may"] = who.may("accounts")
         return [self.row(94, mine=False) | known]
 
-    async def decided(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def decided(self, who: m.Who, wanted: mc.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         known = {"state": "rejected", "decided_by": "周敏", "decided_at": AT, "said": "回单金额不符"}
         return [self.row(93, mine=False) | known], UUID(int=93)
 

@@ -12,15 +12,18 @@ from tests.console.double_member import Member
 
 from shanhe.console import chart
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
 from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
+from shanhe.console import model_postings as mp
+from shanhe.console import model_rules as mr
 from shanhe.console.live.exchange import DISPUTES, REVERSALS
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.money import MICRO, parse_yuan
 
 
 class Rules:
-    async def list(self) -> Sequence[m.RuleRow]:
+    async def list(self) -> Sequence[mr.RuleRow]:
         names = {
             "P1": ("居民优惠", "Resident discount"),
             "P6": ("开发者分成", "Developer share"),
@@ -30,7 +33,7 @@ class Rules:
             "T15_ip_award": ("知识产权奖励", "Intellectual property"),
         }
         return [
-            m.RuleRow(
+            mr.RuleRow(
                 name,
                 title,
                 "四·1" if name[0] == "P" else "",
@@ -42,12 +45,12 @@ class Rules:
             for n, (name, title) in enumerate(names.items())
         ]
 
-    async def page(self, rule_id: str) -> m.RulePage:
+    async def page(self, rule_id: str) -> mr.RulePage:
         row = next((row for row in await self.list() if row.id == rule_id), None)
         if row is None:
             raise NotFound("no_rule", "There is no such rule.", message_zh="没有这条规则。")
         parameters = [
-            m.ParameterRow(
+            mr.ParameterRow(
                 "rate",
                 ("优惠比例", "Discount"),
                 date(2026, 1, 1),
@@ -58,7 +61,7 @@ class Rules:
                 "四·1.2",
                 True,
             ),
-            m.ParameterRow(
+            mr.ParameterRow(
                 "list_price",
                 ("目录价", "List price"),
                 date(2026, 1, 1),
@@ -71,8 +74,8 @@ class Rules:
             ),
         ]
         facts = [
-            m.FactField("value_fen", ("购买价值", "Value bought"), "number", "fen", (), "100000", True),
-            m.FactField(
+            mr.FactField("value_fen", ("购买价值", "Value bought"), "number", "fen", (), "100000", True),
+            mr.FactField(
                 "category",
                 ("身份", "Category"),
                 "enum",
@@ -83,11 +86,11 @@ class Rules:
             ),
         ]
         formula = [
-            m.FormulaLine(
+            mr.FormulaLine(
                 ("按比例的优惠", "Benefit by rate"), "benefit", "min(value_fen * rate, cap - used_fen)", "floor"
             )
         ]
-        return m.RulePage(
+        return mr.RulePage(
             row,
             ("", ""),
             ("购买时", "At purchase"),
@@ -97,7 +100,7 @@ class Rules:
             formula,
             [("CNY 1,000", [(("目录价", "List value"), "¥1,000.00")], [(("优惠金额", "Benefit"), "¥300.00")])],
             [
-                m.RuleChange(
+                mr.RuleChange(
                     ("优惠比例由 25 % 变为 30 %", "Discount goes from 25 % to 30 %"),
                     date(2026, 1, 1),
                     date(2025, 11, 1),
@@ -105,20 +108,20 @@ class Rules:
             ],
         )
 
-    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
+    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[mr.ValueRow]:
         page = await self.page("P1")
         then = () if coming else page.parameters[:1]
-        return [m.ValueRow(page.row, one.title, one, next(iter(then), None)) for one in page.parameters]
+        return [mr.ValueRow(page.row, one.title, one, next(iter(then), None)) for one in page.parameters]
 
     def replay(self, trace: Mapping[str, Any]) -> str:
         return "same" if trace.get("version") else ""
 
     async def evaluate(
         self, rule_id: str, facts: Mapping[str, str], on: date, known: date | None = None
-    ) -> m.DecisionView:
+    ) -> mr.DecisionView:
         if "value_fen" not in facts:
             raise Invalid("facts_invalid", "value_fen is missing.", message_zh="缺少 value_fen。")
-        return m.DecisionView("30,000", "fen", "sha256:9f2ac1d07b3e44d1aa", "四·1.2", TRACE)
+        return mr.DecisionView("30,000", "fen", "sha256:9f2ac1d07b3e44d1aa", "四·1.2", TRACE)
 
 
 class City:
@@ -131,24 +134,24 @@ class City:
         self.asked: tuple[object, ...] = ()
         self.invited: str | None = None
 
-    async def status(self) -> m.StatusView:
-        return m.StatusView(
+    async def status(self) -> mc.StatusView:
+        return mc.StatusView(
             "up",
             NOW,
             [("gateway", "up"), ("database", "up"), ("disk", "low"), ("engine", "up")],
             [(MODEL, "up"), ("qwen-large", "degraded")],
         )
 
-    async def setup(self, who: m.Who) -> Sequence[m.SetupStep]:
+    async def setup(self, who: m.Who) -> Sequence[mc.SetupStep]:
         return [
-            m.SetupStep("engine", "engine" in self.done, "/city/engines"),
-            m.SetupStep("org", "org" in self.done, "/city/accounts#name"),
-            m.SetupStep("second", "second" in self.done, command="shanhe people create LOGIN --role operator"),
+            mc.SetupStep("engine", "engine" in self.done, "/city/engines"),
+            mc.SetupStep("org", "org" in self.done, "/city/accounts#name"),
+            mc.SetupStep("second", "second" in self.done, command="shanhe people create LOGIN --role operator"),
         ]
 
-    async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[m.OrgRow]:
+    async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[mc.OrgRow]:
         rows = [
-            m.OrgRow(
+            mc.OrgRow(
                 ORG,
                 "山河市启明智能科技有限公司",
                 "company",
@@ -158,14 +161,14 @@ class City:
                 NOW - timedelta(days=80),
                 {"subsidy": 21_408_117_340, "reward": 1_200 * MICRO, "purchased": 70_000 * MICRO},
             ),
-            m.OrgRow(
+            mc.OrgRow(
                 UUID(int=9), "云谷算力合作社", "institution", "active", 4_120 * MICRO, 1, NOW, {"reward": 4_120 * MICRO}
             ),
-            m.OrgRow(UUID(int=10), "旧桥贸易行", "company", "frozen", 0, 2, NOW, {}),
+            mc.OrgRow(UUID(int=10), "旧桥贸易行", "company", "frozen", 0, 2, NOW, {}),
         ]
         return [row for row in rows if find in row.name and not self.empty]
 
-    async def org(self, who: m.Who, org_id: UUID) -> m.OrgRow:
+    async def org(self, who: m.Who, org_id: UUID) -> mc.OrgRow:
         return next(row for row in await self.orgs(who, "") if row.id == org_id)
 
     async def org_keys(self, who: m.Who, org_id: UUID) -> Sequence[m.KeyRow]:
@@ -174,10 +177,10 @@ class City:
     async def org_create(self, who: m.Who, name: str, kind: str) -> UUID:
         return ORG
 
-    async def org_people(self, who: m.Who, org_id: UUID) -> m.OrgPeople:
+    async def org_people(self, who: m.Who, org_id: UUID) -> mc.OrgPeople:
         takes = org_id != ORG and self.invited is None
         asked = [(UUID(int=5), self.invited, "owner", NOW)] if self.invited else []
-        return m.OrgPeople(int(org_id == ORG), 2 * (org_id == ORG), asked, takes=takes)
+        return mc.OrgPeople(int(org_id == ORG), 2 * (org_id == ORG), asked, takes=takes)
 
     async def org_invite(self, who: m.Who, org_id: UUID, login: str) -> None:
         if login == "nobody":
@@ -216,9 +219,9 @@ class City:
     async def pull(self, who: m.Who, model: str) -> None:
         self.pulling = 1
 
-    async def engines(self, who: m.Who) -> Sequence[m.EngineRow]:
+    async def engines(self, who: m.Who) -> Sequence[mc.EngineRow]:
         return [
-            m.EngineRow(
+            mc.EngineRow(
                 ident(30),
                 "local-llama",
                 "llama",
@@ -238,7 +241,7 @@ class City:
                 NOW,
                 True,
             ),
-            m.EngineRow(
+            mc.EngineRow(
                 ident(31),
                 "upstream-a",
                 "openai",
@@ -263,8 +266,8 @@ class City:
     async def engine_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
         raise Invalid("bad_engine", "This address does not answer.", message_zh="该地址没有响应。")
 
-    async def engine_test(self, who: m.Who, engine_id: UUID) -> m.EngineTest:
-        return m.EngineTest("local-llama", MODEL, True, 231.0, "你好！", ())
+    async def engine_test(self, who: m.Who, engine_id: UUID) -> mc.EngineTest:
+        return mc.EngineTest("local-llama", MODEL, True, 231.0, "你好！", ())
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None: ...
 
@@ -273,23 +276,23 @@ class City:
 
     async def accounts(
         self, who: m.Who, asset: str, kind: str, find: str, after: str
-    ) -> tuple[Sequence[m.AccountRow], str]:
+    ) -> tuple[Sequence[mc.AccountRow], str]:
         rows = [
-            m.AccountRow(
+            mc.AccountRow(
                 ident(40), "山河市启明智能科技有限公司", "credit", "wallet", "", 92_608_117_340, 12_400_000, 0, True
             ),
-            m.AccountRow(ident(41), "山河市", "credit", "issuance", "", -101_200 * MICRO, 0, None, False),
-            m.AccountRow(ident(42), "山河市", "cny", "cash", "", 7_000_000, 0, None, False),
+            mc.AccountRow(ident(41), "山河市", "credit", "issuance", "", -101_200 * MICRO, 0, None, False),
+            mc.AccountRow(ident(42), "山河市", "cny", "cash", "", 7_000_000, 0, None, False),
         ]
         return rows, "" if after else str(ident(42))
 
-    async def trial(self, who: m.Who) -> Sequence[m.TrialLine]:
+    async def trial(self, who: m.Who) -> Sequence[mc.TrialLine]:
         return [
-            m.TrialLine("credit", "wallet", 3, 8_591_882_660, 101_200 * MICRO, 92_608_117_340),
-            m.TrialLine("credit", "platform", 2, 0, 8_591_882_660, 8_591_882_660),
-            m.TrialLine("credit", "issuance", 1, 101_200 * MICRO, 0, -101_200 * MICRO),
-            m.TrialLine("cny", "cash", 1, 7_000_000, 0, -7_000_000),
-            m.TrialLine("cny", "revenue", 1, 0, 7_000_000, 7_000_000),
+            mc.TrialLine("credit", "wallet", 3, 8_591_882_660, 101_200 * MICRO, 92_608_117_340),
+            mc.TrialLine("credit", "platform", 2, 0, 8_591_882_660, 8_591_882_660),
+            mc.TrialLine("credit", "issuance", 1, 101_200 * MICRO, 0, -101_200 * MICRO),
+            mc.TrialLine("cny", "cash", 1, 7_000_000, 0, -7_000_000),
+            mc.TrialLine("cny", "revenue", 1, 0, 7_000_000, 7_000_000),
         ]
 
     async def account_named(self, who: m.Who, text: str) -> tuple[UUID, str]:
@@ -298,11 +301,11 @@ class City:
         return ident(40), text
 
     async def postings(
-        self, who: m.Who, kind: str, account: UUID | None, days: m.Days, before: str
-    ) -> Sequence[m.PostingRow]:
+        self, who: m.Who, kind: str, account: UUID | None, days: mc.Days, before: str
+    ) -> Sequence[mc.PostingRow]:
         self.asked = (kind, account, days, before)
         return [
-            m.PostingRow(
+            mc.PostingRow(
                 ident(n),
                 NOW - timedelta(minutes=n),
                 "purchase" if n == 3 else "call",
@@ -314,26 +317,26 @@ class City:
             for n in range(12)
         ]
 
-    async def unfinished(self, who: m.Who, through: date) -> Sequence[m.UnfinishedRow]:
+    async def unfinished(self, who: m.Who, through: date) -> Sequence[mc.UnfinishedRow]:
         if through.month == 9:
             return []
-        return [m.UnfinishedRow("suspense", 2, date(2026, 10, 7), "/city/bank#suspense")]
+        return [mc.UnfinishedRow("suspense", 2, date(2026, 10, 7), "/city/bank#suspense")]
 
-    async def statement(self, who: m.Who, account: UUID, days: m.Days, after: str) -> m.AccountPage:
+    async def statement(self, who: m.Who, account: UUID, days: mc.Days, after: str) -> mc.AccountPage:
         self.asked = (account, days, after)
-        row = m.AccountRow(account, "山河市", "cny", "budget", ("知识产权奖励", "IP rewards"), 1_250, 0, 0, False)
-        line = m.StatementRow(
+        row = mc.AccountRow(account, "山河市", "cny", "budget", ("知识产权奖励", "IP rewards"), 1_250, 0, 0, False)
+        line = mc.StatementRow(
             ident(4), NOW, "award", "Award 7 · 发放 7", "山河市启明智能科技有限公司 · wallet", ident(40), -250, 1_250
         )
-        return m.AccountPage(
+        return mc.AccountPage(
             row, days.since or NOW.date(), days.until or NOW.date(), 1_500, 1_250, [line], "" if after else "next|1"
         )
 
-    async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
+    async def posting(self, who: m.Who, posting_id: UUID) -> mp.PostingPage:
         lines = (await Member().receipt(who, ident(1))).transfers
         fact = {"name": "value_fen", "title": {"zh": "目录价", "en": "List value"}, "value": 100_000, "unit": "fen"}
         decided = TRACE | {"rule": "P1_resident_discount", "on": "2026-11-20", "inputs": [fact]}
-        return m.PostingPage(
+        return mp.PostingPage(
             posting_id,
             NOW,
             NOW.date(),
@@ -342,36 +345,36 @@ class City:
             "",
             None,
             lines,
-            [m.LotLine(ident(5), -25_088, "purchased", None, ident(40)), m.LotLine(ident(6), 12)],
+            [mp.LotLine(ident(5), -25_088, "purchased", None, ident(40)), mp.LotLine(ident(6), 12)],
             {"v": 1, "status": "completed", "shares": [{"role": "platform", "amount_micro": 2}], "trace": decided},
-            [m.RuleLine("P11", ("平台定价", "Pricing"), "四·1.2", "8af3fd6a2343")],
+            [mp.RuleLine("P11", ("平台定价", "Pricing"), "四·1.2", "8af3fd6a2343")],
         )
 
-    async def verify(self, who: m.Who) -> m.VerifyView:
+    async def verify(self, who: m.Who) -> mc.VerifyView:
         if 0 < self.verifying < 3:
             self.verifying += 1
-            return m.VerifyView("running", self.verifying, 4, "balances")
+            return mc.VerifyView("running", self.verifying, 4, "balances")
         state = "clean" if self.verifying else "never"
-        return m.VerifyView(
+        return mc.VerifyView(
             state, accounts=412, transfers=182_004, lots=1_893, took_ms=812, at=NOW if self.verifying else None
         )
 
     async def verify_start(self, who: m.Who) -> None:
         self.verifying = 1
 
-    async def audit(self, who: m.Who, wanted: m.ActsWanted, before: str) -> Sequence[m.AuditRow]:
+    async def audit(self, who: m.Who, wanted: mc.ActsWanted, before: str) -> Sequence[mc.AuditRow]:
         self.asked = (wanted, before)
         return [
-            m.AuditRow(
+            mc.AuditRow(
                 NOW, "陈思远", "governance.seat.change", "…00000001 / finance", "", ident(2), "governance.seat:1",
                 by="person:1", door="DELETE /api/governance/seats/{person_id}/{department}", thing="governance_seat",
                 done="change", changes=[("department", "finance", "science"), ("state", "open", "")], hidden=["note"],
             ),
-            m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "", ident(1), "key:1", [("role", "operator")]),
-            m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费", door="shanhe orgs freeze"),
+            mc.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "", ident(1), "key:1", [("role", "operator")]),
+            mc.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费", door="shanhe orgs freeze"),
         ]  # fmt: skip
 
-    async def audit_sheet(self, who: m.Who, wanted: m.ActsWanted) -> AsyncIterator[str]:
+    async def audit_sheet(self, who: m.Who, wanted: mc.ActsWanted) -> AsyncIterator[str]:
         async def lines() -> AsyncIterator[str]:
             yield "\ufeffat,id\r\n"
             yield f"{wanted.by},1\r\n"

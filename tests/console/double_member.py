@@ -17,6 +17,8 @@ from shanhe.agents.api import Input, Run, RunState, Step, Thumb, Told
 from shanhe.agents.errors import ThumbOfAnother
 from shanhe.agents.thumbs import Count
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
+from shanhe.console import model_postings as mp
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.money import MICRO
@@ -115,23 +117,23 @@ class Member:
             rows.append(m.UsageRow(label, calls, tokens, calls * 211_337))
         return rows
 
-    async def receipt(self, who: m.Who, receipt_id: UUID) -> m.Receipt:
+    async def receipt(self, who: m.Who, receipt_id: UUID) -> mp.Receipt:
         if receipt_id.int == 1:
             raise NotFound("no_receipt", "There is no such receipt.", message_zh="没有这张凭据。")
         rules = [
-            m.RuleLine("P11", ("定价", "Pricing"), "四·1.4", "sha256:9f2ac1d07b3e44d1"),
-            m.RuleLine("P10", ("算力贡献", "Compute contribution"), "三·2.3", "sha256:11aa32d07b3e44d1"),
-            m.RuleLine("C12", ("额度使用顺序", "Burn order"), "", "sha256:77fec1d07b3e44d1"),
+            mp.RuleLine("P11", ("定价", "Pricing"), "四·1.4", "sha256:9f2ac1d07b3e44d1"),
+            mp.RuleLine("P10", ("算力贡献", "Compute contribution"), "三·2.3", "sha256:11aa32d07b3e44d1"),
+            mp.RuleLine("C12", ("额度使用顺序", "Burn order"), "", "sha256:77fec1d07b3e44d1"),
         ]
         buckets = [
-            m.BucketLine("input", 312, 28_000_000),
-            m.BucketLine("cached_input", 96, 14_000_000),
-            m.BucketLine("output", 268, 56_000_000),
-            m.BucketLine("reasoning", 0, 56_000_000),
-            m.BucketLine("tool", 0, 28_000_000),
+            mp.BucketLine("input", 312, 28_000_000),
+            mp.BucketLine("cached_input", 96, 14_000_000),
+            mp.BucketLine("output", 268, 56_000_000),
+            mp.BucketLine("reasoning", 0, 56_000_000),
+            mp.BucketLine("tool", 0, 28_000_000),
         ]
         total = 25_088
-        return m.Receipt(
+        return mp.Receipt(
             receipt_id,
             NOW,
             "completed",
@@ -149,21 +151,21 @@ class Member:
             61_440,
             0,
             [
-                m.PartyLine("contributor", "云谷算力合作社 · 收入", 17_561),
-                m.PartyLine("platform", "城市 · 平台收入", 7_527),
+                mp.PartyLine("contributor", "云谷算力合作社 · 收入", 17_561),
+                mp.PartyLine("platform", "城市 · 平台收入", 7_527),
             ],
             rules,
-            [m.BurnLine("subsidy", total, NOW + timedelta(days=310))],
+            [mp.BurnLine("subsidy", total, NOW + timedelta(days=310))],
             [
-                m.TransferLine(ident(50), "启明智能 · 钱包", "云谷算力合作社 · 收入", 17_561, "credit"),
-                m.TransferLine(ident(51), "启明智能 · 钱包", "城市 · 平台收入", 7_527, "credit"),
+                mp.TransferLine(ident(50), "启明智能 · 钱包", "云谷算力合作社 · 收入", 17_561, "credit"),
+                mp.TransferLine(ident(51), "启明智能 · 钱包", "城市 · 平台收入", 7_527, "credit"),
             ],
             0.8,
             214.3,
             4_310.9,
             1,
             "p11-2026-11-01-3f2a",
-            markups=[m.MarkupLine("agent/letters", "20", 5_000, "9181.6")],
+            markups=[mp.MarkupLine("agent/letters", "20", 5_000, "9181.6")],
             decisions=[TRACE | {"rule": "P6_developer_share"}],
         )
 
@@ -311,14 +313,14 @@ class Till:
     def __init__(self, member: Member) -> None:
         self.member = member
         self.ways: Sequence[str] = ("wechat", "alipay", "sandbox", "bank_transfer")
-        self.bought: list[m.PurchaseRow] = []
+        self.bought: list[c.PurchaseRow] = []
 
-    async def quote(self, who: m.Who, value_fen: int) -> m.QuoteView:
+    async def quote(self, who: m.Who, value_fen: int) -> c.QuoteView:
         if value_fen < 100:
             raise Invalid("value_out_of_bounds", "At least CNY 1.00.", message_zh="最少 1.00 元。")
         benefit = value_fen * 30 // 100
         micro = (value_fen - benefit) * 10_000
-        return m.QuoteView(
+        return c.QuoteView(
             ident(value_fen % 65_000),
             value_fen,
             value_fen - benefit,
@@ -334,19 +336,19 @@ class Till:
     def methods(self) -> Sequence[str]:
         return self.ways
 
-    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> m.PurchaseRow:
-        row = m.PurchaseRow(ident(200), NOW, "payer", "sandbox", 7_000, 3_000, 100 * MICRO, "posted", None)
+    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> c.PurchaseRow:
+        row = c.PurchaseRow(ident(200), NOW, "payer", "sandbox", 7_000, 3_000, 100 * MICRO, "posted", None)
         self.bought.append(row)
         self.member.more_micro += 100 * MICRO
         return row
 
-    async def purchase_get(self, who: m.Who, purchase_id: UUID) -> m.PurchaseRow:
-        return m.PurchaseRow(purchase_id, NOW, "payer", "sandbox", 70_000, 30_000, 1_000 * MICRO, "posted", None)
+    async def purchase_get(self, who: m.Who, purchase_id: UUID) -> c.PurchaseRow:
+        return c.PurchaseRow(purchase_id, NOW, "payer", "sandbox", 70_000, 30_000, 1_000 * MICRO, "posted", None)
 
-    async def purchases(self, who: m.Who) -> Sequence[m.PurchaseRow]:
+    async def purchases(self, who: m.Who) -> Sequence[c.PurchaseRow]:
         if self.member.empty:
             return []
-        old = m.PurchaseRow(
+        old = c.PurchaseRow(
             ident(201),
             NOW - timedelta(days=5),
             "payer",
@@ -357,7 +359,7 @@ class Till:
             "posted",
             None,
         )
-        wait = m.PurchaseRow(
+        wait = c.PurchaseRow(
             ident(202),
             NOW - timedelta(minutes=5),
             "payer",
@@ -376,11 +378,11 @@ class Till:
     async def alert_add(self, who: m.Who, name: str, window: str, amount_micro: int, percent: int) -> None: ...
     async def alert_remove(self, who: m.Who, alert_id: UUID) -> None: ...
 
-    async def auto(self, who: m.Who) -> m.AutoRow | None:
-        return m.AutoRow(500 * MICRO, 100_000, 500_000, True, "active", None)
+    async def auto(self, who: m.Who) -> c.AutoRow | None:
+        return c.AutoRow(500 * MICRO, 100_000, 500_000, True, "active", None)
 
-    async def auto_save(self, who: m.Who, threshold_micro: int, value_fen: int, cap_fen: int) -> m.AutoRow:
-        return m.AutoRow(threshold_micro, value_fen, cap_fen, True, "active", None)
+    async def auto_save(self, who: m.Who, threshold_micro: int, value_fen: int, cap_fen: int) -> c.AutoRow:
+        return c.AutoRow(threshold_micro, value_fen, cap_fen, True, "active", None)
 
     async def auto_stop(self, who: m.Who) -> None: ...
 

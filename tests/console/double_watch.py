@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
 from shanhe.kernel.errors import Invalid
 
 AT = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
@@ -73,8 +74,8 @@ class WatchDesk:
     async def end(self, who: m.Who, glass_id: UUID) -> None:
         self.done.append(("end", glass_id))
 
-    async def read(self, who: m.Who, glass_id: UUID) -> Sequence[m.AuditRow]:
-        return [m.AuditRow(AT, "person:1", "people.grant", "person:2", "role=operator", UUID(int=5))]
+    async def read(self, who: m.Who, glass_id: UUID) -> Sequence[mc.AuditRow]:
+        return [mc.AuditRow(AT, "person:1", "people.grant", "person:2", "role=operator", UUID(int=5))]
 
     async def review(self, who: m.Who, glass_id: UUID, fields: Mapping[str, str]) -> None:
         if not fields.get("findings"):

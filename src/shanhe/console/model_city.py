@@ -1,4 +1,4 @@
-"""What operators' pages show; `model` offers these too. Frozen, pure; amounts in the asset's minor unit."""
+"""What operators' pages show. Frozen, pure; amounts in the asset's minor unit."""
 
 from __future__ import annotations
 

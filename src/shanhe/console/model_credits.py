@@ -1,10 +1,10 @@
-"""What the pages of credits show: tables as data, so that one macro sets them all."""
+"""What the pages of credits show: what was bought, and tables as data, so that one macro sets them all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -95,3 +95,41 @@ class OfferView:
     cancelled_micro: int
     restored_fen: int
     trace: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QuoteView:
+    id: UUID
+    value_fen: int
+    paid_fen: int
+    benefit_fen: int
+    benefit_left_fen: int
+    purchased_micro: int
+    subsidy_micro: int
+    category: str
+    trace: Mapping[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class PurchaseRow:
+    id: UUID
+    at: datetime
+    source: str
+    method: str
+    paid_fen: int
+    benefit_fen: int
+    quantity_micro: int
+    state: str
+    redirect_url: str | None
+    ref: str = ""
+
+
+@dataclass(frozen=True)
+class AutoRow:
+    threshold_micro: int
+    value_fen: int
+    monthly_cap_fen: int
+    enabled: bool
+    state: str
+    url: str | None

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
 
 
 class WatchDesk(Protocol):
@@ -27,7 +28,7 @@ class WatchDesk(Protocol):
 
     async def open(self, who: m.Who, fields: Mapping[str, str]) -> UUID: ...
     async def end(self, who: m.Who, glass_id: UUID) -> None: ...
-    async def read(self, who: m.Who, glass_id: UUID) -> Sequence[m.AuditRow]: ...
+    async def read(self, who: m.Who, glass_id: UUID) -> Sequence[mc.AuditRow]: ...
     async def review(self, who: m.Who, glass_id: UUID, fields: Mapping[str, str]) -> None: ...
 
 
@@ -57,7 +58,7 @@ class ConductDesk(Protocol):
 class SecondDesk(Protocol):
     """What waits for a second person, as plain data; `mine` are those this one asked for."""
 
-    async def waiting(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def waiting(self, who: m.Who, wanted: mc.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         """A page of what fits, newest first, and where the next begins."""
         ...
 
@@ -65,7 +66,7 @@ class SecondDesk(Protocol):
         """What was agreed to and is not done, with what stands in its way."""
         ...
 
-    async def decided(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def decided(self, who: m.Who, wanted: mc.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         """Likewise."""
         ...
 

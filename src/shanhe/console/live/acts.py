@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.console import model as m
+from shanhe.console import model_city as mc
 from shanhe.console.live.modules import Names
 from shanhe.identity.api import ActsAsked, AuditRow, Identity, acts_csv, text_of
 from shanhe.kernel.clock import CITY_TZ, midnight
@@ -32,15 +32,15 @@ class Acts:
         self._identity = identity
         self._names = names
 
-    async def rows(self, wanted: m.ActsWanted, before: UUID | None) -> Sequence[m.AuditRow]:
+    async def rows(self, wanted: mc.ActsWanted, before: UUID | None) -> Sequence[mc.AuditRow]:
         called = self._names.actors()
         found = await self._identity.audit(await self._asked(wanted), before=before, limit=ROWS_SHOWN)
         return [await self._row(row, called) for row in found]
 
-    async def sheet(self, wanted: m.ActsWanted) -> AsyncIterator[str]:
+    async def sheet(self, wanted: mc.ActsWanted) -> AsyncIterator[str]:
         return acts_csv(self._identity, await self._asked(wanted))
 
-    async def _asked(self, wanted: m.ActsWanted) -> ActsAsked:
+    async def _asked(self, wanted: mc.ActsWanted) -> ActsAsked:
         days = wanted.days
         return ActsAsked(
             actor=await self._identity.actor_named(wanted.by) if wanted.by else None,
@@ -55,11 +55,11 @@ class Acts:
             return about
         return f"org:{await self._names.organisation(about)}"
 
-    async def _row(self, row: AuditRow, called: Called) -> m.AuditRow:
+    async def _row(self, row: AuditRow, called: Called) -> mc.AuditRow:
         thing, _, done = row.action.rpartition(".")
         changed = done in DONE
         told = [(name, text_of(value)) for name, value in row.details.items() if name not in AuditRow.OF_CHANGES]
-        return m.AuditRow(
+        return mc.AuditRow(
             row.at, await called(row.actor), row.action, await self._subject(row.object, called), "", row.id,
             row.object, [(name, value) for name, value in told if value],
             by=row.actor, door=row.door, thing=thing.replace(".", "_") if changed else "", done=done if changed else "",

@@ -13,6 +13,8 @@ import msgspec
 
 from shanhe.compute.api import Engine, Kind, NewEngine, Rates
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
+from shanhe.console import model_postings as mp
 from shanhe.console.explain import traces
 from shanhe.console.live.acts import Acts
 from shanhe.console.live.house import called
@@ -49,17 +51,17 @@ class LiveCity:
         self._verifying = _Verification()
         self._acts = Acts(modules.identity, names)
 
-    async def status(self) -> m.StatusView:
+    async def status(self) -> mc.StatusView:
         seen = self._of.compute.public_status()
         parts = dict(await self._ready())
         serving = parts.get("database", "up") == "up" and parts.get("disk", "up") != "full"
         state = STANDING[seen["status"]] if serving else "down"
         models = [(row["id"], STANDING[row["status"]]) for row in seen["models"]]
-        return m.StatusView(state, self._of.clock.now(), [("gateway", "up"), *parts.items()], models)
+        return mc.StatusView(state, self._of.clock.now(), [("gateway", "up"), *parts.items()], models)
 
     # -- a new city --------------------------------------------------------------------------------------------------
 
-    async def setup(self, who: m.Who) -> Sequence[m.SetupStep]:
+    async def setup(self, who: m.Who) -> Sequence[mc.SetupStep]:
         identity, ledger = self._of.identity, self._of.ledger
         answering = any(model["status"] == "operational" for model in self._of.compute.public_status()["models"])
         newest, owned = await identity.orgs.begun()
@@ -67,40 +69,40 @@ class LiveCity:
         paid = [(await ledger.postings(kind=kind, limit=1)).items for kind in (*PAID_IN, "call")]
         page = f"/city/accounts/{newest}" if newest else "/city/accounts#name"
         return [
-            m.SetupStep("engine", answering, "/city/engines"),
-            m.SetupStep("org", newest is not None, "/city/accounts#name"),
-            m.SetupStep("owner", owned is not None, page),
-            m.SetupStep("second", clerks > 1, command="shanhe people create LOGIN --role operator"),
-            m.SetupStep("money", any(paid[:-1]), f"/city/accounts/{owned}" if owned else page),
-            m.SetupStep("call", bool(paid[-1]), command=f"shanhe keys create --org {owned or newest or 'ORG'}"),
-            m.SetupStep(
+            mc.SetupStep("engine", answering, "/city/engines"),
+            mc.SetupStep("org", newest is not None, "/city/accounts#name"),
+            mc.SetupStep("owner", owned is not None, page),
+            mc.SetupStep("second", clerks > 1, command="shanhe people create LOGIN --role operator"),
+            mc.SetupStep("money", any(paid[:-1]), f"/city/accounts/{owned}" if owned else page),
+            mc.SetupStep("call", bool(paid[-1]), command=f"shanhe keys create --org {owned or newest or 'ORG'}"),
+            mc.SetupStep(
                 "backup", bool(await identity.audit(BACKED_UP, limit=1)), command="shanhe backup DIR --keys DIR"
             ),
-            m.SetupStep(
+            mc.SetupStep(
                 "witness", bool(await self._of.log.store.witnesses()), command="shanhe log witnesses --add VKEY"
             ),
         ]
 
     # -- organisations -----------------------------------------------------------------------------------------------
 
-    async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[m.OrgRow]:
+    async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[mc.OrgRow]:
         found = await self._of.identity.orgs.list(find=find or None, before=id_in(before), limit=ORGS_SHOWN)
         return [await self._org(org) for org in found]
 
-    async def _org(self, org: Organisation) -> m.OrgRow:
+    async def _org(self, org: Organisation) -> mc.OrgRow:
         wallets = await self._of.ledger.accounts(owner=org.id, asset=Asset.CREDIT, kind="wallet", limit=1)
         keys = await self._of.identity.keys.list(org.id)
         now = self._of.clock.now()
         balance = wallets[0].balance if wallets else 0
         live = sum(key.state(now) == "active" for key in keys)
-        return m.OrgRow(org.id, org.name, str(org.kind), str(org.state), balance, live, org.created_at)
+        return mc.OrgRow(org.id, org.name, str(org.kind), str(org.state), balance, live, org.created_at)
 
-    async def org(self, who: m.Who, org_id: UUID) -> m.OrgRow:
+    async def org(self, who: m.Who, org_id: UUID) -> mc.OrgRow:
         org = await self._of.identity.orgs.get(org_id)
         wallet = await self._of.credits.wallet(org_id)
         parts = {str(name): micro for name, micro in wallet.by_provenance.items()}
         wallets = await self._of.ledger.accounts(owner=org_id, asset=Asset.CREDIT, kind="wallet", limit=1)
-        return m.OrgRow(
+        return mc.OrgRow(
             org.id, org.name, str(org.kind), str(org.state), wallet.balance_micro, 0, org.created_at, parts,
             org.registration or "", wallets[0].account.id if wallets else None,
         )  # fmt: skip
@@ -112,14 +114,14 @@ class LiveCity:
         org = await self._of.identity.orgs.create(NewOrganisation(OrgKind(kind), name), by=actor_of(who))
         return org.id
 
-    async def org_people(self, who: m.Who, org_id: UUID) -> m.OrgPeople:
+    async def org_people(self, who: m.Who, org_id: UUID) -> mc.OrgPeople:
         identity = self._of.identity
         org, members = await identity.orgs.get(org_id), await identity.orgs.members(org_id)
         asked = [
             (one.id, one.called, str(one.role), one.expires_at) for one in await identity.invitations.of_org(org_id)
         ]
         owners = sum(one.role is Role.OWNER for one in members)
-        return m.OrgPeople(owners, len(members), asked, takes=org.kind is not OrgKind.PERSON and not owners)
+        return mc.OrgPeople(owners, len(members), asked, takes=org.kind is not OrgKind.PERSON and not owners)
 
     async def org_invite(self, who: m.Who, org_id: UUID, login: str) -> None:
         identity, by = self._of.identity, actor_of(who)
@@ -182,13 +184,13 @@ class LiveCity:
     async def pull(self, who: m.Who, model: str) -> None:
         await self._of.compute.start_pull(model, actor=actor_of(who).ref)
 
-    async def engines(self, who: m.Who) -> Sequence[m.EngineRow]:
+    async def engines(self, who: m.Who) -> Sequence[mc.EngineRow]:
         states = {status.name: status for status in self._of.compute.statuses()}
         rows = []
         for engine in self._of.compute.engines():
             state = states.get(engine.name)
             rows.append(
-                m.EngineRow(
+                mc.EngineRow(
                     id=engine.id,
                     name=engine.name,
                     kind=str(engine.kind),
@@ -233,13 +235,13 @@ class LiveCity:
         new, _ = await self._of.compute.looked_at(new)
         await self._of.compute.add_engine(new, actor=actor_of(who).ref)
 
-    async def engine_test(self, who: m.Who, engine_id: UUID) -> m.EngineTest:
+    async def engine_test(self, who: m.Who, engine_id: UUID) -> mc.EngineTest:
         name = self._engine(engine_id).name
         reports = await self._of.compute.test_engine(name)
         if not reports:
-            return m.EngineTest(name, "", False, 0.0, "", ())
+            return mc.EngineTest(name, "", False, 0.0, "", ())
         told = next((report for report in reports if not report.ok), reports[0])
-        return m.EngineTest(told.engine, told.model, told.ok, told.latency_ms, told.answer, told.problems)
+        return mc.EngineTest(told.engine, told.model, told.ok, told.latency_ms, told.answer, told.problems)
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None:
         await self._of.compute.set_enabled(self._engine(engine_id).name, enabled, actor=actor_of(who).ref)
@@ -248,7 +250,7 @@ class LiveCity:
 
     async def accounts(
         self, who: m.Who, asset: str, kind: str, find: str, after: str
-    ) -> tuple[Sequence[m.AccountRow], str]:
+    ) -> tuple[Sequence[mc.AccountRow], str]:
         ledger, wanted, named = self._of.ledger, Asset(asset) if asset else None, kind or None
         if find:
             orgs = await self._of.identity.orgs.list(find=find, limit=OWNERS_SEARCHED)
@@ -262,31 +264,31 @@ class LiveCity:
         following = str(found[-1].account.id) if len(found) == ACCOUNTS_SHOWN else ""
         return await self._account_rows(found), following
 
-    async def unfinished(self, who: m.Who, through: date) -> Sequence[m.UnfinishedRow]:
+    async def unfinished(self, who: m.Who, through: date) -> Sequence[mc.UnfinishedRow]:
         found = await self._of.moves.unfinished(through)
-        return [m.UnfinishedRow(one.kind, one.count, one.since, one.page) for one in found]
+        return [mc.UnfinishedRow(one.kind, one.count, one.since, one.page) for one in found]
 
     async def closed_through(self, who: m.Who) -> date | None:
         return await self._of.ledger.closed_through()
 
-    async def _account_rows(self, found: Sequence[AccountView]) -> Sequence[m.AccountRow]:
+    async def _account_rows(self, found: Sequence[AccountView]) -> Sequence[mc.AccountRow]:
         return [await self._account_row(view.account, view.balance, view.held) for view in found]
 
-    async def _account_row(self, account: Account, balance: int, held: int) -> m.AccountRow:
+    async def _account_row(self, account: Account, balance: int, held: int) -> mc.AccountRow:
         budget = self._of.programmes.catalogue.budgets.get(account.name)
         name = (budget.zh, budget.en) if budget else account.name
-        return m.AccountRow(
+        return mc.AccountRow(
             account.id, await self._names.owner(account.owner), str(account.asset), account.kind, name, balance, held,
             account.floor, account.lots,
         )  # fmt: skip
 
-    async def trial(self, who: m.Who) -> Sequence[m.TrialLine]:
+    async def trial(self, who: m.Who) -> Sequence[mc.TrialLine]:
         sums: dict[tuple[str, str], list[int]] = {}
         for row in await self._of.ledger.trial_balance():
             known = sums.setdefault((str(row.account.asset), row.account.kind), [0, 0, 0, 0])
             for at, value in enumerate((1, row.debits, row.credits, row.balance)):
                 known[at] += value
-        return [m.TrialLine(asset, kind, *values) for (asset, kind), values in sorted(sums.items())]
+        return [mc.TrialLine(asset, kind, *values) for (asset, kind), values in sorted(sums.items())]
 
     async def account_named(self, who: m.Who, text: str) -> tuple[UUID, str]:
         number = id_in(text.strip())
@@ -300,8 +302,8 @@ class LiveCity:
         return number, await self._names.owner(account.owner)
 
     async def postings(
-        self, who: m.Who, kind: str, account: UUID | None, days: m.Days, before: str
-    ) -> Sequence[m.PostingRow]:
+        self, who: m.Who, kind: str, account: UUID | None, days: mc.Days, before: str
+    ) -> Sequence[mc.PostingRow]:
         page = await self._of.ledger.postings(
             account=account, kind=kind or None, since=midnight(days.since) if days.since else None,
             until=midnight(days.until + DAY) if days.until else None, cursor=before or None, limit=ROWS_SHOWN,
@@ -309,13 +311,13 @@ class LiveCity:
         called = self._names.actors()
         return [await self._posting_row(one, page.next or "", await called(one.actor)) for one in page.items]
 
-    async def _posting_row(self, posting: PostingView, cursor: str, actor: str) -> m.PostingRow:
+    async def _posting_row(self, posting: PostingView, cursor: str, actor: str) -> mc.PostingRow:
         """The asset of the first transfer, and how much of it moved."""
         assets = [str((await self._of.ledger.account(line.debit)).asset) for line in posting.transfers]
         asset = "credit" if "credit" in assets else assets[0] if assets else "credit"
         amount = sum(line.amount for line, of in zip(posting.transfers, assets, strict=True) if of == asset)
         sides = [await self._names.label(end) for line in posting.transfers[:1] for end in (line.debit, line.credit)]
-        return m.PostingRow(
+        return mc.PostingRow(
             posting.id, posting.at, posting.kind, actor, self._memo(posting.memo), amount, asset, cursor, sides
         )
 
@@ -324,7 +326,7 @@ class LiveCity:
         name, colon, said = memo.partition(": ")
         return said if colon and name in self._of.programmes.catalogue.budgets else memo
 
-    async def statement(self, who: m.Who, account: UUID, days: m.Days, after: str) -> m.AccountPage:
+    async def statement(self, who: m.Who, account: UUID, days: mc.Days, after: str) -> mc.AccountPage:
         ledger, today = self._of.ledger, self._of.clock.today()
         known, balance = await ledger.account(account), await ledger.balance(account)
         row = await self._account_row(known, balance.balance, balance.held)
@@ -332,19 +334,19 @@ class LiveCity:
         since = days.since or until.replace(month=1, day=1)
         page = await ledger.statement(account, since, until, cursor=after or None, limit=STATEMENT_ROWS)
         rows = [
-            m.StatementRow(
+            mc.StatementRow(
                 line.posting, line.at, line.kind, self._memo(line.memo), await self._names.label(line.counterpart),
                 line.counterpart, line.amount, line.balance,
             )
             for line in page.lines
         ]  # fmt: skip
-        return m.AccountPage(row, since, until, page.opening, page.closing, rows, page.next or "")
+        return mc.AccountPage(row, since, until, page.opening, page.closing, rows, page.next or "")
 
-    async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
+    async def posting(self, who: m.Who, posting_id: UUID) -> mp.PostingPage:
         ledger = self._of.ledger
         found = await ledger.posting(posting_id)
         transfers = [
-            m.TransferLine(
+            mp.TransferLine(
                 line.id,
                 await self._names.label(line.debit),
                 await self._names.label(line.credit),
@@ -357,7 +359,7 @@ class LiveCity:
         ]
         known = await ledger.lots_by_id([change.lot for change in found.lots])
         evidence = _evidence(found.evidence)
-        return m.PostingPage(
+        return mp.PostingPage(
             found.id,
             found.at,
             found.day,
@@ -373,25 +375,25 @@ class LiveCity:
             await self._of.log.sealed(posting_id),
         )
 
-    def _rule(self, rule_id: str, version: str) -> m.RuleLine:
+    def _rule(self, rule_id: str, version: str) -> mp.RuleLine:
         """A rule that decided, called as it is now; by its id alone where it is no longer in the book."""
         try:
             rule = self._of.rulebook.rule(rule_id)
         except ShanheError:
-            return m.RuleLine(rule_id, ("", ""), "", version)
-        return m.RuleLine(rule.id, (rule.title.zh, rule.title.en), rule.article, version)
+            return mp.RuleLine(rule_id, ("", ""), "", version)
+        return mp.RuleLine(rule.id, (rule.title.zh, rule.title.en), rule.article, version)
 
-    async def verify(self, who: m.Who) -> m.VerifyView:
+    async def verify(self, who: m.Who) -> mc.VerifyView:
         return self._verifying.view
 
     async def verify_start(self, who: m.Who) -> None:
         await self._of.identity.record(actor_of(who), "ledger.verify", "ledger")
         self._verifying.start(self._of)
 
-    async def audit(self, who: m.Who, wanted: m.ActsWanted, before: str) -> Sequence[m.AuditRow]:
+    async def audit(self, who: m.Who, wanted: mc.ActsWanted, before: str) -> Sequence[mc.AuditRow]:
         return await self._acts.rows(wanted, id_in(before))
 
-    async def audit_sheet(self, who: m.Who, wanted: m.ActsWanted) -> AsyncIterator[str]:
+    async def audit_sheet(self, who: m.Who, wanted: mc.ActsWanted) -> AsyncIterator[str]:
         return await self._acts.sheet(wanted)
 
 
@@ -399,12 +401,12 @@ class _Verification:
     """One verification at a time in this process, with how far it is."""
 
     def __init__(self) -> None:
-        self.view = m.VerifyView("never")
+        self.view = mc.VerifyView("never")
         self._task: asyncio.Task[None] | None = None
 
     def start(self, modules: Modules) -> None:
         if self._task is None or self._task.done():
-            self.view = m.VerifyView("running")
+            self.view = mc.VerifyView("running")
             self._task = asyncio.create_task(self._run(modules))
 
     async def _run(self, modules: Modules) -> None:
@@ -412,14 +414,14 @@ class _Verification:
         try:
             report = await modules.ledger.verify()
         except (OSError, TimeoutError):
-            self.view = m.VerifyView("never")
+            self.view = mc.VerifyView("never")
             return
         took_ms = int((time.monotonic() - started) * 1000)
         self.view = _verified(report, modules, took_ms)
 
 
-def _verified(report: VerifyReport, modules: Modules, took_ms: int) -> m.VerifyView:
-    return m.VerifyView(
+def _verified(report: VerifyReport, modules: Modules, took_ms: int) -> mc.VerifyView:
+    return mc.VerifyView(
         "clean" if report.clean else "broken",
         accounts=report.accounts,
         transfers=report.transfers,
@@ -430,10 +432,10 @@ def _verified(report: VerifyReport, modules: Modules, took_ms: int) -> m.VerifyV
     )
 
 
-def _lot(lot_id: UUID, change: int, lot: Lot | None) -> m.LotLine:
+def _lot(lot_id: UUID, change: int, lot: Lot | None) -> mp.LotLine:
     if lot is None:
-        return m.LotLine(lot_id, change)
-    return m.LotLine(lot_id, change, str(lot.provenance), lot.expires_at, lot.account)
+        return mp.LotLine(lot_id, change)
+    return mp.LotLine(lot_id, change, str(lot.provenance), lot.expires_at, lot.account)
 
 
 def _evidence(kept: bytes | None) -> Mapping[str, Any]:

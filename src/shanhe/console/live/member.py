@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.compute.api import BUCKETS, NoPrice
 from shanhe.console import model as m
+from shanhe.console import model_postings as mp
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow
 from shanhe.identity.api import Key, NewKey
@@ -94,14 +95,14 @@ class LiveMember:
             sums[at] = (runs + one.runs, micro + one.paid_micro)
         return [m.CostRow(*at, runs, micro) for at, (runs, micro) in sums.items()]
 
-    async def receipt(self, who: m.Who, receipt_id: UUID) -> m.Receipt:
+    async def receipt(self, who: m.Who, receipt_id: UUID) -> mp.Receipt:
         found = await self._of.gateway.receipt(receipt_id, None if who.may("ledger") else who.org_id)
         return await self._receipt(found)
 
-    async def _receipt(self, found: Receipt) -> m.Receipt:
+    async def _receipt(self, found: Receipt) -> mp.Receipt:
         seen = found.evidence
         transfers = [await self._transfer(line) for line in found.transfers]
-        return m.Receipt(
+        return mp.Receipt(
             id=found.id,
             at=found.at,
             state=found.status,
@@ -114,17 +115,17 @@ class LiveMember:
             finish_reason=seen.finish_reason or "",
             usage_source=seen.usage_source,
             usage_clamped=seen.usage_clamped,
-            buckets=[m.BucketLine(name, getattr(seen.buckets, name), getattr(seen.prices, name)) for name in BUCKETS],
+            buckets=[mp.BucketLine(name, getattr(seen.buckets, name), getattr(seen.prices, name)) for name in BUCKETS],
             unit=found.unit,
             total_micro=found.amount_micro,
             held_micro=seen.held_micro,
             uncovered_micro=seen.uncovered_micro,
             parties=[
-                m.PartyLine(share.role, await self._names.label(share.account), share.amount_micro)
+                mp.PartyLine(share.role, await self._names.label(share.account), share.amount_micro)
                 for share in seen.shares
             ],
             rules=[
-                m.RuleLine(rule.id, (rule.title_zh, rule.title_en), rule.article, rule.version) for rule in found.rules
+                mp.RuleLine(rule.id, (rule.title_zh, rule.title_en), rule.article, rule.version) for rule in found.rules
             ],
             burned=await self._burned(found, seen.org_id),
             transfers=transfers,
@@ -141,13 +142,13 @@ class LiveMember:
             tags=found.tags,
         )
 
-    async def _transfer(self, line: dict[str, object]) -> m.TransferLine:
+    async def _transfer(self, line: dict[str, object]) -> mp.TransferLine:
         source, target = UUID(str(line["debit"])), UUID(str(line["credit"]))
         asset = str((await self._of.ledger.account(source)).asset)
         labels = await self._names.label(source), await self._names.label(target)
-        return m.TransferLine(UUID(str(line["id"])), *labels, int(str(line["amount"])), asset, source, target)
+        return mp.TransferLine(UUID(str(line["id"])), *labels, int(str(line["amount"])), asset, source, target)
 
-    async def _burned(self, found: Receipt, org_id: UUID) -> Sequence[m.BurnLine]:
+    async def _burned(self, found: Receipt, org_id: UUID) -> Sequence[mp.BurnLine]:
         """The payer's lots that the call used, with where they came from."""
         wallet = await self._of.ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
         known: dict[UUID, Lot] = {lot.id: lot for lot in await self._of.ledger.lots(wallet.id, spent=True)}
@@ -155,7 +156,7 @@ class LiveMember:
         for change in found.lots:
             lot, amount = known.get(UUID(str(change["lot"]))), int(change["amount"])
             if lot is not None and amount < 0:
-                lines.append(m.BurnLine(str(lot.provenance), -amount, lot.expires_at))
+                lines.append(mp.BurnLine(str(lot.provenance), -amount, lot.expires_at))
         return lines
 
     # -- keys --------------------------------------------------------------------------------------------------------
@@ -271,7 +272,7 @@ def _usage(row: UsageRow, by: str, names: dict[UUID, str]) -> m.UsageRow:
     return m.UsageRow(labels[by], row.calls, {name: getattr(row, name) for name in BUCKETS}, row.amount_micro)
 
 
-def _markups(found: Receipt) -> list[m.MarkupLine]:
+def _markups(found: Receipt) -> list[mp.MarkupLine]:
     """What each listing added to the model's cost; exact, like the buckets."""
     through = found.evidence.through
     if through is None:
@@ -283,5 +284,5 @@ def _markups(found: Receipt) -> list[m.MarkupLine]:
         added = cost * markup.rate_bps + markup.fee_micro * MARKUP_SCALE
         whole, rest = divmod(added, MARKUP_SCALE)
         exact = f"{whole}.{rest:010d}".rstrip("0").rstrip(".")
-        lines.append(m.MarkupLine(markup.resource, f"{markup.rate_bps / 100:g}", markup.fee_micro, exact))
+        lines.append(mp.MarkupLine(markup.resource, f"{markup.rate_bps / 100:g}", markup.fee_micro, exact))
     return lines

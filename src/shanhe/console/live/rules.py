@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from shanhe.console import model as m
+from shanhe.console import model_rules as mr
 from shanhe.console.explain import priced
 from shanhe.console.units import form_of
 from shanhe.kernel.clock import Clock
@@ -27,10 +28,10 @@ class LiveRules:
         self._rulebook = rulebook
         self._clock = clock
 
-    async def list(self) -> Sequence[m.RuleRow]:
+    async def list(self) -> Sequence[mr.RuleRow]:
         return [_row(self._rulebook.rule(rule_id)) for rule_id in self._rulebook.ids()]
 
-    async def page(self, rule_id: str) -> m.RulePage:
+    async def page(self, rule_id: str) -> mr.RulePage:
         rule = self._rulebook.rule(rule_id)
         today = self._clock.today()
         try:
@@ -40,18 +41,18 @@ class LiveRules:
         formula = max(rule.formulas, key=lambda one: (one.start <= today, one.start), default=None)
         lines = []
         if formula is not None:
-            lines += [m.FormulaLine((s.title.zh, s.title.en), s.name, s.expression, "") for s in formula.steps]
+            lines += [mr.FormulaLine((s.title.zh, s.title.en), s.name, s.expression, "") for s in formula.steps]
             lines += [
-                m.FormulaLine((o.title.zh, o.title.en), o.name, o.expression, o.rounding) for o in formula.outputs
+                mr.FormulaLine((o.title.zh, o.title.en), o.name, o.expression, o.rounding) for o in formula.outputs
             ]
-        return m.RulePage(
+        return mr.RulePage(
             row=_row(rule),
             note=(rule.note.zh, rule.note.en) if rule.note else ("", ""),
             event=(rule.event_title.zh, rule.event_title.en),
             version=version,
             parameters=[line for name in rule.parameters for line in versions(name, today)],
             facts=[
-                m.FactField(
+                mr.FactField(
                     fact.name,
                     (fact.title.zh, fact.title.en),
                     fact.type,
@@ -76,22 +77,22 @@ class LiveRules:
             unfit=unfit(self._rulebook, rule.id),
         )
 
-    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[m.ValueRow]:
+    async def values(self, find: str, on: date, *, coming: bool) -> Sequence[mr.ValueRow]:
         found = []
         for one in values(self._rulebook, on, find, coming=coming):
             rows = {(row.since, row.announced): row for row in versions(one.parameter, on)}
             now, then = [rows[held.start, held.announced] if held else None for held in (one.now, one.then)]
-            found.append(m.ValueRow(_row(one.rule), (one.parameter.title.zh, one.parameter.title.en), now, then))
+            found.append(mr.ValueRow(_row(one.rule), (one.parameter.title.zh, one.parameter.title.en), now, then))
         return found
 
     async def evaluate(
         self, rule_id: str, facts: Mapping[str, str], on: date, known: date | None = None
-    ) -> m.DecisionView:
+    ) -> mr.DecisionView:
         rule = self._rulebook.rule(rule_id)
         decision = self._rulebook.evaluate(rule.id, _typed(rule, facts), on=on, known=known)
         shown = next((o for o in decision.trace["outputs"] if o["name"] == decision.trace["amount"]), None)
         amount = str(shown["display"]) if shown is not None else value_text(decision.amount, decision.unit)
-        return m.DecisionView(amount, "", decision.version, decision.article, decision.trace)
+        return mr.DecisionView(amount, "", decision.version, decision.article, decision.trace)
 
     def replay(self, trace: Mapping[str, Any]) -> str:
         try:
@@ -121,7 +122,7 @@ def _shown(rule: Rule, values: Mapping[str, Any]) -> list[tuple[m.Bilingual, str
     return found
 
 
-def _changes(rulebook: Rulebook, rule: Rule) -> Sequence[m.RuleChange]:
+def _changes(rulebook: Rulebook, rule: Rule) -> Sequence[mr.RuleChange]:
     """Whatever succeeded something else, the latest first."""
     days = sorted({value.start for p in rule.parameters for value in p.values} | {f.start for f in rule.formulas})
     found = []
@@ -130,21 +131,21 @@ def _changes(rulebook: Rulebook, rule: Rule) -> Sequence[m.RuleChange]:
             changes = rulebook.differences(rule.id, day - timedelta(days=1), day)
         except RuleNotInForce:  # a part of the rule began that day: nothing was succeeded
             continue
-        found += [m.RuleChange((c.words.zh, c.words.en), c.start, c.announced) for c in changes]
+        found += [mr.RuleChange((c.words.zh, c.words.en), c.start, c.announced) for c in changes]
     return found[::-1]
 
 
-def _row(rule: Rule) -> m.RuleRow:
+def _row(rule: Rule) -> mr.RuleRow:
     assumed = sum(value.origin == "assumed" for parameter in rule.parameters for value in parameter.values)
     title, department = (rule.title.zh, rule.title.en), (rule.department.zh, rule.department.en)
-    return m.RuleRow(rule.id, title, rule.article, department, rule.kind, rule.review, assumed)
+    return mr.RuleRow(rule.id, title, rule.article, department, rule.kind, rule.review, assumed)
 
 
-def versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
+def versions(parameter: Any, today: date) -> Sequence[mr.ParameterRow]:
     """Every dated value of a parameter, the newest first."""
     held = value_of(parameter, today, None)
     return [
-        m.ParameterRow(
+        mr.ParameterRow(
             parameter.name,
             (parameter.title.zh, parameter.title.en),
             value.start,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.approvals.api import Request
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.kernel.ids import id_in
 from shanhe.kernel.money import format_credits, format_fen
@@ -33,13 +34,13 @@ class LiveSecond:
         self._names = names
         self._clock = modules.clock
 
-    async def waiting(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def waiting(self, who: m.Who, wanted: mc.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         return await self._search(who, self._moves.waiting, wanted, wanted.past)
 
     async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return await self._rows(who, await self._moves.undone())
 
-    async def decided(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def decided(self, who: m.Who, wanted: mc.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         return await self._search(who, self._moves.decided, wanted, wanted.before)
 
     async def chosen(self, who: m.Who, numbers: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
@@ -49,7 +50,7 @@ class LiveSecond:
         return sorted(self._approvals.deeds)
 
     async def _search(
-        self, who: m.Who, read: ReadPage, wanted: m.Wanted, past: UUID | None
+        self, who: m.Who, read: ReadPage, wanted: mc.Wanted, past: UUID | None
     ) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         """A page of what fits, and where the next begins. What is sought may be sealed, so rows are read and compared
         here: no more than so many pages for one answer, which may be empty with more to follow."""

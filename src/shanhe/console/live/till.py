@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.console.live.modules import actor_of
 from shanhe.credits.api import AutoTopUp, Credits, NoAutoTopUp, Purchase
 from shanhe.payments.api import Payments
@@ -25,10 +26,10 @@ class LiveTill:
         known = self._payments.methods()
         return [*(name for name in USUAL if name in known), *(name for name in known if name not in USUAL)]
 
-    async def quote(self, who: m.Who, value_fen: int) -> m.QuoteView:
+    async def quote(self, who: m.Who, value_fen: int) -> c.QuoteView:
         quote = await self._credits.quote(who.org_id, value_fen)
         priced = quote.priced
-        return m.QuoteView(
+        return c.QuoteView(
             id=quote.id,
             value_fen=priced.value_fen,
             paid_fen=priced.paid_fen,
@@ -41,7 +42,7 @@ class LiveTill:
             expires_at=quote.expires_at,
         )
 
-    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> m.PurchaseRow:
+    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> c.PurchaseRow:
         bought = await self._credits.purchase(
             who.org_id,
             client_ref=client_ref,
@@ -52,10 +53,10 @@ class LiveTill:
         )
         return _purchase(bought)
 
-    async def purchase_get(self, who: m.Who, purchase_id: UUID) -> m.PurchaseRow:
+    async def purchase_get(self, who: m.Who, purchase_id: UUID) -> c.PurchaseRow:
         return _purchase(await self._credits.get(who.org_id, purchase_id))
 
-    async def purchases(self, who: m.Who) -> Sequence[m.PurchaseRow]:
+    async def purchases(self, who: m.Who) -> Sequence[c.PurchaseRow]:
         return [_purchase(row) for row in await self._credits.purchases(who.org_id, limit=20)]
 
     async def alerts(self, who: m.Who) -> Sequence[m.AlertRow]:
@@ -72,13 +73,13 @@ class LiveTill:
     async def alert_remove(self, who: m.Who, alert_id: UUID) -> None:
         await self._credits.alerts.delete(who.org_id, alert_id)
 
-    async def auto(self, who: m.Who) -> m.AutoRow | None:
+    async def auto(self, who: m.Who) -> c.AutoRow | None:
         try:
             return _auto(await self._credits.auto.get(who.org_id))
         except NoAutoTopUp:
             return None
 
-    async def auto_save(self, who: m.Who, threshold_micro: int, value_fen: int, cap_fen: int) -> m.AutoRow:
+    async def auto_save(self, who: m.Who, threshold_micro: int, value_fen: int, cap_fen: int) -> c.AutoRow:
         rule = await self._credits.auto.save(
             who.org_id,
             threshold_micro=threshold_micro,
@@ -92,9 +93,9 @@ class LiveTill:
         await self._credits.auto.disable(who.org_id)
 
 
-def _purchase(row: Purchase) -> m.PurchaseRow:
+def _purchase(row: Purchase) -> c.PurchaseRow:
     priced = row.priced
-    return m.PurchaseRow(
+    return c.PurchaseRow(
         id=row.id,
         at=row.created_at,
         source=str(row.source),
@@ -108,9 +109,9 @@ def _purchase(row: Purchase) -> m.PurchaseRow:
     )
 
 
-def _auto(rule: AutoTopUp) -> m.AutoRow:
+def _auto(rule: AutoTopUp) -> c.AutoRow:
     pending = rule.mandate_state == "pending"
-    return m.AutoRow(
+    return c.AutoRow(
         rule.threshold_micro,
         rule.value_fen,
         rule.monthly_cap_fen,

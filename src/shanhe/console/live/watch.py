@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.approvals.api import FollowUp, NewGlass, Proof, glass_view
 from shanhe.console import model as m
+from shanhe.console import model_city as mc
 from shanhe.console.live.modules import Modules
 from shanhe.governance.api import as_csv, report_view, trend_view
 from shanhe.identity.api import ActsAsked, Unknown
@@ -65,10 +66,10 @@ class LiveWatch:
     async def end(self, who: m.Who, glass_id: UUID) -> None:
         await self._glass.close(glass_id, who.person_id)
 
-    async def read(self, who: m.Who, glass_id: UUID) -> Sequence[m.AuditRow]:
+    async def read(self, who: m.Who, glass_id: UUID) -> Sequence[mc.AuditRow]:
         object_ = await self._glass.read(glass_id, who.person_id, new_id())
         return [
-            m.AuditRow(row.at, row.actor, row.action, row.object,
+            mc.AuditRow(row.at, row.actor, row.action, row.object,
                        ", ".join(f"{name}={value}" for name, value in row.details.items()), row.id)
             for row in await self._identity.audit(ActsAsked(object=object_))
         ]  # fmt: skip

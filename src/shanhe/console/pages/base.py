@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shanhe.console import once
-from shanhe.console.model import Days, Who
+from shanhe.console.model import Who
+from shanhe.console.model_city import Days
 from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go

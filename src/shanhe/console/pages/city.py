@@ -10,7 +10,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import chart
-from shanhe.console.model import ActsWanted, Who
+from shanhe.console.model import Who
+from shanhe.console.model_city import ActsWanted
 from shanhe.console.pages.base import Room, days_in
 from shanhe.console.pages.entrance import LOGIN_CHARS_MAX
 from shanhe.console.pages.till import parse_amount

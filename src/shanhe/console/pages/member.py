@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from shanhe.console import chart
 from shanhe.console import model as m
+from shanhe.console import model_postings as mp
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.clock import SystemClock
@@ -251,7 +252,7 @@ def total(rows: Sequence[m.UsageRow]) -> m.UsageRow:
     return m.UsageRow("", sum(row.calls for row in rows), tokens, sum(row.micro for row in rows))
 
 
-def _sum(lines: Sequence[m.BurnLine]) -> dict[str, int]:
+def _sum(lines: Sequence[mp.BurnLine]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for line in lines:
         sums[line.provenance] = sums.get(line.provenance, 0) + line.micro

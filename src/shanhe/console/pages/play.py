@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from shanhe.console import model as m
+from shanhe.console import model_postings as mp
 from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import check_token, go
@@ -198,7 +199,7 @@ class PlayRoom(Room):
         who, name = await self.allowed(request, "publish"), f"agent/{slug}"
         return self.show(request, "thumbs.html", who, agent=name, told=await self.desk.talk.thumbs(who, name))
 
-    async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
+    async def _receipt(self, who: m.Who, receipt_id: str) -> mp.Receipt | None:
         try:
             return await self.desk.member.receipt(who, UUID(receipt_id))
         except (ShanheError, ValueError):

@@ -8,7 +8,7 @@ from importlib.resources import files
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.model import RuleRow
+from shanhe.console.model_rules import RuleRow
 from shanhe.console.pages.base import Room, day_in
 from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock

@@ -12,7 +12,8 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.model import Wanted, Who
+from shanhe.console.model import Who
+from shanhe.console.model_city import Wanted
 from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
