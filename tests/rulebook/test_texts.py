@@ -33,7 +33,7 @@ def release(rule: str, old: str, new: str) -> Iterator[None]:
     edited = {**packaged, rule: packaged[rule].replace(old, new)}
 
     def forget() -> None:
-        loader._packaged.cache_clear()
+        loader.packaged.cache_clear()
         service._packaged.cache_clear()
 
     forget()

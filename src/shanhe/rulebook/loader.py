@@ -6,14 +6,13 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 from fractions import Fraction
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
 
-from shanhe.rulebook.documents import FIRST_DATE, LAST_DATE, Reader, as_date, each, line_of, read_yaml
-from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound, place_of
+from shanhe.rulebook.documents import FIRST_DATE, LAST_DATE, Reader, each, line_of, read_yaml
+from shanhe.rulebook.errors import RuleFileInvalid, place_of
 from shanhe.rulebook.facts import check_fact
 from shanhe.rulebook.model import (
     Band,
@@ -27,10 +26,8 @@ from shanhe.rulebook.model import (
     Parameter,
     Rounding,
     Rule,
-    RuleAmendment,
     Step,
     Text,
-    Withheld,
 )
 from shanhe.rulebook.units import UNITS
 
@@ -42,11 +39,6 @@ ROUNDINGS = ("half_even", "half_up", "floor", "ceiling", "truncate")
 _DECIMAL = re.compile(r"^-?\d{1,18}(\.\d{1,18})?$")
 
 
-def load_rules(amendments: Sequence[RuleAmendment] = ()) -> dict[str, Rule]:
-    """Every packaged rule by id, with amendments layered on; RuleFileInvalid on the first thing that is wrong."""
-    return amend(_packaged(), amendments)
-
-
 @cache
 def packaged_texts() -> Mapping[str, str]:
     """The rule files by rule id, read once in a process: they are part of the program."""
@@ -56,7 +48,7 @@ def packaged_texts() -> Mapping[str, str]:
 
 
 @cache
-def _packaged() -> Mapping[str, Rule]:
+def packaged() -> Mapping[str, Rule]:
     rules: dict[str, Rule] = {}
     for name, text in packaged_texts().items():
         rules[name] = rule = parse_rule(text, f"{name}.yaml")
@@ -129,8 +121,8 @@ def _parsed(text: str, where: str) -> Rule:
             f"{where}.parameters",
             lambda name, row: _parameter(name, row, article),
         ),
-        formulas=_formulas(reader.rows("formula", empty=True), f"{where}.formula", article),
-        examples=_examples(reader.rows("examples", empty=True), f"{where}.examples"),
+        formulas=formulas_of(reader.rows("formula", empty=True), f"{where}.formula", article),
+        examples=examples_of(reader.rows("examples", empty=True), f"{where}.examples"),
         note=reader.both("note") if reader.has("note") else None,
         part_of=reader.text("part_of") if reader.has("part_of") else "",
         labels={
@@ -140,7 +132,7 @@ def _parsed(text: str, where: str) -> Rule:
     )
     event.done()
     reader.done()
-    return _sound(rule, where)
+    return sound(rule, where)
 
 
 def _name(name: str, where: str) -> str:
@@ -307,7 +299,7 @@ def band_problem(bands: Sequence[Band]) -> str:
     return "the last band must have no end (to: null)"
 
 
-def _formulas(rows: Iterable[Any], where: str, article: str, amendment: str | None = None) -> tuple[Formula, ...]:
+def formulas_of(rows: Iterable[Any], where: str, article: str, amendment: str | None = None) -> tuple[Formula, ...]:
     made = []
     for index, row in enumerate(rows):
         reader = Reader(row, f"{where}[{index}]")
@@ -345,7 +337,7 @@ def _output(name: str, reader: Reader) -> Output:
     return Output(_name(name, reader.where), reader.both(), reader.text("expr"), kind, unit, rounding, lo, hi)
 
 
-def _examples(rows: Iterable[Any], where: str) -> tuple[Example, ...]:
+def examples_of(rows: Iterable[Any], where: str) -> tuple[Example, ...]:
     made = []
     for index, row in enumerate(rows):
         reader = Reader(row, f"{where}[{index}]")
@@ -383,7 +375,7 @@ def supposed(rule: Rule, example: Example) -> Rule:
     return replace(rule, parameters=parameters)
 
 
-def _sound(rule: Rule, where: str) -> Rule:
+def sound(rule: Rule, where: str) -> Rule:
     """What can be told of a rule without computing: names differ, versions differ, everything has a start."""
     if rule.formulas and not rule.examples:
         raise RuleFileInvalid(
@@ -411,106 +403,3 @@ def _sound(rule: Rule, where: str) -> Rule:
         if problem is not None:
             raise RuleFileInvalid(f"{where}.facts.{fact.name}.default", problem.message, problem.message_zh)
     return rule
-
-
-def amend(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dict[str, Rule]:
-    """Rules with the amendments' dated rows added; an amendment can succeed a version, never change one."""
-    return linked(layered(rules, amendments))
-
-
-def layered(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dict[str, Rule]:
-    """The same, before those that share a parameter are told."""
-    amended = dict(rules)
-    for amendment in amendments:
-        rule = amended.get(amendment.rule_id)
-        if rule is None:
-            raise RuleNotFound(amendment.rule_id)
-        amended[rule.id] = _amended(rule, amendment)
-    return amended
-
-
-def withhold(rules: Mapping[str, Rule], amendment: RuleAmendment) -> dict[str, Rule]:
-    """Rules in which the rows of an amendment that can't be read keep their places in time, without what they say.
-
-    Rows of a parameter that the rule no longer has stand for all of the rule: nobody can tell what they changed.
-    """
-    rule = rules.get(amendment.rule_id)
-    if rule is None:
-        return dict(rules)
-    rows = _rows(amendment)
-    own = {p.name for p in rule.parameters if not p.of}
-    whole = [row for name, found in rows.items() if name and name not in own for row in found]
-    formula = rule.withheld + tuple(rows.get("", []) + whole)
-    parameters = tuple(
-        p if p.of else replace(p, withheld=p.withheld + tuple(rows.get(p.name, []) + whole)) for p in rule.parameters
-    )
-    return linked({**rules, rule.id: replace(rule, parameters=parameters, withheld=formula)})
-
-
-def examples_in(amendment: RuleAmendment) -> tuple[Example, ...]:
-    """The examples that an amendment brings."""
-    where = f"amendment {amendment.id}"
-    return _examples(Reader(amendment.content, where).rows("examples", empty=True), f"{where}.examples")
-
-
-def since(amendment: RuleAmendment) -> date | None:
-    """The first day from which an amendment would decide; None where it has no dated rows."""
-    return min((row.start for found in _rows(amendment).values() for row in found), default=None)
-
-
-def _rows(amendment: RuleAmendment) -> dict[str, list[Withheld]]:
-    """Where in time its rows stand, by parameter, and under an empty name those of the formula."""
-    content, changes = amendment.content, amendment.content.get("parameters")
-    found = dict(changes) if isinstance(changes, Mapping) else {"parameters": changes} if changes else {}
-    found[""] = content.get("formula") or []
-    return {str(name): [_place(row, amendment.id) for row in _list(rows)] for name, rows in found.items()}
-
-
-def _list(rows: Any) -> list[Any]:
-    return list(rows) if isinstance(rows, list | tuple) else [rows]
-
-
-def _place(row: Any, amendment: str) -> Withheld:
-    """A row's dates; where even they can't be read, nobody knows of a day on which it does not hold."""
-    try:
-        return Withheld(as_date(row["from"], "from"), as_date(row["announced"], "announced"), amendment)
-    except (RuleFileInvalid, KeyError, TypeError):
-        return Withheld(FIRST_DATE, FIRST_DATE, amendment, always=True)
-
-
-def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
-    where = f"amendment {amendment.id}"
-    reader = Reader(amendment.content, where)
-    changes = reader.mapping("parameters", empty=True)
-    shared = next((p for p in rule.parameters if p.of and p.name in changes), None)
-    if shared is not None:
-        reader.refuse(
-            f"{shared.name} belongs to {shared.of}: amend it there", f"{shared.name} 属于 {shared.of}，请在该规则修订"
-        )
-    unknown = [name for name in changes if rule.parameter(name) is None]
-    if unknown:
-        reader.refuse(f"{rule.id} has no parameter {unknown[0]!r}", f"{rule.id} 没有参数 {unknown[0]!r}")
-    parameters = tuple(
-        replace(
-            parameter,
-            values=parameter.values
-            + dated_values(
-                parameter,
-                changes.get(parameter.name, ()),
-                f"{where}.parameters.{parameter.name}",
-                rule.article,
-                amendment.id,
-            ),
-        )
-        for parameter in rule.parameters
-    )
-    result = replace(
-        rule,
-        parameters=parameters,
-        formulas=rule.formulas
-        + _formulas(reader.rows("formula", empty=True), f"{where}.formula", rule.article, amendment.id),
-        examples=rule.examples + _examples(reader.rows("examples", empty=True), f"{where}.examples"),
-        review=reader.date("review") if reader.has("review") else rule.review,
-    )
-    reader.done()
-    return _sound(result, where)

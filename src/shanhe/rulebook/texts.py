@@ -11,7 +11,8 @@ from typing import Any
 
 from shanhe import __version__
 from shanhe.kernel.errors import ShanheError
-from shanhe.rulebook.loader import layered, packaged_texts, parse_rule, with_shared
+from shanhe.rulebook.layers import layered
+from shanhe.rulebook.loader import packaged_texts, parse_rule, with_shared
 from shanhe.rulebook.model import Rule, RuleAmendment, content_hash
 
 Source = Mapping[str, Any]
