@@ -13,8 +13,9 @@ from shanhe.gateway.admission import PRIVATE
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.anthropic import CountTokens, Messages
 from shanhe.gateway.faces.base import Face
+from shanhe.gateway.faces.completions import TextCompletions
 from shanhe.gateway.faces.embeddings import Embeddings
-from shanhe.gateway.faces.openai import Chat, TextCompletions
+from shanhe.gateway.faces.openai import Chat
 from shanhe.gateway.faces.rerank import Marks, Rerank
 from shanhe.gateway.faces.responses import Responses
 from shanhe.gateway.faces.scenes import Forecast, Ocr, Speech

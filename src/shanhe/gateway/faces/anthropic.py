@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import STOPS_MAX, THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
+from shanhe.gateway.faces.base import THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
 from shanhe.gateway.faces.conversation import begun_by_system
-from shanhe.gateway.faces.openai import bounded_tokens, decode, utf8_size
+from shanhe.gateway.faces.reading import STOPS_MAX, bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 from shanhe.gateway.thinking import OFF, TYPES, Thinking

@@ -11,10 +11,6 @@ import msgspec
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.meter import Buckets, Metered
 
-ANSWERS_MAX = 8
-"""Largest `n`."""
-STOPS_MAX = 16
-"""Most stop sequences one request may name."""
 TAGS_MAX = 8
 """Most tags of one call."""
 TAG_MAX_CHARS = 64

@@ -10,7 +10,8 @@ import msgspec
 
 from shanhe.gateway.errors import invalid
 from shanhe.gateway.faces.base import Completion, Metadata, Parsed, tags_of
-from shanhe.gateway.faces.openai import Chat, decode, input_size
+from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.reading import decode, input_size
 from shanhe.gateway.meter import Metered
 
 

@@ -1,18 +1,15 @@
-"""`/v1/chat/completions` and `/v1/completions`: what engines speak, so bytes pass through."""
+"""`/v1/chat/completions`: what engines speak, so bytes pass through."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import accumulate
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import (
     ABSENT,
-    ANSWERS_MAX,
-    STOPS_MAX,
     THOUGHT,
     THOUGHT_OTHERWISE,
     Completion,
@@ -23,15 +20,14 @@ from shanhe.gateway.faces.base import (
     present,
     tags_of,
 )
+from shanhe.gateway.faces.reading import bounded_answers, bounded_stops, bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 from shanhe.gateway.thinking import Wish, effort_of
 
-INPUTS_MAX = 2048
 IMAGE_TOKENS = 4096
 """Allowance for an image: what the dearest common vision encoders make of one."""
 DONE_EVENT = b"data: [DONE]\n\n"
-T = TypeVar("T")
 
 
 class Part(msgspec.Struct):
@@ -89,24 +85,8 @@ class ChatRequest(Wish, kw_only=True):
     metadata: Metadata | None = None
 
 
-class CompletionRequest(msgspec.Struct):
-    model: str
-    prompt: str | list[str | int | list[int]] = ""
-    suffix: str | None = None
-    max_tokens: int | None = None
-    n: int | None = None
-    best_of: int | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    stop: str | list[str] | None = None
-    echo: bool | None = None
-    logprobs: int | None = None
-    metadata: Metadata | None = None
-
-
 _chat = msgspec.json.Decoder(ChatRequest)
 _plain = msgspec.json.Decoder(PlainChat)
-_completion = msgspec.json.Decoder(CompletionRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _tools = msgspec.json.Decoder(list[Tool])
@@ -122,6 +102,8 @@ SAMPLING = {
 CHAT_FIELDS = frozenset(SAMPLING) | {
     "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "top_logprobs", "verbosity",
 }  # fmt: skip
+"""What reaches an engine. Anything else stays here: engines have fields of their own that would undo the bounds a call
+was admitted under (llama.cpp's `n_predict` overrides `max_tokens`) or put text into the prompt that nobody measured."""
 ELSEWISE: Final = (
     "This tool is in the form of another protocol. Here it is"
     ' {"type": "function", "function": {"name": …, "parameters": …}}; /v1/responses and /v1/messages take the others.'
@@ -136,51 +118,11 @@ UNSERVED: Final[Mapping[str, str]] = {
     "moderation": MODERATION,
 }
 """What would change an answer and is not done here: said, not left out in silence."""
-COMPLETION_FIELDS = frozenset(SAMPLING) | {"prompt", "suffix", "echo"}
-"""What reaches an engine. Anything else stays here: engines have fields of their own that would undo the bounds a call
-was admitted under (llama.cpp's `n_predict` overrides `max_tokens`) or put text into the prompt that nobody measured."""
 MESSAGE_CORE = frozenset({"role", "content"})
 MESSAGE_FIELDS = MESSAGE_CORE | {
     "name", "tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT
 }  # fmt: skip
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-
-
-def decode(decoder: msgspec.json.Decoder[T], body: bytes, within: str = "") -> T:
-    """Decode a request body, or what it holds `within` a field; the error names the field, as the protocols do."""
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        path = (within + text.rpartition("`$")[2].rstrip("`") if "`$" in text else within).removeprefix(".") or None
-        raise invalid(f"The request does not fit the protocol: {text}", path, "invalid_type") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid(f"The body is not valid JSON in UTF-8: {error}", None, "invalid_json") from error
-
-
-def bounded_tokens(value: int | None, field: str) -> int | None:
-    """`max_tokens` as the caller wrote it, refused unless it is at least one."""
-    if value is not None and value < 1:
-        raise invalid(f"{field} must be at least 1, not {value}.", field, "integer_below_min_value")
-    return value
-
-
-def bounded_answers(value: int | None) -> int:
-    answers = 1 if value is None else value
-    if not 1 <= answers <= ANSWERS_MAX:
-        raise invalid(f"n must be between 1 and {ANSWERS_MAX}, not {answers}.", "n", "invalid_value")
-    return answers
-
-
-def bounded_stops(stop: str | list[str] | None) -> None:
-    if isinstance(stop, list) and len(stop) > STOPS_MAX:
-        raise invalid(
-            f"stop may name at most {STOPS_MAX} sequences, not {len(stop)}.", "stop", "array_above_max_length"
-        )
-
-
-def utf8_size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> int:
@@ -375,92 +317,6 @@ def parse_plain(plain: PlainChat) -> Parsed:
     )
 
 
-class TextCompletions(Chat):
-    """`POST /v1/completions` (the older text protocol)."""
-
-    name = "openai.completions"
-
-    def parse(self, body: bytes) -> Parsed:
-        request = decode(_completion, body)
-        if request.best_of is not None and request.best_of != (request.n or 1):
-            raise invalid("best_of is not supported; ask for n answers and choose.", "best_of", "unsupported_parameter")
-        needs = {name for name in ("echo", "suffix") if getattr(request, name)}
-        size, prompts = input_size(request.prompt, "prompt")
-        size += utf8_size(request.suffix or "")
-        bounded_stops(request.stop)
-        given = decode(_fields, body)
-        fields: dict[str, Any] = {name: given[name] for name in given if name in COMPLETION_FIELDS}
-        texts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
-        counted = "".join([text for text in texts if isinstance(text, str)])
-        return Parsed(
-            model=request.model,
-            body=fields,
-            path="/completions",
-            text_bytes=size,
-            messages=prompts,
-            max_tokens=bounded_tokens(request.max_tokens, "max_tokens"),
-            answers=bounded_answers(request.n) * prompts,
-            stream=bool(request.stream),
-            tags=tags_of(request.metadata),
-            wants_usage=bool(request.stream_options and request.stream_options.include_usage),
-            needs=frozenset(needs),
-            prompt_text=counted or None,
-        )
-
-    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
-        if "logprobs" in parsed.body:
-            body = with_older_logprobs(body, {})
-        return super().answer(body, completion, parsed, metered, upstream)
-
-    def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter:
-        return TextPassThrough(parsed, upstream)
-
-
-def with_older_logprobs(body: bytes, offsets: dict[int, int]) -> bytes:
-    """An answer or chunk whose log probabilities are in the words of the text protocol; most engines write them in
-    those of a chat. `offsets`: characters that each choice has had before, brought up to date."""
-    fields: dict[str, Any] = _answer.decode(body)
-    for row in fields.get("choices", ()):
-        tokens = (row.get("logprobs") or {}).get("content")
-        if tokens is None:
-            continue
-        begin = offsets.get(row.get("index", 0), 0)
-        ends = list(accumulate((len(token["token"]) for token in tokens), initial=begin))
-        offsets[row.get("index", 0)] = ends[-1]
-        row["logprobs"] = {
-            "tokens": [token["token"] for token in tokens],
-            "token_logprobs": [token["logprob"] for token in tokens],
-            "top_logprobs": [
-                {one["token"]: one["logprob"] for one in token.get("top_logprobs", ())} for token in tokens
-            ],
-            "text_offset": ends[:-1],
-        }
-    return _encode(fields)
-
-
-def input_size(value: str | list[str | int | list[int]], field: str) -> tuple[int, int]:
-    """(bytes or token count, number of inputs) of a prompt or embedding input; bounds the list."""
-    if isinstance(value, str):
-        if not value and field == "input":
-            raise invalid("input must not be empty.", "input", "invalid_value")
-        return utf8_size(value), 1
-    if not value:
-        raise invalid(f"{field} must not be empty.", field, "empty_array")
-    tokens = sum(isinstance(item, int) for item in value)
-    if tokens == len(value):
-        return tokens, 1
-    if tokens:
-        raise invalid(f"{field} may not mix tokens and texts.", field, "invalid_type")
-    if len(value) > INPUTS_MAX:
-        raise invalid(f"{field} may hold at most {INPUTS_MAX} entries.", field, "array_above_max_length")
-    size = 0
-    for item in value:
-        if not item and field == "input":
-            raise invalid("input must not hold an empty entry.", "input", "invalid_value")
-        size += utf8_size(item) if isinstance(item, str) else len(item) if isinstance(item, list) else 0
-    return size, len(value)
-
-
 def openai_error(error: CallError) -> bytes:
     """The error object of the OpenAI protocol."""
     return _encode(
@@ -509,20 +365,6 @@ class PassThrough:
 
     def broken(self, error: CallError, request_id: str) -> bytes:
         return event_bytes(openai_error(error))
-
-
-class TextPassThrough(PassThrough):
-    """As `PassThrough`, for the text protocol."""
-
-    def __init__(self, parsed: Parsed, upstream: str) -> None:
-        super().__init__(parsed, upstream)
-        self._logprobs = "logprobs" in parsed.body
-        self._offsets: dict[int, int] = {}
-
-    def chunk(self, event: bytes, chunk: Completion) -> bytes:
-        if self._logprobs and chunk.choices:
-            event = b"data: " + with_older_logprobs(event[event.index(b"{") :], self._offsets)
-        return super().chunk(event, chunk)
 
 
 def openai_usage(buckets: Buckets) -> dict[str, Any]:

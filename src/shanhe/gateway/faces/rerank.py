@@ -14,7 +14,8 @@ import msgspec
 
 from shanhe.gateway.errors import invalid
 from shanhe.gateway.faces.base import Completion, Metadata, Parsed, tags_of
-from shanhe.gateway.faces.openai import Chat, decode, utf8_size
+from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.reading import decode, utf8_size
 from shanhe.gateway.meter import Metered
 
 DOCUMENTS_MAX: Final = 1_000

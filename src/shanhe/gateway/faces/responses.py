@@ -11,7 +11,8 @@ import msgspec
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import THOUGHT, Completion, Function, Metadata, Parsed, StreamWriter, ToolCall, tags_of
 from shanhe.gateway.faces.conversation import begun_by_system
-from shanhe.gateway.faces.openai import ToolChoice, bounded_tokens, decode, must_call, openai_error, utf8_size
+from shanhe.gateway.faces.openai import ToolChoice, must_call, openai_error
+from shanhe.gateway.faces.reading import bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 

@@ -16,7 +16,8 @@ import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import Completion, Metadata, Parsed, tags_of
-from shanhe.gateway.faces.openai import Chat, decode
+from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.reading import decode
 from shanhe.gateway.meter import Metered
 
 IMAGE_MAX_BYTES: Final = 10 * 1024 * 1024

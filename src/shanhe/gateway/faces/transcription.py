@@ -15,7 +15,8 @@ import msgspec
 
 from shanhe.gateway.errors import invalid
 from shanhe.gateway.faces.base import BOUNDARY, Completion, Metadata, Parsed, tags_named, tags_of
-from shanhe.gateway.faces.openai import Chat, decode
+from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.reading import decode
 from shanhe.gateway.meter import Metered
 
 TOKENS_PER_SECOND: Final = 50
