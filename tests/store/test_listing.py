@@ -259,7 +259,7 @@ class TestIncome:
         today = services.clock.today()
         days, until = [], asyncio.get_running_loop().time() + 30
         while len(days) < 2 and asyncio.get_running_loop().time() < until:
-            days = await services.store.income(maker.org, today, today)  # once no older transaction runs on the server
+            days = await services.earnings.by_role(maker.org, today, today)  # once nothing older runs
             await asyncio.sleep(0.05)
         assert [(day.role, day.calls) for day in days] == [("reversal", 1), ("maker", 3)]
         account = await services.ledger.ensure_account(maker.org, Asset.CREDIT, "income")
@@ -298,10 +298,10 @@ class TestIncome:
         await market.listed(maker.org, "prompt/rebuilt", CONTENT, fee_micro=1_000)
         await call(market, payer, "prompt/rebuilt")
         today = services.clock.today()
-        before = await services.store.income(maker.org, today, today)
+        before = await services.earnings.by_role(maker.org, today, today)
         uses = await services.gateway.through(None, today, today)
         await services.gateway.rebuild_usage(today)
-        assert await services.store.income(maker.org, today, today) == before
+        assert await services.earnings.by_role(maker.org, today, today) == before
         assert await services.gateway.through(None, today, today) == uses
 
 

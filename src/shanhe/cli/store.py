@@ -329,7 +329,7 @@ def income(
 
     async def work(services: Services) -> Any:
         days = _period(services, first, last)
-        return [asdict(one) for one in await services.store.income((await find_org(services, org)).id, *days)]
+        return [asdict(one) for one in await services.earnings.by_role((await find_org(services, org)).id, *days)]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("day", "listing", "role", "calls", "credits"), [

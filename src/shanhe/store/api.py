@@ -41,8 +41,9 @@ from shanhe.store.model import (
     Words,
 )
 from shanhe.store.ranks import Rank, Ranks
-from shanhe.store.service import Checker, Readying, Store
+from shanhe.store.service import Store
 from shanhe.store.terms import CATEGORIES
+from shanhe.store.window import Checker, Readying
 
 __all__ = [
     "CATEGORIES",

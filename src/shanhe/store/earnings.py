@@ -18,6 +18,7 @@ from shanhe.kernel.money import MICRO
 from shanhe.kernel.words import POSTINGS_ZH, STATES_ZH
 from shanhe.ledger.api import Asset
 from shanhe.store.errors import BadListing
+from shanhe.store.model import IncomeDay
 
 if TYPE_CHECKING:
     from shanhe.gateway.api import Gateway
@@ -130,6 +131,25 @@ class Earnings:
             first, last, tuple(days), tuple(reversed(refunds)), tuple(payouts), sum(one.earned_micro for one in days),
             sum(one.amount_micro for one in refunds), (await self._ledger.balance(account.id)).balance,
         )  # fmt: skip
+
+    async def by_role(self, owner: UUID, first: date, last: date) -> list[IncomeDay]:
+        """What an organisation earned by day and listing, newest first, with what refunds took back."""
+        _check(first, last)
+        earned = await self._gateway.earned(owner, first, last)
+        days = [IncomeDay(one.day, one.role, one.resource, one.calls, one.amount_micro) for one in earned]
+        back: dict[date, list[int]] = {}
+        account = await self._ledger.ensure_account(owner, Asset.CREDIT, "income")
+        read = 0
+        async for line in self._ledger.stream_statement(account.id, first, last):
+            read += 1
+            if read > LINES_MAX:
+                break
+            if line.kind == REVERSAL:
+                sums = back.setdefault(city_date(line.at), [0, 0])
+                sums[0] += 1
+                sums[1] += line.amount
+        days += [IncomeDay(day, REVERSAL, "", calls, amount) for day, (calls, amount) in back.items()]
+        return sorted(days, key=lambda one: (-one.day.toordinal(), one.resource, one.role))
 
     async def _lines(self, owner: UUID, first: date, last: date) -> list[Moved]:
         account = await self._ledger.ensure_account(owner, Asset.CREDIT, "income")

@@ -1,7 +1,8 @@
-"""`/api/store/earnings`: what a maker earned by day and token, refunds, payouts, and the statement as a file."""
+"""`/api/store/earnings`: what a maker earned by day and token, refunds, payouts, the statement as a file."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Literal
 
@@ -20,15 +21,21 @@ Maker = Annotated[Actor, Depends(require("publish"))]
 
 
 def router(earnings: Earnings, clock: Clock, named: Named) -> APIRouter:
-    """Everything under /api/store/earnings."""
-    routes = APIRouter(prefix="/api/store/earnings", tags=["store"])
+    """What makers earned."""
+    routes = APIRouter(prefix="/api/store", tags=["store"])
 
-    @routes.get("")
+    @routes.get("/earnings")
     async def earned(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
         """Your organisation's income by day and token, refunds, payouts; the last 30 days unless you say otherwise."""
         return as_json(earnings_view(await earnings.of(org_of(actor), *period(clock, first, last))))
 
-    @routes.get("/statement")
+    @routes.get("/income")
+    async def income(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
+        """What your organisation earned by day, listing and role, with what refunds took back."""
+        days = await earnings.by_role(org_of(actor), *period(clock, first, last))
+        return as_json({"data": [asdict(day) for day in days], "total_micro": sum(day.amount_micro for day in days)})
+
+    @routes.get("/earnings/statement")
     async def statement(
         actor: Maker, first: date | None = None, last: date | None = None,
         format: Literal["csv", "xlsx", "pdf"] = "csv", language: Literal["zh", "en"] = "zh",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -184,12 +183,6 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
         """Sell it no more."""
         done = await store.withdraw(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
         return as_json(listing_view(done))
-
-    @routes.get("/income")
-    async def income(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
-        """What your organisation earned by day, listing and role, with what refunds took back."""
-        days = await store.income(org_of(actor), *period(clock, first, last))
-        return as_json({"data": [asdict(day) for day in days], "total_micro": sum(day.amount_micro for day in days)})
 
 
 def _deciding(routes: APIRouter, store: Store) -> None:
