@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shanhe.gateway import http as gateway_http
-from shanhe.gateway import pipeline
+from shanhe.gateway.call import CALL_MAX_S
 from shanhe.web import UPLOADS
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
@@ -27,7 +27,7 @@ class TestProxy:
         assert said("client_max_body_size", "m") * 1024 * 1024 > max(*UPLOADS.values(), gateway_http.BODY_MAX_BYTES)
 
     def test_waits_for_the_longest_answer(self) -> None:
-        assert said("proxy_read_timeout", "s") > pipeline.CALL_MAX_S
+        assert said("proxy_read_timeout", "s") > CALL_MAX_S
 
     def test_passes_on_what_opens_a_tunnel_and_buffers_no_answer(self) -> None:
         for line in ("proxy_set_header Upgrade $http_upgrade;", "proxy_http_version 1.1;", "proxy_buffering off;"):

@@ -21,9 +21,9 @@ from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExc
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute, ModelInfo
+    from shanhe.gateway.call import Call
     from shanhe.gateway.charges import ChargeBook
     from shanhe.gateway.faces.base import Parsed
-    from shanhe.gateway.pipeline import Call
     from shanhe.gateway.terms import PriceList
     from shanhe.identity.api import Caller, Identity
 

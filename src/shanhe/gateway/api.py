@@ -15,6 +15,7 @@ from shanhe.gateway import returns
 from shanhe.gateway.admission import PRIVATE, Admitter
 from shanhe.gateway.ahead import Ahead
 from shanhe.gateway.asgi import GatewayApp
+from shanhe.gateway.call import Call
 from shanhe.gateway.charges import ChargeBook, Referrer, ResourceTerms, nobody, unrelated
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
@@ -29,7 +30,7 @@ from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, Cli
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
-from shanhe.gateway.pipeline import Call, Delegate, Label, Pipeline
+from shanhe.gateway.pipeline import Delegate, Label, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for

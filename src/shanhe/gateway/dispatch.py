@@ -19,7 +19,7 @@ from shanhe.kernel.errors import ShanheError, TooMany
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute, Target
-    from shanhe.gateway.pipeline import Call
+    from shanhe.gateway.call import Call
 
 ATTEMPTS_MAX: Final = 3
 HEADS_MAX: Final = 1024

@@ -15,8 +15,8 @@ from shanhe.gateway.tariff import Charged, Prices, Share
 from shanhe.ledger.api import Preamble, preamble_of
 
 if TYPE_CHECKING:
+    from shanhe.gateway.call import Call
     from shanhe.gateway.dispatch import Exchange
-    from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
     from shanhe.gateway.tags import TagBook
 

@@ -15,17 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
+from shanhe.gateway.call import CALL_MAX_S, Call
 from shanhe.gateway.faces.base import Face
 from shanhe.gateway.http import Client
-from shanhe.gateway.pipeline import (
-    CALL_MAX_S,
-    IN_FLIGHT_MAX,
-    Call,
-    Pipeline,
-    believed,
-    completed,
-    decode_answer,
-)
+from shanhe.gateway.pipeline import IN_FLIGHT_MAX, Pipeline, believed, completed, decode_answer
 
 if TYPE_CHECKING:
     from shanhe.gateway.admission import Admitter

@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from shanhe.gateway.meter import BUCKETS
 
 if TYPE_CHECKING:
+    from shanhe.gateway.call import Call
     from shanhe.gateway.dispatch import Exchange
-    from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
     from shanhe.gateway.traces import Traces
 

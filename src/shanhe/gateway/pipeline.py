@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -18,29 +18,23 @@ import msgspec
 import structlog
 
 from shanhe.gateway.admission import Admitter
-from shanhe.gateway.client import Connection, UpstreamError
+from shanhe.gateway.call import Call, receipt_headers, timings
+from shanhe.gateway.client import UpstreamError
 from shanhe.gateway.coding import CODINGS
-from shanhe.gateway.commission import Parted
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
-from shanhe.gateway.errand import Errand, Keep
+from shanhe.gateway.errand import Errand
 from shanhe.gateway.errors import CallError
-from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, StreamWriter, present
+from shanhe.gateway.faces.base import Completion, Face, present
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
 from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
-from shanhe.gateway.model import Admission, Timings, weighed
+from shanhe.gateway.model import weighed
+from shanhe.gateway.relay import Relay
 from shanhe.gateway.settlement import Outcome, Settler, Unsettled
-from shanhe.gateway.sse import DONE, EventTooLarge, Splitter, data_of
+from shanhe.gateway.sse import EventTooLarge
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.ids import new_id_and_text
 
 ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
-CALL_MAX_S: Final = 1800.0
-"""Longest time a call may take from its admission on; the reservation lives longer, see `admission.CALL_TTL_S`."""
-TOKENS_SLACK: Final = 64
-"""Chunks beyond `max_tokens` after which an engine is cut off."""
-DRAIN_MAX_S: Final = 300.0
-"""Longest time an abandoned stream is drained; what came until then is charged."""
 TOKENS_PER_SECOND: Final = 50
 """Of audio, where an engine counts time: a Whisper encoder makes 1,500 frames of 30 s."""
 SOUND_MAX_S: Final = 1e6
@@ -60,8 +54,7 @@ ENGINE_FAULTS: Final = (
 SHAPE_FAULTS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 """What an answer of the wrong shape does to the code that reads it."""
 
-
-Delegate = Callable[["Call", Client, bytes], Awaitable[None] | None]
+Delegate = Callable[[Call, Client, bytes], Awaitable[None] | None]
 
 
 class Collected:
@@ -94,43 +87,6 @@ class Collected:
 
     async def close(self) -> None:
         """Nothing to close."""
-
-
-class Call:
-    """Working state of one call, alive for as long as it is."""
-
-    __slots__ = (
-        "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "most_micro",
-        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through",
-        "traceparent", "weigh", "weights", "writer",
-    )  # fmt: skip
-
-    def seconds_left(self) -> float:
-        """How long the call may still take; at least a second."""
-        return max(1.0, self.admitted_at + CALL_MAX_S - perf_counter())
-
-    def __init__(self, face: Face) -> None:
-        self.face = face
-        self.receipt_id, self.receipt = new_id_and_text()
-        self.started_at = started_at = perf_counter()
-        self.caller: Any = None
-        self.errand: Errand | None = None
-        self.keep: Keep | None = None  # gets a whole answer before it is charged
-        self.parsed: Parsed
-        self.traceparent: bytes | None  # where calls are traced
-        self.admission: Admission
-        self.reservation: Any = None
-        self.admitted_at = started_at
-        self.through: Sequence[str] = ()  # listings the call comes through
-        self.weights: Mapping[str, Sequence[int]] | None = None
-        self.fees: Collection[str] | None = None  # those of them whose fee is due with this call; None = all
-        self.carried: Mapping[str, int] | None = None  # model cost of earlier calls whose markup is due with this one
-        self.weigh: Callable[[bytes], tuple[str, Mapping[UUID, int]]] | None = None  # makers by what the answer holds
-        self.inside = False  # may call models that only listings may
-        self.most_micro: int | None = None  # what is left of a budget
-        self.paid_micro = 0
-        self.parted: Parted | None = None
-        self.writer: StreamWriter | None = None
 
 
 Label = Callable[[str, str, bytes], tuple[bytes, Mapping[str, str]]]
@@ -391,101 +347,10 @@ def decode_answer(body: bytes, kind: str) -> Completion:
     return completion
 
 
-def timings(call: Call, first_at: float, done_at: float) -> Timings:
-    at = call.started_at
-    done_ms = int((done_at - at) * 1e6) / 1000
-    first_ms = done_ms if first_at == done_at else int((first_at - at) * 1e6) / 1000
-    return Timings(int((call.admitted_at - at) * 1e6) / 1000, first_ms, done_ms)
-
-
 def completed(call: Call, completion: Completion, metered: Metered, done_at: float) -> Outcome:
     """How a call ended whose answer came whole."""
     finish = completion.choices[0].finish_reason if completion.choices else None
     return Outcome(metered, "completed", finish, timings(call, done_at, done_at))
-
-
-def receipt_headers(call: Call, *first: tuple[bytes, bytes]) -> Headers:
-    """The headers that name a call's receipt."""
-    receipt = call.receipt.encode()
-    return [*first, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt), (b"request-id", receipt)]
-
-
-class Relay:
-    """Moves a stream from the engine to the client, event by event, and remembers what was delivered."""
-
-    def __init__(self, call: Call, client: Client, upstream_model: str) -> None:
-        self._call = call
-        self._client = client
-        self.writer = call.writer = call.face.writer(call.parsed, call.receipt_id.hex, upstream_model)
-        self.usage: msgspec.Raw = ABSENT
-        self.finish_reason: str | None = None
-        self.delivered_bytes = 0
-        self.chunks = 0
-        self._texts: list[str] = []
-        self.first_at = call.started_at
-        self.done_at = call.started_at
-        self._finished = False
-
-    @property
-    def text(self) -> str:
-        return "".join(self._texts)
-
-    def timings(self) -> Timings:
-        return timings(self._call, self.first_at, self.done_at)
-
-    async def pump(self, connection: Connection, idle_timeout_s: float) -> None:
-        """Relay until the stream ends; raises when it ends without an end."""
-        splitter = Splitter()
-        give_up_at = self._call.admitted_at + CALL_MAX_S
-        while data := await connection.chunk(idle_timeout_s):
-            out: list[bytes] = []
-            for event in splitter.feed(data):
-                payload = data_of(event)
-                if payload is None:
-                    continue
-                if payload == DONE:
-                    self._finished = True
-                    break
-                out.append(self._take(event, payload))
-            if ready := b"".join(out):
-                await self._forward(ready)
-            self.done_at = perf_counter()
-            if self._client.gone:
-                give_up_at = min(give_up_at, self.done_at + DRAIN_MAX_S)
-            if self.done_at > give_up_at:
-                raise UpstreamError("the stream took too long", timed_out=True)
-            if self._finished:
-                break
-        if not self._finished and self.finish_reason is None:
-            raise UpstreamError("the stream ended without an end")
-        if not self._client.started:
-            await self._begin()
-
-    async def _forward(self, ready: bytes) -> None:
-        if not self._client.started:
-            await self._begin()
-        await self._client.write(ready)
-
-    async def _begin(self) -> None:
-        self.first_at = perf_counter()
-        await self._client.start(receipt_headers(self._call))
-
-    def _take(self, event: bytes, payload: bytes) -> bytes:
-        chunk = _completion.decode(payload)
-        if present(chunk.error):
-            raise UpstreamError("the engine reported an error inside the stream")
-        if present(chunk.usage):
-            self.usage = chunk.usage
-        size = chunk.delivered_bytes
-        if size:
-            self.delivered_bytes += size
-            self.chunks += 1
-            self._texts.append(chunk.text)
-            if self.chunks > self._call.admission.completion_tokens_max + TOKENS_SLACK:
-                raise UpstreamError("the engine wrote more than it was asked for")
-        for choice in chunk.choices:
-            self.finish_reason = choice.finish_reason or self.finish_reason
-        return self.writer.chunk(event, chunk)
 
 
 def from_shanhe(error: ShanheError) -> CallError:

@@ -27,9 +27,9 @@ from shanhe.kernel.errors import ShanheError, Unavailable
 from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
 
 if TYPE_CHECKING:
+    from shanhe.gateway.call import Call
     from shanhe.gateway.commission import Commission
     from shanhe.gateway.dispatch import Exchange
-    from shanhe.gateway.pipeline import Call
     from shanhe.gateway.returns import Returns
     from shanhe.gateway.tags import TagBook
     from shanhe.gateway.terms import TermsBook

@@ -20,8 +20,8 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import Seals
 
 if TYPE_CHECKING:
+    from shanhe.gateway.call import Call
     from shanhe.gateway.http import Client
-    from shanhe.gateway.pipeline import Call
     from shanhe.identity.api import Caller
 
 PAGE_MAX: Final = 1_000

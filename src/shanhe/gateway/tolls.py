@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from shanhe.gateway.admission import database_away
+from shanhe.gateway.call import Call
 from shanhe.gateway.faces.base import Parsed
 from shanhe.gateway.faces.openai import Chat
 from shanhe.gateway.model import Admission, with_commission
-from shanhe.gateway.pipeline import Call
 from shanhe.gateway.tariff import Prices
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from urllib.parse import unquote
 from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
+    from shanhe.gateway.call import Call
     from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.errors import CallError
     from shanhe.gateway.http import Client
-    from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
 
 OPERATIONS: Final = {

@@ -23,8 +23,8 @@ from shanhe.gateway.tags import tags_in
 from shanhe.kernel.db import FAILURES
 
 if TYPE_CHECKING:
+    from shanhe.gateway.call import Call
     from shanhe.gateway.commission import Through
-    from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
     from shanhe.gateway.tags import TagBook
     from shanhe.gateway.tariff import Charged, Share
