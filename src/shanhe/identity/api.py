@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from shanhe.identity.acts_sheet import acts_csv, text_of
+from shanhe.identity.arrival_model import (
+    DeclineGround,
+    Invitation,
+    InvitationState,
+    NewRegistration,
+    Outcome,
+    Registering,
+    Registration,
+    RegistrationState,
+)
 from shanhe.identity.consent_model import Consent, Lawful, Purpose, PurposeNotice
+from shanhe.identity.entry_model import (
+    Ceremony,
+    Client,
+    Issued,
+    OidcSettings,
+    Options,
+    Passkey,
+    SecondFactor,
+    Session,
+    Stage,
+    TotpEnrolment,
+)
 from shanhe.identity.errors import (
     BadText,
     ConsentNeedsMore,
@@ -52,48 +74,27 @@ from shanhe.identity.guard import (
     unseat,
     waiting_token,
 )
+from shanhe.identity.key_model import Caller, Key, LeakReport, NewKey
 from shanhe.identity.model import (
     ALL_PERMISSIONS,
     CITY_ROLES,
     Actor,
     ActsAsked,
     AuditRow,
-    Caller,
     Category,
     CategoryName,
-    Ceremony,
-    Client,
     DataClass,
-    DeclineGround,
     Department,
-    Invitation,
-    InvitationState,
-    Issued,
-    Key,
-    LeakReport,
     Member,
-    NewKey,
     NewOrganisation,
     NewPerson,
-    NewRegistration,
-    OidcSettings,
-    Options,
     Organisation,
     OrgKind,
     OrgState,
-    Outcome,
-    Passkey,
     PayerFacts,
     Person,
     PersonState,
-    Registering,
-    Registration,
-    RegistrationState,
     Role,
-    SecondFactor,
-    Session,
-    Stage,
-    TotpEnrolment,
     permissions_of,
 )
 from shanhe.identity.names import clean

@@ -10,8 +10,9 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shanhe.identity.entry_model import Client, Issued, Stage
 from shanhe.identity.errors import CrossSite, CsrfFailed, PermissionMissing, SessionMissing
-from shanhe.identity.model import ROLE_PERMISSIONS, Actor, Client, Issued, Role, Stage
+from shanhe.identity.model import ROLE_PERMISSIONS, Actor, Role
 from shanhe.identity.service import Identity
 from shanhe.kernel import acts
 from shanhe.kernel.errors import Invalid

@@ -7,20 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from shanhe.identity.entry_model import Client, Issued, Options
 from shanhe.identity.errors import Unknown
-from shanhe.identity.model import (
-    ActsAsked,
-    AuditRow,
-    Caller,
-    Client,
-    Issued,
-    Key,
-    LeakReport,
-    NewKey,
-    Options,
-    Organisation,
-    Person,
-)
+from shanhe.identity.key_model import Caller, Key, LeakReport, NewKey
+from shanhe.identity.model import ActsAsked, AuditRow, Organisation, Person
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.consents import Consents

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from shanhe.identity.model import Actor, Options
+from shanhe.identity.entry_model import Options
+from shanhe.identity.model import Actor
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database

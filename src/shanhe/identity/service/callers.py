@@ -21,7 +21,8 @@ from uuid import UUID
 import structlog
 
 from shanhe.identity.errors import InvalidKey, KeyExpired, KeyRevoked, OrgFrozen
-from shanhe.identity.model import Caller, DataClass, OrgState
+from shanhe.identity.key_model import Caller
+from shanhe.identity.model import DataClass, OrgState
 from shanhe.identity.service.base import Ground
 from shanhe.identity.store import keys as store
 from shanhe.kernel.db import FAILURES

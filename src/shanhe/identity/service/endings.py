@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.identity.model import InvitationState
+from shanhe.identity.arrival_model import InvitationState
 from shanhe.identity.service.base import Ground
 from shanhe.identity.store import arrivals as store
 

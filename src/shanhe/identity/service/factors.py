@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pyotp
 
+from shanhe.identity.entry_model import SecondFactor, TotpEnrolment
 from shanhe.identity.errors import CodeWrong
-from shanhe.identity.model import SecondFactor, TotpEnrolment
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.store import people
 from shanhe.identity.store import sessions as store

@@ -7,18 +7,9 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.identity.arrival_model import Invitation, InvitationState
 from shanhe.identity.errors import InvitationOver, OrgTakesNobody, PermissionMissing, TooManyOfThem, Unknown
-from shanhe.identity.model import (
-    Invitation,
-    InvitationState,
-    Member,
-    Organisation,
-    OrgKind,
-    OrgState,
-    PersonState,
-    Role,
-    permissions_of,
-)
+from shanhe.identity.model import Member, Organisation, OrgKind, OrgState, PersonState, Role, permissions_of
 from shanhe.identity.names import EMAIL_MAX
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.endings import ANSWERED_TOPIC, NAMING, lapse

@@ -16,17 +16,8 @@ import asyncpg
 import structlog
 
 from shanhe.identity.errors import BadText, KeyMade, PermissionMissing, TooManyOfThem, Unknown
-from shanhe.identity.model import (
-    ALL_PERMISSIONS,
-    Actor,
-    Key,
-    LeakReport,
-    NewKey,
-    Organisation,
-    OrgState,
-    TellLeak,
-    TraceUse,
-)
+from shanhe.identity.key_model import Key, LeakReport, NewKey, TellLeak, TraceUse
+from shanhe.identity.model import ALL_PERMISSIONS, Actor, Organisation, OrgState
 from shanhe.identity.names import NAME_MAX, NOTE_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import TOKEN

@@ -26,8 +26,9 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from shanhe.identity.entry_model import Client, Issued, OidcSettings
 from shanhe.identity.errors import OidcFailed, Taken
-from shanhe.identity.model import Client, Issued, NewPerson, OidcSettings
+from shanhe.identity.model import NewPerson
 from shanhe.identity.names import safe_path
 from shanhe.identity.service.base import Ground
 from shanhe.identity.service.orgs import Organisations

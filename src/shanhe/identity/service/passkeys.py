@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from shanhe.identity.entry_model import Ceremony, Passkey
 from shanhe.identity.errors import SignInFailed, TooManyOfThem, Unknown
-from shanhe.identity.model import Ceremony, Passkey, PersonState
+from shanhe.identity.model import PersonState
 from shanhe.identity.names import NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.factors import Factors

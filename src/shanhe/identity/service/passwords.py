@@ -16,8 +16,8 @@ from uuid import UUID
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from shanhe.identity.entry_model import Client
 from shanhe.identity.errors import SignInLocked
-from shanhe.identity.model import Client
 from shanhe.identity.names import PASSWORD_MAX, new_password
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.store import sessions as store

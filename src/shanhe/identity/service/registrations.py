@@ -15,7 +15,16 @@ from uuid import UUID
 
 import asyncpg
 
+from shanhe.identity.arrival_model import (
+    DeclineGround,
+    NewRegistration,
+    Outcome,
+    Registering,
+    Registration,
+    RegistrationState,
+)
 from shanhe.identity.consent_model import PurposeNotice
+from shanhe.identity.entry_model import Client
 from shanhe.identity.errors import (
     BadText,
     ConsentNeedsMore,
@@ -26,20 +35,7 @@ from shanhe.identity.errors import (
     Taken,
     Unknown,
 )
-from shanhe.identity.model import (
-    ActsAsked,
-    AuditRow,
-    Client,
-    DeclineGround,
-    NewPerson,
-    NewRegistration,
-    Outcome,
-    Person,
-    PersonState,
-    Registering,
-    Registration,
-    RegistrationState,
-)
+from shanhe.identity.model import ActsAsked, AuditRow, NewPerson, Person, PersonState
 from shanhe.identity.names import NAME_MAX, clean, login_key, new_password
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.consents import purpose_of

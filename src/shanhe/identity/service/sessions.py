@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from shanhe.identity.entry_model import Client, Issued, Session, Stage
 from shanhe.identity.errors import (
     InvalidKey,
     KeyExpired,
@@ -20,19 +21,8 @@ from shanhe.identity.errors import (
     SessionMissing,
     Unknown,
 )
-from shanhe.identity.model import (
-    MEMBER_PERMISSIONS,
-    PLAIN_KEY_PERMISSIONS,
-    Actor,
-    Client,
-    Issued,
-    OrgState,
-    PersonState,
-    Role,
-    Session,
-    Stage,
-    permissions_of,
-)
+from shanhe.identity.key_model import PLAIN_KEY_PERMISSIONS
+from shanhe.identity.model import MEMBER_PERMISSIONS, Actor, OrgState, PersonState, Role, permissions_of
 from shanhe.identity.service.base import Ground
 from shanhe.identity.service.callers import TOKEN
 from shanhe.identity.store import keys, orgs, people

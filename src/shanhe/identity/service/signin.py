@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from shanhe.identity.entry_model import Ceremony, Client, Issued, Stage
 from shanhe.identity.errors import CodeWrong, PasswordWrong, SessionMissing, SignInAgain, SignInFailed
-from shanhe.identity.model import Ceremony, Client, Issued, PersonState, Stage
+from shanhe.identity.model import PersonState
 from shanhe.identity.names import EMAIL_MAX, sign_in_key
 from shanhe.identity.service.base import Ground
 from shanhe.identity.service.factors import Factors

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shanhe.identity.model import DataClass, Key, LeakReport
+from shanhe.identity.key_model import Key, LeakReport
+from shanhe.identity.model import DataClass
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 

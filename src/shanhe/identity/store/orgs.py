@@ -7,16 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shanhe.identity.model import (
-    DataClass,
-    Department,
-    Member,
-    NewOrganisation,
-    Organisation,
-    OrgKind,
-    OrgState,
-    Role,
-)
+from shanhe.identity.model import DataClass, Department, Member, NewOrganisation, Organisation, OrgKind, OrgState, Role
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
