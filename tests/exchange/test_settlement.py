@@ -8,12 +8,16 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shanhe.exchange import settlement
+from shanhe.exchange import settlement, store
 from shanhe.exchange.api import BUY, Market, NewOrder
+from shanhe.exchange.clearing import VALUE_PER_FEN, cash_of, more_cash
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.migrations import discover
 from shanhe.ledger.api import Asset, Provenance
+from stage.draws import draws
 
 from .conftest import CREDIT
 
@@ -148,6 +152,90 @@ class TestFee:
         assert found.fee_fen == await world.fund() == round(Fraction(found.cash_fen, 10))
         trades = await world.exchange.trades()
         assert sum(trade.fee_fen for trade in trades) == found.fee_fen
+
+
+class TestEscrow:
+    @settings(max_examples=draws(1_000))
+    @given(data=st.data(), filled=st.integers(0, 3), lefts=st.lists(st.integers(1, 5), min_size=2, max_size=5))
+    def test_of_a_buying_order_covers_it_however_it_is_amended_and_filled(self, data, filled, lefts):
+        """Amendments are accepted against what the tables say, and take effect one after the other, with fills in
+        between and each cut to what is needed in the end. Prices are shares of a fen here, to round at every step."""
+        price = st.sampled_from([part * VALUE_PER_FEN // 4 for part in range(1, 6)])
+        ticks, left = data.draw(price), lefts[0]
+        value = filled * data.draw(price)
+        cash = cash_of(value)
+        held = cash_of(value + ticks * left) - cash
+
+        def fill(quantity):
+            nonlocal value, cash, held, left
+            left -= quantity
+            value += quantity * data.draw(price.filter(lambda one: one <= ticks))
+            held -= cash_of(value) - cash
+            cash = cash_of(value)
+            assert held >= 0
+
+        while len(lefts) > 1:
+            pending = data.draw(st.integers(1, len(lefts) - 1))
+            asked = [(data.draw(price), lefts.pop()) for _ in range(pending)]
+            held += sum(more_cash(value, ticks * left, max(ticks, dear) * max(left, more)) for dear, more in asked)
+            done = 0
+            for dear, more in asked:
+                part = data.draw(st.integers(0, left))
+                fill(part)
+                done += part
+                if more <= done or not left:
+                    return  # ended: what it has is given back
+                ticks, left = dear, more - done
+            held = min(held, settlement.still_needed(
+                {"side": BUY, "value": value, "ticks": ticks, "left": left, "cash_fen": cash}
+            ))  # fmt: skip
+        fill(left)
+
+    @settings(max_examples=draws(2_000))
+    @given(st.lists(st.integers(0, 16).map(lambda part: part * VALUE_PER_FEN // 8), min_size=4, max_size=4))
+    def test_for_two_amendments_covers_what_both_come_to(self, parts):
+        spent, before, one, other = parts
+        more = more_cash(spent, before, before + one) + more_cash(spent, before, before + other)
+        assert more >= cash_of(spent + before + one + other) - cash_of(spent + before)
+
+    async def test_of_an_order_that_was_filled_in_part_for_less_pays_for_what_it_is_amended_to(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(1_000)
+        await world.sell(seller, 20.7, 6000)
+        bought = await world.buy(buyer, 40, 6600)
+        await world.auction()
+        (first,) = await world.exchange.trades()
+        for tenths in (208, 407):
+            await world.exchange.amend(
+                bought.id, org_id=buyer, ticks=6600, quantity_micro=tenths * CREDIT // 10, actor="test"
+            )
+        await world.sell(seller, 20, 6600)
+        await world.auction()
+        assert first.ticks < 6600
+        assert (await world.exchange.order(bought.id)).state == "filled"
+        await world.verify()
+
+    async def test_stays_when_an_amendment_is_accepted_while_it_is_cut(self, world, monkeypatch):
+        seller, buyer = await world.seller(100), await world.buyer(1_000)
+        bought = await world.buy(buyer, 20, 6000)
+        look, more = store.pending_amends, []
+
+        async def amended_meanwhile(*args):
+            found = await look(*args)
+            if not more:
+                more.append(asyncio.create_task(world.exchange.amend(
+                    bought.id, org_id=buyer, ticks=6000, quantity_micro=50 * CREDIT, actor="test"
+                )))  # fmt: skip
+                await asyncio.wait(more, timeout=1)  # as far as it gets
+            return found
+
+        monkeypatch.setattr(store, "pending_amends", amended_meanwhile)
+        await world.exchange.amend(bought.id, org_id=buyer, ticks=6000, quantity_micro=18 * CREDIT, actor="test")
+        await more[0]
+        await world.sell(seller, 50, 6000)
+        await world.auction()
+        assert (await world.exchange.order(bought.id)).state == "filled"
+        assert await world.credits(buyer) == 50 * CREDIT
+        await world.verify()
 
 
 class TestCrash:

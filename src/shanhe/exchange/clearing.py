@@ -24,6 +24,17 @@ def cash_of(value: int) -> int:
     return fen + (rest > HALF_FEN or (rest == HALF_FEN and fen & 1))
 
 
+def more_cash(spent: int, before: int, after: int) -> int:
+    """Fen that a buying order's escrow needs besides, when what is left may cost `after` instead of `before`; all three
+    are ticks × micro-credits, `spent` is what was bought already.
+
+    Never less than the value grows by: several amendments may take effect one after the other, and each rounds for
+    itself.
+    """
+    growth = after - before
+    return max(cash_of(spent + after) - cash_of(spent + before), -(-growth // VALUE_PER_FEN))
+
+
 def uniform_price(buys: list[tuple[int, int]], sells: list[tuple[int, int]], reference: int) -> tuple[int, int] | None:
     """(price, volume) of an auction over (ticks, quantity) levels, each side best first; None when none cross."""
     i = j = volume = 0

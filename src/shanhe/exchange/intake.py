@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from shanhe.exchange import store
-from shanhe.exchange.clearing import cash_of
+from shanhe.exchange.clearing import cash_of, more_cash
 from shanhe.exchange.errors import (
     ExchangeBusy,
     ExchangeUnavailable,
@@ -347,9 +347,9 @@ class Intake:
         if found["side"] == SELL:
             account, extra = found["credit_account"], quantity - found["quantity"]
         else:  # fills at the old price may still happen before this takes effect: provide for the dearer way
-            account = found["cash_account"]
-            before = cash_of(found["ticks"] * found["quantity"])
-            extra = cash_of(max(ticks, found["ticks"]) * max(quantity, found["quantity"])) - before
+            account, left = found["cash_account"], found["quantity"] - found["filled"]
+            dearest = max(ticks, found["ticks"]) * max(quantity - found["filled"], left)
+            extra = more_cash(found["value"], found["ticks"] * left, dearest)
         if extra > 0:
             one.need = extra
             (verdict,) = await self._ledger.escrow.hold(conn, [EscrowRequest(one.amend_id, account, extra)])

@@ -121,6 +121,7 @@ class Settlement:
             rows = await store.to_trim(conn, self._market, RELEASE_MAX)
             if not rows:
                 return 0
+            await store.head(conn, self._market, lock=True)  # no amendment is accepted between the look and the cut
             applied = (await store.matcher(conn, self._market))["seq"]
             waiting = await store.pending_amends(conn, self._market, applied, [row["id"] for row in rows])
             ready = [row for row in rows if row["id"] not in waiting]
