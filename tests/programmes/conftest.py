@@ -21,7 +21,7 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Lot, Posting, Transfer
-from shanhe.programmes.api import Application, Counted, Party, Programmes, Verdict, load_catalogue
+from shanhe.programmes.api import Application, Catalogue, Counted, Party, Programmes, Verdict, load_catalogue
 from shanhe.rulebook.api import Rulebook
 from shanhe.wiring.measures import Measures
 
@@ -34,7 +34,9 @@ CATALOGUE = load_catalogue(RULEBOOK)
 class City:
     """Everything real but the clock; `measured` is what the city would have measured, of one thing or of all."""
 
-    def __init__(self, db: Database, clock: FixedClock, vault: Vault, ledger: Ledger) -> None:
+    def __init__(
+        self, db: Database, clock: FixedClock, vault: Vault, ledger: Ledger, catalogue: Catalogue = CATALOGUE
+    ) -> None:
         self.db, self.clock, self.vault, self.ledger = db, clock, vault, ledger
         self.identity = Identity(db, clock, vault, Options())
         self.facts = Facts(db, clock, vault, lambda _: RelationTerms(ownership_bps=2500, referral_months=24))
@@ -47,7 +49,7 @@ class City:
         self.programmes = Programmes(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=self.facts, identity=self.identity,
             notifier=self.notifier, announce=self.outbox.emit, measures=self.measures,
-            catalogue=CATALOGUE,
+            catalogue=catalogue,
             entry=self._entry,
             approvals=self.approvals,
             count=self._count,

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import ShanheError
 from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Verdict
 
-from .conftest import CREDIT, City
+from .conftest import CATALOGUE, CREDIT, City
 
 
 def form(number: object) -> dict[str, str]:
@@ -175,6 +176,29 @@ class TestAward:
                 )
         with pytest.raises(asyncpg.PostgresError, match="append-only"):
             await city.db.execute("DELETE FROM programmes.history")
+
+    async def test_of_two_kinds_of_credits_to_one_wallet_comes_back_to_the_budget_that_each_was_paid_from(
+        self, city: City
+    ) -> None:
+        programme = CATALOGUE.programmes["software_copyright"]
+        (grant,) = programme.grants
+        both = (grant, structs.replace(grant, budget="talent_credit", provenance="reward"))
+        two = structs.replace(programme, grants=both)
+        city = City(
+            city.db, city.clock, city.vault, city.ledger,
+            structs.replace(CATALOGUE, programmes={**CATALOGUE.programmes, programme.id: two}),
+        )  # fmt: skip
+        await city.fund("ip_credit", 500 * CREDIT)
+        await city.fund("talent_credit", 500 * CREDIT)
+        firm = await city.company()
+        app = await city.approve(await city.apply(programme.id, firm, form(1)))
+        await city.spend(firm, 200 * CREDIT)
+        await city.programmes.awards.claw_back(app.id, "error", note="登记撤销", actor="test")
+        assert await city.budget("ip_credit") == (300 * CREDIT, 0)  # what is subsidy was spent first
+        assert await city.budget("talent_credit") == (500 * CREDIT, 0)
+        last = (await city.programmes.file(app.id)).history[-1]
+        assert last.details == {"recovered": {"credit": 800 * CREDIT}, "owed": {"credit": 200 * CREDIT}}
+        assert await city.sound()
 
 
 class TestPerson:

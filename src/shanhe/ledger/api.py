@@ -57,6 +57,7 @@ from shanhe.ledger.model import (
     preamble_of,
 )
 from shanhe.ledger.opening import read_opening
+from shanhe.ledger.posting import nth_lot
 from shanhe.ledger.reservation import Reservation
 from shanhe.ledger.service import Ledger
 from shanhe.ledger.splits import split_exact, split_scaled
@@ -124,6 +125,7 @@ __all__ = [
     "VerifyReport",
     "call_facts",
     "earmark",
+    "nth_lot",
     "preamble_of",
     "read_opening",
     "split_exact",

@@ -116,7 +116,12 @@ def _check_lots(posting: Posting, accounts: Mapping[UUID, Account], lots_due: in
 
 def lot_id(posting: Posting, index: int, lot: NewLot) -> UUID:
     """A new lot's id: given, or following from the posting's, so that a repetition is the same lot."""
-    return lot.id or UUID(int=posting.id.int ^ ((index + 1) << LOT_SPACE_SHIFT))
+    return lot.id or nth_lot(posting.id, index)
+
+
+def nth_lot(posting: UUID, index: int) -> UUID:
+    """The id of a posting's new lot at `index`, when none was given."""
+    return UUID(int=posting.int ^ ((index + 1) << LOT_SPACE_SHIFT))
 
 
 class Poster:

@@ -22,12 +22,14 @@ from shanhe.ledger.api import (
     Asset,
     InsufficientCredit,
     Ledger,
+    Lot,
     LotDelta,
     NewLot,
     Posting,
     Provenance,
     Transfer,
     UnknownPosting,
+    nth_lot,
 )
 from shanhe.programmes.cases import Payment, Tranche
 from shanhe.programmes.errors import UnknownBudget
@@ -169,7 +171,7 @@ class Books:
 
     async def unspent(self, tranche: Tranche) -> int:
         """µ of a tranche's credits that are still in the lots it minted, free or held."""
-        return sum(lot.remaining for lot in (await self._minted(tranche)).values())
+        return sum([lot.remaining for lot in (await self._minted(tranche)).values()])
 
     async def take_back(
         self, award: UUID, tranche: Tranche, *, unspent_only: bool, actor: str
@@ -182,7 +184,7 @@ class Books:
         for ordinal, item in enumerate(tranche.payments):
             if not item.released:
                 continue
-            taken = await self._take(award, tranche, ordinal, item, actor)
+            taken = await self._take(award, tranche, ordinal, actor)
             rest = item.released - taken
             recovered[item.asset] = recovered.get(item.asset, 0) + taken
             if rest and not unspent_only:
@@ -190,8 +192,8 @@ class Books:
                 await self._owe(uuid5(award, f"owed:{tranche.n}:{ordinal}"), item, rest, actor)
         return recovered, owed
 
-    async def _take(self, award: UUID, tranche: Tranche, ordinal: int, item: Payment, actor: str) -> int:
-        posting_id = uuid5(award, f"clawback:{tranche.n}:{ordinal}")
+    async def _take(self, award: UUID, tranche: Tranche, ordinal: int, actor: str) -> int:
+        posting_id, item = uuid5(award, f"clawback:{tranche.n}:{ordinal}"), tranche.payments[ordinal]
         wallet, budget = await self.wallet(item.to_org, item.asset), await self.budget(item.budget)
         for attempt in range(ATTEMPTS_MAX):
             try:  # an earlier attempt may have been booked before its process died
@@ -200,9 +202,9 @@ class Books:
                 pass
             deltas: tuple[LotDelta, ...] = ()
             if wallet.lots:
-                lots = [lot for lot in (await self._minted(tranche)).values() if lot.account == wallet.id]
-                deltas = tuple(LotDelta(lot.id, lot.held - lot.remaining) for lot in lots if lot.remaining > lot.held)
-                amount = -sum(delta.amount for delta in deltas)
+                lot = (await self._minted(tranche)).get(ordinal)
+                amount = lot.remaining - lot.held if lot else 0
+                deltas = (LotDelta(lot.id, -amount),) if lot else ()
             else:
                 amount = min((await self._ledger.balance(wallet.id)).available, item.released)
             if amount <= 0:
@@ -226,11 +228,13 @@ class Books:
             Posting(id=posting_id, kind="clawback_owed", transfers=(transfer,), actor=actor, memo="Spent, to be repaid")
         )
 
-    async def _minted(self, tranche: Tranche) -> Mapping[UUID, Any]:
+    async def _minted(self, tranche: Tranche) -> Mapping[int, Lot]:
+        """The lots that a tranche's release minted, by the place of the payment that each one is."""
         if tranche.posting is None:
             return {}
-        view = await self._ledger.posting(tranche.posting)
-        return await self._ledger.lots_by_id([delta.lot for delta in view.lots if delta.amount > 0])
+        paid = [n for n, item in enumerate(tranche.payments) if item.released and item.asset == Asset.CREDIT]
+        ids = {nth_lot(tranche.posting, index): n for index, n in enumerate(paid)}
+        return {ids[lot.id]: lot for lot in (await self._ledger.lots_by_id(list(ids))).values()}
 
 
 def _move(posting_id: UUID, index: int, item: Payment, debit: Account, credit: Account) -> Transfer:
