@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.credits.conftest import City
@@ -47,6 +48,10 @@ async def cash(city: City) -> dict[str, int]:
 
 async def no_money(order: Order, sent: Sending) -> str:
     raise ProviderRefused("sandbox", "NOT_ENOUGH")
+
+
+async def away(*_: object, **__: object) -> Sending:
+    raise ProviderUnavailable("sandbox")
 
 
 class TestRefund:
@@ -170,10 +175,6 @@ class TestOnce:
     ) -> None:
         bought = await city.buy(10_000)
         real = city.payments.refund
-
-        async def away(*_: object, **__: object) -> None:
-            raise ProviderUnavailable("sandbox")
-
         monkeypatch.setattr(city.payments, "refund", away)
         asked = await refund(city, bought)
         assert asked.state is RefundState.POSTED
@@ -279,6 +280,38 @@ class TestRefused:
         await city.deliver()
         assert bought.order_id is not None
         assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED]
+
+    @pytest.mark.parametrize("then", ["paid by hand", "asked for again"])
+    async def test_stays_what_became_of_it_when_a_slower_worker_hears_of_the_refusal(
+        self, city: City, monkeypatch: pytest.MonkeyPatch, then: str
+    ) -> None:
+        bought, real = await city.buy(10_000), city.payments.refund
+        refunds = city.credits.refunds
+        with monkeypatch.context() as patch:
+            patch.setattr(city.payments, "refund", away)
+            asked = await refund(city, bought)
+
+        async def slow(*args: Any, **kwargs: Any) -> Sending:
+            """Between its answer and what it makes of it another worker is refused, and an operator acts."""
+            monkeypatch.setattr(city.payments, "refund", real)
+            with monkeypatch.context() as patch:
+                patch.setattr(city.sandbox, "refund", no_money)
+                assert (await refund(city, bought)).state is RefundState.FAILED
+            answer = await real(*args, **kwargs)
+            if then == "paid by hand":
+                await refunds.pay_by_hand(asked.id, "BANK-1", by=CLERK)
+                return answer
+            await refunds.retry(asked.id, by=CLERK)
+            raise ProviderRefused("sandbox", "NOT_ENOUGH")
+
+        monkeypatch.setattr(city.payments, "refund", slow)
+        late = await refund(city, bought)
+        assert late.state is {"paid by hand": RefundState.PAID, "asked for again": RefundState.SENT}[then]
+        await city.deliver()
+        done = await refunds.get(city.org, asked.id)
+        assert (done.state, done.payout_ref == "BANK-1") == (RefundState.PAID, then == "paid by hand")
+        assert await city.notices("refund_failed") == 1
+        assert await cash(city) | {"cash": 0} == {"cash": 0, "revenue": 0, "customer": 0}
 
     async def test_though_the_provider_has_it_waits_and_is_paid_by_nobody_else(
         self, city: City, monkeypatch: pytest.MonkeyPatch

@@ -265,7 +265,10 @@ class Refunds:
             if told is not None and told.state is not Sent.FAILED:
                 return refund  # what the provider may still pay must not be paid another way
             return await self._failed(refund)
-        await refund_store.move(self._db, refund.id, RefundState.SENT)
+        async with self._db.transaction() as conn:
+            held = await refund_store.get(conn, refund.id, lock=True)
+            if held is not None and held.state is RefundState.POSTED and held.attempt == refund.attempt:
+                await refund_store.move(conn, refund.id, RefundState.SENT)  # else it ended or was tried again meanwhile
         return await self.get(refund.org_id, refund.id)
 
     async def _follow(self, refund: Refund) -> Refund:
@@ -291,6 +294,8 @@ class Refunds:
             held = await refund_store.get(conn, refund.id, lock=True)
             if held is None or held.state not in (RefundState.POSTED, RefundState.SENT):
                 return held or refund
+            if held.attempt != refund.attempt:
+                return held
             await refund_store.move(conn, refund.id, RefundState.FAILED)
             await self._notifier.notify(messages.refund_failed(refund), conn)
         return await self.get(refund.org_id, refund.id)
