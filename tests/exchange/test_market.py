@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from shanhe.exchange import timing
+from shanhe.exchange import cash_store, timing
 from shanhe.exchange.api import (
+    ItemClosed,
     Market,
     NotEnoughCash,
     OutsideCorridor,
@@ -185,3 +186,42 @@ class TestCash:
         clearing = await world.ledger.system_account("cash", Asset.CNY, "bank_transfer")
         assert (await world.ledger.balance(clearing.id)).balance == -6_000
         await world.verify()
+
+    @pytest.mark.parametrize("first", [True, False])
+    async def test_is_paid_or_refused_as_was_booked_though_that_was_not_written_down(self, world, monkeypatch, first):
+        """One operator's process ends between the books and the list; another decides otherwise."""
+        org, asked = await world.buyer(100), uuid4()
+        cash = world.exchange.cash
+        await cash.withdraw(org, 4_000, withdrawal_id=asked, payee="山河银行 6222", actor="person:owner")
+
+        async def dies(*_):
+            raise ConnectionResetError("the process ends here")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cash_store, "decide_withdrawal", dies)
+            with pytest.raises(ConnectionResetError):
+                await cash.decide_withdrawal(asked, paid=first, reference="bank 1", actor="person:operator")
+        with pytest.raises(ItemClosed):
+            await cash.decide_withdrawal(asked, paid=not first, reference="bank 2", actor="person:another")
+        done = await cash.decide_withdrawal(asked, paid=first, reference="bank 1", actor="person:another")
+        assert done.state == ("paid" if first else "refused")
+        assert await world.cash(org) == ((6_000, 6_000) if first else (10_000, 10_000))
+        await world.verify()
+
+    async def test_is_decided_by_a_second_person_and_not_by_the_first_ones_key(self, world):
+        async def behind(by):
+            return by.replace("key:", "person:")
+
+        world.approvals.person_behind = behind
+        asked, cash = uuid4(), world.exchange.cash
+        org = await world.buyer(100)
+        await cash.withdraw(org, 4_000, withdrawal_id=asked, payee="山河银行 6222", actor="person:owner")
+        with pytest.raises(SecondPersonNeeded):
+            await cash.decide_withdrawal(asked, paid=True, reference="bank 1", actor="key:owner")
+        order, dispute = await world.buy(org, 20, 6000), uuid4()
+        await world.exchange.dispute(order.id, org, "价格有误", dispute_id=dispute, actor="person:owner")
+        with pytest.raises(SecondPersonNeeded):
+            await world.exchange.disputes.decide(dispute, upheld=True, answer="是", actor="key:owner")
+        await world.exchange.disputes.decide(dispute, upheld=True, answer="是", actor="key:another")
+        with pytest.raises(SecondPersonNeeded):
+            await world.exchange.remedies.ask(dispute, "报价有误", by="key:owner")

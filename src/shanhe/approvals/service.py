@@ -318,6 +318,10 @@ class Approvals:
             return request
         return replace(request, reason=await self._seals.open(request.about, REASON_FIELD, request.reason))
 
+    async def same_person(self, one: str, other: str) -> bool:
+        """Whether the same person acts, be it signed in or by a key."""
+        return one == other or await self.person_behind(one) == await self.person_behind(other)
+
     async def _behind(self, by: str) -> str:
         return await self.person_behind(by)
 

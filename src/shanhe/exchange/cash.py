@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from shanhe.approvals.api import Approvals
 from shanhe.exchange import cash_store as store
 from shanhe.exchange.errors import (
     ItemClosed,
@@ -30,6 +32,8 @@ from shanhe.ledger.api import (
     Account,
     Asset,
     Charge,
+    HoldClosed,
+    HoldState,
     InsufficientCredit,
     Ledger,
     Leg,
@@ -93,8 +97,10 @@ class Cash:
     """Accounts and the money that comes in and goes out; every move is a posting."""
 
     def __init__(
-        self, db: Database, clock: Clock, ledger: Ledger, payments: Payments, seals: Seals | None = None
-    ) -> None:
+        self, db: Database, clock: Clock, ledger: Ledger, payments: Payments, approvals: Approvals,
+        seals: Seals | None = None,
+    ) -> None:  # fmt: skip
+        self._approvals = approvals
         self._seals = seals or Seals()
         self._db = db
         self._clock = clock
@@ -224,24 +230,31 @@ class Cash:
         found = await store.withdrawal(self._db, withdrawal_id)
         if found is None:
             raise UnknownItem("withdrawal", "提现")
-        if found["actor"] == actor:
+        if await self._approvals.same_person(found["actor"], actor):
             raise SecondPersonNeeded()
         state = "paid" if paid else "refused"
-        if found["state"] != "open":
-            if found["state"] == state:
-                return await self._withdrawal(found)
+        if found["state"] == "open":
+            booked = await self._end_hold(withdrawal_id, paid=paid, actor=actor)
+            if booked != state:  # somebody else's decision is booked and not written down yet: it stands
+                raise ItemClosed(booked)
+            said = await self._seals.seal(found["org_id"], f"{PLACE}.reference", reference)
+            found = await store.decide_withdrawal(self._db, withdrawal_id, state, said, actor, self._clock.now())
+        if found["state"] != state:
             raise ItemClosed(found["state"])
-        hold = await self._ledger.find_hold(withdrawal_id)
-        if hold.state == "open":
+        return await self._withdrawal(found)
+
+    async def _end_hold(self, withdrawal_id: UUID, *, paid: bool, actor: str) -> str:
+        """Book what leaves, or free it, unless that was done before; what is booked then: `paid` or `refused`."""
+        with suppress(HoldClosed):
             if paid:
+                hold = await self._ledger.find_hold(withdrawal_id)
                 clearing = await self._ledger.system_account("cash", Asset.CNY, "bank_transfer")
                 charge = Charge(hold.amount, (Leg(clearing.id, hold.amount),))
                 await self._ledger.capture(withdrawal_id, charge, kind="exchange_withdrawal", actor=actor)
             else:
                 await self._ledger.void(withdrawal_id)
-        said = await self._seals.seal(found["org_id"], f"{PLACE}.reference", reference)
-        decided = await store.decide_withdrawal(self._db, withdrawal_id, state, said, actor, self._clock.now())
-        return await self._withdrawal(decided)
+        hold = await self._ledger.find_hold(withdrawal_id)
+        return "paid" if hold.state is HoldState.CAPTURED else "refused"
 
     async def withdrawals(self, org_id: UUID | None, *, open_only: bool = False, limit: int = 100) -> list[Withdrawal]:
         return [await self._withdrawal(row) for row in await store.withdrawals(self._db, org_id, open_only, limit)]

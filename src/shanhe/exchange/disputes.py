@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.approvals.api import Approvals
 from shanhe.exchange import fund_store as store
 from shanhe.exchange.errors import ItemClosed, OrderConflict, SecondPersonNeeded, UnknownItem
 from shanhe.kernel.clock import Clock
@@ -35,8 +36,9 @@ class Dispute:
 
 
 class Disputes:
-    def __init__(self, db: Database, clock: Clock, seals: Seals | None = None) -> None:
+    def __init__(self, db: Database, clock: Clock, approvals: Approvals, seals: Seals | None = None) -> None:
         self._db = db
+        self._approvals = approvals
         self._clock = clock
         self._seals = seals or Seals()
 
@@ -56,7 +58,7 @@ class Disputes:
         row = await store.dispute(self._db, dispute_id)
         if row is None:
             raise UnknownItem("dispute", "申诉")
-        if row["actor"] == actor:
+        if await self._approvals.same_person(row["actor"], actor):
             raise SecondPersonNeeded()
         state = "upheld" if upheld else "dismissed"
         if row["state"] != "open" and (row["state"], row["decided_by"]) != (state, actor):

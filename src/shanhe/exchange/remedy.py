@@ -148,7 +148,7 @@ class Remedies:
             raise UnknownItem("dispute", "申诉")
         if dispute["state"] != "upheld":
             raise NotUpheld(dispute["state"])
-        if dispute["actor"] == by:
+        if await self._approvals.same_person(dispute["actor"], by):
             raise SecondPersonNeeded()
         possible = await store.reversible(self._db, dispute["order_id"], TRADES_MAX)
         chosen = [trade for trade in possible if not trades or trade in trades]
@@ -185,7 +185,7 @@ class Remedies:
         row = await store.remedy(self._db, remedy_id)
         if row is None:
             raise UnknownItem("reversal", "冲正申请")
-        if row["complainant"] == by:
+        if await self._approvals.same_person(row["complainant"], by):
             raise SecondPersonNeeded()
 
     async def run(self) -> int:

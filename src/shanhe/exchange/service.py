@@ -99,10 +99,10 @@ class Exchange:
         self._fee_discount = fee_discount
         self._record = record
         self.policy = Policy(rulebook)
-        self.cash = Cash(db, clock, ledger, payments, seals)
+        self.cash = Cash(db, clock, ledger, payments, approvals, seals)
         self.fund = Fund(db, clock, ledger, approvals, self.cash)
         self.stability = Stability(db, clock, ledger, self.cash, self.policy)
-        self.disputes = Disputes(db, clock, seals)
+        self.disputes = Disputes(db, clock, approvals, seals)
         self.remedies = Remedies(db, clock, ledger, approvals, self.fund, record, self.disputes, seals)
         self._gate: tuple[float, Gate] | None = None
         self._asking: asyncio.Task[Gate] | None = None
