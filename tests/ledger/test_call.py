@@ -9,12 +9,15 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger import settling
 from shanhe.ledger.api import (
+    PLACE,
     Asset,
     Charge,
     Feed,
@@ -29,11 +32,17 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
     preamble_of,
+    woven,
 )
 
 from .conftest import Books, open_books
 
-A, B = preamble_of(b'{"model":"a",'), preamble_of(b'{"model":"b",')
+TEXT = st.binary().map(lambda some: some.replace(PLACE, b""))
+A, B, C = preamble_of(b'{"model":"a",'), preamble_of(b'{"model":"b",'), preamble_of(b'{"model":"c","n":\n,"why":\n}')
+
+
+def own_of(common: Preamble | None, number: int) -> bytes:
+    return b'%d\n"%%"' % number if common is C else b'"n":%d}' % number
 
 
 async def lose_preambles(database: Database) -> None:
@@ -42,6 +51,18 @@ async def lose_preambles(database: Database) -> None:
         "GRANT DELETE ON ledger.preamble TO CURRENT_USER; DELETE FROM ledger.preamble; "
         "REVOKE DELETE ON ledger.preamble FROM CURRENT_USER; ALTER TABLE ledger.preamble ENABLE TRIGGER append_only"
     )
+
+
+class TestEvidence:
+    @given(st.lists(TEXT, min_size=1), st.lists(TEXT, min_size=1))
+    def test_has_all_that_went_into_it(self, common: list[bytes], values: list[bytes]) -> None:
+        """In order, each value in its place; where these are not as many as places, the one behind the other."""
+        whole = woven(common, PLACE.join(values))
+        if len(common) == len(values) + 1:
+            pairs = zip(common, [*values, b""], strict=True)
+            assert whole == b"".join(piece + value for piece, value in pairs)
+        else:
+            assert whole == PLACE.join(common) + PLACE.join(values)
 
 
 class TestCall:
@@ -114,7 +135,9 @@ class TestCall:
         assert await books.clean()
 
     @pytest.mark.parametrize("ordinary", [True, False])
-    @pytest.mark.parametrize("begun", [(A,), (A, A), (A, B, A), (None, A), (None, None), (B, None, A)])
+    @pytest.mark.parametrize(
+        "begun", [(A,), (A, A), (A, B, A), (None, A), (None, None), (B, None, A), (C,), (C, C), (A, C, None, C)]
+    )
     async def test_has_its_whole_evidence_whatever_of_it_is_written_once(
         self, books: Books, database: Database, monkeypatch: pytest.MonkeyPatch, ordinary: bool,
         begun: tuple[Preamble | None, ...],
@@ -126,12 +149,14 @@ class TestCall:
         for _ in range(2):
             reserved = [await ledger.admit(payer.id, 1_000, receipt_id=new_id()) for _ in begun]
             charges = [
-                msgspec.structs.replace(books.charge(900, evidence=b'"n":%d}' % number), preamble=one)
+                msgspec.structs.replace(books.charge(900, evidence=own_of(one, number)), preamble=one)
                 for number, one in enumerate(begun)
             ]
             settled = await asyncio.gather(*map(ledger.settle, reserved, charges))
             for number, (one, booked) in enumerate(zip(begun, settled, strict=True)):
-                whole = (b"" if one is None else one.text) + b'"n":%d}' % number
+                whole = b'{"model":"c","n":%d,"why":"%%"}' % number
+                if one is not C:
+                    whole = (b"" if one is None else one.text) + b'"n":%d}' % number
                 assert (await ledger.posting(booked.id)).evidence == whole
                 fed = await feed.one(booked.id)
                 assert fed is not None
@@ -151,7 +176,7 @@ class TestCall:
             assert [(await ledger.posting(one.id)).evidence for one in settled] == [A.text + b'"n":1}'] * (others + 1)
             await lose_preambles(database)
         report = await ledger.verify()
-        assert {finding.invariant for finding in report.findings} == {"what a posting's evidence begins with is there"}
+        assert {finding.invariant for finding in report.findings} == {"what evidence shares with others is there"}
 
     async def test_can_be_given_no_other_beginning_of_its_evidence_afterwards(self, database: Database) -> None:
         await database.execute("INSERT INTO ledger.preamble VALUES ($1, $2) ON CONFLICT DO NOTHING", A.id, A.text)

@@ -24,6 +24,7 @@ from shanhe.ledger.history import Lapse, LotHistory, LotPeriod, Paid
 from shanhe.ledger.model import (
     CHART,
     CITY_OWNER,
+    PLACE,
     Account,
     AccountView,
     Asset,
@@ -55,6 +56,7 @@ from shanhe.ledger.model import (
     TrialRow,
     VerifyReport,
     preamble_of,
+    woven,
 )
 from shanhe.ledger.opening import read_opening
 from shanhe.ledger.posting import nth_lot
@@ -65,6 +67,7 @@ from shanhe.ledger.splits import split_exact, split_scaled
 __all__ = [
     "CHART",
     "CITY_OWNER",
+    "PLACE",
     "Account",
     "AccountView",
     "AlreadyReversed",
@@ -130,4 +133,5 @@ __all__ = [
     "read_opening",
     "split_exact",
     "split_scaled",
+    "woven",
 ]

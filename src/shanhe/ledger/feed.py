@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.kernel.db import Database
-from shanhe.ledger.model import CITY_OWNER
+from shanhe.ledger.model import CITY_OWNER, PLACE, woven
 
 PAGE_MAX: Final = 10_000
 PAIRS_MAX: Final = 200_000
@@ -69,7 +69,7 @@ class Feed:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._pairs: dict[Pair, Between] = {}
-        self._preambles: dict[UUID, bytes] = {}
+        self._preambles: dict[UUID, list[bytes]] = {}
 
     async def horizon(self) -> int:
         """Everything born before this transaction has committed or never will."""
@@ -131,14 +131,14 @@ class Feed:
                     others[transfer] = (transfer, amount, between[pair])
         for posting, transfer in further:
             legs.setdefault(posting, []).append(others[transfer])
-        preambles = await self._begun({row["preamble"] for row in rows} - {None})
+        preambles = await self._common({row["preamble"] for row in rows} - {None})
         found: list[FeedPosting] = []
         for start in range(0, len(rows), REST_ROWS):
             for row in rows[start : start + REST_ROWS]:
                 posting, born, at, day, kind, actor, memo, reverses, evidence, lots, deltas, preamble, _ = row
                 found.append(FeedPosting(
                     posting, born, at, day, kind, actor, memo, reverses,
-                    evidence if preamble is None else preambles[preamble] + evidence,
+                    evidence if preamble is None else woven(preambles[preamble], evidence),
                     lots, deltas, legs.get(posting, ()),
                 ))  # fmt: skip
             await asyncio.sleep(0)
@@ -158,14 +158,14 @@ class Feed:
         )  # fmt: skip
         return numbered + list(zip(postings or (), transfers or (), strict=True))
 
-    async def _begun(self, asked: set[UUID]) -> Mapping[UUID, bytes]:
-        """What evidence begins with, of preambles and of others."""
+    async def _common(self, asked: set[UUID]) -> Mapping[UUID, list[bytes]]:
+        """Preambles, cut at their places, and others."""
         if len(self._preambles) > PREAMBLES_MAX:
             self._preambles = {}  # whoever still reads from the one before keeps it
         known = self._preambles
         if missing := asked - known.keys():
             rows = await self._db.fetch("SELECT id, text FROM ledger.preamble WHERE id = ANY($1)", list(missing))
-            known.update((row["id"], row["text"]) for row in rows)
+            known.update((row["id"], row["text"].split(PLACE)) for row in rows)
         return known
 
     async def _between(self, pairs: bytes) -> Mapping[Pair, Between]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -193,11 +193,29 @@ class Leg(msgspec.Struct, frozen=True):
     amount_micro: int
 
 
+PLACE: Final = b"\n"
+"""In a preamble: a place for a value. Also what stands between values. JSON in one line has none."""
+
+
 class Preamble(msgspec.Struct, frozen=True):
-    """What the evidence of many postings begins with, written once: see `preamble_of`."""
+    """What the evidence of many postings has in common, written once: see `preamble_of` and `woven`."""
 
     id: UUID
     text: bytes
+
+
+def woven(common: Sequence[bytes], own: bytes) -> bytes:
+    """Evidence, from a preamble cut at its places and the values that a posting has for them.
+
+    Where these are not as many as there are places, what is its own follows what is common: so it is always where
+    there is no place.
+    """
+    values = own.split(PLACE)
+    if len(values) + 1 != len(common):
+        return PLACE.join(common) + own
+    threads = [b""] * (len(common) + len(values))
+    threads[::2], threads[1::2] = common, values
+    return b"".join(threads)
 
 
 def preamble_of(text: bytes) -> Preamble:
@@ -209,7 +227,7 @@ class Charge(msgspec.Struct, frozen=True):
     """What a reservation turns into: Σ legs = total ≤ reserved. `limit_actuals` follow the reservation's limits.
 
     `subsidy_max_micro`: the most of it that subsidy lots pay (R1), for reservations made with such a bound; None = any.
-    `preamble`: the posting's evidence is that, followed by `evidence`.
+    `preamble`: the posting's evidence is that with `evidence` woven into it.
     """
 
     total_micro: int

@@ -18,7 +18,7 @@ from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, refuse, unknown
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerFull, LedgerUnavailable
-from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance, TermsOf
+from shanhe.ledger.model import PLACE, Account, Charge, Leg, LotTerms, Provenance, TermsOf, woven
 from shanhe.ledger.ordinary import Names, ordinary
 from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State, pick
 
@@ -104,7 +104,7 @@ class Batch:
         self.kinds.append(row.kind)
         self.actors.append(row.actor)
         own, preamble = charge.evidence, charge.preamble
-        self.evidence.append(own if own is None or preamble is None else preamble.text + own)
+        self.evidence.append(own if own is None or preamble is None else woven(preamble.text.split(PLACE), own))
         if reservation.held is None:
             assert reservation.lease is not None  # whose lots are an account's that is not striped
             taken = self.taken.get(reservation.lease)
@@ -306,7 +306,7 @@ class Settler:
             await self._line.fetch(SETTLE, *self._batch(rows, now).arguments())
 
     async def _write_preambles(self, rows: list[Row]) -> None:
-        """What the evidence of these begins with, unless it is written. Before them, so never missing beside them."""
+        """What these share of their evidence, unless it is written. Before them, so never missing beside them."""
         written = self._written
         missing = {
             preamble.id: preamble.text

@@ -14,6 +14,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.errors import BadCursor
 from shanhe.ledger.model import (
+    PLACE,
     Account,
     AccountView,
     Asset,
@@ -29,6 +30,7 @@ from shanhe.ledger.model import (
     StatementLine,
     Transfer,
     TrialRow,
+    woven,
 )
 
 PAGE_MAX: Final = 500
@@ -335,7 +337,7 @@ def _posting_of(row: Any, transfers: list[Transfer]) -> PostingView:
     deltas = zip(row["lots"] or (), row["lot_deltas"] or (), strict=True)
     return PostingView(
         row["id"], row["kind"], row["at"], row["day"], row["actor"], row["memo"], row["reverses"],
-        row["evidence"] if row["preamble"] is None else row["preamble_text"] + row["evidence"],
+        row["evidence"] if row["preamble"] is None else woven(row["preamble_text"].split(PLACE), row["evidence"]),
         tuple(transfers), tuple(LotDelta(lot, amount) for lot, amount in deltas),
     )  # fmt: skip
 

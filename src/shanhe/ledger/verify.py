@@ -35,7 +35,7 @@ CHECKS: Final[dict[str, str]] = {
     "a transfer belongs to a posting": """
         SELECT t.id::text AS subject, 1::bigint AS expected, 0::bigint AS found
         FROM ledger.transfer t LEFT JOIN ledger.posting p ON p.id = t.posting WHERE p.id IS NULL""",
-    "what a posting's evidence begins with is there": """
+    "what evidence shares with others is there": """
         SELECT p.id::text AS subject, 1::bigint AS expected, 0::bigint AS found FROM ledger.posting p
         LEFT JOIN ledger.preamble b ON b.id = p.preamble WHERE p.preamble IS NOT NULL AND b.id IS NULL""",
     "balance = fold of transfers": f"""
