@@ -24,7 +24,7 @@ def list_models(data: Data = None, as_json: Json = False) -> None:
         cards = [
             {"id": card.id, "title": {"zh": card.title_zh, "en": card.title_en}, "kind": str(card.kind),
              "licence": card.licence, "size_bytes": card.size_bytes, "sha256": card.sha256,
-             "context_tokens": card.context_tokens, "file": compute.pull_state(card.id).state}
+             "context_tokens": card.context_tokens, "file": compute.pulls.state(card.id).state}
             for card in compute.cards()
         ]  # fmt: skip
         prices = [(info, compute.prices(info.id, today)) for info in offered.values()]

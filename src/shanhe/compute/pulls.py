@@ -13,6 +13,9 @@ from shanhe.compute import fetch
 from shanhe.compute.cards import card
 from shanhe.compute.errors import ExtraMissing
 from shanhe.compute.model import PullState
+from shanhe.kernel import acts
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 
 log = structlog.get_logger(__name__)
@@ -21,7 +24,9 @@ log = structlog.get_logger(__name__)
 class Pulls:
     """Files are looked for in the city's own folder, then in the cache that a user's cities share."""
 
-    def __init__(self, own: Path, cache: Path, sources: Sequence[str]) -> None:
+    def __init__(self, db: Database, clock: Clock, own: Path, cache: Path, sources: Sequence[str]) -> None:
+        self._db = db
+        self._clock = clock
         self._own = own
         self._cache = cache
         self._sources = tuple(sources)
@@ -36,7 +41,7 @@ class Pulls:
             return PullState(model, "done", done_bytes=known.size_bytes, total_bytes=known.size_bytes)
         return fetch.progress_of(known, self._cache) or PullState(model, "absent", total_bytes=known.size_bytes)
 
-    async def pull(self, model: str, progress: fetch.Progress | None = None) -> Path:
+    async def pull(self, model: str) -> Path:
         """The file's path, fetched if need be; DownloadFailed or NoSpace."""
         known = card(model)
         if not known.file:
@@ -46,15 +51,16 @@ class Pulls:
         found = await asyncio.to_thread(fetch.find, known, (self._own, self._cache))
         if found is not None:
             return found
-        return await asyncio.to_thread(fetch.pull, known, self._cache, sources=self._sources, progress=progress)
+        return await asyncio.to_thread(fetch.pull, known, self._cache, sources=self._sources)
 
-    def start(self, model: str) -> PullState:
+    async def start(self, model: str, *, actor: str) -> PullState:
         """Fetch in the background, once at a time; the state as it is now."""
         state = self.state(model)
         running = self._running.get(model)
         if running is None or running.done():
             task = self._running[model] = asyncio.create_task(self.pull(model), name=f"pull {model}")
             task.add_done_callback(_note_failure)
+        await acts.note(self._db, actor, "model.pull", f"model:{model}", None, self._clock.now())
         return replace(state, state="waiting") if state.state in ("absent", "failed") else state
 
     async def stop(self) -> None:

@@ -140,7 +140,7 @@ def _models(compute: Compute) -> APIRouter:
         """Models in service, and the cards of those that can be fetched."""
         return {
             "models": [model_json(one) for one in compute.models()],
-            "cards": [card_json(one, compute.pull_state(one.id)) for one in compute.cards()],
+            "cards": [card_json(one, compute.pulls.state(one.id)) for one in compute.cards()],
         }
 
     @routes.get("/aliases")
@@ -162,17 +162,17 @@ def _models(compute: Compute) -> APIRouter:
     @routes.post("/pulls", status_code=202)
     async def pull(body: ModelBody, actor: Pricer) -> dict[str, Any]:
         """Fetch a model's file in the background."""
-        return asdict(await compute.start_pull(body.model, actor=actor.ref))
+        return asdict(await compute.pulls.start(body.model, actor=actor.ref))
 
     @routes.get("/pulls/{model}")
     async def pull_state(model: str, actor: Pricer) -> dict[str, Any]:
         """How far a download is, whichever process runs it."""
-        return asdict(compute.pull_state(model))
+        return asdict(compute.pulls.state(model))
 
     @routes.get("/pulls/{model}/events")
     async def pull_events(model: str, actor: Pricer) -> StreamingResponse:
         """The same as server-sent events, until it is done or has failed."""
-        compute.pull_state(model)  # an unknown model is a 404, not a broken stream
+        compute.pulls.state(model)  # an unknown model is a 404, not a broken stream
         return StreamingResponse(_progress(compute, model), media_type="text/event-stream")
 
     return routes
@@ -182,7 +182,7 @@ async def _progress(compute: Compute, model: str) -> AsyncIterator[bytes]:
     try:
         async with asyncio.timeout(EVENTS_LIMIT_S):
             while True:
-                state = compute.pull_state(model)
+                state = compute.pulls.state(model)
                 yield b"event: progress\ndata: " + msgspec.json.encode(asdict(state)) + b"\n\n"
                 if state.state in FINAL:
                     return

@@ -33,7 +33,6 @@ from shanhe.compute.model import (
     NewEngine,
     NodeEngine,
     Prices,
-    PullState,
     Speed,
     TestReport,
 )
@@ -46,13 +45,11 @@ from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, chec
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
 from shanhe.compute.trouble import key_unset
-from shanhe.kernel import acts
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Invalid
 
-PROBE_S: Final = 10.0
 PROBE_DOWN_S: Final = 2.0
 """Engines that are down are looked at more often."""
 RELOAD_S: Final = 30.0
@@ -103,7 +100,7 @@ class Compute:
         self._routing = checked_policy(routing)
         self.made = MadeDesk(db, clock, data, self._desk, insert=self._insert, reload=self.reload, engine=self.engine)
         self.aliases = Aliases(db, clock, reload=self.reload, known=lambda: self._table.by_id)
-        self._pulls = Pulls(data / "models", cache or fetch.default_cache(), sources)
+        self.pulls = Pulls(db, clock, data / "models", cache or fetch.default_cache(), sources)
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
         self._table = RoutingTable((), {})
@@ -132,7 +129,7 @@ class Compute:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._pulls.stop()
+        await self.pulls.stop()
         await self._client.close()
 
     async def reload(self) -> None:
@@ -375,7 +372,7 @@ class Compute:
 
     async def model_file(self, model: str) -> Path:
         """The file of a model that comes with this software, fetched if need be; UnknownModel, DownloadFailed."""
-        return await self._pulls.pull(model)
+        return await self.pulls.pull(model)
 
     async def _insert(self, conn: Any, engine: Engine, actor: str, now: datetime) -> None:
         if not await store.insert_engine(conn, engine, actor):
@@ -507,17 +504,3 @@ class Compute:
     def cards(self) -> tuple[ModelCard, ...]:
         """Models that this software can fetch and serve itself."""
         return cards()
-
-    def pull_state(self, model: str) -> PullState:
-        """How far a model's file is, whichever process fetches it."""
-        return self._pulls.state(model)
-
-    async def pull(self, model: str, progress: fetch.Progress | None = None) -> Path:
-        """Fetch a model's file and return its path. `progress` is called in another thread."""
-        return await self._pulls.pull(model, progress)
-
-    async def start_pull(self, model: str, *, actor: str) -> PullState:
-        """Fetch in the background; `pull_state` tells how far it is."""
-        started = self._pulls.start(model)
-        await acts.note(self._db, actor, "model.pull", f"model:{model}", None, self._clock.now())
-        return started

@@ -156,7 +156,7 @@ class LiveCity:
     async def cards(self, who: m.Who) -> Sequence[m.CardRow]:
         rows = []
         for card in self._of.compute.cards():
-            pull = await asyncio.to_thread(self._of.compute.pull_state, card.id)
+            pull = await asyncio.to_thread(self._of.compute.pulls.state, card.id)
             rows.append(
                 m.CardRow(
                     card.id,
@@ -182,7 +182,7 @@ class LiveCity:
         await self._of.identity.record(actor, "model.alias", f"model:{model or name}")
 
     async def pull(self, who: m.Who, model: str) -> None:
-        await self._of.compute.start_pull(model, actor=actor_of(who).ref)
+        await self._of.compute.pulls.start(model, actor=actor_of(who).ref)
 
     async def engines(self, who: m.Who) -> Sequence[mc.EngineRow]:
         states = {status.name: status for status in self._of.compute.statuses()}
