@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.agents.asked import purpose_of
 from shanhe.agents.errors import BadInputs, BadRequest, UnknownRun
 from shanhe.agents.face import citation, labels
 from shanhe.agents.inputs import schema_of
 from shanhe.agents.model import Outcome, Published, Run, RunState
-from shanhe.agents.service import FACE_A2A, Agents, purpose_of
+from shanhe.agents.service import FACE_A2A, Agents
 from shanhe.gateway.api import CallError
 from shanhe.identity.api import Caller
 from shanhe.kernel.errors import ShanheError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.agents.course import Way
+from shanhe.agents.definitions import definition_of
 from shanhe.agents.errors import BadInputs, BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.exports import labelled_file
 from shanhe.agents.face import OpenAiFace, events
@@ -24,7 +25,7 @@ from shanhe.agents.model import (
     ToolAnswer,
     ToolSpec,
 )
-from shanhe.agents.service import FACE_TRY, Agents, Find, Shelves, Toolbox, definition_of
+from shanhe.agents.service import FACE_TRY, Agents, Find, Shelves, Toolbox
 from shanhe.agents.thumbs import Thumb, Thumbs, Told, rated
 
 __all__ = [

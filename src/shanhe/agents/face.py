@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
+from shanhe.agents.asked import purpose_of
 from shanhe.agents.model import Contribution, Outcome
-from shanhe.agents.service import FACE_OPENAI, Agents, purpose_of
+from shanhe.agents.service import FACE_OPENAI, Agents
 from shanhe.gateway.api import Call, CallError, Client, Metadata, tags_of, under
 from shanhe.identity.api import Caller
 from shanhe.retrieval.api import Hit

@@ -16,9 +16,10 @@ from starlette.responses import Response
 
 from shanhe.agents.a2a import A2aFace, card, city_card
 from shanhe.agents.api import Agents, Published
+from shanhe.agents.asked import purpose_of
 from shanhe.agents.exports import labelled_file
 from shanhe.agents.inputs import schema_of
-from shanhe.agents.service import FACE_TRY, purpose_of
+from shanhe.agents.service import FACE_TRY
 from shanhe.agents.thumbs import ANSWER_MAX_CHARS, QUESTION_MAX_CHARS, WORD_MAX_CHARS
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of

@@ -15,31 +15,16 @@ import structlog
 
 from shanhe.agents import store
 from shanhe.agents.alliance import AllianceCourse
+from shanhe.agents.asked import ASKED_MAX_BYTES, CONSULTATION, checked
 from shanhe.agents.course import Course, Way
+from shanhe.agents.definitions import as_clone, definition_of
 from shanhe.agents.errors import BadRequest, OutOfTime, TooManyOfYours, TooManyRuns, UnknownAgent, UnknownRun
 from shanhe.agents.guard import Personal
-from shanhe.agents.inputs import filled, given, input_problems
+from shanhe.agents.inputs import filled, given
 from shanhe.agents.model import (
-    BUDGET_MAX_MICRO,
     CITY_CLASSES,
-    CLONE,
     COST_DAYS_MAX,
     COSTS_MAX,
-    INSTRUCTIONS_MAX_CHARS,
-    KNOWLEDGE_MAX,
-    KNOWLEDGE_NAME_MAX_CHARS,
-    MEMBERS_MAX,
-    OPENING_MAX_CHARS,
-    PURPOSE,
-    QUESTION_MAX_CHARS,
-    QUESTIONS_MAX,
-    SCHEMA_MAX_BYTES,
-    STEP_TOKENS_MAX,
-    STEPS_MAX,
-    TOOL_NAME,
-    TOOLS_MAX,
-    TOPIC_MAX_CHARS,
-    TOPICS_MAX,
     Cost,
     Definition,
     Depicted,
@@ -55,7 +40,7 @@ from shanhe.agents.model import (
 )
 from shanhe.agents.thumbs import Thumbs
 from shanhe.agents.trace import ERROR_MAX_CHARS
-from shanhe.gateway.api import PRIVATE, CallError, Gateway, Spoken
+from shanhe.gateway.api import CallError, Gateway, Spoken
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -78,19 +63,11 @@ RUNS_MAX: Final = 256
 RUNS_OF_ONE_MAX: Final = 64
 """Runs one organisation pays for at once, in one process: agents whose tools call agents again end here, and leave the
 others their places. Nothing of a refused run is held or charged."""
-MESSAGES_MAX: Final = 100
-ASKED_MAX_BYTES: Final = 256 * 1024
 FACE_OPENAI, FACE_A2A, FACE_TRY = "openai", "a2a", "try"
-CONSULTATION: Final = "consultation"
-"""What a clone is asked for where the asker does not say."""
 ALLIANCE, VOICE = "alliance", "voice"
 """Means that a person's consent names beside purposes."""
 SPOKEN: Final = "以上由人工智能生成，{}的数字分身播报。"
 CLONE_BY, ALLIANCE_BY = "{}的数字分身", "数字分身联盟“{}”"
-PERSONA: Final = (
-    "你是“{}”的数字分身，由人工智能扮演，不是本人；被问到时要说明这一点，不代表本人承诺或签署任何事项。"
-    "You are the digital clone of this person, played by AI: say so when asked, and promise nothing in their name."
-)
 Finding = tuple[str, bool, str, str]
 """(name, passed, zh, en) of one check of a definition."""
 log = structlog.get_logger(__name__)
@@ -384,107 +361,3 @@ class Agents:
             return definition.calling == "grammar"
         model = self._compute.model(definition.model)
         return model is not None and "json_schema" in model.features
-
-
-def as_clone(agent: Published, whose: Depicted) -> Published:
-    """A clone as it is run: its adapter answers, and it knows what it is."""
-    likeness, definition = agent.definition.clone, agent.definition
-    assert likeness is not None
-    model = PRIVATE + agent.name.partition("/")[2] if likeness.adapter else definition.model
-    told = f"{PERSONA.format(whose.called)}\n\n{definition.instructions}"
-    return replace(agent, definition=msgspec.structs.replace(definition, model=model, instructions=told))
-
-
-def definition_of(content: Mapping[str, Any], kind: str = "agent") -> Definition:
-    """A definition of an agent, a clone or an alliance, out of what a maker wrote; BadRequest names what is wrong."""
-    try:
-        found = msgspec.convert(dict(content), Definition)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The definition is not in order: {error}", f"定义有误：{error}") from error
-    told, schema_bytes = len(found.instructions), len(msgspec.json.encode(found.answer_schema))
-    problems = [
-        (not 1 <= told <= INSTRUCTIONS_MAX_CHARS, f"instructions: 1 to {INSTRUCTIONS_MAX_CHARS} characters"),
-        (not 1 <= found.steps_max <= STEPS_MAX, f"steps_max: 1 to {STEPS_MAX}"),
-        (not 1 <= found.step_tokens <= STEP_TOKENS_MAX, f"step_tokens: 1 to {STEP_TOKENS_MAX}"),
-        (not 1 <= found.budget_micro <= BUDGET_MAX_MICRO, f"budget_micro: 1 to {BUDGET_MAX_MICRO}"),
-        (len(found.tools) > TOOLS_MAX, f"tools: at most {TOOLS_MAX}"),
-        (len(set(found.tools)) < len(found.tools), "tools: each once"),
-        (any(not TOOL_NAME.fullmatch(tool) for tool in found.tools), "tools: server/tool each"),
-        (found.temperature is not None and not 0 <= found.temperature <= 2, "temperature: 0 to 2"),
-        (schema_bytes > SCHEMA_MAX_BYTES, f"answer_schema: at most {SCHEMA_MAX_BYTES} bytes"),
-        (len(found.knowledge) > KNOWLEDGE_MAX, f"knowledge: at most {KNOWLEDGE_MAX}"),
-        (len(set(found.knowledge)) < len(found.knowledge), "knowledge: each once"),
-        (any(not 1 <= len(name) <= KNOWLEDGE_NAME_MAX_CHARS for name in found.knowledge), "knowledge: names of bases"),
-        (len(found.opening) > OPENING_MAX_CHARS, f"opening: at most {OPENING_MAX_CHARS} characters"),
-        (len(found.questions) > QUESTIONS_MAX, f"questions: at most {QUESTIONS_MAX}"),
-        (any(not 1 <= len(one) <= QUESTION_MAX_CHARS for one in found.questions),
-         f"questions: 1 to {QUESTION_MAX_CHARS} characters each"),
-        (bool(found.tools) and found.steps_max < 2, "steps_max: at least 2 with tools"),
-        (found.model.startswith(PRIVATE), f"model: not one that begins with {PRIVATE}"),
-        *input_problems(found),
-        *_kind_problems(found, kind),
-    ]  # fmt: skip
-    for wrong, what in problems:
-        if wrong:
-            raise BadRequest(f"The definition is not in order: {what}", f"定义有误：{what}")
-    return found
-
-
-def _kind_problems(found: Definition, kind: str) -> list[tuple[bool, str]]:
-    """What a clone or an alliance has to have, and what it can't have."""
-    problems = [
-        ((found.clone is not None) != (kind == "clone"), "clone: what a clone has, and nothing else"),
-        ((found.alliance is not None) != (kind == "alliance"), "alliance: what an alliance has, and nothing else"),
-        (kind != "agent" and bool(found.tools), "tools: none for a clone or an alliance"),
-        (kind != "agent" and bool(found.inputs), "inputs: none for a clone or an alliance"),
-        (kind != "agent" and found.answer_schema is not None, "answer_schema: none, a mark is added to the answer"),
-    ]
-    if found.clone is not None:
-        one = found.clone
-        problems += [
-            (len(one.topics) > TOPICS_MAX, f"clone.topics: at most {TOPICS_MAX}"),
-            (any(not 1 <= len(topic) <= TOPIC_MAX_CHARS for topic in one.topics),
-             f"clone.topics: 1 to {TOPIC_MAX_CHARS} characters each"),
-            (one.adapter < 0, "clone.adapter: the number of a model, 0 for none"),
-            (max(len(one.voice), len(one.voice_name)) > KNOWLEDGE_NAME_MAX_CHARS, "clone.voice: names of a model"),
-        ]  # fmt: skip
-    if found.alliance is not None:
-        members = found.alliance.members
-        problems += [
-            (not 2 <= len(members) <= MEMBERS_MAX, f"alliance.members: 2 to {MEMBERS_MAX} clones"),
-            (len(set(members)) < len(members), "alliance.members: each once"),
-            (any(not CLONE.fullmatch(one) for one in members), "alliance.members: clone/name each"),
-            (not 1 <= found.alliance.answers_max <= MEMBERS_MAX, f"alliance.answers_max: 1 to {MEMBERS_MAX}"),
-            (bool(found.knowledge), "knowledge: an alliance has its clones'"),
-        ]  # fmt: skip
-    return problems
-
-
-def purpose_of(told: Any) -> str:
-    """What an asker says that a clone is asked for; BadRequest for what can't be a purpose."""
-    if told in (None, ""):
-        return CONSULTATION
-    if not isinstance(told, str) or not PURPOSE.fullmatch(told):
-        raise BadRequest("A purpose is a word like consultation or teaching", "用途须为 consultation、teaching 等标识")
-    return told
-
-
-def checked(asked: Sequence[Message]) -> list[dict[str, Any]]:
-    """What a caller may say to an agent: texts of user and assistant; a caller's system text is the user's."""
-    if not 1 <= len(asked) <= MESSAGES_MAX:
-        raise BadRequest(f"Send 1 to {MESSAGES_MAX} messages", f"消息条数须为 1–{MESSAGES_MAX}")
-    found, size = [], 0
-    for message in asked:
-        role, content = message.get("role"), message.get("content")
-        if isinstance(content, list):
-            parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-            content = "".join(part for part in parts if isinstance(part, str)) if len(parts) == len(content) else None
-        if role not in ("user", "assistant", "system", "developer") or not isinstance(content, str):
-            raise BadRequest(
-                "Agents take texts of the roles user and assistant", "智能体只接受 user 与 assistant 的文本"
-            )
-        size += len(content.encode())
-        found.append({"role": "assistant" if role == "assistant" else "user", "content": content})
-    if size > ASKED_MAX_BYTES:
-        raise BadRequest(f"The messages are longer than {ASKED_MAX_BYTES} bytes", f"消息超过 {ASKED_MAX_BYTES} 字节")
-    return found
