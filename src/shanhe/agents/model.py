@@ -36,7 +36,6 @@ TOPIC_MAX_CHARS: Final = 40
 MEMBERS_MAX: Final = 8
 COSTS_MAX: Final = 5_000
 """Rows of what runs cost, the newest."""
-COST_DAYS_MAX: Final = 366
 CLONE: Final = re.compile(r"^clone/[a-z0-9][a-z0-9-]{1,33}$")
 """A model's name has 40 characters, and a clone's begins with `clone-`."""
 PURPOSE: Final = re.compile(r"^[a-z][a-z_]{1,31}$")

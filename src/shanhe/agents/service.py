@@ -23,7 +23,6 @@ from shanhe.agents.guard import Personal
 from shanhe.agents.inputs import filled, given
 from shanhe.agents.model import (
     CITY_CLASSES,
-    COST_DAYS_MAX,
     COSTS_MAX,
     Cost,
     Definition,
@@ -41,7 +40,8 @@ from shanhe.agents.model import (
 from shanhe.agents.thumbs import Thumbs
 from shanhe.agents.trace import ERROR_MAX_CHARS
 from shanhe.gateway.api import CallError, Gateway, Spoken
-from shanhe.kernel.clock import Clock, midnight
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.days import checked_days, span
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -312,10 +312,7 @@ class Agents:
 
     async def costs(self, org_id: UUID, first: date, last: date) -> list[Cost]:
         """What an organisation paid for agents by day, agent and key, both days included; the newest COSTS_MAX."""
-        if not timedelta() <= last - first <= timedelta(days=COST_DAYS_MAX):
-            raise BadRequest(f"The days must begin before they end, at most {COST_DAYS_MAX}",
-                             f"起始日期须早于结束日期，且不超过 {COST_DAYS_MAX} 天")  # fmt: skip
-        return await store.costs(self._db, org_id, midnight(first), midnight(last + timedelta(days=1)), COSTS_MAX)
+        return await store.costs(self._db, org_id, *span(*checked_days(first, last)), COSTS_MAX)
 
     async def trace(self, run_id: UUID, org_id: UUID | None) -> tuple[Run, list[Step]]:
         """A run and its steps; `org_id` None: an operator asks."""

@@ -14,7 +14,7 @@ from shanhe.cli.common import (
     First,
     Json,
     Last,
-    days_asked,
+    days_of,
     find_org,
     in_city,
     json_object,
@@ -68,7 +68,7 @@ def costs(
     """What an organisation paid for agents, by day and key."""
 
     async def work(services: Services) -> Any:
-        days = days_asked(first, last, services.clock.today())
+        days = days_of(first, last, services.clock.today())
         found = await services.agents.costs((await find_org(services, org)).id, *days)
         return [asdict(one) for one in found]
 

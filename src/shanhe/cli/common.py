@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -29,6 +29,7 @@ from rich.table import Table
 
 from shanhe.cli.language import headed
 from shanhe.kernel import acts, logs
+from shanhe.kernel.days import days_asked
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable, Unreadable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
@@ -47,7 +48,6 @@ ACTOR: Final = "cli"
 command: ContextVar[str] = ContextVar("command", default="shanhe")
 """The command as it is written, without what it was told."""
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
-DAYS: Final = 30
 First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
 Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
 WRITE_JSON: Final = """Write JSON like '{"name": "value"}', or name a file: @FILE."""
@@ -395,10 +395,9 @@ def day_of(text: str) -> date:
         ) from None  # fmt: skip
 
 
-def days_asked(first: str, last: str, today: date) -> tuple[date, date]:
-    """The days from one to another as `First` and `Last` are written."""
-    end = day_of(last) if last else today
-    return day_of(first) if first else end - timedelta(days=DAYS - 1), end
+def days_of(first: str, last: str, today: date) -> tuple[date, date]:
+    """The days from one to another as `First` and `Last` are written; Invalid for too many."""
+    return days_asked(day_of(first) if first else None, day_of(last) if last else None, today)
 
 
 async def find_org(services: Services, word: str) -> Organisation:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, First, Json, Last, Org, days_asked, find_org, in_city, rows, show
+from shanhe.cli.common import Data, First, Json, Last, Org, days_of, find_org, in_city, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def sums(
     as_json: Json = False,
 ) -> None:
     """Tokens and credits of an organisation. A call with two tags counts under both."""
-    from shanhe.gateway.routes import grouping, span
+    from shanhe.gateway.routes import grouping
 
     async def work(services: Services) -> list[dict[str, Any]]:
         owner = await find_org(services, org)
-        days = days_asked(first, last, services.clock.today())
-        found = await services.gateway.usage(owner.id, *span(*days), group=grouping(by), tag=tag or None)
+        days = days_of(first, last, services.clock.today())
+        found = await services.gateway.usage(owner.id, *days, group=grouping(by), tag=tag or None)
         return [{name: getattr(row, name) for name in (*row.__struct_fields__, "tokens")} for row in found]
 
     found = in_city(data, work)

@@ -16,7 +16,7 @@ from shanhe.cli.common import (
     First,
     Json,
     Last,
-    days_asked,
+    days_of,
     find_org,
     in_city,
     json_object,
@@ -200,7 +200,7 @@ def costs(
     """What an organisation paid for workflows, by day and key."""
 
     async def work(services: Services) -> Any:
-        days = days_asked(first, last, services.clock.today())
+        days = days_of(first, last, services.clock.today())
         found = await services.routines.workflows.costs((await find_org(services, org)).id, *days)
         return [msgspec.to_builtins(one, enc_hook=str) for one in found]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
 from shanhe.credits import recorded_store
-from shanhe.kernel.clock import midnight
+from shanhe.kernel.days import span
 from shanhe.kernel.db import Database
 from shanhe.rulebook.api import Case, Stream, Text
 
@@ -31,7 +31,7 @@ class Recorded:
 
     async def cases(self, rule_id: str, first: date, last: date, most: int, tell: Tell) -> list[Stream]:
         """Of the city's days `first` to `last`; `tell` may raise."""
-        since, until = midnight(first), midnight(last + timedelta(days=1))
+        since, until = span(first, last)
         found = []
         for key, title, paid, note in (("purchases", PURCHASES, MONEY, BEST_ONLY), ("refunds", REFUNDS, (), None)):
             cases = []

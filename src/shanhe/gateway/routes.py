@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Awaitable, Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
@@ -11,13 +11,13 @@ from fastapi import Depends, Query, Request, Response
 
 from shanhe.gateway.api import WINDOWS, Gateway, UsageRow
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.days import days_asked
 from shanhe.kernel.documents import BOM, csv_cell
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits
 from shanhe.kernel.routing import APIRouter
 
-DAYS_MAX = 366
 GROUPS = (*WINDOWS, "model", "key", "org", "tag")
 CSV_COLUMNS = (
     "day",
@@ -83,11 +83,11 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
         tag: str | None = None,
     ) -> Response:
         """Tokens and credits by window (day, week, month), model, key and tag; `format=csv` downloads them."""
-        end = last or clock.today()
-        begin = first or end - timedelta(days=29)
+        begin, end = days_asked(first, last, clock.today())
         rows = await gateway.usage(
             whose(asking, org),
-            *span(begin, end),
+            begin,
+            end,
             group=grouping(group),
             key_id=key_of(asking, key),
             model=model,
@@ -117,17 +117,6 @@ def key_of(asking: Reader, key: UUID | None) -> UUID | None:
 def whose(asking: Reader, org: UUID | None) -> UUID | None:
     """Operators may look at any organisation, or at all; everyone else sees their own."""
     return org if "ledger" in asking.permissions else own(asking)
-
-
-def span(first: date, last: date) -> tuple[date, date]:
-    """A checked pair of dates."""
-    if not timedelta() <= last - first <= timedelta(days=DAYS_MAX):
-        raise Invalid(
-            "period_invalid",
-            f"The period must begin before it ends and last at most {DAYS_MAX} days.",
-            message_zh=f"起始日期须早于结束日期，且不超过 {DAYS_MAX} 天。",
-        )
-    return first, last
 
 
 def grouping(text: str) -> tuple[str, ...]:

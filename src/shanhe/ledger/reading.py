@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from uuid import UUID
 
-from shanhe.kernel.clock import Clock, midnight
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.days import span
 from shanhe.kernel.db import Database
 from shanhe.ledger import verify as verifying
 from shanhe.ledger.errors import UnknownAccount, UnknownPosting
@@ -88,7 +89,7 @@ class Reader:
 
     async def burned(self, account: UUID, since: date, until: date) -> dict[Provenance, int]:
         """What calls burned of an account's lots on the city's days [since, until], by provenance."""
-        return await self._store.burned(account, CALL, *_days(since, until))
+        return await self._store.burned(account, CALL, *span(since, until))
 
     async def posting(self, posting_id: UUID) -> PostingView:
         """With transfers, lots and evidence; `UnknownPosting` when there is none."""
@@ -113,11 +114,11 @@ class Reader:
     ) -> Statement:
         """One page of the transfers of the city's days [since, until], oldest first, with running balance."""
         await self._know((account,))
-        return await self._store.statement(account, *_days(since, until), cursor, limit)
+        return await self._store.statement(account, *span(since, until), cursor, limit)
 
     def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
         """Every line of the days [since, until], in bounded memory."""
-        return self._store.stream_statement(account, *_days(since, until))
+        return self._store.stream_statement(account, *span(since, until))
 
     async def trial_balance(self) -> list[TrialRow]:
         """Debits, credits and balance of every account that moved."""
@@ -135,7 +136,3 @@ class Reader:
         """Balances carried over from the last close (or from that of `closed_through`) by account."""
         through = closed_through or await self._store.closed_through()
         return await self._store.period_balances(through) if through else {}
-
-
-def _days(since: date, until: date) -> tuple[datetime, datetime]:
-    return midnight(since), midnight(until + timedelta(days=1))

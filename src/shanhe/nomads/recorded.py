@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from shanhe.kernel.clock import midnight
+from shanhe.kernel.days import span
 from shanhe.nomads import recorded_store
 from shanhe.nomads.ground import Ground
 from shanhe.nomads.model import Verdict
@@ -39,7 +39,7 @@ class Recorded:
         """Of the city's days `first` to `last`, of each person the last verdict; `tell` may raise."""
         if rule_id not in PASSES:
             return ()
-        since, until = midnight(first), midnight(last + timedelta(days=1))
+        since, until = span(first, last)
         latest: dict[UUID, Case | None] = {}
         erased = by_people = 0
         async for row in recorded_store.decided(self._ground.db, since, until, most):

@@ -8,11 +8,11 @@ theirs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.kernel.clock import midnight
+from shanhe.kernel.days import span
 from shanhe.programmes import recorded_store
 from shanhe.programmes.ground import Ground
 from shanhe.programmes.model import Programme
@@ -50,7 +50,7 @@ class Recorded:
         reviewed: dict[UUID, Decided | None] = {}
         later: list[Decided | None] = []
         erased = 0
-        since, until = midnight(first), midnight(last + timedelta(days=1))
+        since, until = span(first, last)
         async for row in recorded_store.decided(self._ground.db, programme.id, since, until, most):
             tell(1)
             content = unseal(vault, row["person_id"], row["content"], row["sealed"])

@@ -36,7 +36,6 @@ STEPS_IN_ALL_MAX: Final = 3_000
 """Steps of everything that one start sets going: a loop of a hundred rounds three deep would be a million."""
 COSTS_MAX: Final = 5_000
 """Rows of what runs cost, the newest."""
-COST_DAYS_MAX: Final = 366
 BASES_MAX: Final = 8
 BASE_MAX_CHARS: Final = 80
 PASSAGES_MAX: Final = 20

@@ -12,7 +12,8 @@ import asyncpg
 import msgspec
 import structlog
 
-from shanhe.kernel.clock import Clock, midnight
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.days import checked_days, span
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -37,7 +38,6 @@ from shanhe.workflows.errors import (
     WorkflowInUse,
 )
 from shanhe.workflows.model import (
-    COST_DAYS_MAX,
     COSTS_MAX,
     DEPTH_MAX,
     INPUT,
@@ -381,10 +381,7 @@ class Workflows:
     async def costs(self, org_id: UUID, first: date, last: date) -> list[Cost]:
         """What an organisation paid for workflows by day, workflow and key, both days included; the newest COSTS_MAX.
         An agent that a workflow asks is in both."""
-        if not timedelta() <= last - first <= timedelta(days=COST_DAYS_MAX):
-            raise BadTrigger(f"The days must begin before they end, at most {COST_DAYS_MAX}",
-                             f"起始日期须早于结束日期，且不超过 {COST_DAYS_MAX} 天")  # fmt: skip
-        return await store.costs(self._db, org_id, midnight(first), midnight(last + timedelta(days=1)), COSTS_MAX)
+        return await store.costs(self._db, org_id, *span(*checked_days(first, last)), COSTS_MAX)
 
     async def trace(self, run_id: UUID, org_id: UUID) -> tuple[Run, list[Step]]:
         """A run and its steps with what each cost."""
