@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.filings.model import AlgorithmKind, Decision, Filing, Grievance, NewAlgorithm, NewComplaint
@@ -18,15 +18,11 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.documents import BOM
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 Me = Annotated[Actor, Depends(actor)]
 Person = Annotated[Actor, Depends(person_actor)]
 Desk = Annotated[Actor, Depends(require("store"))]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AlgorithmBody(Body):

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from shanhe.kernel.clock import Clock, SystemClock
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.rulebook.amendments import Amendments
 from shanhe.rulebook.browsing import Valued, values
 from shanhe.rulebook.documents import FILE_CHARS
@@ -26,10 +26,8 @@ FILES_MAX = 8
 FIND_CHARS = 80
 
 
-class Proposal(BaseModel):
+class Proposal(Body):
     """Dated rows to add to a rule; the client's id makes it idempotent."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: UUID
     rule: str = Field(max_length=80)
@@ -37,41 +35,31 @@ class Proposal(BaseModel):
     note: str = Field("", max_length=2_000)
 
 
-class Past(BaseModel):
+class Past(Body):
     """The trace of a decision, as an answer or a case holds it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     trace: dict[str, Any] = Field(max_length=FACTS_MAX)
 
 
-class Files(BaseModel):
+class Files(Body):
     """Rule files by name, looked at together."""
-
-    model_config = ConfigDict(extra="forbid")
 
     files: dict[str, Annotated[str, Field(max_length=FILE_CHARS)]] = Field(min_length=1, max_length=FILES_MAX)
 
 
-class Approval(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Approval(Body):
     reason: str = Field("", max_length=200)
 
 
-class Aside(BaseModel):
+class Aside(Body):
     """Why an amendment is to be set aside; `id`: of the request, repeat it to repeat it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: UUID
     reason: str = Field(min_length=1, max_length=200)
 
 
-class Question(BaseModel):
+class Question(Body):
     """Facts and dates to decide by."""
-
-    model_config = ConfigDict(extra="forbid", strict=False)
 
     facts: dict[str, Any] = Field(max_length=FACTS_MAX)
     on: date | None = None

@@ -7,14 +7,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.science.cite import FILES, FORMATS, cite
 from shanhe.science.errors import UnknownReuse
 from shanhe.science.model import How, Kind, NewVersion
@@ -27,10 +27,6 @@ WHOLE_PPM = 1_000_000
 Member = Annotated[Actor, Depends(require("apply"))]
 Person = Annotated[Actor, Depends(person_actor)]
 Find = Callable[[str], Awaitable[UUID]]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AuthorBody(Body):
