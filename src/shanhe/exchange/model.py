@@ -35,7 +35,6 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     SELF_TRADE = "self_trade"
     MARKET_CLOSED = "market_closed"
-    DISPUTED = "disputed"
 
 
 class Validity(StrEnum):

@@ -22,7 +22,7 @@ from shanhe.kernel.ids import new_id
 
 CARRY: Final = "SELECT set_config('shanhe.act', $1, true)"
 """Says who acts to the rest of a transaction."""
-ACTION_MAX, OBJECT_MAX, DOOR_MAX = 100, 200, 200
+OBJECT_MAX, DOOR_MAX = 200, 200
 _NOTE: Final = """INSERT INTO kernel.act (id, at, actor, action, object, org_id, details, door)
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 
