@@ -101,22 +101,6 @@ class ConsentBody(Body):
     apart: bool = False
 
 
-class KeyBody(Body):
-    """With an `id` of the client's the same request again makes no second key (409: its token was told once)."""
-
-    id: UUID | None = None
-    name: Text
-    models: Annotated[list[Text], Field(max_length=200)] | None = None
-    permissions: Annotated[list[Text], Field(max_length=50)] = Field(default_factory=list)
-    budget_day_micro: Micro | None = None
-    budget_month_micro: Micro | None = None
-    rpm: Rate | None = None
-    tpm: Rate | None = None
-    expires_at: datetime | None = None
-    data_class: DataClass = DataClass.GENERAL
-    department_id: UUID | None = None
-
-
 class KeyChange(Body):
     name: Text = ""
     models: Annotated[list[Text], Field(max_length=200)] | None = None
@@ -128,6 +112,13 @@ class KeyChange(Body):
     expires_at: datetime | None = None
     data_class: DataClass = DataClass.GENERAL
     department_id: UUID | None = None
+
+
+class KeyBody(KeyChange):
+    """With an `id` of the client's the same request again makes no second key (409: its token was told once)."""
+
+    id: UUID | None = None
+    name: Text
 
 
 class RotateBody(Body):
