@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from typing import NoReturn
 
 from shanhe.rulebook import intervals, language
+from shanhe.rulebook.bindings import ENUMS, BandsValue, Binding, TableValue, constant, flag, list_constant
 from shanhe.rulebook.errors import FormulaInvalid, meant
 from shanhe.rulebook.intervals import Interval
 from shanhe.rulebook.ir import (
     BOOL,
     DATE,
     ENUM,
-    LIST,
     NUM,
     Arith,
     Choose,
@@ -32,55 +32,15 @@ from shanhe.rulebook.ir import (
     StepRef,
     Whole,
 )
-from shanhe.rulebook.model import Band, Text
+from shanhe.rulebook.model import Text
 from shanhe.rulebook.units import NONE, UNITS, Dims, describe, multiply
 
-ENUMS = "enums"
 DAY: Dims = (("day", 1),)
 _ARITH = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%"}
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _FLIP = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
-
-@dataclass(frozen=True, slots=True)
-class TableValue:
-    """A table parameter in base units: keys (one per level) → value; None where the table says nothing applies."""
-
-    name: str
-    levels: int
-    entries: Mapping[tuple[str, ...], Fraction | None]
-    dims: Dims
-
-
-@dataclass(frozen=True, slots=True)
-class BandsValue:
-    """A schedule in raw units with the units of its edges and values."""
-
-    name: str
-    bands: tuple[Band, ...]
-    closed: str
-    edge_unit: str
-    unit: str
-
-
-Binding = Node | TableValue | BandsValue
 Function = Callable[["Builder", list[Node]], Node]
-
-
-def constant(value: int | Fraction, dims: Dims = NONE, *, name: str = "") -> Const:
-    exact = Fraction(value)
-    whole = exact.denominator == 1
-    return Const(value=int(exact) if whole else exact, dims=dims, lo=exact, hi=exact, whole=whole, name=name)
-
-
-def flag(value: bool, name: str = "") -> Const:
-    bound = Fraction(int(value))
-    return Const(value=value, kind=BOOL, lo=bound, hi=bound, name=name)
-
-
-def day(value: date, name: str = "") -> Const:
-    bound = Fraction(value.toordinal())
-    return Const(value=value.toordinal(), kind=DATE, lo=bound, hi=bound, name=name)
 
 
 def span(node: Node) -> Interval:
@@ -464,7 +424,7 @@ class Builder:
             else:
                 self.refuse("a table key is an enum fact or one of its values", "表的键必须是枚举事实或其取值")
         found: dict[tuple[str, ...], Fraction] = {}
-        for path in _product(choices):
+        for path in product(*choices):
             value = table.entries.get(path)
             if value is None:
                 self.refuse(
@@ -488,16 +448,3 @@ def _without(a: Interval, b: Interval) -> Interval:
     if b[0] != b[1] or a[0] == a[1]:
         return a
     return (a[0] + 1 if a[0] == b[0] else a[0], a[1] - 1 if a[1] == b[0] else a[1])
-
-
-def _product(choices: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    paths: list[tuple[str, ...]] = [()]
-    for options in choices:
-        paths = [(*path, option) for path in paths for option in options]
-    return paths
-
-
-def list_constant(values: list[int], dims: Dims = NONE, name: str = "") -> Const:
-    """A list of whole numbers as a node."""
-    lo, hi = Fraction(min(values, default=0)), Fraction(max(values, default=0))
-    return Const(value=tuple(values), kind=LIST, dims=dims, lo=lo, hi=hi, length=len(values), name=name)

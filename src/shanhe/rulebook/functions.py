@@ -8,7 +8,8 @@ from datetime import date
 from fractions import Fraction
 
 from shanhe.rulebook import calendar
-from shanhe.rulebook.build import Builder, Function, constant, day
+from shanhe.rulebook.bindings import constant, day
+from shanhe.rulebook.build import Builder, Function
 from shanhe.rulebook.builtins import BUILTINS, IRR_DENOMINATOR, IRR_HIGHEST
 from shanhe.rulebook.ir import BOOL, DATE, LIST, NUM, Arith, Call, Compare, Const, Node
 from shanhe.rulebook.units import NONE, UNITS, Dims, multiply

@@ -9,17 +9,8 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from shanhe.rulebook.build import (
-    ENUMS,
-    BandsValue,
-    Binding,
-    Builder,
-    TableValue,
-    constant,
-    day,
-    flag,
-    list_constant,
-)
+from shanhe.rulebook.bindings import ENUMS, BandsValue, Binding, TableValue, constant, day, flag, list_constant
+from shanhe.rulebook.build import Builder
 from shanhe.rulebook.errors import FormulaInvalid
 from shanhe.rulebook.functions import FUNCTIONS
 from shanhe.rulebook.ir import BOOL, DATE, ENUM, LIST, NUM, Const, FactRef, Node, StepRef
