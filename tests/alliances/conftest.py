@@ -15,15 +15,15 @@ import pytest
 from shanhe.app import Services, open_services
 from shanhe.credits.api import Purchase
 from shanhe.facts.api import NewFact, Standing
-from shanhe.identity.api import Client, NewOrganisation, NewPerson, OrgKind, Stage
+from shanhe.identity.api import NewOrganisation, NewPerson, OrgKind
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings
 from shanhe.web import create_app
+from stage.browsing import signed_in
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
-URL = "http://localhost:8600"
 
 
 @dataclass
@@ -77,9 +77,7 @@ class City:
         await identity.orgs.set_member(org, person.id, PersonRole.OWNER, by="test")
         for role in roles:
             await identity.people.grant(person.id, role, by="test")
-        issued = await identity.sessions.open(person.id, stage=Stage.FULL, methods=("password",), client=Client())
-        headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf, "x-shanhe-org": str(org)}
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=headers)
+        return await signed_in(identity, self.site, person.id, org)
 
 
 @pytest.fixture

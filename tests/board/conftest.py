@@ -17,7 +17,7 @@ from shanhe.app import Services, open_services
 from shanhe.approvals.api import Approvals
 from shanhe.board.api import Board, Kind, Match, Post, Words
 from shanhe.facts.api import Facts, RelationTerms
-from shanhe.identity.api import Client, Identity, NewOrganisation, NewPerson, Options, OrgKind, Stage
+from shanhe.identity.api import Identity, NewOrganisation, NewPerson, Options, OrgKind
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
@@ -33,12 +33,12 @@ from shanhe.web import create_app
 from shanhe.wiring.board import open_board
 from shanhe.wiring.measures import Measures
 from shanhe.wiring.relatives import Relatives
+from stage.browsing import signed_in, visitor
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 UNTIL = date(2026, 6, 30)
 RULEBOOK = Rulebook.load()
 CATALOGUE = load_catalogue(RULEBOOK)
-URL = "http://localhost:8600"
 CREDIT = 1_000_000
 NEED = Words(
     Kind.NEED, "茶叶杀青温度在线控制", "杀青滚筒温度靠经验，焦边和红梗多，希望在线测温并自动调火，减少损耗。", "food",
@@ -156,15 +156,12 @@ class City:
 
     async def browser(self, org: UUID | None) -> httpx.AsyncClient:
         """Somebody who acts for an organisation; None: a stranger."""
-        headers: Mapping[str, str] = {}
-        if org is not None:
-            identity = self.services.identity
-            person = await identity.people.create(NewPerson("经办人", login=f"u{uuid4().hex[:12]}"), by="test")
-            await identity.orgs.set_member(org, person.id, PersonRole.OWNER, by="test")
-            issued = await identity.sessions.open(person.id, stage=Stage.FULL, methods=("password",), client=Client())
-            headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf,
-                       "x-shanhe-org": str(org)}  # fmt: skip
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=dict(headers))
+        if org is None:
+            return visitor(self.site)
+        identity = self.services.identity
+        person = await identity.people.create(NewPerson("经办人", login=f"u{uuid4().hex[:12]}"), by="test")
+        await identity.orgs.set_member(org, person.id, PersonRole.OWNER, by="test")
+        return await signed_in(identity, self.site, person.id, org)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import httpx
 from shanhe.app import open_services
 from shanhe.facts.api import NewFact, Standing
 from shanhe.governance.api import NewProposal
-from shanhe.identity.api import Client, NewKey, NewOrganisation, NewPerson, OrgKind, Role, Stage
+from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, OrgKind, Role
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings
 from shanhe.web import create_app
+from stage.browsing import signed_in, visitor
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 USED = """INSERT INTO gateway.usage_day (day, org_id, key_id, model, calls, input, cached_input, output, reasoning,
@@ -31,10 +32,7 @@ async def test_a_sample_is_for_everybody_and_the_companies_in_it_for_operators(d
             person = await identity.people.create(NewPerson("委员", login=login), by="test")
             for role in roles:
                 await identity.people.grant(person.id, role, by="test")
-            issued = await identity.sessions.open(person.id, stage=Stage.FULL, methods=("password",), client=Client())
-            headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf}
-            transport = httpx.ASGITransport(site)
-            return person.id, httpx.AsyncClient(transport=transport, base_url="http://localhost:8600", headers=headers)
+            return person.id, await signed_in(identity, site, person.id)
 
         clerk, member = await browser("clerk")
         _, operator = await browser("operator", Role.OPERATOR)
@@ -89,7 +87,7 @@ async def test_a_change_is_simulated_over_real_awards_and_everybody_reads_what_i
         new = NewProposal(new_id(), "rulebook_change", "年度积分降为 800 元", "控制支出", date(2026, 4, 1),
                           {"parameters": {"value_fen": [row]}}, rule_id="N5_credits")  # fmt: skip
         made = await deciding.propose(new, person_id=clerk.id)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600") as anybody:
+        async with visitor(site) as anybody:
             path = f"/api/governance/proposals/{made.id}/simulations"
             (waiting,) = (await anybody.get(path)).json()["data"]
             assert (waiting["state"], waiting["first"], waiting["report"]) == ("waiting", "2026-02-01", None)
@@ -111,15 +109,14 @@ async def test_a_change_is_simulated_over_real_awards_and_everybody_reads_what_i
                 assert "欧阳" not in str(text)
             assert (await anybody.post(path, json={"id": str(new_id())})).status_code == 401
         draft = await services.governance.simulating.draft(new_id(), "N5", new.content, by="t")
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600") as anybody:
+        async with visitor(site) as anybody:
             assert (await anybody.get(f"/api/governance/simulations/{draft.id}")).status_code == 404
         assert await services.governance.simulating.tick() == 1
         city = await identity.orgs.create(NewOrganisation(OrgKind.GOVERNMENT, "规则处"), by="test")
         for rights in ({"rules"}, {"rules", "ledger"}):  # sums over few people are for who reads the books
             _, token = await identity.keys.create(city.id, NewKey("k", permissions=frozenset(rights)), by="test")
             headers = {"authorization": f"Bearer {token}"}
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600",
-                                         headers=headers) as office:  # fmt: skip
+            async with visitor(site, **headers) as office:
                 listed = (await office.get("/api/governance/simulations")).json()["data"]
                 again = {"id": str(draft.id), "rule": "N5", "content": new.content}
                 asked = (await office.post("/api/governance/simulations", json=again)).json()

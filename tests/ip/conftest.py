@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from shanhe.app import Services, open_services
 from shanhe.gateway.api import ResourceTerms
-from shanhe.identity.api import Caller, Client, NewOrganisation, NewPerson, OrgKind, Stage
+from shanhe.identity.api import Caller, NewOrganisation, NewPerson, OrgKind
 from shanhe.identity.api import Role as PersonRole
 from shanhe.ip.api import File, Kind, NewEntry, Rights
 from shanhe.kernel.clock import FixedClock
@@ -22,9 +22,9 @@ from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, NewLot, Posting, Provenance, Transfer
 from shanhe.settings import Settings
 from shanhe.web import create_app
+from stage.browsing import signed_in, visitor
 
 NOON = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
-URL = "http://localhost:8600"
 WHOLE = 1_000_000
 CREDIT = 1_000_000
 
@@ -74,13 +74,11 @@ class City:
         await identity.orgs.set_member(org, person, PersonRole.OWNER, by="test")
         for role in roles:
             await identity.people.grant(person, role, by="test")
-        issued = await identity.sessions.open(person, stage=Stage.FULL, methods=("password",), client=Client())
-        headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf, "x-shanhe-org": str(org)}
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=headers)
+        return await signed_in(identity, self.site, person, org)
 
     def visitor(self) -> httpx.AsyncClient:
         """Somebody who has not signed in."""
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL)
+        return visitor(self.site)
 
     def number(self) -> str:
         """A patent's number that no other test has."""

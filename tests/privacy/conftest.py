@@ -14,15 +14,15 @@ import pytest
 
 from shanhe.app import Services, open_services
 from shanhe.facts.api import NewFact, Standing
-from shanhe.identity.api import Client, NewPerson, Role, Stage
+from shanhe.identity.api import Client, NewPerson, Role
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings
 from shanhe.web import create_app
+from stage.browsing import signed_in
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 PASSWORD = "correct horse 电池"
-URL = "http://localhost:8600"
 
 
 @dataclass
@@ -45,11 +45,7 @@ class House:
         return (await self.services.identity.orgs.create_personal(person, by="test")).id
 
     async def browser(self, person: UUID, client: Client | None = None) -> httpx.AsyncClient:
-        issued = await self.services.identity.sessions.open(
-            person, stage=Stage.FULL, methods=("password",), client=client or Client()
-        )
-        headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf}
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=headers)
+        return await signed_in(self.services.identity, self.site, person, client=client)
 
     async def know(self, subject: UUID, name: str, value: Any, *, key: object = "") -> None:
         fact = NewFact(new_id(), subject, name, value, date(2024, 1, 1), None, str(key), Standing.CHECKED, "register")

@@ -7,8 +7,9 @@ import httpx
 from shanhe.identity.api import Identity, NewOrganisation, OrgKind
 from shanhe.kernel.ids import new_id
 from shanhe.timetable import register_jobs
+from stage.browsing import URL
 
-from .conftest import PASSWORD, URL, House
+from .conftest import PASSWORD, House
 
 
 def hidden(page: str, name: str) -> str:
