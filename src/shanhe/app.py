@@ -54,7 +54,7 @@ from shanhe.wiring.content import Hub, open_hub
 from shanhe.wiring.filings import Conduct, open_filings
 from shanhe.wiring.knowledge import Library, open_library
 from shanhe.wiring.moves import Moves
-from shanhe.wiring.payments import Treasury, open_treasury
+from shanhe.wiring.payments import Treasury, open_treasury, tell_makers
 from shanhe.wiring.personal_copy import drawers_of
 from shanhe.wiring.programmes import open_promises
 from shanhe.wiring.research import Commons, open_commons
@@ -257,6 +257,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
         seals=identity.seals,
     )  # fmt: skip
     follow_stray_money(till.bank, till.payments, till.payouts, truths.notifier)
+    tell_makers(till.payouts, truths.notifier)
     gateway = books.gateway = Gateway(
         db=db, clock=clock, ledger=ledger, rulebook=rulebook, identity=identity, compute=compute,
         registry=metrics.registry, related=relatives.related, referrer=relatives.referrer, weight=books.queue_weight,

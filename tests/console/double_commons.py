@@ -23,6 +23,7 @@ ENTRY: dict[str, Any] = {
     "rate_ppm": 10_000, "rate": "1", "holders": HOLDERS, "reason": "", "filed_at": AT, "mine": True, "asked": False,
     "registrant": True, "registered_by": "启明科技",
 }  # fmt: skip
+TITLE = {"zh": "发明专利奖励", "en": "Invention patent award"}
 OWN = ("filed_at", "mine", "asked", "registrant", "registered_by")
 """What a stranger's view of an entry has not."""
 TERMS = {"n": 1, "rate_ppm": 10_000, "rate": "1", "state": "open", "proposed_by": "启明科技", "proposed_at": AT,
@@ -30,9 +31,10 @@ TERMS = {"n": 1, "rate_ppm": 10_000, "rate": "1", "state": "open", "proposed_by"
 PAST = [{"id": UUID(int=900 + n), "event": event, "at": AT} for n, event in
         enumerate(("drafted", "proposed", "agreed", "filed", "verified"))]  # fmt: skip
 WHOLE: dict[str, Any] = ENTRY | {
-    "whole": True, "officer": True, "terms": [TERMS], "waiting": [], "history": PAST, "used_by": ["agent/letters"],
+    "whole": True, "own": True, "officer": True, "awards": [{"id": "invention_patent", "title": TITLE}],
+    "terms": [TERMS], "waiting": [], "history": PAST, "used_by": ["agent/letters"],
     "document_sha256": "a" * 64, "calls": 12, "earned_micro": 1_200_000,
-    "kinds": ["invention_patent"], "fields": {"title": "一种方法", "kind": "invention_patent"},
+    "kinds": ["invention_patent"], "fields": {"title": "一种方法", "kind": "invention_patent", "shares": "本单位 100"},
     "earned": [{"day": date(2026, 11, 20), "party": UUID(int=7), "name": "启明科技", "calls": 12,
                 "amount_micro": 1_200_000}],
 }  # fmt: skip
@@ -66,7 +68,8 @@ class Commons:
     async def right(self, who: m.Who | None, entry: UUID) -> Mapping[str, Any]:
         if who is None:
             seen = {key: value for key, value in ENTRY.items() if key not in OWN}
-            return seen | {"whole": False, "reason": "", "history": PAST, "used_by": []}
+            return seen | {"whole": False, "own": False, "officer": False, "awards": [], "reason": "", "history": PAST,
+                           "used_by": []}  # fmt: skip
         if entry == ASKED:
             waits = [{"party": UUID(int=8), "name": "林晓"}]
             return WHOLE | {"id": ASKED, "state": "draft", "asked": True, "waiting": waits, "officer": False}
@@ -125,6 +128,9 @@ class Commons:
 
     async def reuse_queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [] if self.fresh else [REUSED]
+
+    async def waiting(self, who: m.Who) -> Mapping[str, int]:
+        return {} if self.fresh else {"rights": 1, "reuses": 1}
 
     async def citation(self, deposit: UUID, form: str, url: str) -> bytes:
         return f"{form} {url}".encode()

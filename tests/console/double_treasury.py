@@ -14,6 +14,7 @@ from shanhe.kernel.money import MICRO
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 DAY = date(2026, 11, 20)
+QUOTE = mt.PayoutQuote(400_000, 64_000, 336_000, {"rule": "P10_payout"})
 PAYEE = mt.PayeeRow(UUID(int=90), "2222", "山河银行滨江支行", "unchecked", "青山机器人有限公司", "6200000011112222")
 
 
@@ -24,6 +25,7 @@ def payout(number: int, state: str) -> mt.PayoutRow:
         400_000 if booked else None, 64_000 if booked else None, 336_000 if booked else None, state,
         "SP7K2M9PQ4" if booked else "", "bank_file" if booked else "", "退票" if state == "failed" else "", NOW, PAYEE,
         [("first", "王审"), ("second", "周敏"), ("ended", "张理")] if state == "failed" else (),
+        QUOTE if state in ("review", "requested", "first") else None, QUOTE.trace, UUID(int=7) if booked else None,
     )  # fmt: skip
 
 
@@ -117,6 +119,9 @@ class Treasury:
 
     async def payee_set(self, who: m.Who, fields: Mapping[str, str]) -> None:
         self.done.append(("payee", fields["bank"]))
+
+    async def payout_quote(self, who: m.Who, micro: int) -> mt.PayoutQuote:
+        return QUOTE
 
     async def payout_ask(self, who: m.Who, micro: int, client_ref: str, *, with_subsidy: bool) -> None:
         if micro > 1_500 * MICRO:

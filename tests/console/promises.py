@@ -27,6 +27,7 @@ PROGRAMME: dict[str, Any] = {
     "id": "software_copyright", "title": TITLE, "summary": words("每件奖励一次", "Once for each"), "department": OFFICE,
     "for": ("person", "company"), "rules": ("T15_ip_award",), "schedule": "once",
     "clawback": words("撤销收回", "Annulled"),
+    "conditions": [{**words("登记号须已核验", "The number has to be verified"), "rule": "T15", "page": "/ip/mine"}],
     "review": [{**words("核验登记", "Check"), "by": OFFICE, "days": 5, "eyes": 2}],
     "asks": {
         "number": {**words("登记号", "Number"), "type": "text", "by": "applicant", "unit": "", "must": False},
@@ -98,9 +99,13 @@ class Promises:
                       (words("级别", "Tier"), words("顶级", "Top")),
                       (words("里程碑", "Milestones"), ["上线 · 2026-12-01 · 100 %"])],
             "evidence": {"certificate": {"reference": "软著登字第 1 号", "sha256": "ab" * 32}},
-            "tranches": [{"n": 1, "due_on": date(2026, 12, 1), "state": "released", "payments": [PAYMENT]},
-                         {"n": 2, "due_on": date(2027, 12, 1), "state": "planned", "payments": []}],
-            "decisions": [{"kind": "refusal", "at": AT, "note": "", "reasons": [REASON], "traces": {}}],
+            "tranches": [{"n": 1, "due_on": date(2026, 12, 1), "state": "released", "payments": [PAYMENT],
+                          "title": "", "posting_id": ONE},
+                         {"n": 2, "due_on": date(2027, 12, 1), "state": "planned", "payments": [],
+                          "title": "上线", "posting_id": None}],
+            "decisions": [{"kind": "refusal", "at": AT, "note": "", "reasons": [REASON], "traces": {},
+                           "by": "陈审"}],
+            "city": ["claw_back", "breach"], "applicant": "青山机器人", "request_id": str(TWO),
             "history": [{"at": AT, "event": "in_review"}],
         }  # fmt: skip
 
@@ -118,7 +123,8 @@ class Promises:
 
     async def queue(self, who: m.Who, programme: str, find: str, page: int, *, overdue: bool) -> Mapping[str, Any]:
         rows = [row(ONE, "in_review") | {"applicant": "青山机器人"}]
-        return {"rows": rows, "more": page == 0, "kinds": [("gold", TITLE, 70)], "total": 70, "waiting": 70}
+        return {"rows": rows, "more": page == 0, "kinds": [("gold", TITLE, 70)], "total": 70, "waiting": 70,
+                "milestones": [row(TWO, "active") | {"applicant": "慈善会"}]}  # fmt: skip
 
     async def next_case(self, who: m.Who, after: UUID, due: datetime | None) -> UUID | None:
         return None
@@ -127,6 +133,7 @@ class Promises:
         outcome = {"payments": [PAYMENT], "reasons": [REASON], "missing": [words("级别", "Tier")], "traces": {}}
         asks = {name: ask for name, ask in PROGRAMME["asks"].items() if ask["by"] == "reviewer"}
         return {**await self.file(who, application), "outcome": outcome, "asks": asks, "applicant": "青山机器人",
+                "milestones": [{"n": 2, "title": "上线", "due_on": date(2027, 12, 1)}],
                 "others": [row(TWO, "refused")]}  # fmt: skip
 
     async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
@@ -145,8 +152,19 @@ class Promises:
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         move = {"id": ONE, "kind": "programmes.funding", "subject": "ip_credit", "amount_text": "900.00",
-                "reason": "2026", "mine": False}  # fmt: skip
-        return [move, move | {"id": TWO, "kind": "programmes.clawback", "amount_text": "", "reason": "", "mine": True}]
+                "reason": "2026", "mine": False, "what": TITLE, "href": ""}  # fmt: skip
+        back = {"id": TWO, "kind": "programmes.clawback", "amount_text": "", "reason": "", "mine": True,
+                "href": f"/applications/{ONE}"}  # fmt: skip
+        return [move, move | back]
+
+    async def met(self, who: m.Who, application: UUID, n: int, on: date) -> None:
+        self.done.append(("met", n, on))
+
+    async def claw_back(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
+        self.done.append(("claw_back", fields.get("note", "")))
+
+    async def breach(self, who: m.Who, application: UUID, note: str) -> None:
+        self.done.append(("breach", note))
 
     async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
         self.done.append(("agree", request_id, yes))

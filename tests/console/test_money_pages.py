@@ -117,6 +117,20 @@ class TestTreasury:
         assert '<a href="/city/payouts?all=1" aria-current="page">' in page.text
         assert "第二人批准： 周敏" in page.text, "who did it stands beside it"
 
+    async def test_says_what_a_payout_comes_to_before_it_is_asked_for_or_approved(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        whole = (await member.get("/income/quote?amount=4000")).text
+        assert 'value="4000"' in whole  # what was typed stays
+        assert "3,360.00" in whole
+        part = (await member.get("/income/quote?amount=4000", headers={"hx-request": "true"})).text
+        assert "3,360.00" in part
+        assert "<html" not in part
+        assert "不是有效的积分" in (await member.get("/income/quote?amount=abc")).text
+        waiting = (await member.get("/city/payouts")).text
+        assert waiting.count("预计，批准日为准") == 3  # before the second approval
+        assert "/city/ledger/postings/" in waiting
+
     async def test_of_money_that_waits_says_whose_it_is_and_which_orders_it_fits(
         self, member: httpx.AsyncClient, desk: Desk
     ) -> None:

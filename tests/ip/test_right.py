@@ -92,7 +92,7 @@ class TestShares:
         if fits:
             assert (await city.draft(org, rate_ppm=rate)).in_force is not None
         else:
-            with pytest.raises(BadEntry, match="1000 to 100000"):
+            with pytest.raises(BadEntry, match=r"rate: 0\.1 to 10 %"):
                 await city.draft(org, rate_ppm=rate)
 
     async def test_change_only_when_all_who_hold_and_would_hold_consent(self, city: City) -> None:
@@ -120,6 +120,16 @@ class TestShares:
         assert [terms.state for terms in found.terms] == [TermsState.IN_FORCE, TermsState.DECLINED, TermsState.ENDED]
         with pytest.raises(UnknownEntry):  # who sold has no word any more
             await city.rights.propose(made.entry.id, ((one, WHOLE),), None, org_id=one, actor="test")
+
+    async def test_are_spoken_of_in_percent_to_whoever_wrote_percent(self, city: City) -> None:
+        holder = await city.company("青禾")
+        for wrong in ({"rate_ppm": 200_000}, {"shares": ((holder, 900_000),)}):
+            with pytest.raises(BadEntry) as refused:
+                await city.draft(holder, city.number(), **wrong)
+            said = refused.value.to_dict("zh")["error"]["message"]
+            assert "%" in said
+            for engineers_word in ("ppm", "百万分之", "_"):
+                assert engineers_word not in said
 
 
 class TestOffice:

@@ -17,6 +17,7 @@ import pytest
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.ledger.api import (
     Asset,
@@ -58,6 +59,7 @@ from shanhe.payments.api import (
     UnknownPayout,
 )
 from shanhe.rulebook.api import Rulebook
+from shanhe.wiring.payments import tell_makers
 
 from .conftest import NOON
 
@@ -183,6 +185,51 @@ class TestEarnings:
         await works.payee()
         with pytest.raises(PayoutOutOfBounds):
             await works.payouts.request(works.maker, credits * MICRO, client_ref="a", actor="person:maker")
+
+
+class TestQuote:
+    async def test_says_before_the_second_approval_what_the_payout_then_pays(self, works: Works) -> None:
+        await works.ripe(9_000)
+        await works.payee(kind=PayeeKind.PERSON)
+        first = await works.approved(1_000, ref="a")
+        quoted = await works.payouts.quote(works.maker, 5_000 * MICRO, PayeeKind.PERSON)
+        paid = await works.approved(5_000, ref="b")
+        amounts = ("gross_fen", "withheld_fen", "net_fen")
+        assert [quoted.outputs[name] for name in amounts] == [getattr(paid, name) for name in amounts]
+        assert quoted.trace == paid.trace
+        assert first.withheld_fen != 0
+        alone = await works.payouts.quote(uuid4(), 5_000 * MICRO, PayeeKind.PERSON)
+        assert alone.outputs["withheld_fen"] < quoted.outputs["withheld_fen"]  # the month's first payout counts
+
+
+class TestNews:
+    async def test_of_a_payout_reach_its_maker_with_what_they_are_about(self, works: Works) -> None:
+        notifier = Notifier(works.db, works.clock)
+        tell_makers(works.payouts, notifier)
+
+        async def said() -> list[str]:
+            return [one.title.zh for one in await notifier.inbox(works.person, [works.maker])]
+
+        await works.ripe(900)
+        await works.payee()
+        assert await said() == []  # an account that passed needs nothing of them
+        sent = await works.approved(300, ref="a")
+        assert await said() == ["提现 300.00 元已批准"]
+        await works.payouts.confirm(sent.id, by=CLERK)
+        assert (await said())[0] == "提现 300.00 元已到账"
+        asked = await works.payouts.request(works.maker, 300 * MICRO, client_ref="b", actor="person:maker")
+        await works.payouts.refuse(asked.id, by=CLERK, reason="材料不全")
+        assert (await said())[0] == "提现申请未通过"
+        back = await works.approved(300, channel=BANK_FILE, ref="c")
+        await works.payouts.export(by=CLERK)
+        await works.payouts.fail(back.id, by=CLERK, reason="账号不符")
+        assert (await said())[0] == "提现 300.00 元未能付出"
+        payee = await works.payouts.payees.of(works.maker)
+        assert payee is not None
+        for _ in range(2):  # said once
+            await works.payouts.payees.record_check(payee.id, passed=False, reference="x", by=CLERK)
+        assert (await said())[0] == "收款账户未通过核验"
+        assert len(await said()) == 6
 
 
 class TestPayee:

@@ -104,3 +104,82 @@ class TestPages:
         page = (await client.get(sent.headers["location"])).text
         assert "¥ 1,000.50" in page
         assert "上线 · 2026-09-01 · 60 %" in page
+
+
+async def test_an_auditor_reads_why_an_award_was_made_and_changes_nothing(city: City) -> None:
+    firm, clerk = await city.company(), await city.reviewer("ip_office")
+    await city.fund("ip_credit")
+    app = await city.apply("software_copyright", firm, {"registration_number": "7", "registered_on": "2026-01-05"})
+    city.measured[("ip_standing", firm)] = "software_copyright"
+    await city.approve(app)
+    person = await city.subject(await city.person())
+    auditor = await browser(city, person, UUID(int=0), frozenset({"audit", "ledger"}))
+    page = (await auditor.get(f"/applications/{app.id}")).text
+    assert "青山机器人" in page
+    assert "通过的依据" in page
+    assert "T15" in page
+    assert "/clawback" not in page
+    everything = (await auditor.get("/city/programmes")).text
+    assert f"/applications/{app.id}" in everything
+    assert "/city/programmes/fund" not in everything
+    assert (await auditor.get("/city/programmes.csv")).status_code == 200
+    assert (await auditor.get(f"/search?q={app.id}")).headers["location"] == f"/applications/{app.id}"
+    for path in ("clawback", "breach"):
+        assert (await post(auditor, f"/applications/{app.id}/{path}", note="x")).status_code == 403
+    assert clerk  # whose office approved it
+
+
+async def test_an_award_is_taken_back_from_its_page_by_two_operators(city: City) -> None:
+    firm = await city.company()
+    await city.fund("ip_credit")
+    city.measured[("ip_standing", firm)] = "software_copyright"
+    app = await city.approve(
+        await city.apply("software_copyright", firm, {"registration_number": "8", "registered_on": "2026-01-05"})
+    )
+    assert await city.balance(firm) == 500 * CREDIT
+    one, other = [await city.subject(await city.person(name)) for name in ("何", "罗")]
+    first = await browser(city, one, UUID(int=0), frozenset({"programmes"}))
+    second = await browser(city, other, UUID(int=0), frozenset({"programmes"}))
+    page = (await first.get(f"/applications/{app.id}")).text
+    number = re.search(r'/clawback".*?name="id" value="([0-9a-f-]+)"', page, re.DOTALL)
+    assert number is not None
+    empty = await post(first, f"/applications/{app.id}/clawback", id=number[1], note="")
+    assert empty.status_code == 422
+    for _ in range(2):  # sent twice, asked once
+        asked = await post(first, f"/applications/{app.id}/clawback", id=number[1], note="登记已撤销")
+        assert asked.headers["location"].endswith("done=payment_asked")
+    assert await city.balance(firm) == 500 * CREDIT
+    listed = (await second.get("/city/programmes")).text
+    assert "软件著作权奖励（青山机器人）" in listed
+    assert f'href="/applications/{app.id}"' in listed
+    await post(second, f"/city/programmes/requests/{number[1]}", do="approve")
+    assert await city.balance(firm) == 0
+    page = (await second.get(f"/applications/{app.id}")).text
+    assert "已终止" in page
+    assert "/clawback" not in page
+
+
+async def test_a_reviewer_finds_and_accepts_a_milestone_from_the_desk(city: City) -> None:
+    charity = await city.company("慈善会")
+    await city.fund("charity_fund")
+    app = await city.apply(
+        "public_good", charity,
+        {"project": "方言陪伴", "requested_fen": 100_000, "plan": [
+            {"title": "数据集", "due_on": "2026-06-01", "share_bps": 4_000},
+            {"title": "上线", "due_on": "2026-09-01", "share_bps": 6_000}]},
+    )  # fmt: skip
+    app = await city.approve(app, {"body": "charity"})
+    clerk = await browser(city, await city.reviewer("civil_affairs"), UUID(int=0), frozenset())
+    stranger = await browser(city, await city.reviewer("ip_office"), UUID(int=0), frozenset())
+    case = f"/review/{app.id}"
+    assert case in (await clerk.get("/review")).text
+    assert case not in (await stranger.get("/review")).text
+    assert "数据集" in (await clerk.get(case)).text
+    assert (await post(clerk, f"{case}/milestones/1", on="")).status_code == 422
+    assert (await post(stranger, f"{case}/milestones/1", on="2026-03-02")).status_code == 404
+    done = await post(clerk, f"{case}/milestones/1", on="2026-03-02")
+    assert done.headers["location"] == f"{case}?done=decided"
+    assert await city.balance(charity) > 0
+    page = (await clerk.get(case)).text
+    assert f"{case}/milestones/1" not in page
+    assert f"{case}/milestones/2" in page

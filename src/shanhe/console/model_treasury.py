@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 Hands = Sequence[tuple[str, str]]
@@ -122,6 +123,16 @@ class PayeeRow:
 
 
 @dataclass(frozen=True)
+class PayoutQuote:
+    """What credits come to in cash if they were paid out today, and why."""
+
+    gross_fen: int
+    withheld_fen: int
+    net_fen: int
+    trace: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class PayoutRow:
     id: UUID
     org: str
@@ -137,6 +148,10 @@ class PayoutRow:
     at: datetime
     payee: PayeeRow | None = None
     hands: Hands = ()
+    foreseen: PayoutQuote | None = None
+    """Before the second approval, which fixes the amounts."""
+    trace: Mapping[str, Any] | None = None
+    posting_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,9 @@ class IncomeView:
     related_micro: int
     payee: PayeeRow | None
     payouts: Sequence[PayoutRow]
+    requested_micro: int = 0
+    kind: str = "organisation"
+    """Of payee that an organisation like this one usually is."""
 
 
 @dataclass(frozen=True)

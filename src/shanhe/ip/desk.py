@@ -32,6 +32,7 @@ PLACE: Final = "ip.entry"
 INDEX: Final = "ip-number"
 LOG_KIND: Final = "ip.changed"
 LINK: Final = "/ip"
+PERCENT_PPM: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,14 @@ class Desk:
             )
         if min(share for _, share in shares) <= 0 or sum(share for _, share in shares) != whole:
             raise BadEntry(
-                "shares", f"they must be above 0 and sum to {whole} millionths exactly (T17)",
-                f"各方份额须大于零，合计恰为百万分之 {whole}（T17）",
+                "shares", "each must be above 0, and they must make 100 % together, exactly (T17)",
+                "各方份额须大于零，合计恰为 100%（T17）",
             )  # fmt: skip
         lowest, highest = (int(self.rulebook.parameter(POOL_RULE, one, today)) for one in ("lowest", "highest"))
         if rate_ppm is not None and not lowest <= rate_ppm <= highest:
             raise BadEntry(
-                "rate_ppm", f"{lowest} to {highest} millionths of the price of a call (T16)",
-                f"费率应为调用价格的百万分之 {lowest}–{highest}（T16）",
+                "rate_ppm", f"{percent(lowest)} to {percent(highest)} % of the price of a call (T16)",
+                f"应为调用价格的 {percent(lowest)}%–{percent(highest)}%（T16）",
             )  # fmt: skip
 
     async def put(
@@ -162,3 +163,9 @@ class Desk:
             await self.notifier.notify(
                 Notice("ip.changed", title, body, org_id=party, link=LINK, dedupe=f"ip:{key}:{party}"), conn
             )
+
+
+def percent(ppm: int) -> str:
+    """Millionths as people write them, without the sign."""
+    whole, rest = divmod(ppm, PERCENT_PPM)
+    return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")

@@ -14,8 +14,8 @@ class UnknownEntry(NotFound):
         super().__init__(
             "unknown_right", "The registry has no such entry, or it is not yours to see.",
             message_zh="登记簿中没有该项知识产权，或您无权查看。",
-            hint="GET /api/ip lists what is verified, GET /api/ip/mine your own.",
-            hint_zh="GET /api/ip 列出已核验的，GET /api/ip/mine 列出本单位的。",
+            hint="The registry (GET /api/ip) shows what is verified; your own is under your rights (GET /api/ip/mine).",
+            hint_zh="已核验的见“知识产权”（GET /api/ip），本单位的见“我的知识产权”（GET /api/ip/mine）。",
         )  # fmt: skip
 
 

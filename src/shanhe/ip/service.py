@@ -393,7 +393,11 @@ class Rights:
         _check_days(new, self._desk.clock.today())
         self._desk.check_terms(new.shares, new.rate_ppm)
         if org_id not in {party for party, _ in new.shares}:
-            raise BadEntry("shares", "whoever registers it is one of its holders", "登记人须为权利人之一")
+            raise BadEntry(
+                "shares",
+                "whoever registers it is one of its holders: add a line for yourself",
+                "登记人须为权利人之一，请加上本单位一行",
+            )
         for party, _ in new.shares:
             await self._desk.named(party)
         await self._desk.free(new.number, new.id)
@@ -409,8 +413,8 @@ def _check_words(new: dict[str, Any]) -> None:
     if not new["title"]:
         raise BadEntry("title", "say what the right is called", "请填写名称")
     if not SHA256.fullmatch(new["document_sha256"]):
-        raise BadEntry("document_sha256", "64 digits 0-9a-f, the SHA-256 of the certificate's file",
-                       "须为证书文件的 SHA-256（64 位十六进制）")  # fmt: skip
+        raise BadEntry("document_sha256", "64 digits 0-9a-f, the SHA-256 of the certificate's file: choose it",
+                       "应为 64 位数字与字母 a–f；请选择证书文件，由页面算出")  # fmt: skip
 
 
 def _check_days(new: NewEntry, today: date) -> None:

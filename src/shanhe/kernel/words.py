@@ -74,13 +74,15 @@ POSTINGS_ZH: Final[Mapping[str, str]] = {
 """What a posting is called on statements, by its kind."""
 
 FIELDS_ZH: Final[Mapping[str, str]] = {
-    "abstract": "摘要", "amount": "金额", "answer": "答复", "at": "时间", "bank": "开户银行",
-    "client_ref": "请求编号", "email": "邮箱", "evidence": "凭证编号", "find": "关键词", "holder": "户名",
+    "abstract": "摘要", "amount": "金额", "answer": "答复", "applied_on": "申请日", "at": "时间",
+    "authors": "作者与份额", "bank": "开户银行", "client_ref": "请求编号", "document_sha256": "证书校验值",
+    "email": "邮箱", "evidence": "凭证编号", "find": "关键词", "granted_on": "授权或登记日", "holder": "户名",
     "key": "密钥", "language": "语言", "licence": "许可", "link": "网址", "login": "登录名", "model": "模型",
-    "name": "名称", "nights": "晚数", "note": "备注", "number": "登记号", "owner": "所有人", "password": "密码",
-    "payee": "收款账户", "phone": "电话", "price": "价格", "reason": "理由", "reference": "凭证编号",
-    "registration": "登记号", "reporter": "提交人", "scans": "扫码记录", "shares": "份额", "subject": "事项",
-    "text": "内容", "title": "名称", "venue": "场所", "why": "理由",
+    "name": "名称", "nights": "晚数", "note": "备注", "number": "登记号", "office": "登记机关", "owner": "所有人",
+    "password": "密码", "period": "期间", "payee": "收款账户", "phone": "电话", "price": "价格",
+    "rate_ppm": "使用费率", "reason": "理由", "reference": "凭证编号", "registration": "登记号", "reporter": "提交人",
+    "scans": "扫码记录", "shares": "份额", "subject": "事项", "text": "内容", "title": "名称", "venue": "场所",
+    "why": "理由",
 }  # fmt: skip
 
 MOVES: Final[Mapping[str, tuple[str, str]]] = {
@@ -137,7 +139,7 @@ def field_zh(name: str) -> str:
 
 
 def field_en(name: str) -> str:
-    return name.replace("_", " ")
+    return name.removesuffix("_ppm").replace("_", " ")
 
 
 def any_of(*words: Word) -> Word:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.clock import Clock
@@ -30,6 +31,8 @@ class Payees:
         self._vault = vault
         self._seals = seals
         self._check = check
+        self.told: Callable[[Any, Payee], Awaitable[None]] | None = None
+        """(connection, payee): who hears of a check, in its transaction."""
 
     async def set(
         self, org_id: UUID, *, person_id: UUID, kind: PayeeKind, holder: str, account: str, bank: str
@@ -85,8 +88,11 @@ class Payees:
         if found is None:
             raise UnknownPayee
         sealed = self._seals.of_person(found.person_id).text(CHECK_FIELD, reference)
-        if not await payout_store.set_check(self._db, payee_id, state, by, sealed, self._clock.now()):
-            raise UnknownPayee
+        async with self._db.transaction() as conn:
+            if not await payout_store.set_check(conn, payee_id, state, by, sealed, self._clock.now()):
+                raise UnknownPayee
+            if self.told is not None:
+                await self.told(conn, replace(found, state=state))
         return replace(found, state=state, checked_by=by, check_ref=reference, checked_at=self._clock.now())
 
     async def open(self, payee_id: UUID) -> OpenPayee:

@@ -69,7 +69,9 @@ async def sealed(db: Database, payee_id: UUID) -> tuple[UUID, bytes, bytes, str]
     return row["person_id"], row["holder"], row["account"], row["bank"]
 
 
-async def set_check(db: Database, payee_id: UUID, state: PayeeState, by: str, reference: str, now: datetime) -> bool:
+async def set_check(
+    db: Connection | Database, payee_id: UUID, state: PayeeState, by: str, reference: str, now: datetime
+) -> bool:
     done = await db.execute(
         """UPDATE payments.payee SET state = $2, checked_by = $3, check_ref = $4, checked_at = $5
            WHERE id = $1 AND state <> 'retired'""",

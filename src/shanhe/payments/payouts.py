@@ -51,13 +51,14 @@ from shanhe.payments.payout_model import (
     Earnings,
     Payee,
     PayeeCheck,
+    PayeeKind,
     PayeeState,
     Payout,
     PayoutChannel,
     PayoutState,
 )
 from shanhe.payments.payout_posting import BANK_FILE, posting_of
-from shanhe.rulebook.api import Rulebook
+from shanhe.rulebook.api import Decision, Rulebook
 
 RULE: Final = "P10_payout"
 BATCH_ROWS: Final = 200
@@ -75,6 +76,8 @@ log = structlog.get_logger(__name__)
 
 Alone = Callable[[Any, Payout, int, str], Awaitable[UUID | None]]
 """(connection, payout, gross in fen, by): the opening of break-glass that one person used for the second approval."""
+Told = Callable[[Any, Payout], Awaitable[None]]
+"""(connection, payout as it is now)."""
 Behind = Callable[[str], Awaitable[str]]
 """The person behind an actor: of a key, who made it; anybody else is who they are."""
 
@@ -108,6 +111,8 @@ class Payouts:
         """By which one person may give both approvals (break-glass); set once it is there."""
         self.person_behind: Behind = _itself
         """Set with it."""
+        self.told: Told | None = None
+        """Who hears what became of a payout, in the transaction that says so."""
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -174,9 +179,7 @@ class Payouts:
         await self.get(payout_id, org_id=org_id)  # before its state says anything to strangers
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
-            return await payout_store.move(
-                conn, held.id, PayoutState.CANCELLED, ended_by=by, ended_at=self._clock.now()
-            )
+            return await self._put(conn, held.id, PayoutState.CANCELLED, ended_by=by, ended_at=self._clock.now())
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class Payouts:
             held = await self._held(conn, payout_id, {PayoutState.REVIEW})
             await self._other_than(by, held.requested_by)
             said = await self._seals.seal(held.org_id, REASON_FIELD, note)
-            done = await payout_store.move(conn, held.id, PayoutState.REQUESTED, reviewed_by=by, reason=said)
+            done = await self._put(conn, held.id, PayoutState.REQUESTED, reviewed_by=by, reason=said)
         return await self._opened(done)
 
     async def refuse(self, payout_id: UUID, *, by: str, reason: str) -> Payout:
@@ -197,7 +200,7 @@ class Payouts:
             held = await self._held(conn, payout_id, OPEN)
             said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
             ending = {"reason": said, "ended_by": by, "ended_at": self._clock.now()}
-            done = await payout_store.move(conn, held.id, PayoutState.REFUSED, **ending)
+            done = await self._put(conn, held.id, PayoutState.REFUSED, **ending)
         return await self._opened(done)
 
     async def approve(self, payout_id: UUID, *, by: str, channel: str = "") -> Payout:
@@ -216,7 +219,7 @@ class Payouts:
             async with self._db.transaction() as conn:
                 held = await self._held(conn, payout_id, {PayoutState.REQUESTED})
                 await self._other_than(by, held.requested_by)
-                return await payout_store.move(conn, held.id, PayoutState.FIRST, first_by=by)
+                return await self._put(conn, held.id, PayoutState.FIRST, first_by=by)
         earned = await self._earned.of(found.org_id)
         async with self._db.transaction() as conn:
             await payout_store.lock_org(conn, found.org_id)
@@ -228,7 +231,7 @@ class Payouts:
             fixed = await self._fixed(conn, held, payee, chosen, earned.pick(held.amount_micro, held.subsidy_micro))
             if oneself:
                 fixed["glass"] = await self._by_oneself(conn, held, int(fixed["gross_fen"]), by)
-            await payout_store.move(conn, held.id, PayoutState.APPROVING, second_by=by, **fixed)
+            await self._put(conn, held.id, PayoutState.APPROVING, second_by=by, **fixed)
         await self.settle()
         return await self.get(payout_id)
 
@@ -251,11 +254,7 @@ class Payouts:
         self, conn: Any, held: Payout, payee: Payee, channel: str, lots: list[tuple[UUID, int]]
     ) -> dict[str, Any]:
         """Everything the posting is made of: amounts by the rule with its trace, lots, reference."""
-        now, today = self._clock.now(), self._clock.today()
-        month = midnight(today.replace(day=1)).astimezone(UTC)
-        before_fen = await payout_store.gross_fen(conn, held.org_id, month)
-        facts = {"payee": str(payee.kind), "amount_micro": held.amount_micro, "before_fen": before_fen}
-        decision = self._rulebook.evaluate(RULE, facts, on=today)
+        now, decision = self._clock.now(), await self._decide(conn, held.org_id, payee.kind, held.amount_micro)
         out = decision.outputs
         made = await bank_store.insert_outgoing(conn, new_reference("P"), "payout", held.id, int(out["net_fen"]), now)
         if channel != BANK_FILE:
@@ -272,6 +271,18 @@ class Payouts:
             "reference": made.reference,
             "decided_at": now,
         }
+
+    async def _decide(self, conn: Any, org_id: UUID, kind: PayeeKind, amount_micro: int) -> Decision:
+        """What an amount comes to today, by what was paid out before in this month."""
+        today = self._clock.today()
+        month = midnight(today.replace(day=1)).astimezone(UTC)
+        before_fen = await payout_store.gross_fen(conn, org_id, month)
+        facts = {"payee": str(kind), "amount_micro": amount_micro, "before_fen": before_fen}
+        return self._rulebook.evaluate(RULE, facts, on=today)
+
+    async def quote(self, org_id: UUID, amount_micro: int, kind: PayeeKind) -> Decision:
+        """What an amount would come to if it was approved today: `gross_fen`, `withheld_fen`, `net_fen`, and why."""
+        return await self._decide(self._db, org_id, kind, amount_micro)
 
     # -- booking and sending ------------------------------------------------------------------------------------------
 
@@ -336,7 +347,7 @@ class Payouts:
             async with self._db.transaction() as conn:
                 held = await self._held(conn, payout.id, {PayoutState.APPROVING})
                 said = await self._seals.seal(held.org_id, REASON_FIELD, USED)
-                await payout_store.move(conn, held.id, PayoutState.REFUSED, reason=said, ended_by=JOBS, ended_at=now)
+                await self._put(conn, held.id, PayoutState.REFUSED, reason=said, ended_by=JOBS, ended_at=now)
                 await bank_store.end_outgoing(conn, held.reference or "", now)
             return
         await self._moved(payout.id, {PayoutState.APPROVING}, PayoutState.APPROVED)
@@ -347,7 +358,7 @@ class Payouts:
             held = await self._held(conn, payout_id, READY | {PayoutState.CONFIRMED})
             if held.state is not PayoutState.CONFIRMED:
                 now = self._clock.now()
-                held = await payout_store.move(conn, payout_id, PayoutState.CONFIRMED, ended_by=by, ended_at=now)
+                held = await self._put(conn, payout_id, PayoutState.CONFIRMED, ended_by=by, ended_at=now)
                 await bank_store.end_outgoing(conn, held.reference or "", now)
         return await self._opened(held)
 
@@ -368,7 +379,7 @@ class Payouts:
             held = await self._held(conn, payout_id, RETURNED.union(states))
             if held.state not in RETURNED:
                 said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
-                held = await payout_store.move(conn, payout_id, PayoutState.RETURNING, reason=said, ended_by=by)
+                held = await self._put(conn, payout_id, PayoutState.RETURNING, reason=said, ended_by=by)
                 await bank_store.end_outgoing(conn, held.reference or "", self._clock.now())
         await self._return(held)
         return await self.get(payout_id)
@@ -468,6 +479,13 @@ class Payouts:
             raise PayoutStateError(held.state)
         return held
 
+    async def _put(self, conn: Any, payout_id: UUID, to: PayoutState, **changes: Any) -> Payout:
+        """Into a state; whom it concerns hears of it with the same transaction."""
+        done = await payout_store.move(conn, payout_id, to, **changes)
+        if self.told is not None:
+            await self.told(conn, done)
+        return done
+
     async def _moved(self, payout_id: UUID, states: Any, to: PayoutState, **changes: Any) -> Payout:
         async with self._db.transaction() as conn:
             held = await payout_store.payout(conn, payout_id, lock=True)
@@ -477,7 +495,7 @@ class Payouts:
                 return held
             if held.state not in states:
                 raise PayoutStateError(held.state)
-            return await payout_store.move(conn, payout_id, to, **changes)
+            return await self._put(conn, payout_id, to, **changes)
 
 
 async def _itself(by: str) -> str:

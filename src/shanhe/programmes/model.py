@@ -82,13 +82,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A rule's yes or no, and what to say when it is no."""
+    """A rule's yes or no, and what to say when it is no. `page`: where in the console one brings it about."""
 
     rule: str
     when: str
     facts: Mapping[str, Source]
     zh: str
     en: str
+    page: str = ""
 
 
 class Amount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

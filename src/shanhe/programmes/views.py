@@ -38,7 +38,8 @@ def programme_view(programme: Programme, catalogue: Catalogue) -> dict[str, Any]
         "assets": [catalogue.budgets[grant.budgets(programme.asks)[0]].asset for grant in programme.grants],
         "asks": {name: msgspec.to_builtins(ask) for name, ask in programme.asks.items()},
         "evidence": {name: msgspec.to_builtins(proof) for name, proof in programme.evidence.items()},
-        "conditions": [{"rule": item.rule, "zh": item.zh, "en": item.en} for item in programme.conditions],
+        "conditions": [{name: getattr(item, name) for name in ("rule", "zh", "en", "page")}
+                       for item in programme.conditions],
         "review": [{"zh": step.zh, "en": step.en, "by": text(catalogue.departments[step.by]), "days": step.days,
                     "eyes": step.eyes} for step in programme.review],
         "clawback": text(programme.clawback) if programme.clawback else None,

@@ -63,8 +63,8 @@ async def _check_authors(desk: Desk, rulebook: Rulebook, new: NewVersion, org_id
         )  # fmt: skip
     if min(ppm for _, ppm in new.authors) <= 0 or sum(ppm for _, ppm in new.authors) != whole:
         raise BadDeposit(
-            "authors", f"shares above 0 that sum to {whole} millionths exactly (T17)",
-            f"各作者份额须大于零，合计恰为百万分之 {whole}（T17）",
+            "authors", "each share must be above 0, and they must make 100 % together, exactly (T17)",
+            "各作者份额须大于零，合计恰为 100%（T17）",
         )  # fmt: skip
     for party in parties:
         await desk.named(party)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
+from shanhe.identity.api import Organisation, OrgKind
 from shanhe.ip.api import File, NewEntry, line_view, own_view, public_view
 from shanhe.ip.api import Kind as RightKind
 from shanhe.kernel.errors import Invalid, ShanheError
@@ -20,6 +21,9 @@ from shanhe.science.api import own_view as own_output
 
 WHOLE_PPM = 1_000_000
 PERCENT_PPM = 10_000
+OWN = ("本单位", "本人", "us", "self")
+"""How a line names whoever writes it."""
+NAME_CHARS_MAX = 120
 MANUAL_HOWS = (How.PAPER, How.DEPOSIT, How.LISTING, How.MODEL, How.DATASET)
 
 
@@ -32,6 +36,7 @@ class LiveCommons:
         self._programmes = modules.programmes
         self._clock = modules.clock
         self._options = modules.identity.options
+        self._orgs = modules.identity.orgs
 
     # -- rights -------------------------------------------------------------------------------------------------------
 
@@ -47,14 +52,27 @@ class LiveCommons:
         whole = officer or (org is not None and found.touches(org))
         if whole:
             view = await own_view(self._rights, found, org, self._clock.today())
+            terms = found.in_force or found.open
+            written = found.open or found.in_force
+            shares = await self._lines(written.shares if written else (), org)
             return _right({
-                **view, "whole": True, "officer": officer, "holders": self._holders(found, view),
-                "kinds": list(RightKind), "fields": _right_fields(found),
+                **view, "rate_ppm": terms.rate_ppm if terms else None, "own": bool(org and found.touches(org)),
+                "awards": self._awards(found.entry.kind), "whole": True, "officer": officer,
+                "holders": self._holders(found, view), "kinds": list(RightKind), "fields": _right_fields(found, shares),
             })  # fmt: skip
         past = [{"event": one.event, "at": one.at, "id": one.id} for one in await self._rights.history(entry)]
         used = await self._rights.used_by(found.entry)
         shown = await public_view(self._rights, found)
-        return _right({**shown, "whole": False, "reason": "", "history": past, "used_by": used})
+        return _right({**shown, "whole": False, "own": False, "officer": False, "awards": [], "reason": "",
+                       "history": past, "used_by": used})  # fmt: skip
+
+    def _awards(self, kind: RightKind) -> list[Mapping[str, Any]]:
+        """Programmes that ask for a verified right of this kind."""
+        return [
+            {"id": name, "title": {"zh": one.title.zh, "en": one.title.en}}
+            for name, one in self._programmes.catalogue.programmes.items()
+            if any("wanted" in each.facts and each.facts["wanted"].is_ == kind for each in one.conditions)
+        ]
 
     def _holders(self, found: File, view: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         terms = found.in_force or found.open
@@ -118,12 +136,13 @@ class LiveCommons:
         party = org is not None and org in found.parties
         reviewer = who is not None and await science.is_reviewer(who.person_id)
         reuses = await science.reuses(deposit)
+        shares = await self._lines(found.versions[0].authors, org)
         seen = [one for one in reuses if one.state == "confirmed" or party or reviewer]
         view = await own_output(science, found, org) if party else await deposit_view(science, found)
         author = found.current is not None and org in dict(found.current.authors)
         return _output({
             "asked": False, "draft": False, "waiting": [], "mine": False, "versions": [], **view, "party": party,
-            "author": author, "reviewer": reviewer, "licences": LICENCES, "fields": _output_fields(found),
+            "author": author, "reviewer": reviewer, "licences": LICENCES, "fields": _output_fields(found, shares),
             "hows": MANUAL_HOWS, "next_id": str(new_id()),
             "reused": sum(one.state == "confirmed" for one in reuses),
             "reuses": [await reuse_view(science, one, whole=party or reviewer) for one in seen],
@@ -184,6 +203,14 @@ class LiveCommons:
             return []
         return [await reuse_view(self._science, one, whole=True) for one in await self._science.queue()]
 
+    async def waiting(self, who: m.Who) -> Mapping[str, int]:
+        found = dict[str, int]()
+        if await self._rights.is_officer(who.person_id):
+            found["rights"] = len(await self._rights.queue(who.person_id))
+        if await self._science.is_reviewer(who.person_id):
+            found["reuses"] = len(await self._science.queue())
+        return found
+
     async def citation(self, deposit: UUID, form: str, url: str) -> bytes:
         found = await cited(self._science, await self._science.get(deposit), url=url, publisher=self._options.city_name)
         return cite_as(found, form)
@@ -197,7 +224,7 @@ class LiveCommons:
         )  # fmt: skip
 
     async def _shares(self, who: m.Who, text: str) -> tuple[tuple[UUID, int], ...]:
-        """A line each: who (id, registration number, login) and percent; nothing: oneself alone."""
+        """A line each: who (`OWN`, a whole name, registration number, login or id) and percent; nothing: oneself."""
         found = []
         for line in text.splitlines():
             word, _, percent = line.strip().replace("％", "%").rstrip("% ").rpartition(" ")
@@ -209,17 +236,41 @@ class LiveCommons:
                     "bad_share", f"Write {line.strip()[:40]!r} as: who, a space, percent.",
                     message_zh=f"“{line.strip()[:40]}”应写作：单位或登录名 空格 百分比。",
                 )  # fmt: skip
-            found.append((await self._found(word.strip()), ppm))
+            found.append((await self._found(who, word.strip()), ppm))
         return tuple(found) or ((who.org_id, WHOLE_PPM),)
 
-    async def _found(self, word: str) -> UUID:
+    async def _found(self, who: m.Who, word: str) -> UUID:
+        if word in OWN:
+            return who.org_id
+        if len(named := await self._called(word)) == 1:
+            return named[0].id
         try:
             return await self._programmes.find(word)
         except ShanheError as error:
             raise Invalid(
                 "unknown_party", f"Nobody here is {word[:60]!r}.",
-                message_zh=f"没有找到“{word[:60]}”，请填写编号、统一社会信用代码或登录名。",
+                message_zh=f"没有找到“{word[:60]}”，请填写单位全称、统一社会信用代码或个人登录名。",
+                hint="Write a company's whole name or registration number, a person's login, or “us”.",
+                hint_zh="本单位可直接写“本单位”。",
             ) from error  # fmt: skip
+
+    async def _called(self, name: str) -> list[Organisation]:
+        """Organisations with exactly this public name."""
+        if not name or len(name) > NAME_CHARS_MAX:
+            return []
+        return [org for org in await self._orgs.list(find=name) if org.name == name and org.kind is not OrgKind.PERSON]
+
+    async def _lines(self, shares: Sequence[tuple[UUID, int]], own: UUID | None) -> str:
+        """Shares as one writes them, so that the form can be sent again as it stands."""
+        return "\n".join([f"{await self._word(party, own)} {_percent(ppm)}" for party, ppm in shares])
+
+    async def _word(self, party: UUID, own: UUID | None) -> str:
+        if party == own:
+            return OWN[0]
+        org = await self._orgs.get(party)
+        if org.kind is OrgKind.PERSON:
+            return str(party)
+        return org.name if len(await self._called(org.name)) == 1 else org.registration or str(party)
 
 
 def _right(view: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -239,28 +290,24 @@ def _shared(shares: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [{**one, "percent": _percent(one["share_ppm"])} for one in shares]
 
 
-def _right_fields(found: File) -> Mapping[str, str]:
+def _right_fields(found: File, shares: str) -> Mapping[str, str]:
     """An entry's form, filled with what it says now."""
     one, terms = found.entry, found.open or found.in_force
     return {
         "kind": one.kind, "number": one.number, "title": one.title, "abstract": one.abstract, "office": one.office,
         "applied_on": str(one.applied_on or ""), "granted_on": str(one.granted_on or ""),
         "sha256": one.document_sha256, "rate": _percent(terms.rate_ppm) if terms and terms.rate_ppm else "",
-        "shares": _lines(terms.shares if terms else ()),
+        "shares": shares,
     }  # fmt: skip
 
 
-def _output_fields(found: Deposit) -> Mapping[str, str]:
+def _output_fields(found: Deposit, shares: str) -> Mapping[str, str]:
     """An output's form, filled with its newest version."""
     one = found.versions[0]
     return {
         "title": one.title, "abstract": one.abstract, "licence": one.licence, "link": one.link, "sha256": one.sha256,
-        "shares": _lines(one.authors),
+        "shares": shares,
     }  # fmt: skip
-
-
-def _lines(shares: Sequence[tuple[UUID, int]]) -> str:
-    return "\n".join(f"{party} {_percent(ppm)}" for party, ppm in shares)
 
 
 def _output(view: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +35,7 @@ ANSWER, PAPER, DIGEST = "a_", "e_", "s_"
 """How a form names answers, documents and their digests."""
 PERCENT_BPS = 100
 QUEUE_ROWS = 50
+AWARDED = ("active", "suspended", "completed")
 ALL_ROWS = 50
 OTHERS = 20
 APPLICANTS_SEARCHED = 100
@@ -87,13 +88,23 @@ class LivePromises:
         view = file_view(file, programme, self._programmes.catalogue)
         view["papers"] = programme_view(programme, self._programmes.catalogue)["evidence"]
         view["shown"] = _shown(programme.asks, view["answers"])
-        return {**view, "mine": mine, "can": view["can"] if mine else []}
+        plan = view["answers"].get(programme.schedule.plan) or ()
+        for tranche in view["tranches"]:
+            tranche["title"] = plan[tranche["n"] - 1]["title"] if tranche["n"] <= len(plan) else ""
+        called = self._names.actors()
+        view["decisions"] = [{**one, "by": "" if mine else await called(one["actor"])} for one in view["decisions"]]
+        standing = view["state"] in AWARDED and who.may("programmes")
+        city = ["claw_back", *(["breach"] if programme.bound else [])] if standing else []
+        applicant = "" if mine else await self._names.owner(view["org_id"])
+        return {**view, "mine": mine, "can": view["can"] if mine else [], "city": city, "applicant": applicant,
+                "request_id": str(new_id())}  # fmt: skip
 
     async def _seen(self, who: m.Who, application: UUID) -> tuple[File, bool]:
-        """For its applicant (True); reviewers and operators see it too."""
+        """For its applicant (True); reviewers, operators and auditors see it too."""
         file = await self._programmes.file(application)
         mine = who.may("apply") and file.application.org_id == who.org_id
-        if not (mine or who.may("programmes") or await self._programmes.reviewing.may_see(application, who.person_id)):
+        city = who.may("programmes") or who.may("audit")
+        if not (mine or city or await self._programmes.reviewing.may_see(application, who.person_id)):
             raise UnknownApplication
         return file, mine
 
@@ -129,7 +140,18 @@ class LivePromises:
             "rows": [await self._named(item) for item in found[:QUEUE_ROWS]], "more": len(found) > QUEUE_ROWS,
             "kinds": kinds, "total": sum(counts.values()),
             "waiting": counts.get(programme, 0) if programme else sum(counts.values()),
+            "milestones": [await self._named(item) for item in await self._by_milestones(who, orgs)],
         }  # fmt: skip
+
+    async def _by_milestones(self, who: m.Who, orgs: list[UUID] | None) -> list[Application]:
+        """Awards that go on as milestones are accepted, of programmes whose last step this person's department has."""
+        mine, found = await self._programmes.reviewing.departments(who.person_id), list[Application]()
+        for name, programme in self._programmes.catalogue.programmes.items():
+            if programme.schedule.kind == "milestones" and programme.path(1)[-1].by in mine:
+                found += await self._programmes.applications(
+                    state="active", programme=name, orgs=orgs, limit=QUEUE_ROWS
+                )
+        return found
 
     async def _named(self, item: Application) -> Mapping[str, Any]:
         return {**self._row(item), "applicant": await self._names.owner(item.org_id)}
@@ -151,6 +173,10 @@ class LivePromises:
             if ask["by"] == "reviewer"
         }
         party = await self._programmes.party(view["org_id"])
+        view["milestones"] = []
+        asked = programme.schedule.kind == "milestones" and view["state"] == "active"
+        if asked and programme.path(1)[-1].by in await self._programmes.reviewing.departments(who.person_id):
+            view["milestones"] = [one for one in view["tranches"] if one["state"] == "committed" and not one["met_on"]]
         return {**view, "outcome": outcome_view(programme, outcome), "asks": asks, "applicant": party.name,
                 "others": await self._others(who, view["org_id"], application)}  # fmt: skip
 
@@ -174,6 +200,10 @@ class LivePromises:
             application, who.person_id, Verdict(verdict), reason=reason, assessed=assessed
         )
 
+    async def met(self, who: m.Who, application: UUID, n: int, on: date) -> None:
+        await self._seen(who, application)
+        await self._programmes.reviewing.met(application, who.person_id, n, on=on)
+
     # -- operators ----------------------------------------------------------------------------------------------------
 
     async def budgets(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
@@ -190,11 +220,32 @@ class LivePromises:
         )
         await self._programmes.second.fund(name, units, reason=reason, by=actor_of(who).ref, request_id=funding_id)
 
+    async def claw_back(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
+        await self._programmes.second.claw_back(
+            application, note=fields.get("note", ""), by=actor_of(who).ref, request_id=UUID(fields.get("id", ""))
+        )
+
+    async def breach(self, who: m.Who, application: UUID, note: str) -> None:
+        await self._programmes.awards.breach(application, note=note, actor=actor_of(who).ref)
+
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         """Money moves that wait for a second operator; `mine` are those this one asked for."""
         own = actor_of(who).ref
         asked = [request_view(one) for one in await self._programmes.second.requests() if one.state == "open"]
-        return [{**one, "mine": one["asked_by"] == own, "amount_text": self._amount(one)} for one in asked]
+        return [
+            {**one, "mine": one["asked_by"] == own, "amount_text": self._amount(one), **await self._about(one)}
+            for one in asked
+        ]
+
+    async def _about(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What a money move is about: a budget by its title, an award by its programme and applicant."""
+        subject, known = request["subject"], self._programmes.catalogue
+        if subject in known.budgets:
+            return {"what": {"zh": known.budgets[subject].zh, "en": known.budgets[subject].en}, "href": ""}
+        app = (await self._programmes.file(UUID(subject))).application
+        title, whose = known.programmes[app.programme].title, await self._names.owner(app.org_id)
+        what = {"zh": f"{title.zh}（{whose}）", "en": f"{title.en} ({whose})"}
+        return {"what": what, "href": f"/applications/{subject}"}
 
     def _amount(self, request: Mapping[str, Any]) -> str:
         budget = self._programmes.catalogue.budgets.get(request["subject"])

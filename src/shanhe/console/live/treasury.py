@@ -11,6 +11,7 @@ from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
+from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.vault import PersonErased
@@ -24,6 +25,7 @@ from shanhe.payments.api import (
     PayeeKind,
     PayeeState,
     Payout,
+    PayoutState,
     Report,
     Suspense,
     SuspenseKind,
@@ -37,6 +39,7 @@ LOOKED_AT = (
     LineState.REFUSED, LineState.SUSPENSE, LineState.PARTIAL, LineState.NEW, LineState.MATCHED, LineState.DUPLICATE
 )  # fmt: skip
 BILLED = ("wechat", "alipay")
+OPEN_PAYOUTS = frozenset({PayoutState.REVIEW, PayoutState.REQUESTED, PayoutState.FIRST})
 ENDINGS = {
     "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED,
     "resend": SuspenseState.RESENT, "book": SuspenseState.BOOKED,
@@ -52,6 +55,7 @@ class LiveTreasury:
         self._moves = modules.moves
         self._rulings = modules.rulings
         self._names = names
+        self._identity = modules.identity
         self._payouts = modules.payouts
         self._payments = modules.payments
         self._reconciliation = modules.reconciliation
@@ -155,14 +159,40 @@ class LiveTreasury:
     async def income(self, who: m.Who) -> mt.IncomeView:
         earned, payee = await self._payouts.earnings(who.org_id), await self._payouts.payees.of(who.org_id)
         payouts = await self._payouts.list(org_id=who.org_id)
+        org = await self._identity.orgs.get(who.org_id)
         return mt.IncomeView(
             earned.available_micro,
             earned.subsidy_micro,
             earned.pending_micro,
             earned.related_micro,
             _payee(payee) if payee else None,
-            [_payout(one, who.org_name) for one in payouts],
+            [await self._payout(one, who.org_name, payee) for one in payouts],
+            earned.requested_micro,
+            str(PayeeKind.PERSON if org.kind is OrgKind.PERSON else PayeeKind.ORGANISATION),
         )
+
+    async def _payout(self, one: Payout, org: str, payee: Payee | None) -> mt.PayoutRow:
+        """With the reason of its amounts: of those that stand, or of those that an approval today would fix."""
+        row = _payout(one, org)
+        if one.gross_fen is not None:
+            return replace(row, trace=one.trace, posting_id=one.posting_id)
+        if one.state not in OPEN_PAYOUTS or payee is None or payee.id != one.payee_id:
+            return row
+        foreseen = await self._quote(one.org_id, one.amount_micro, payee.kind)
+        return replace(row, foreseen=foreseen, trace=foreseen.trace)
+
+    async def _quote(self, org_id: UUID, micro: int, kind: PayeeKind) -> mt.PayoutQuote:
+        found = await self._payouts.quote(org_id, micro, kind)
+        gross, withheld, net = (int(found.outputs[name]) for name in ("gross_fen", "withheld_fen", "net_fen"))
+        return mt.PayoutQuote(gross, withheld, net, found.trace)
+
+    async def payout_quote(self, who: m.Who, micro: int) -> mt.PayoutQuote:
+        payee = await self._payouts.payees.of(who.org_id)
+        if payee is not None:
+            return await self._quote(who.org_id, micro, payee.kind)
+        org = await self._identity.orgs.get(who.org_id)
+        kind = PayeeKind.PERSON if org.kind is OrgKind.PERSON else PayeeKind.ORGANISATION
+        return await self._quote(who.org_id, micro, kind)
 
     async def payee_set(self, who: m.Who, fields: Mapping[str, str]) -> None:
         kind = PayeeKind.PERSON if fields.get("kind") == "person" else PayeeKind.ORGANISATION
@@ -189,7 +219,7 @@ class LiveTreasury:
             shown = None
             if payee is not None and payee.id == one.payee_id:
                 shown = await self._open(payee) if who.may("accounts") else _payee(payee)
-            row = _payout(one, await self._names.owner(one.org_id), shown)
+            row = replace(await self._payout(one, await self._names.owner(one.org_id), payee), payee=shown)
             by = await hands(
                 called, asked=one.requested_by, reviewed=one.reviewed_by, first=one.first_by, second=one.second_by,
                 sent=one.sent_by, ended=one.ended_by,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -52,8 +53,13 @@ class CommonsRoom(Room):
         find, kind, pooled = asked.get("find", "")[:FIND_MAX], asked.get("kind", ""), bool(asked.get("pooled"))
         rows = await self.desk.commons.rights(find, kind, pooled)
         return self.show(
-            request, "ip.html", who, rows=rows, kinds=RIGHT_KINDS, find=find, kind=kind, pooled=pooled
+            request, "ip.html", who, rows=rows, kinds=RIGHT_KINDS, find=find, kind=kind, pooled=pooled,
+            waiting=await self._waiting(who),
         )  # fmt: skip
+
+    async def _waiting(self, who: m.Who | None) -> Mapping[str, int]:
+        """What waits for somebody who decides for an office."""
+        return await self.desk.commons.waiting(who) if who is not None and who.reviews else {}
 
     async def right(self, request: Request, entry: UUID) -> Response:
         who = await self.desk.gate.who(request)
@@ -69,7 +75,9 @@ class CommonsRoom(Room):
         except (ShanheError, ValueError) as error:
             one = await self.desk.commons.right(who, entry)
             return self.again(request, "ip_entry.html", who, error, one=one, fields=fields)
-        return go("/ip/queue" if step in ("verify", "refuse") else f"/ip/{entry}", "done")
+        if step in ("verify", "refuse"):
+            return go("/ip/queue", "decided")
+        return go(f"/ip/{entry}", "right_filed" if step == "file" else "done")
 
     async def my_rights(self, request: Request) -> Response:
         return await self._my_rights(request, await self.allowed(request, "apply"))
@@ -87,7 +95,7 @@ class CommonsRoom(Room):
             made = await self.desk.commons.register(who, fields)
         except (ShanheError, ValueError) as error:
             return await self._my_rights(request, who, error, fields=fields)
-        return go(f"/ip/{made}", "done")
+        return go(f"/ip/{made}", "right_registered")
 
     async def rights_queue(self, request: Request) -> Response:
         who = await self.who(request)
@@ -99,7 +107,8 @@ class CommonsRoom(Room):
         who, asked = await self.desk.gate.who(request), request.query_params
         find, kind = asked.get("find", "")[:FIND_MAX], asked.get("kind", "")
         rows = await self.desk.commons.outputs(find, kind)
-        return self.show(request, "science.html", who, rows=rows, kinds=OUTPUT_KINDS, find=find, kind=kind)
+        shown = {"rows": rows, "kinds": OUTPUT_KINDS, "find": find, "kind": kind}
+        return self.show(request, "science.html", who, **shown, waiting=await self._waiting(who))
 
     async def output(self, request: Request, deposit: UUID) -> Response:
         who = await self.desk.gate.who(request)

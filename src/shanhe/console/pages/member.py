@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.documents import csv_cell
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import language
 from shanhe.kernel.money import format_credits
 from shanhe.kernel.routing import APIRouter
@@ -60,7 +61,7 @@ class MemberRoom(Room):
             return await self._front(request)
         who = await self.who(request)
         if not who.has_org:
-            return go("/city/accounts" if who.may("accounts") else "/city/ledger" if who.may("ledger") else NO_ORG_PATH)
+            return go(_desk_of(who))
         member = self.desk.member
         wallet = await member.wallet(who)
         spend = await member.spend(who, HOME_DAYS)
@@ -175,6 +176,14 @@ class MemberRoom(Room):
         await self.desk.member.notices_read(who, unread)
         return go("/notices", "notices_read")
 
+    async def _numbered(self, who: m.Who, number: UUID) -> str:
+        """Where the thing with this number is shown to somebody: an application, a posting, a receipt."""
+        if who.may("programmes") or who.may("audit"):
+            with suppress(ShanheError):
+                await self.desk.promises.file(who, number)
+                return f"/applications/{number}"
+        return f"/city/ledger/postings/{number}" if who.may("ledger") else f"/receipts/{number}"
+
     async def search(self, request: Request) -> Response:
         """A receipt by its id, else the keys, models and rules whose name holds the text; for who runs the city any
         posting by its id, and organisations."""
@@ -182,8 +191,7 @@ class MemberRoom(Room):
         text = request.query_params.get("q", "").strip()[:80]
         wanted = text.casefold()
         try:
-            number = UUID(text)
-            return go(f"/city/ledger/postings/{number}" if who.may("ledger") else f"/receipts/{number}")
+            return go(await self._numbered(who, UUID(text)))
         except ValueError:
             pass
         found: list[tuple[str, str, str]] = []
@@ -204,6 +212,15 @@ class MemberRoom(Room):
                 if wanted in f"{rule.id} {rule.title[0]} {rule.title[1]}".casefold():
                     found.append(("nav.rules", f"{rule.short} {rule.title[title]}", f"/rules/{rule.id}"))
         return self.show(request, "search.html", who, text=text, found=found)
+
+
+def _desk_of(who: m.Who) -> str:
+    """Where somebody's work is who acts for no organisation."""
+    if who.may("accounts"):
+        return "/city/accounts"
+    if who.may("ledger"):
+        return "/city/ledger"
+    return "/review" if who.reviews else NO_ORG_PATH
 
 
 def period(request: Request) -> tuple[date, date, str]:

@@ -11,9 +11,9 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.pages.base import Room, uuid_in
+from shanhe.console.pages.base import Room, day_in, uuid_in
 from shanhe.console.render import go
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
@@ -28,6 +28,7 @@ STATES = (
     "stopped",
     "withdrawn",
 )
+DESKS = {"rights": ("/ip/queue", "ip.queue_of"), "reuses": ("/science/queue", "science.queue_of")}
 WORD_CHARS = 64
 FIND_CHARS = 100
 PAGES_MAX = 1_000
@@ -46,9 +47,12 @@ class PromisesRoom(Room):
         add("/applications/{application}/withdraw", self.withdraw, methods=["POST"])
         add("/applications/{application}/appeal", self.appeal, methods=["POST"])
         add("/applications/{application}/supplement", self.supplement, methods=["POST"])
+        add("/applications/{application}/clawback", self.claw_back, methods=["POST"])
+        add("/applications/{application}/breach", self.breach, methods=["POST"])
         add("/review", self.queue, methods=["GET"])
         add("/review/{application}", self.case, methods=["GET"])
         add("/review/{application}", self.decide, methods=["POST"])
+        add("/review/{application}/milestones/{n}", self.met, methods=["POST"])
         add("/city/programmes", self.city, methods=["GET"])
         add("/city/programmes.csv", self.applications_sheet, methods=["GET"])
         add("/city/programmes/fund", self.fund, methods=["POST"])
@@ -119,13 +123,32 @@ class PromisesRoom(Room):
             return self.again(request, "application.html", who, error, **shown)
         return go(f"/applications/{application}", "supplemented")
 
+    async def claw_back(self, request: Request, application: UUID) -> Response:
+        """Ask for an award to end and to come back; a second operator agrees."""
+        who, fields = await self.posted(request, "programmes")
+        try:
+            await self.desk.promises.claw_back(who, application, fields)
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "application.html", who, error, **await self._file(who, application))
+        return go(f"/applications/{application}", "payment_asked")
+
+    async def breach(self, request: Request, application: UUID) -> Response:
+        who, fields = await self.posted(request, "programmes")
+        try:
+            await self.desk.promises.breach(who, application, fields.get("note", ""))
+        except ShanheError as error:
+            return self.again(request, "application.html", who, error, **await self._file(who, application))
+        return go(f"/applications/{application}", "decided")
+
     async def queue(self, request: Request) -> Response:
         who, query = await self.who(request), request.query_params
         find = query.get("find", "")[:FIND_CHARS].strip()
         wanted = {"programme": query.get("programme", "")[:WORD_CHARS], "find": find}
         overdue, page = query.get("overdue") == "1", _page(query.get("page", ""))
-        found = await self.desk.promises.queue(who, page=page, overdue=overdue, **wanted)
+        found = dict(await self.desk.promises.queue(who, page=page, overdue=overdue, **wanted))
         same = urlencode(wanted | ({"overdue": "1"} if overdue else {}))
+        waiting = await self.desk.commons.waiting(who)
+        found["desks"] = [(*DESKS[name], n) for name, n in waiting.items()]
         return self.show(request, "review.html", who, overdue=overdue, page=page, same=same, **wanted, **found)
 
     async def case(self, request: Request, application: UUID) -> Response:
@@ -143,8 +166,20 @@ class PromisesRoom(Room):
         following = await self.desk.promises.next_case(who, application, _instant(fields.get("due", "")))
         return go(f"/review/{following}" if following else "/review", "decided")
 
+    async def met(self, request: Request, application: UUID, n: int) -> Response:
+        """A reviewer accepts a milestone as reached on a day; what it unlocks is paid."""
+        who, fields = await self.posted(request)
+        try:
+            if (on := day_in(fields, "on")) is None:
+                raise Invalid("bad_day", "Give the day on which it was reached.", message_zh="请填写达成日。")
+            await self.desk.promises.met(who, application, n, on)
+        except ShanheError as error:
+            case = await self.desk.promises.case(who, application)
+            return self.again(request, "case.html", who, error, case=case, fields=fields)
+        return go(f"/review/{application}", "decided")
+
     async def city(self, request: Request) -> Response:
-        who = await self.allowed(request, "programmes")
+        who = await self.allowed(request, "programmes", "audit")
         return self.show(request, "city_programmes.html", who, **await self._city(request, who))
 
     async def _city(self, request: Request, who: Any) -> dict[str, Any]:
@@ -167,7 +202,7 @@ class PromisesRoom(Room):
         }
 
     async def applications_sheet(self, request: Request) -> Response:
-        who = await self.allowed(request, "programmes")
+        who = await self.allowed(request, "programmes", "audit")
         lines = await self.desk.promises.sheet(who, **self._wanted(request))
         return self.long_sheet(request, lines, "applications")
 

@@ -21,6 +21,7 @@ from shanhe.kernel.routing import APIRouter
 
 HASH_CHARS = 64
 FIND_CHARS_MAX = 120
+AMOUNT_CHARS_MAX = 24
 WRITTEN_OFF = "written_off"
 SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain", "resend", "book")
 PAYOUT_ACTIONS = ("review", "approve", "refuse", "confirm", "fail")
@@ -33,6 +34,7 @@ class TreasuryRoom(Room):
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/income", self.income, methods=["GET"])
         add("/income", self.ask, methods=["POST"])
+        add("/income/quote", self.quote, methods=["GET"])
         add("/income/payee", self.payee, methods=["POST"])
         add("/income/{payout_id}/cancel", self.cancel, methods=["POST"])
         add("/city/bank", self.bank, methods=["GET"])
@@ -67,6 +69,20 @@ class TreasuryRoom(Room):
         except ShanheError as error:
             return await self._income(request, who, mistake=self.view.mistake(request, error), status=error.status)
         return go("/income", "payout_asked")
+
+    async def quote(self, request: Request) -> Response:
+        """What credits come to in cash, with the rule's trace; a fragment for htmx, the whole page otherwise."""
+        who = await self.allowed(request, "topup")
+        amount = request.query_params.get("amount", "")[:AMOUNT_CHARS_MAX].strip()
+        values: dict[str, Any] = {"amount": amount}
+        try:
+            if amount:
+                values["quote"] = await self.desk.treasury.payout_quote(who, parse_amount(amount))
+        except ShanheError as error:
+            values["mistake"] = self.view.mistake(request, error)
+        if "hx-request" in request.headers:
+            return self.show(request, "parts/payout_quote.html", who, **values)
+        return await self._income(request, who, **values)
 
     async def payee(self, request: Request) -> Response:
         who, fields = await self.posted(request, "topup")
