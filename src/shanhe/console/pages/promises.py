@@ -169,12 +169,12 @@ class PromisesRoom(Room):
     async def met(self, request: Request, application: UUID, n: int) -> Response:
         """A reviewer accepts a milestone as reached on a day; what it unlocks is paid."""
         who, fields = await self.posted(request)
+        case = await self.desk.promises.case(who, application)
         try:
             if (on := day_in(fields, "on")) is None:
                 raise Invalid("bad_day", "Give the day on which it was reached.", message_zh="请填写达成日。")
             await self.desk.promises.met(who, application, n, on)
         except ShanheError as error:
-            case = await self.desk.promises.case(who, application)
             return self.again(request, "case.html", who, error, case=case, fields=fields)
         return go(f"/review/{application}", "decided")
 
