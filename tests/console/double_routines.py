@@ -23,8 +23,11 @@ CONTENT: dict[str, Any] = {
         {"kind": "ask", "id": "write", "title": "写周报", "target": "agent/writer", "prompt": "{{found.body}}",
          "save": "text", "next": "fork"},
         {"kind": "branch", "id": "fork", "when": "length(text) > 20", "then": "sign", "next": "out"},
-        {"kind": "approval", "id": "sign", "who": "owner", "shows": "{{text}}", "hours": 24, "next": "out"},
+        {"kind": "approval", "id": "sign", "who": "owner", "shows": "{{text}}", "hours": 24, "next": "both"},
         {"kind": "output", "id": "out", "values": {"report": "{{text}}"}},
+        {"kind": "parallel", "id": "both", "branches": ["short", "long"], "next": "out"},
+        {"kind": "set", "id": "short", "values": {"short": "{{text}}"}, "next": "out"},
+        {"kind": "set", "id": "long", "values": {"long": "{{text}}"}},
     ],
 }  # fmt: skip
 ONE = Workflow(FLOW, UUID(int=7), "weekly", "每周简报", "person:8", NOW, 2, 1)

@@ -53,8 +53,17 @@ class TestEditor:
         await member.post(AT, data=TOKEN | fields | {"do": "save", "n2_away": "1"})
         (_, more), (_, fewer) = desk.routines.done  # type: ignore[attr-defined]
         assert [node["id"] for node in more["nodes"]][-1] == "loop_1"
-        assert [node["id"] for node in fewer["nodes"]] == ["look", "write", "sign", "out"]
+        assert [node["id"] for node in fewer["nodes"]] == ["look", "write", "sign", "out", "both", "short", "long"]
         assert fewer["nodes"][1]["next"] == ""
+
+    async def test_joins_branches_each_by_a_line_of_its_own(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text)
+        assert [fields[f"n5_branches_{n}"] for n in range(3)] == ["short", "long", ""]
+        more = {"n5_branches_0": "", "n5_branches_2": "sign", "n6_away": "1"}
+        await member.post(AT, data=TOKEN | fields | {"do": "save"} | more)
+        await member.post(AT, data=TOKEN | fields | {"do": "save", "n6_away": "1", "n7_id": "tall"})
+        (_, one), (_, other) = desk.routines.done  # type: ignore[attr-defined]
+        assert [node["branches"] for node in (one["nodes"][5], other["nodes"][5])] == [["long", "sign"], ["tall"]]
 
     async def test_keeps_the_lines_of_a_node_that_gets_another_id(self, member: httpx.AsyncClient, desk: Desk) -> None:
         fields = typed((await member.get(AT)).text)
@@ -62,7 +71,8 @@ class TestEditor:
         ((_, kept),) = desk.routines.done  # type: ignore[attr-defined]
         assert kept["start"] == "ask_news"
         assert [(node["id"], node["next"]) for node in kept["nodes"]] == [
-            ("ask_news", "write"), ("write", "fork"), ("fork", "end"), ("sign", "end"), ("end", ""),
+            ("ask_news", "write"), ("write", "fork"), ("fork", "end"), ("sign", "both"), ("end", ""),
+            ("both", "end"), ("short", "end"), ("long", ""),
         ]  # fmt: skip
 
     @pytest.mark.parametrize("text", ["一行\n另一行 = 二", " 前后有空 ", '"引号"', '"', "a = b", "{{input.topic}}"])
@@ -148,7 +158,7 @@ class TestVersion:
         made = await member.post("/workflows", data=fields, files={"file": ("weekly-1.json", file.content)})
         assert made.headers["location"] == "/workflows/copy?done=workflow_made", made.text
         await member.post("/workflows", data=fields, files={"file": ("", b"")})
-        assert desk.routines.done == [("make", "copy", "副本", 5), ("make", "copy", "副本", 2)]  # type: ignore[attr-defined]
+        assert desk.routines.done == [("make", "copy", "副本", 8), ("make", "copy", "副本", 2)]  # type: ignore[attr-defined]
         for wrong in (b"[]", b'{"nodes": 5}', b"\xff\xfe"):
             refused = await member.post("/workflows", data=fields, files={"file": ("x.json", wrong)})
             assert refused.status_code == 422

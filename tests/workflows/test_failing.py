@@ -10,7 +10,7 @@ import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.db import Database
-from shanhe.workflows import course, service, store
+from shanhe.workflows import deeds, running, store, walker
 from shanhe.workflows.errors import StepFailed, UnknownWorkflow, WorkflowInUse
 from workflows.house import PRICE, House, ask, flow, says
 
@@ -20,7 +20,8 @@ BUSY = CallError(503, "engine_failed", "No.")
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "WAITS_S", (0.0,))
+    for module in (deeds, walker):
+        monkeypatch.setattr(module, "WAITS_S", (0.0,))
 
 
 class TestFailure:
@@ -223,7 +224,7 @@ class TestPart:
     async def test_counts_in_the_steps_of_everything_that_one_start_sets_going(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(service, "STEPS_IN_ALL_MAX", 40)
+        monkeypatch.setattr(running, "STEPS_IN_ALL_MAX", 40)
         every = {"kind": "loop", "id": "each", "over": "rows", "most": 10, "body": "call", "next": "out_end"}
         rows = {"kind": "set", "id": "list", "values": {"rows": "{{input.rows}}"}, "next": "each"}
         call = {"kind": "workflow", "id": "call", "save": "got", "given": {"rows": "{{rows}}"}}

@@ -21,8 +21,9 @@ from shanhe.workflows.errors import (
     TooManyStarts,
     UnknownWork,
 )
-from shanhe.workflows.service import CALLS_A_MINUTE, mark_of
+from shanhe.workflows.starting import CALLS_A_MINUTE
 from shanhe.workflows.triggers import next_time, schedule_of, signature
+from shanhe.workflows.writing import mark_of
 from workflows.house import PRICE, House, ask, flow, says
 
 TWO = flow(ask("a", "one {{input.x}}", "b"), ask("b", "two {{a}}", "out_end"), says("end", "{{b}}"))

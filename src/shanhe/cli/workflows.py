@@ -217,9 +217,10 @@ def trace(run_id: RunId, org: Org, data: Data = None, as_json: Json = False) -> 
         return {**found, "step_list": [_but(msgspec.to_builtins(one, enc_hook=str), "answer") for one in steps]}
 
     found = in_city(data, work)
-    show(as_json, found, lambda: rows(("n", "node", "kind", "state", "ms", "tokens", "credits", "receipt"), [
-        (step["n"], step["node"], step["kind"], f"{step['state']} {step['error']}".strip(), step["took_ms"],
-         step["tokens"], format_credits(step["paid_micro"]), step["receipt_id"] or "") for step in found["step_list"]
+    show(as_json, found, lambda: rows(("n", "branch", "node", "kind", "state", "ms", "tokens", "credits", "receipt"), [
+        (step["n"], step["branch"], step["node"], step["kind"], f"{step['state']} {step['error']}".strip(),
+         step["took_ms"], step["tokens"], format_credits(step["paid_micro"]), step["receipt_id"] or "")
+        for step in found["step_list"]
     ], right=("ms", "tokens", "credits")))  # fmt: skip
 
 

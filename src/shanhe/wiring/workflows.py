@@ -92,7 +92,7 @@ def open_routines(
 
 
 class _Deeds:
-    """See `workflows.course.Deeds`."""
+    """See `workflows.deeds.Deeds`."""
 
     def __init__(self, gateway: Gateway, identity: Identity, bazaar: Bazaar, library: Library) -> None:
         self._library = library

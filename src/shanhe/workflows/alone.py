@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from shanhe.workflows.checking import ROUND, Problem, exits, problems_from, wanted, written
-from shanhe.workflows.model import AnyNode, Approval, Attempt, Branch, Definition, Loop, Output
+from shanhe.workflows.model import AnyNode, Approval, Attempt, Branch, Definition, Loop, Output, Parallel
 
 SAID: Final = "~said"
 """Of the output that follows; no node of a definition can be called so."""
@@ -20,10 +20,11 @@ OTHERWISE: Final = "~otherwise"
 
 
 def alone(definition: Definition, name: str) -> Definition:
-    """The definition that tries one node; KeyError when there is none of that name or it is an approval."""
+    """The definition that tries one node; KeyError when there is none of that name, or it is an
+    approval or a parallel node."""
     by_name = {node.id: node for node in definition.nodes}
     node = by_name[name]
-    if isinstance(node, Approval):
+    if isinstance(node, Approval | Parallel):
         raise KeyError(name)
     if isinstance(node, Attempt):
         node = msgspec.structs.replace(node, failed="")

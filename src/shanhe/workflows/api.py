@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from shanhe.workflows.checking import shaped
-from shanhe.workflows.course import CITY_CLASSES, Deeds, Paid, Said
+from shanhe.workflows.deeds import Deeds, Paid, Said
 from shanhe.workflows.errors import BadDefinition, DraftChanged, StepFailed, WorkflowInUse
-from shanhe.workflows.model import KINDS, Definition, Hook, Run, Step, Uses, Version, Waiting, Workflow
+from shanhe.workflows.model import (
+    BRANCHES_MAX,
+    CITY_CLASSES,
+    KINDS,
+    Definition,
+    Hook,
+    Run,
+    Step,
+    Uses,
+    Version,
+    Waiting,
+    Workflow,
+)
 from shanhe.workflows.runner import Runner
-from shanhe.workflows.service import Workflows, mark_of
+from shanhe.workflows.service import Workflows
 from shanhe.workflows.triggers import signature
+from shanhe.workflows.writing import mark_of
 
 __all__ = [
-    "CITY_CLASSES", "KINDS", "BadDefinition", "Deeds", "Definition", "DraftChanged", "Hook", "Paid", "Run", "Runner",
-    "Said", "Step", "StepFailed", "Uses", "Version", "Waiting", "Workflow", "WorkflowInUse", "Workflows", "mark_of",
-    "shaped", "signature",
+    "BRANCHES_MAX", "CITY_CLASSES", "KINDS", "BadDefinition", "Deeds", "Definition", "DraftChanged", "Hook", "Paid",
+    "Run", "Runner", "Said", "Step", "StepFailed", "Uses", "Version", "Waiting", "Workflow", "WorkflowInUse",
+    "Workflows", "mark_of", "shaped", "signature",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from shanhe.workflows.model import (
     AGENTS,
     BASE_MAX_CHARS,
     BASES_MAX,
+    BRANCHES_MAX,
     BUDGET_MAX_MICRO,
     DEFINITION_MAX_BYTES,
     FAILURE,
@@ -51,6 +52,7 @@ from shanhe.workflows.model import (
     Knowledge,
     Loop,
     Output,
+    Parallel,
     Set,
     Tool,
 )
@@ -60,6 +62,8 @@ Problem = tuple[str, str, str, str]
 TEMPERATURE_MAX: Final = 2
 ROUND: Final = "round"
 """The variable that counts a loop's rounds from 1."""
+INSIDE: Final = frozenset({"body", "branches"})
+"""Exits that lead into chains of their own."""
 
 
 def read(content: Any) -> Definition:
@@ -174,6 +178,14 @@ def _branch(node: Branch, definition: Definition) -> Iterator[Problem]:
         yield node.id, "open_branch", "分支须有两个去向", "a branch leads to two nodes"
 
 
+def _parallel(node: Parallel, definition: Definition) -> Iterator[Problem]:
+    if not 2 <= len(node.branches) <= BRANCHES_MAX or "" in node.branches:
+        yield node.id, "branches", f"并行须有 2–{BRANCHES_MAX} 条分支", f"2 to {BRANCHES_MAX} branches go on at once"
+    if len(set(node.branches)) < len(node.branches) or node.next in node.branches:
+        yield (node.id, "branches", "每条分支须从不同的节点开始，且不能是汇合处",
+               "each branch begins with another node, none with the one where they meet")  # fmt: skip
+
+
 def _loop(node: Loop, definition: Definition) -> Iterator[Problem]:
     if not 1 <= node.most <= ROUNDS_MAX:
         yield (node.id, "unbounded_loop", f"循环须有 1–{ROUNDS_MAX} 的次数上限",
@@ -256,16 +268,18 @@ def _values(node: Set | Output, definition: Definition) -> Iterator[Problem]:
 
 
 SPECIAL: Final[Mapping[type, Callable[[Any, Definition], Iterator[Problem]]]] = {
-    Ask: _ask, Branch: _branch, Loop: _loop, Approval: _approval, Code: _code, Http: _http, Tool: _tool, Flow: _flow,
-    Knowledge: _knowledge, Set: _values, Output: _values,
+    Ask: _ask, Branch: _branch, Parallel: _parallel, Loop: _loop, Approval: _approval, Code: _code, Http: _http,
+    Tool: _tool, Flow: _flow, Knowledge: _knowledge, Set: _values, Output: _values,
 }  # fmt: skip
 
 
 def exits(node: AnyNode) -> list[tuple[str, str]]:
-    """Where a node's chain can go on; a loop's body is a chain of its own."""
+    """Where a node's chain can go on; a loop's body and what is `INSIDE` of a parallel node are chains of their own."""
     found = [("next", node.next)]
     if isinstance(node, Branch):
         found.append(("then", node.then))
+    elif isinstance(node, Parallel):
+        found += [("branches", first) for first in node.branches]
     elif isinstance(node, Approval) and node.refused:
         found.append(("refused", node.refused))
     elif isinstance(node, Loop):
@@ -322,6 +336,11 @@ def written(node: AnyNode) -> list[str]:
     return []
 
 
+def passing(definition: Definition) -> frozenset[str]:
+    """Variables of a round or of a failing way, which end with their branch."""
+    return frozenset({ROUND, FAILURE, *(node.item for node in definition.nodes if isinstance(node, Loop))})
+
+
 def wanted(node: AnyNode) -> set[str]:
     """Variables that must be there before a node; a loop's condition is looked at after its body."""
     found: set[str] = set()
@@ -342,6 +361,7 @@ class Walk:
     def __init__(self, definition: Definition) -> None:
         self._nodes: dict[str, AnyNode] = {node.id: node for node in definition.nodes}
         self._start = definition.start
+        self._passing = passing(definition)
         self._owner: dict[str, str] = {}
         self._found: list[Problem] = []
 
@@ -357,9 +377,10 @@ class Walk:
         if (node, code, zh, en) not in self._found:
             self._found.append((node, code, zh, en))
 
-    def _chain(self, start: str, loop: str, known: set[str]) -> set[str]:
-        """Everything from `start` on that belongs to `loop` (empty: to the run); what is known at each of its ends."""
-        order = self._order(start, loop)
+    def _chain(self, start: str, owner: str, known: set[str], meet: str = "") -> set[str]:
+        """Everything from `start` on that belongs to `owner`, until it ends or comes to `meet`; what is known at each
+        of its ends."""
+        order = self._order(start, owner, meet)
         if order is None:
             return known
         before: dict[str, set[str]] = {start: set(known)}
@@ -371,11 +392,13 @@ class Walk:
             after = here | set(written(node))
             if isinstance(node, Loop):
                 after |= self._body(node, here)
+            elif isinstance(node, Parallel):
+                after |= self._branches(node, here)
             for edge, to in exits(node):
-                if edge == "body":
+                if edge in INSIDE:
                     continue
                 there = here | {FAILURE} if edge == "failed" else after
-                if not to:
+                if to in ("", meet):
                     ends.append(there)
                 else:
                     before[to] = before[to] & there if to in before else set(there)
@@ -391,12 +414,39 @@ class Walk:
         self._missing(node.id, names_in(node.until), ends)
         return ends - {ROUND}
 
+    def _branches(self, node: Parallel, known: set[str]) -> set[str]:
+        """What is known where the branches meet; none of them sees what another writes."""
+        found, by = set[str](), dict[tuple[str, str], str]()
+        for first in node.branches:
+            owner = f"{node.id}/{first}"
+            found |= self._chain(first, owner, known, node.next) - self._passing
+            for kind, name in sorted(self._writes(owner)):
+                if by.setdefault((kind, name), first) != first:
+                    self._say(node.id, "written_twice", f"两条分支都写入“{name}”，汇合后无法确定取哪一个",
+                              f"two branches write {name!r}: which one counts where they meet?")  # fmt: skip
+        return found
+
+    def _writes(self, owner: str) -> set[tuple[str, str]]:
+        """Variables and results that the nodes of a branch write, those of chains inside of it with them."""
+        found = set[tuple[str, str]]()
+        for name, of in self._owner.items():
+            if of == owner:
+                node = self._nodes[name]
+                found |= {("variable", one) for one in written(node)}
+                if isinstance(node, Output):
+                    found |= {("result", one) for one in node.values}
+                if isinstance(node, Loop):
+                    found |= self._writes(node.id)
+                elif isinstance(node, Parallel):
+                    found |= {one for first in node.branches for one in self._writes(f"{node.id}/{first}")}
+        return found
+
     def _missing(self, name: str, asked: set[str], known: set[str]) -> None:
         for variable in sorted(asked - known):
             self._say(name, "unknown_variable", f"节点“{name}”用到了此处尚不一定存在的变量“{variable}”",
                       f"{name!r} uses {variable!r}, which need not be there")  # fmt: skip
 
-    def _order(self, start: str, loop: str) -> list[str] | None:
+    def _order(self, start: str, owner: str, meet: str) -> list[str] | None:
         """The chain's nodes, each after all that lead to it; None for a circle."""
         order: list[str] = []
         state: dict[str, int] = {}
@@ -410,13 +460,12 @@ class Walk:
             if state.get(name):
                 continue
             state[name] = 1
-            if self._owner.setdefault(name, loop or "run") != (loop or "run"):
-                self._say(name, "shared_body", f"节点“{name}”同时在循环体内与循环体外",
-                          f"{name!r} is both inside a loop and outside of it")  # fmt: skip
+            if self._owner.setdefault(name, owner) != owner:
+                self._shared(name, owner)
                 return None
             stack.append((name, True))
             for edge, to in exits(self._nodes[name]):
-                if edge == "body" or not to:
+                if edge in INSIDE or to in ("", meet):
                     continue
                 if state.get(to) == 1:
                     self._say(name, "unbounded_loop", f"“{name}”回到“{to}”形成无上限的循环，请使用循环节点",
@@ -424,3 +473,11 @@ class Walk:
                     return None
                 stack.append((to, False))
         return order[::-1]
+
+    def _shared(self, name: str, owner: str) -> None:
+        if "/" in owner or "/" in self._owner[name]:
+            self._say(name, "shared_branch", f"节点“{name}”不止在一条并行分支内；分支相会处请设为并行节点的“之后”",
+                      f"{name!r} is in two branches; they meet at the parallel node's `next`")  # fmt: skip
+        else:
+            self._say(name, "shared_body", f"节点“{name}”同时在循环体内与循环体外",
+                      f"{name!r} is both inside a loop and outside of it")  # fmt: skip

@@ -23,6 +23,7 @@ TITLE_MAX_CHARS: Final = 80
 DEFINITION_MAX_BYTES: Final = 128 * 1024
 STEPS_MAX: Final = 300
 ROUNDS_MAX: Final = 100
+BRANCHES_MAX: Final = 8
 HOURS_MAX: Final = 720
 TOKENS_MAX: Final = 8_192
 BUDGET_MAX_MICRO: Final = 1_000_000_000
@@ -52,6 +53,8 @@ TOOL: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,62}/[A-Za-z0-9_.-]{1,64}$")
 AGENTS: Final = ("agent/", "clone/", "alliance/")
 """What names of agents begin with."""
 ROLES: Final = ("owner", "member")
+DATA_CLASSES: Final = ("general", "citizen", "government")
+CITY_CLASSES: Final = frozenset(DATA_CLASSES[1:])
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -104,6 +107,14 @@ class Loop(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="loo
     item: str = "item"
     gather: str = ""
     save: str = ""
+
+
+class Parallel(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="parallel"):
+    """Go on in several chains at once, each beginning with one of `branches`. A branch knows what was there before and
+    what it writes itself; it ends where its chain ends or comes to `next`. There all of them are waited for, and what
+    they wrote comes together."""
+
+    branches: tuple[str, ...]
 
 
 class Approval(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="approval"):
@@ -177,8 +188,10 @@ class Output(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="o
     values: dict[str, str]
 
 
-AnyNode = Ask | Knowledge | Branch | Loop | Approval | Code | Http | Tool | Flow | Set | Output
-KINDS: Final = ("ask", "knowledge", "tool", "workflow", "branch", "loop", "approval", "code", "http", "set", "output")
+AnyNode = Ask | Knowledge | Branch | Parallel | Loop | Approval | Code | Http | Tool | Flow | Set | Output
+KINDS: Final = (
+    "ask", "knowledge", "tool", "workflow", "branch", "parallel", "loop", "approval", "code", "http", "set", "output",
+)  # fmt: skip
 
 
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,8 +244,13 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Course(msgspec.Struct):
-    """Where a run stands: the node that comes next, how often it failed, its variables, and the loops around it from
-    the outside in. `data_class`: of what it has read, which stays where that has to."""
+    """Where a run stands, or one of its branches: the node that comes next (none: it has ended), how often it failed,
+    what was written, and the loops around it from the outside in. `data_class`: of what was read, which stays where
+    that has to. `n`: the number of the step that is due, `first` that of its first try. `branches`: while it stands at
+    a parallel node, those that it waits for.
+
+    Of a run alone: `last`, the highest number that was given out, and `over`, how it ends once nothing is under way.
+    """
 
     at: str
     variables: dict[str, Any] = {}
@@ -240,6 +258,20 @@ class Course(msgspec.Struct):
     result: dict[str, Any] = {}
     tried: int = 0
     data_class: str = "general"
+    n: int = 0
+    first: int = 0
+    branches: list[Course] = []
+    last: int = 0
+    over: Over | None = None
+
+
+class Over(msgspec.Struct, frozen=True):
+    """An end that is none: the run's state, and what happened."""
+
+    state: str
+    code: str
+    zh: str
+    en: str
 
 
 class Frame(msgspec.Struct):
@@ -291,7 +323,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of a run. `answer` is what a call said, kept until the step is booked."""
+    """One step of a run, numbered in the order in which steps came due. `answer` is what a call said, kept until the
+    step is booked. `branch`: the nodes that the branches begin with that it lies in, from the outside in."""
 
     run: UUID
     n: int
@@ -305,6 +338,7 @@ class Step(msgspec.Struct, frozen=True):
     error: str
     begun_at: datetime
     answer: Any = None
+    branch: str = ""
 
 
 class Waiting(msgspec.Struct, frozen=True):

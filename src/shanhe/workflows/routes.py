@@ -18,7 +18,8 @@ from shanhe.kernel.http import as_json, private_json
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.workflows.errors import NotYourApproval
 from shanhe.workflows.model import Run, Step, Version
-from shanhe.workflows.service import Workflows, mark_of
+from shanhe.workflows.service import Workflows
+from shanhe.workflows.writing import mark_of
 
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]

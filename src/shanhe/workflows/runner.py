@@ -11,10 +11,10 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.waking import Crew
 from shanhe.workflows import store
-from shanhe.workflows.course import Deeds, Walker, ending
-from shanhe.workflows.errors import StepFailed
+from shanhe.workflows.deeds import Deeds
 from shanhe.workflows.model import Run
 from shanhe.workflows.service import Workflows
+from shanhe.workflows.walker import Walker, ended_by, ending, internal
 
 AT_ONCE_MAX: Final = 8
 LAPSED_AFTER: Final = timedelta(seconds=2_520)
@@ -73,6 +73,6 @@ class Runner:
             raise  # the database: what is booked stays, the rest is taken up again
         except Exception:
             log.exception("a run failed on our side", run=str(run.id))
-            failure = StepFailed("internal_error", "Something went wrong on our side", "系统内部错误")
+            over = ended_by("failed", internal())
             async with self._db.transaction() as conn:
-                await store.end(conn, run.id, "failed", ending(seal, {}, failure, self._clock.now()))
+                await store.end(conn, run.id, "failed", ending(seal, {}, over, self._clock.now()))

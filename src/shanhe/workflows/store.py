@@ -249,9 +249,12 @@ async def touch(db: Database, run_id: UUID, worker: str, now: datetime) -> datet
     return False if row is None else row["cancel_at"]
 
 
-async def step(db: Connection | Database, run_id: UUID, n: int) -> Step | None:
-    row = await db.fetchrow(f"SELECT {_STEP} FROM workflows.step WHERE run = $1 AND n = $2", run_id, n)
-    return None if row is None else _row(Step, row)
+async def open_steps(db: Database, run_id: UUID) -> list[Step]:
+    """Steps that were begun and are not booked."""
+    rows = await db.fetch(
+        f"SELECT {_STEP} FROM workflows.step WHERE run = $1 AND state IN ('begun', 'answered') ORDER BY n", run_id
+    )
+    return [_row(Step, row) for row in rows]
 
 
 async def steps(db: Database, run_id: UUID) -> list[Step]:
@@ -262,10 +265,10 @@ async def steps(db: Database, run_id: UUID) -> list[Step]:
 async def begin_step(db: Database, one: Step) -> None:
     """Begin it, or begin it again under another receipt."""
     await db.execute(
-        """INSERT INTO workflows.step (run, n, node, kind, state, receipt_id, begun_at)
-           VALUES ($1, $2, $3, $4, 'begun', $5, $6)
+        """INSERT INTO workflows.step (run, n, node, kind, state, receipt_id, begun_at, branch)
+           VALUES ($1, $2, $3, $4, 'begun', $5, $6, $7)
            ON CONFLICT (run, n) DO UPDATE SET state = 'begun', receipt_id = excluded.receipt_id, answer = NULL""",
-        one.run, one.n, one.node, one.kind, one.receipt_id, one.begun_at,
+        one.run, one.n, one.node, one.kind, one.receipt_id, one.begun_at, one.branch,
     )  # fmt: skip
 
 
@@ -288,25 +291,24 @@ async def book(conn: Connection, one: Step, worker: str, state: str, course: Any
         return False
     await conn.execute(
         """INSERT INTO workflows.step (run, n, node, kind, state, receipt_id, paid_micro, tokens, took_ms, error,
-                                       begun_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                       begun_at, branch)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
            ON CONFLICT (run, n) DO UPDATE SET state = excluded.state, paid_micro = excluded.paid_micro,
              tokens = excluded.tokens, took_ms = excluded.took_ms, error = excluded.error, answer = NULL,
              receipt_id = coalesce(excluded.receipt_id, step.receipt_id)""",
         one.run, one.n, one.node, one.kind, one.state, one.receipt_id, one.paid_micro, one.tokens, one.took_ms,
-        one.error, one.begun_at,
+        one.error, one.begun_at, one.branch,
     )  # fmt: skip
     await conn.execute(
-        """UPDATE workflows.run SET steps = $2, paid_micro = paid_micro + $3, course = $4, state = $5,
-                  worker = CASE WHEN $5 = 'running' THEN worker END,
-                  taken_at = CASE WHEN $5 = 'running' THEN taken_at END WHERE id = $1 AND ended_at IS NULL"""
+        """UPDATE workflows.run SET steps = steps + 1, paid_micro = paid_micro + $2, course = $3, state = $4
+            WHERE id = $1 AND ended_at IS NULL"""
         if ended is None
-        else """UPDATE workflows.run SET steps = $2, paid_micro = paid_micro + $3, course = $4, state = $5,
-                  worker = NULL, taken_at = NULL, result = $6, error = $7, why = $8, ended_at = $9 WHERE id = $1""",
-        one.run, one.n, one.paid_micro, course, state, *(() if ended is None else ended),
+        else """UPDATE workflows.run SET steps = steps + 1, paid_micro = paid_micro + $2, course = $3, state = $4,
+                  worker = NULL, taken_at = NULL, result = $5, error = $6, why = $7, ended_at = $8 WHERE id = $1""",
+        one.run, one.paid_micro, course, state, *(() if ended is None else ended),
     )  # fmt: skip
     if ended is not None:
-        await _wake_parent(conn, one.run, ended[3])
+        await _left_behind(conn, one.run, ended[3])
     return True
 
 
@@ -321,20 +323,23 @@ async def end(conn: Connection | Database, run_id: UUID, state: str, ended: Endi
                   taken_at = NULL WHERE id = $1 AND ended_at IS NULL RETURNING true""",
         run_id, state, *ended,
     )  # fmt: skip
-    await conn.execute(
-        """UPDATE workflows.approval SET verdict = 'dropped', decided_at = $2 WHERE run = $1 AND verdict = ''""",
-        run_id, ended[3],
-    )  # fmt: skip
-    await _wake_parent(conn, run_id, ended[3])
+    await _left_behind(conn, run_id, ended[3])
     return bool(done)
 
 
-async def _wake_parent(conn: Connection | Database, run_id: UUID, now: datetime) -> None:
-    """Let the run go on that waits for this one."""
-    woken = await conn.fetchval(
-        """UPDATE workflows.run SET state = 'waiting', due_at = $2
-            WHERE id = (SELECT parent FROM workflows.run WHERE id = $1) AND state = 'paused' RETURNING true""",
+async def _left_behind(conn: Connection | Database, run_id: UUID, now: datetime) -> None:
+    """Of a run that has ended: nobody is asked any more, and the run goes on that waits for it. That one is locked
+    whatever it does, as it may be about to rest."""
+    await conn.execute(
+        "UPDATE workflows.approval SET verdict = 'dropped', decided_at = $2 WHERE run = $1 AND verdict = ''",
         run_id, now,
+    )  # fmt: skip
+    parent = await conn.fetchval(
+        "SELECT id FROM workflows.run WHERE id = (SELECT parent FROM workflows.run WHERE id = $1) FOR UPDATE", run_id
+    )
+    woken = parent and await conn.fetchval(
+        "UPDATE workflows.run SET state = 'waiting', due_at = $2 WHERE id = $1 AND state = 'paused' RETURNING true",
+        parent, now,
     )  # fmt: skip
     if woken:
         await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
@@ -394,12 +399,27 @@ async def wait_for(conn: Connection, one: Waiting) -> None:
     )  # fmt: skip
 
 
-async def pause(conn: Connection, run_id: UUID, worker: str, course: Any) -> bool:
-    """Leave a run until somebody speaks; False when it is no longer this worker's, or its end was asked for."""
+async def hold(conn: Connection, run_id: UUID, worker: str) -> bool:
+    """Lock a run until the transaction ends; False when it is no longer this worker's, or its end was asked for."""
+    found = await conn.fetchval(
+        """SELECT true FROM workflows.run WHERE id = $1 AND worker = $2 AND state = 'running' AND cancel_at IS NULL
+              FOR UPDATE""",
+        run_id, worker,
+    )  # fmt: skip
+    return bool(found)
+
+
+async def pause(conn: Connection, run_id: UUID, worker: str, course: Any, awaited: Sequence[int]) -> bool:
+    """Leave a run until what its steps of these numbers wait for has come; False when something has, or it can't be
+    held."""
+    if not await hold(conn, run_id, worker):
+        return False
     done = await conn.fetchval(
-        """UPDATE workflows.run SET state = 'paused', worker = NULL, taken_at = NULL, course = $3
-            WHERE id = $1 AND worker = $2 AND state = 'running' AND cancel_at IS NULL RETURNING true""",
-        run_id, worker, course,
+        """UPDATE workflows.run SET state = 'paused', worker = NULL, taken_at = NULL, course = $2 WHERE id = $1
+              AND NOT EXISTS (SELECT FROM workflows.approval WHERE run = $1 AND n = ANY($3) AND verdict <> '')
+              AND NOT EXISTS (SELECT FROM workflows.run p WHERE p.parent = $1 AND p.parent_n = ANY($3)
+                                AND p.ended_at IS NOT NULL) RETURNING true""",
+        run_id, course, list(awaited),
     )  # fmt: skip
     return bool(done)
 

@@ -20,7 +20,7 @@ from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits, said_credits
 from shanhe.kernel.routing import APIRouter
-from shanhe.workflows.api import KINDS, Definition, DraftChanged
+from shanhe.workflows.api import BRANCHES_MAX, KINDS, Definition, DraftChanged
 
 MAY: Final = "publish"
 STOP_POLLING: Final = 286
@@ -40,6 +40,7 @@ FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "tool": (("tool", "line"), ("arguments", "json"), ("save", "line"), *AGAIN),
     "workflow": (("workflow", "line"), ("given", "pairs"), ("save", "line"), *AGAIN),
     "branch": (("when", "line"), ("then", "node")),
+    "parallel": (("branches", "nodes"),),
     "loop": (("over", "line"), ("until", "line"), ("most", "number"), ("item", "line"), ("gather", "line"),
              ("save", "line"), ("body", "node")),
     "approval": (("who", "line"), ("shows", "area"), ("hours", "number"), ("save", "line"), ("refused", "node")),
@@ -53,6 +54,7 @@ FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 LABELS: Final[Mapping[tuple[str, str], str]] = {("http", "body"): "request", ("ask", "given"): "told"}
 FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
     "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
+    "parallel": {"branches": []},
     "loop": {"body": "", "most": 10}, "approval": {"who": "owner", "shows": ""},
     "code": {"code": "def main(answer):\n    return answer\n", "save": "made", "inputs": ["answer"]},
     "knowledge": {"bases": [], "question": "{{input.topic}}", "save": "found"},
@@ -127,7 +129,7 @@ class RoutinesRoom(Room):
         agents = [str(row["name"]) for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
         shows = {"targets": models + agents, "others": (await self.desk.routines.overview(who))["workflows"],
                  "frame": framed(found["definition"]), "nodes": shown(found["definition"]), "kinds": KINDS,
-                 "base": found["mark"], "client_ref": str(new_id())}  # fmt: skip
+                 "branches_max": BRANCHES_MAX, "base": found["mark"], "client_ref": str(new_id())}  # fmt: skip
         return self.show(request, "workflow.html", who, found=found, **shows | values)
 
     async def change(self, request: Request, slug: str) -> Response:
@@ -311,10 +313,18 @@ def as_typed(fields: Mapping[str, str]) -> dict[str, Any]:
         sent = {name: fields.get(f"n{at}_{name}", "") for name in ("kind", "id", "was", "title", "next", "x", "y")}
         if (kind := sent["kind"]) not in FIELDS:
             break
-        texts = {name: fields.get(f"n{at}_{name}", "") for name, _ in FIELDS[kind]}
+        texts = {name: _sent(fields, at, name, widget) for name, widget in FIELDS[kind]}
         nodes.append(sent | {"fields": _fields(kind, texts)})
     frame = {name: fields.get(name, "") for name in ("start", "inputs", "hosts", "budget", "steps_max", "hours_max")}
     return {"frame": frame, "nodes": nodes, "base": fields.get("base", "")}
+
+
+def _sent(fields: Mapping[str, str], at: int, name: str, widget: str) -> str:
+    """What was typed for a node's field; of several nodes one a line."""
+    if widget != "nodes":
+        return fields.get(f"n{at}_{name}", "")
+    chosen = (fields.get(f"n{at}_{name}_{n}", "") for n in range(BRANCHES_MAX))
+    return "\n".join(one for one in chosen if one)
 
 
 def _text(widget: str, value: Any) -> str:
@@ -324,7 +334,7 @@ def _text(widget: str, value: Any) -> str:
         return "\n".join(f"{name} = {_quoted(text)}" for name, text in value.items())
     if widget == "words":
         return " ".join(value)
-    if widget == "lines":
+    if widget in ("lines", "nodes"):
         return "\n".join(value)
     if widget == "json":
         return msgspec.json.encode(value).decode()
@@ -360,7 +370,7 @@ def read(fields: Mapping[str, str]) -> dict[str, Any]:
         for name in ("x", "y"):
             node[name] = _number(fields.get(f"n{at}_{name}", ""))
         for name, widget in FIELDS[kind]:
-            value = _value(widget, fields.get(f"n{at}_{name}", ""))
+            value = _value(widget, _sent(fields, at, name, widget))
             if value is not None:
                 node[name] = value
         nodes.append(node)
@@ -368,6 +378,8 @@ def read(fields: Mapping[str, str]) -> dict[str, Any]:
         for edge in EDGES:
             if node.get(edge):
                 node[edge] = called.get(node[edge], "")
+        if "branches" in node:
+            node["branches"] = [called[to] for to in node["branches"] if to in called]
     found = {
         "start": called.get(fields.get("start", ""), nodes[0]["id"] if nodes else ""), "nodes": nodes,
         "inputs": fields.get("inputs", "").split(), "hosts": fields.get("hosts", "").lower().split(),
@@ -392,7 +404,7 @@ def _value(widget: str, text: str) -> Any:
     if widget == "pairs":
         rows = [line.partition("=") for line in text.splitlines() if line.strip()]
         return {name.strip(): _unquoted(value.strip()) for name, _, value in rows}
-    if widget == "lines":
+    if widget in ("lines", "nodes"):
         return [line.strip() for line in text.splitlines() if line.strip()]
     if widget == "words":
         return text.replace(",", " ").split()

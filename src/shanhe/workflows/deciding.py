@@ -1,0 +1,61 @@
+"""Somebody's word on what a run waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.workflows import store
+from shanhe.workflows.errors import (
+    AlreadyDecided,
+    BadTrigger,
+    NotYourApproval,
+    UnknownWork,
+)
+from shanhe.workflows.model import (
+    Waiting,
+)
+from shanhe.workflows.running import Running
+from shanhe.workflows.walker import NOTE, SHOWS
+
+NOTE_MAX_CHARS: Final = 500
+
+
+class Deciding(Running):
+    """Approvals."""
+
+    async def inbox(self, org_id: UUID, person: UUID, roles: Sequence[str]) -> list[Waiting]:
+        """What waits for a person's word."""
+        seal = await self._seals.of(org_id)
+        return [
+            msgspec.structs.replace(one, shows=seal.open(SHOWS, one.shows))
+            for one in await store.inbox(self._db, org_id, [*roles, str(person)])
+        ]
+
+    async def decide(
+        self, approval: UUID, *, org_id: UUID, person: UUID, roles: Sequence[str], approve: bool, note: str = ""
+    ) -> Waiting:
+        """Say yes or no; the run goes on. The same word of the same person again changes nothing."""
+        if len(note) > NOTE_MAX_CHARS:
+            raise BadTrigger(f"A note has at most {NOTE_MAX_CHARS} signs", f"意见不超过 {NOTE_MAX_CHARS} 字")
+        seal, verdict, by = await self._seals.of(org_id), "approved" if approve else "refused", f"person:{person}"
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            found = await store.waiting(conn, approval, lock=True)
+            if found is None or found.org_id != org_id:
+                raise UnknownWork("approval", "审批")
+            if found.who not in (*roles, str(person)):
+                raise NotYourApproval()
+            if found.verdict:
+                if (found.verdict, found.decided_by) == (verdict, by):
+                    return msgspec.structs.replace(found, shows=seal.open(SHOWS, found.shows))
+                raise AlreadyDecided()
+            if found.expires_at <= now:
+                raise AlreadyDecided()
+            await store.decide(conn, found, verdict, seal.text(NOTE, note), by, now)
+            done = await store.waiting(conn, approval)
+        assert done is not None
+        return msgspec.structs.replace(done, shows=seal.open(SHOWS, done.shows), note=note)
