@@ -32,6 +32,16 @@ MEMORY_MIN_BYTES = 2 * 1024**3
 CLOCK_SKEW_MAX_S = 2.0
 CONNECT_LIMIT_S = 5.0
 POSTGRES_MIN = 150_000
+SAYS_TOO_EARLY = "off"
+"""The value of synchronous_commit with which a commit that was confirmed may be lost."""
+VECTOR = """
+SELECT a.installed_version AS there,
+       (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+       OR (v.trusted AND has_database_privilege(current_database(), 'CREATE')) AS may
+  FROM pg_available_extensions a
+  JOIN pg_available_extension_versions v ON v.name = a.name AND v.version = a.default_version
+ WHERE a.name = 'vector'
+"""
 LOCK_FILE = "city.lock"
 HTTPS_PORT = 443
 CERTIFICATE_MIN_DAYS = 14
@@ -156,6 +166,9 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         version = int(await connection.fetchval("SHOW server_version_num"))
         theirs = await connection.fetchval("SELECT clock_timestamp()")
         fsync = await connection.fetchval("SHOW fsync")
+        waits = await connection.fetchval("SHOW synchronous_commit")
+        encoding = await connection.fetchval("SHOW server_encoding")
+        extension = await _extension(connection)
         fixed = await connection.fetchval("SHOW transaction_read_only") == "on"
         allowed = int(await connection.fetchval("SHOW max_connections"))
         rules = await _rules(connection)
@@ -178,10 +191,32 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
             f"{allowed} allowed, {settings.connections} at most for a machine",
             f"Raise max_connections: each machine of the city may hold {settings.connections} of them.",
         ),
-        _judge("durability", fsync == "on", f"fsync {fsync}", "Turn fsync on: money depends on it."),
+        _judge(
+            "durability",
+            fsync == "on" and waits != SAYS_TOO_EARLY,
+            f"fsync {fsync}, synchronous_commit {waits}",
+            "Turn both on: money depends on them.",
+        ),
+        _judge("encoding", encoding == "UTF8", encoding, "Make the database anew with ENCODING 'UTF8'."),
+        extension,
         _judge("clock", skew <= CLOCK_SKEW_MAX_S, f"{skew:.3f} s from the database", skewed),
         *rules,
     ]
+
+
+async def _extension(connection: asyncpg.Connection[Any]) -> Finding:
+    """Whether the extension of knowledge bases is in the database, or will be made by the first start."""
+    found = await connection.fetchrow(VECTOR)
+    if found is None:
+        advice = "Install pgvector on the server (postgresql-N-pgvector), then CREATE EXTENSION vector as superuser."
+        return Finding("extension", False, "vector is not installed on the server", advice)
+    if found["there"]:
+        return Finding("extension", True, f"vector {found['there']}")
+    advice = "As superuser, in the city's database: CREATE EXTENSION vector"
+    found_here = "vector is not in the database yet"
+    return _judge(
+        "extension", found["may"], f"{found_here}{' (made at the first start)' if found['may'] else ''}", advice
+    )
 
 
 async def _rules(connection: asyncpg.Connection[Any]) -> list[Finding]:

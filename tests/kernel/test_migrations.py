@@ -10,7 +10,7 @@ import pytest
 
 from shanhe.kernel import migrations
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Conflict
+from shanhe.kernel.errors import Conflict, Unavailable
 from shanhe.kernel.migrations import LARGE, Migration, current, discover, migrate
 
 RUNNING_SINCE = 475
@@ -57,6 +57,21 @@ class TestMigration:
             await migrate(database)
         assert refused.value.code == "database_newer"
         assert "9999" in refused.value.message_zh
+
+    async def test_that_the_role_may_not_do_is_told_in_the_servers_words(
+        self, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where an extension is not installed on the server; it was a traceback."""
+        lacking = Migration(1, "retrieval", "vectors", "CREATE EXTENSION no_such_extension")
+        monkeypatch.setattr(migrations, "discover", lambda: [lacking])
+        db = await Database.open(empty_dsn)
+        try:
+            with pytest.raises(Unavailable, match="no_such_extension") as refused:
+                await migrate(db)
+        finally:
+            await db.close()
+        assert refused.value.code == "migration_refused"
+        assert "CREATE EXTENSION" in refused.value.hint
 
     async def test_that_a_database_lacks_is_told_to_whoever_only_wants_to_work_on_it(self, database: Database) -> None:
         """A command of a newer version beside a running city of an older one."""

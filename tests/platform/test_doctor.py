@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
-from shanhe.doctor import examine
+from shanhe.doctor import Finding, examine
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -38,3 +40,24 @@ class TestDoctor:
         assert not finding.ok
         assert "'gone'" in finding.found
         assert "set-aside" in finding.advice
+
+    async def test_says_who_has_to_make_the_extension_of_knowledge_bases(self, empty_dsn: str, tmp_path: Path) -> None:
+        """A role that may not do it met a start that failed at its eightieth migration."""
+        owner = await asyncpg.connect(empty_dsn)
+        name = f"clerk_{new_id().hex}"
+        try:
+            await owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
+            parts = urlsplit(empty_dsn)
+            theirs = empty_dsn.replace(parts.netloc.partition("@")[0], f"{name}:x", 1)
+            (found,) = await self.extension(theirs, tmp_path)
+            assert (found.ok, "CREATE EXTENSION vector" in found.advice) == (False, True)
+            await owner.execute("CREATE EXTENSION vector")
+            (found,) = await self.extension(theirs, tmp_path)
+            assert found.ok
+        finally:
+            await owner.execute(f"DROP ROLE {name}")
+            await owner.close()
+
+    async def extension(self, dsn: str, folder: Path) -> list[Finding]:
+        settings = Settings(data=folder, database_url=dsn)
+        return [one for one in await examine(settings) if one.check == "extension"]

@@ -15,6 +15,8 @@ from datetime import datetime
 from importlib import resources
 from typing import Any, Final
 
+import asyncpg
+
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Unavailable
@@ -31,6 +33,10 @@ LARGE: Final = frozenset({
     "retrieval.chunk",
 })  # fmt: skip
 """Tables that grow with every call, posting or decision: calls wait while one of them is locked against writing."""
+NOT_GRANTED: Final = (
+    asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError, asyncpg.UndefinedFileError,
+)  # fmt: skip
+"""How a server says that a role may not do something, or that an extension is not installed there."""
 Progress = Callable[[int, int], None]
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 
@@ -107,17 +113,38 @@ async def migrate(db: Database, clock: Clock | None = None, *, progress: Progres
             for number, migration in enumerate(missing):
                 if progress is not None:
                     progress(number, len(missing))
-                if migration.built is not None:
-                    await _build(connection, migration.built, migration.sql)
-                    await _note(connection, migration, now)
-                else:
-                    async with connection.transaction():
-                        await connection.execute(migration.sql, timeout=LIMIT_S)
-                        await _note(connection, migration, now)
+                try:
+                    await _apply(connection, migration, now)
+                except NOT_GRANTED as error:
+                    raise _refused(migration, error) from error
                 applied.append(migration)
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
     return applied
+
+
+async def _apply(connection: Any, migration: Migration, now: datetime) -> None:
+    if migration.built is not None:
+        await _build(connection, migration.built, migration.sql)
+        await _note(connection, migration, now)
+        return
+    async with connection.transaction():
+        await connection.execute(migration.sql, timeout=LIMIT_S)
+        await _note(connection, migration, now)
+
+
+def _refused(migration: Migration, error: BaseException) -> Unavailable:
+    """What only the server's own administrator can put right, in the server's words."""
+    said = str(error).partition("\n")[0]
+    return Unavailable(
+        "migration_refused",
+        f"PostgreSQL refused migration {migration.ordinal:04d} ({migration.name} of {migration.module}): {said}",
+        message_zh=f"PostgreSQL 拒绝执行迁移 {migration.ordinal:04d}（{migration.module} 的 {migration.name}）：{said}",
+        hint="Let the server's administrator do it in the city's database (an extension: install its package, then "
+        "CREATE EXTENSION there as superuser), and start again; what was applied stays. `shanhe doctor` looks at it.",
+        hint_zh="请由数据库服务器的管理员在城市的数据库中处理（扩展：先安装软件包，再以超级用户执行 "
+        "CREATE EXTENSION），然后重新启动；已执行的迁移保留。`shanhe doctor` 会检查。",
+    )
 
 
 async def _locked(connection: Any) -> None:
