@@ -42,6 +42,7 @@ from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
 from shanhe.kernel.asking import Named
 from shanhe.kernel.db import FAILURES
+from shanhe.kernel.errors import NotFound
 from shanhe.kernel.outage import room
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
@@ -150,8 +151,16 @@ def _health(app: FastAPI, services: Services) -> None:
         return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics(_: Request) -> Response:
-        """Prometheus exposition of every process of the city."""
+    async def metrics(request: Request) -> Response:
+        """Prometheus exposition of every process of the city: for what stands beside it, not behind a proxy."""
+        if "x-forwarded-for" in request.headers:
+            raise NotFound(
+                "metrics_inside",
+                "Metrics are told to what asks the city itself, not through a proxy.",
+                message_zh="指标只提供给直接访问城市的程序，不经反向代理提供。",
+                hint="Let Prometheus scrape the address of `shanhe up`.",
+                hint_zh="请让 Prometheus 直接抓取 `shanhe up` 的地址。",
+            )
         text = await services.metrics.text(services.db, services.clock)
         return Response(text, media_type=services.metrics.content_type)
 

@@ -67,6 +67,35 @@ def test_asks_for_figures_and_labels_that_a_city_tells(what: str, told: dict[str
         assert {name.strip() for name in names.split(",")} <= known | {"le"}
 
 
+def named() -> list[tuple[str, str, str]]:
+    """(figure, label, value) for each task and each refusal that an alarm names."""
+    found = set[tuple[str, str, str]]()
+    for rule in RULES:
+        for name, within in SELECTED.findall(rule["expr"]):
+            for label, values in re.findall(r'(task|code|outcome)=~?"([^"]*)"', within):
+                found |= {(name, label, value) for value in values.split("|") if re.fullmatch(r"[\w.]*\w", value)}
+    return sorted(found)
+
+
+def test_is_told_beside_the_city_and_not_through_a_proxy(stage: Stage) -> None:
+    """An ingress that passes every path on would show them to the world."""
+    through = httpx.get(f"{stage.url}/metrics", headers={"x-forwarded-for": "203.0.113.9"}, trust_env=False)
+    assert through.status_code == 404
+
+
+@pytest.mark.parametrize(("name", "label", "value"), named())
+def test_tells_what_an_alarm_names_before_anything_goes_wrong(stage: Stage, name: str, label: str, value: str) -> None:
+    """Prometheus sees an increase between two values: of a count that appears as one, it sees none."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        told = text_string_to_metric_families(httpx.get(f"{stage.url}/metrics", trust_env=False).text)
+        samples = [sample for family in told for sample in family.samples if sample.name == name]
+        if any(sample.labels.get(label) == value for sample in samples):
+            return
+        assert time.monotonic() < until, f"{name} tells nothing of {value} beforehand"
+        time.sleep(0.5)
+
+
 def test_every_alarm_is_said_in_both_languages_and_explained_in_both_manuals() -> None:
     for rule in RULES:
         assert " · " in rule["annotations"]["summary"], rule["alert"]

@@ -93,6 +93,28 @@ class TestPeriodic:
         assert runs == [1, 2]
         assert counted.get_sample_value("shanhe_job_done_timestamp_seconds", {"task": "bank.look"})
 
+    async def test_is_told_of_before_it_first_ran(self, database: Database) -> None:
+        """What hangs in its first run has an age, and what fails for the first time has a count that rises."""
+        registry, hangs, begun = CollectorRegistry(), asyncio.Event(), asyncio.Event()
+        jobs = Jobs(database, registry)
+
+        async def hang() -> None:
+            begun.set()
+            await hangs.wait()
+
+        jobs.every("reconcile.nightly", "* * * * * */1", hang)
+        stop = asyncio.Event()
+        worker = asyncio.create_task(jobs.run(stop))
+        async with asyncio.timeout(LIMIT_S):
+            await begun.wait()
+        labels = {"task": "reconcile.nightly"}
+        assert registry.get_sample_value("shanhe_job_runs_total", labels | {"outcome": "failed"}) == 0
+        assert registry.get_sample_value("shanhe_job_done_timestamp_seconds", labels) > 0
+        hangs.set()
+        stop.set()
+        async with asyncio.timeout(LIMIT_S):
+            await worker
+
     async def test_repeats(self, jobs: Jobs) -> None:
         done, ticks = asyncio.Event(), []
 

@@ -65,7 +65,7 @@ class Jobs:
         )  # fmt: skip
         self._done_at = Gauge(
             "shanhe_job_done_timestamp_seconds",
-            "When a repeated job last came to its end.",
+            "When a repeated job last came to its end; before it first does, when its process began.",
             (TASK,),
             registry=registry,
         )
@@ -120,12 +120,21 @@ class Jobs:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then let running jobs finish; a lost database is waited for."""
         await self.install()
+        self._tell_before_they_run()
         while not stop.is_set():
             try:
                 await self._run_once(stop)
             except FAILURES as error:
                 log.warning("jobs lost the database; trying again", error=str(error))
                 await asyncio.sleep(RESTART_WAIT_S)
+
+    def _tell_before_they_run(self) -> None:
+        """Prometheus sees an increase between two values only, and no age of what was never there: the first failure
+        of a night's task, or a task that hangs in its first run, would ring nowhere."""
+        for item in self._periodic:
+            self._runs.labels(item.name, "done")
+            self._runs.labels(item.name, "failed")
+            self._done_at.labels(item.name).set_to_current_time()
 
     async def _run_once(self, stop: asyncio.Event) -> None:
         from pgqueuer import PgQueuer
