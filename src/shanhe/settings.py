@@ -87,8 +87,8 @@ class Settings:
     )
     trusted_proxies: str = _setting(
         "SHANHE_TRUSTED_PROXIES",
-        "Comma-separated addresses of reverse proxies whose forwarded headers count.",
-        "采信其转发请求头的反向代理地址，用逗号分隔。",
+        "Comma-separated addresses or networks (10.0.0.0/8) of reverse proxies whose forwarded headers count.",
+        "采信其转发请求头的反向代理地址或网段（10.0.0.0/8），用逗号分隔。",
         "",
     )
     db_pool: int = _setting(

@@ -49,7 +49,7 @@ CONTAINER = record(
     ports=listed(record("containerPort", name=NAME, containerPort=PORT)),
     envFrom=listed(record("configMapRef", configMapRef=record("name", name=NAME))),
     env=listed(record("name", name=TEXT, value=TEXT, valueFrom=record("secretKeyRef", secretKeyRef=KEY_OF))),
-    readinessProbe=PROBE, livenessProbe=PROBE,
+    readinessProbe=PROBE, livenessProbe=PROBE, startupProbe=PROBE,
     resources=record("requests limits", requests=QUANTITIES, limits=QUANTITIES),
     volumeMounts=listed(record("name mountPath", name=NAME, mountPath=TEXT, subPath=TEXT, readOnly=FLAG)),
 )  # fmt: skip

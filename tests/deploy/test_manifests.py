@@ -15,7 +15,11 @@ import yaml
 from typer.main import get_command
 
 from shanhe.cli import app
+from shanhe.gateway.http import BODY_MAX_BYTES
+from shanhe.gateway.pipeline import CALL_MAX_S
+from shanhe.kernel.migrations import LIMIT_S
 from shanhe.settings import Settings
+from shanhe.web import UPLOADS
 
 from .schemas import KINDS
 
@@ -82,6 +86,24 @@ class TestManifest:
         assert port["targetPort"] == listens["name"]
         assert str(listens["containerPort"]) == named("ConfigMap")["shanhe"]["data"]["PORT"]
         assert named("Service")["city"]["spec"]["selector"].items() <= city["metadata"]["labels"].items()
+
+    def test_lets_through_the_ingress_what_the_city_serves(self) -> None:
+        """An ingress takes bodies of 1 MiB unless told otherwise, and tries a call again at another place."""
+        told = named("Ingress")["city"]["metadata"]["annotations"]
+        said = {name.partition("/")[2]: value for name, value in told.items()}
+        assert amount(said["proxy-body-size"].upper() + "i") > max(*UPLOADS.values(), BODY_MAX_BYTES)
+        assert int(said["proxy-read-timeout"]) > CALL_MAX_S
+        assert (said["proxy-buffering"], said["proxy-next-upstream"]) == ("off", "off")
+
+    def test_believes_the_ingress_who_is_calling(self) -> None:
+        """Else all people are one address, and the limits of one address are everybody's."""
+        assert "/" in named("ConfigMap")["shanhe"]["data"]["SHANHE_TRUSTED_PROXIES"]
+
+    def test_waits_for_a_migration_as_long_as_one_may_take(self) -> None:
+        """A city that migrates does not answer yet; killed for that, it would begin the same one again for ever."""
+        [city] = named("StatefulSet")["city"]["spec"]["template"]["spec"]["containers"]
+        waits = city["startupProbe"]
+        assert waits["periodSeconds"] * waits["failureThreshold"] >= LIMIT_S
 
     def test_mounts_volumes_that_there_are(self) -> None:
         claims = named("PersistentVolumeClaim")

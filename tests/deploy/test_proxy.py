@@ -36,6 +36,13 @@ class TestProxy:
     def test_believes_no_address_that_a_client_claims(self) -> None:
         assert "X-Forwarded-For $remote_addr;" in PROXY
 
+    def test_logs_no_query_string_and_no_referrer(self) -> None:
+        """Both hold what people search for: names, payers, questions."""
+        written = re.search(r"log_format shanhe '([^']*)'", PROXY)
+        assert written is not None
+        assert not re.search(r"\$(request|request_uri|args|query_string|http_referer)\b", written[1])
+        assert re.search(r"access_log \S+ shanhe;", PROXY)
+
     def test_shows_metrics_to_nobody_outside(self) -> None:
         assert re.search(r"location = /metrics \{[^}]*deny all;", PROXY)
 
@@ -43,6 +50,10 @@ class TestProxy:
 class TestUnit:
     def test_lets_the_city_end_its_processes_in_order(self) -> None:
         assert "KillMode=mixed" in UNIT
+
+    def test_leaves_no_picture_of_its_memory(self) -> None:
+        """It would hold the master key."""
+        assert "LimitCORE=0" in UNIT
 
 
 class TestImage:
