@@ -17,6 +17,7 @@ from shanhe.identity.api import (
     Client,
     ConsentNeedsMore,
     InvalidKey,
+    KeyRevoked,
     LastOfItsKind,
     NewKey,
     NewPerson,
@@ -213,6 +214,35 @@ class TestRole:
 
 
 class TestErasure:
+    async def test_is_done_again_in_a_database_that_is_older_than_it(self, city: City) -> None:
+        """Restored, or set back to a moment before: they were nameless, active, and their keys went on paying."""
+        person = await city.person(email="wei@example.cn")
+        await city.identity.orgs.create_personal(person.id, by="test")
+        issued = await city.sign_in()
+        team = await city.org()  # since then somebody else became its owner
+        await city.identity.orgs.set_member(team.id, person.id, Role.OWNER, by="test")
+        other = await city.person("other")
+        await city.identity.orgs.set_member(team.id, other.id, Role.MEMBER, by="test")
+        city.vault.destroy(person.id)  # the folder of keys knows of the erasure, the rows do not
+        assert await city.identity.people.finish_erasures() == 1
+        left = await city.identity.people.get(person.id)
+        assert (left.state, left.login, left.email) == (PersonState.ERASED, None, None)
+        with pytest.raises(SessionMissing):
+            await city.identity.sessions.actor(issued.token)
+        assert await city.identity.people.finish_erasures() == 0
+        assert (await city.identity.people.get(other.id)).state == PersonState.ACTIVE
+
+    async def test_ends_the_keys_of_their_own_account_and_no_others(self, city: City) -> None:
+        """Whoever had one went on spending what was left, in the name of nobody."""
+        person = await city.person()
+        own = await city.identity.orgs.create_personal(person.id, by="test")
+        team = await city.org()
+        made = [(await city.identity.keys.create(org.id, NewKey("laptop"), by="test"))[1] for org in (own, team)]
+        await city.identity.people.erase(person.id, by="test")
+        with pytest.raises(KeyRevoked):
+            await city.identity.caller(made[0])
+        assert (await city.identity.caller(made[1])).org_id == team.id
+
     async def test_leaves_nothing_that_can_be_read(self, city: City) -> None:
         person = await city.person(email="wei@example.cn")
         org = await city.identity.orgs.create_personal(person.id, by="test")

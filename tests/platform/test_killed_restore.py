@@ -81,7 +81,7 @@ class TestKilledRestore:
     ) -> None:
         folder, keys, made = backup
         there, ever = tmp_path / "there", False
-        words = command("restore", str(folder), "--keys", str(keys), "--data", str(there))
+        words = command("restore", str(folder), "--keys", str(keys), "--nobody-erased", "--data", str(there))
         for number in range(KILLS):
             killed(words, empty_dsn, IMPORTS_S + STEP_S * number)
             begun, filled = (there / FOLDER / NOTE).exists(), await schemas(empty_dsn) > 0
@@ -124,7 +124,7 @@ class TestMountedFolder:
         volume = tmp_path / "volume"
         volume.mkdir()
         script = 'mount -t tmpfs none "$0" && mkdir "$0/lost+found" && "$@" && ls "$0"'
-        restore = command("restore", str(folder), "--keys", str(keys), "--data", str(volume))
+        restore = command("restore", str(folder), "--keys", str(keys), "--nobody-erased", "--data", str(volume))
         done = told([*mounting, "sh", "-c", script, str(volume), *restore], empty_dsn)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-5:] == ["city.lock", "files", "keys", "lost+found", "run"]

@@ -102,6 +102,9 @@ def restore(
         Path | None,
         typer.Option("--erased", exists=True, dir_okay=False, help="The newest copy of DATA/keys/destroyed."),
     ] = None,
+    nobody_erased: Annotated[
+        bool, typer.Option("--nobody-erased", help="Nobody was erased after the keys were backed up.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only compare the backup with its digests.")] = False,
     data: Data = None,
     as_json: Json = False,
@@ -113,8 +116,13 @@ def restore(
 
     if not check and (keys is None) is not without_keys:
         raise typer.BadParameter("Name --keys FOLDER or say --without-keys.", param_hint="--keys")
-    if erased is not None and keys is None:
+    if (erased is not None or nobody_erased) and keys is None:
         raise typer.BadParameter("It is about the keys that --keys brings back.", param_hint="--erased")
+    if not check and keys is not None and (erased is None) is not nobody_erased:
+        raise typer.BadParameter(
+            "Name --erased FILE, the newest copy of DATA/keys/destroyed, or say --nobody-erased: older keys bring back "
+            "who was erased since.", param_hint="--erased",
+        )  # fmt: skip
     settings = settings_for(data)
     gone = erased.read_text(encoding="utf-8", errors="replace") if erased else ""
 

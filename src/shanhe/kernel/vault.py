@@ -222,6 +222,13 @@ class Vault:
             synced(path.parent)
         return True
 
+    def destroyed(self) -> list[UUID]:
+        """Whose key was destroyed, here or before this folder was restored; people, and lines and days with a key."""
+        try:
+            return people_listed((self._folder / DESTROYED).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+
     def _remember(self, person_id: UUID) -> None:
         """Note the id, which says nothing of anybody, so that an older backup of the keys does not bring them back."""
         descriptor = os.open(self._folder / DESTROYED, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

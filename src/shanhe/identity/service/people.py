@@ -24,7 +24,7 @@ from shanhe.identity.names import NAME_MAX, clean, email_key, login_key, phone_k
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.endings import NAMING, take_back
 from shanhe.identity.service.passwords import Passwords
-from shanhe.identity.store import arrivals, audit, orgs, sessions
+from shanhe.identity.store import arrivals, audit, keys, orgs, sessions
 from shanhe.identity.store import people as store
 from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
@@ -44,6 +44,10 @@ OWNERLESS_TOPIC = "identity.ownerless"
 PASSKEY_FIELD = "passkey.name"
 KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
 INVITATIONS_MAX = 200
+ENDED = "erased"
+"""Why the keys of a person's own account ended."""
+RESTORED = "restore"
+"""Who erases again whom a restored database has brought back."""
 Along = Callable[[Any, UUID], Awaitable[None]]
 """What else is written in the transaction that makes a person."""
 Still = Callable[[Any], Awaitable[bool]]
@@ -259,11 +263,11 @@ class People:
     async def erase(self, person_id: UUID, *, by: By, still: Still | None = None) -> bool:
         """Anonymise the rows, then destroy the key, so that copies in logs and backups can't be read either (PIPL 47).
 
-        Keys the person made stay with their organisations; audit rows keep an id that no longer leads to anybody.
+        Keys of their own account end, those they made for others stay with them; audit rows keep an id that no longer
+        leads to anybody.
         OwnsAlone where others are members of what only this person owns; what has no other member is announced.
         False, and nothing done, where `still` says so.
         """
-        now = self._ground.now()
         async with self._ground.db.transaction() as conn:
             await orgs.lock_owned(conn, person_id)  # organisations before people, as whoever changes members does
             row = await store.get(conn, person_id, lock=True)
@@ -273,36 +277,57 @@ class People:
                 return False
             if row["state"] != PersonState.ERASED:
                 await self._not_the_last_admin(conn, person_id, Role.ADMIN)
-                await self._leave_owned(conn, person_id)
-                await take_back(self._ground, conn, by=_ref(person_id))
-                await store.erase(conn, person_id, now)
-                await acts.note(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
-                if self._ground.announce is not None:
-                    own = await orgs.of_person(conn, person_id)
-                    name = self._ground.open(person_id, "name", row["name_sealed"]) or ""
-                    payload = {
-                        "org_id": str(own.id) if own is not None else None,
-                        "payer": self._ground.vault.blind_index(PAYER_INDEX, payer_key(name)).hex(),
-                    }
-                    await self._ground.announce(conn, ERASED_TOPIC, str(person_id), payload)
+                left = await orgs.owned_alone(conn, person_id)
+                if names := [one["name"] for one in left if one["others"]]:
+                    raise OwnsAlone(names)
+                await self._anonymise(conn, row, left, by=by)
         await self._destroy_key(person_id)
         return True
 
-    async def _leave_owned(self, conn: Any, person_id: UUID) -> None:
-        """OwnsAlone where somebody else could be the owner; where nobody is, the city hears of it."""
-        left = await orgs.owned_alone(conn, person_id)
-        if names := [row["name"] for row in left if row["others"]]:
-            raise OwnsAlone(names)
+    async def _erase_again(self, person_id: UUID) -> None:
+        """What an erasure did once, in rows that are older than it. Nothing of then can be in its way now."""
+        async with self._ground.db.transaction() as conn:
+            await orgs.lock_owned(conn, person_id)
+            row = await store.get(conn, person_id, lock=True)
+            if row is not None and row["state"] != PersonState.ERASED:
+                await self._anonymise(conn, row, await orgs.owned_alone(conn, person_id), by=RESTORED)
+        await self._destroy_key(person_id)
+
+    async def _anonymise(self, conn: Any, row: Any, left: Sequence[Any], *, by: By) -> None:
+        """Anonymise the rows and tell the other modules; `left`: what only this person owns."""
+        person_id, now = row["id"], self._ground.now()
+        await self._leave_owned(conn, left)
+        await take_back(self._ground, conn, by=_ref(person_id))
+        await store.erase(conn, person_id, now)
+        await acts.note(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
+        own = await orgs.of_person(conn, person_id)
+        if own is not None:
+            await keys.end_all(conn, own.id, ENDED, now)
+        if self._ground.announce is None:
+            return
+        name = self._ground.open(person_id, "name", row["name_sealed"]) or ""
+        payload = {
+            "org_id": str(own.id) if own is not None else None,
+            "payer": self._ground.vault.blind_index(PAYER_INDEX, payer_key(name)).hex() if name else None,
+        }
+        await self._ground.announce(conn, ERASED_TOPIC, str(person_id), payload)
+
+    async def _leave_owned(self, conn: Any, left: Sequence[Any]) -> None:
+        """Where nobody is an owner any more, the city hears of it."""
         if self._ground.announce is not None:
             for row in left:
                 await self._ground.announce(conn, OWNERLESS_TOPIC, str(new_id()), {"org": str(row["id"])})
 
     async def finish_erasures(self) -> int:
-        """Destroy keys that a process left behind when it died between the two steps of an erasure."""
+        """Destroy keys that a process left behind when it died between the two steps of an erasure, and erase again
+        whom a restored database has brought back although their key is destroyed; how many."""
         left = await store.keys_left(self._ground.db, LEFT_MAX)
         for person_id in left:
             await self._destroy_key(person_id)
-        return len(left)
+        back = await store.brought_back(self._ground.db, self._ground.vault.destroyed())
+        for person_id in back:
+            await self._erase_again(person_id)
+        return len(left) + len(back)
 
     async def _destroy_key(self, person_id: UUID) -> None:
         self._ground.vault.destroy(person_id)

@@ -65,6 +65,18 @@ async def insert(conn: Connection, key: Key, token_sha256: bytes) -> None:
     )
 
 
+async def end_all(conn: Connection, org_id: UUID, reason: str, now: datetime) -> int:
+    """End every live key of an organisation; how many there were."""
+    rows = await conn.fetch(
+        "UPDATE identity.api_key SET revoked_at = $2, revoked_reason = $3"
+        " WHERE org_id = $1 AND revoked_at IS NULL RETURNING id",
+        org_id,
+        now,
+        reason,
+    )
+    return len(rows)
+
+
 async def update(conn: Connection, key: Key) -> None:
     await conn.execute(
         """UPDATE identity.api_key SET name = $2, models = $3, permissions = $4, budget_day_micro = $5,

@@ -218,6 +218,14 @@ async def key_destroyed(conn: Connection, person_id: UUID, now: datetime) -> Non
     await conn.execute("UPDATE identity.person SET key_destroyed_at = $2 WHERE id = $1", person_id, now)
 
 
+async def brought_back(conn: Connection, people: Sequence[UUID]) -> list[UUID]:
+    """Who of these is not erased: the rows are older than the erasure, as of a restored database."""
+    rows = await conn.fetch(
+        "SELECT id FROM identity.person WHERE id = ANY($1) AND state <> 'erased' ORDER BY id", list(people)
+    )
+    return [row["id"] for row in rows]
+
+
 async def keys_left(conn: Connection, limit: int) -> list[UUID]:
     """Erased people whose key may still exist: the process died in between."""
     rows = await conn.fetch(
