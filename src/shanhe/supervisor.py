@@ -22,7 +22,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from shanhe.backup.begun import none_unfinished
+from shanhe.backup.begun import none_of_another, none_unfinished
 from shanhe.backup.belonging import belong
 from shanhe.children import Child, Work, start, stop
 from shanhe.founding import Outcome
@@ -101,6 +101,7 @@ class Supervisor:
 
     async def _held(self) -> None:
         none_unfinished(self._settings.data)
+        none_of_another(self._settings.data)
         prepare_folder(self._settings.data)
         with Held(self._settings.data / LOCK_FILE):
             started = asyncio.create_task(self._serve())

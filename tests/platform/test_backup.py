@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.conftest import BINARIES
 from typer.testing import CliRunner
 
 from shanhe.backup import making as backing
-from shanhe.backup.begun import Begun, begin, none_unfinished
+from shanhe.backup.begun import Begun, begin, none_of_another, none_unfinished
 from shanhe.backup.belonging import adopt, belong
 from shanhe.backup.making import DUMP, MANIFEST, Manifest, back_up, check
 from shanhe.cli import app
@@ -59,7 +60,8 @@ async def settings(dsn: str, tmp_path: Path) -> Settings:
     found = Settings(data=tmp_path / "city", database_url=dsn, with_model=False, demo=False)
     for name, text in (("files/ab/one", "kept"), ("log/checkpoint", "signed"), ("logs/engine.log", "noise"),
                        ("run/x", "noise"), ("cache/model", "fetched"), ("files/ab/.two.draft", "half"),
-                       ("models/made/m.json", "{}")):  # fmt: skip
+                       ("models/made/m.json", "{}"), ("studio/ab/model.gguf", "weights"),
+                       ("studio/ab/answers.jsonl", "what somebody asked")):  # fmt: skip
         path = found.data / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -123,6 +125,7 @@ class TestBackup:
         assert not is_sealed
         assert [one.path for one in manifest.files] == [
             "database.dump", "files/log/checkpoint", "files/files/ab/one", "files/models/made/m.json",
+            "files/studio/ab/model.gguf",  # what was learnt, and not from what
         ]  # fmt: skip
         assert names(to) == ["database.dump", "files", "manifest.json"]
         assert names(tmp_path) == ["backup", "city", "elsewhere"]
@@ -150,7 +153,7 @@ class TestBackup:
         restored = await restore(there, to, keys, silent, erased=f"{uuid4()}\n")  # the database is filled by then
         assert restored == manifest
         none_unfinished(there.data)
-        assert names(there.data) == ["city.lock", "files", "keys", "log", "lost+found", "models"]
+        assert names(there.data) == ["city.lock", "files", "keys", "log", "lost+found", "models", "studio"]
         assert there.data.stat().st_ino == disk  # a mount point can't be replaced
         assert (there.data / "files/ab/one").read_text() == "kept"
         assert (there.data / "log/checkpoint").stat().st_mode & 0o777 == 0o644
@@ -294,6 +297,19 @@ class TestBackup:
 
 
 class TestKeysFolder:
+    async def test_are_not_made_by_root_for_a_city_that_runs_as_somebody_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The city could not read them: whom root had made there, nobody could open."""
+        monkeypatch.setattr("shanhe.backup.begun.ROOT", os.geteuid())
+        none_of_another(tmp_path)  # its own
+        none_of_another(tmp_path / "not yet")
+        monkeypatch.setattr("shanhe.backup.begun.os.geteuid", lambda: -1)
+        monkeypatch.setattr("shanhe.backup.begun.ROOT", -1)
+        with pytest.raises(Conflict, match="belongs to") as refused:
+            none_of_another(tmp_path)
+        assert refused.value.code == "data_of_another"
+
     async def test_of_another_city_is_noticed_at_the_start(self, settings: Settings, tmp_path: Path) -> None:
         person, sealed = await furnished(settings)
         await belong(settings)

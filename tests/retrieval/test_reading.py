@@ -64,6 +64,17 @@ class TestReader:
             await reading("a.txt", b"x", command=(sys.executable, "-c", greedy))
         assert caught.value.code == "document_bomb"
 
+    async def test_leaves_no_file_of_the_document(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Killed in the middle of it, the city would leave somebody's document behind in plain."""
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        looking = (
+            "import json,pathlib,sys\n"
+            "files=[one.name for one in pathlib.Path(sys.argv[1]).rglob('*') if one.is_file()]\n"
+            "text=sys.stdin.read()+str(files)\nprint(json.dumps({'format':text}))\nprint(json.dumps({'end':1}))"
+        )
+        got = await reading("a.txt", "病历".encode(), command=(sys.executable, "-c", looking, str(tmp_path)))
+        assert got.format == "病历[]"
+
     async def test_that_says_nothing_is_ended(self) -> None:
         idle = (sys.executable, "-c", "import time; time.sleep(60)")
         with pytest.raises(Unreadable, match="too long"):

@@ -8,6 +8,8 @@ The note goes last, so whatever else is there, without it there is nothing to re
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,7 @@ from shanhe.kernel.files import replaced, synced
 FOLDER: Final = ".restoring"
 NOTE: Final = "begun.json"
 COMING: Final = "city"
+ROOT: Final = 0
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -59,6 +62,23 @@ def finish(data: Path) -> None:
     (folder / NOTE).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     synced(data)
+
+
+def none_of_another(data: Path) -> None:
+    """Conflict (`data_of_another`) where root would leave files in a city that runs as somebody else: keys that it
+    cannot read, of people whose data then opens to nobody."""
+    if os.geteuid() != ROOT or not data.exists() or (owner := data.stat().st_uid) == ROOT:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise Conflict(
+        "data_of_another", f"{data} belongs to {name}, and you are root: the city could not read what you make there.",
+        message_zh=f"{data} 属于用户 {name}，而您正以 root 运行：城市将无法读取您在其中建立的文件。",
+        hint=f"Run it as {name}, with the settings of the city (sudo -u {name}, or systemd-run --uid={name}).",
+        hint_zh=f"请以用户 {name} 及城市的设置运行（sudo -u {name}，或 systemd-run --uid={name}）。",
+    )  # fmt: skip
 
 
 def none_unfinished(data: Path) -> None:

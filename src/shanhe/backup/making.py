@@ -17,6 +17,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -44,6 +45,9 @@ DUMP: Final = "database.dump"
 FILES: Final = "files"
 LEFT_OUT: Final = frozenset({"postgres", "run", "logs", "keys", "city.lock", "demo.env", "lost+found", "cache"})
 """Rooms of DATA that are not copied as files: the server's (dumped), the keys' (apart), what a start makes again."""
+STUDIO_TEXTS: Final = re.compile(r"studio/.*\.jsonl")
+"""Lessons, questions and answers, as the studio's steps have them while they work and for two weeks afterwards:
+they are in plain, so an old backup would tell what was erased since. What is missing after a restore is made again."""
 PIECE_BYTES: Final = 1024 * 1024
 DUMP_LIMIT_S: Final = 24 * 3600.0
 POLL_S: Final = 0.25
@@ -303,6 +307,8 @@ def _walk(folder: Path, top: Path, left_out: frozenset[str]) -> Iterator[Path]:
         name = path.relative_to(top).as_posix()
         if name in left_out or path.name.startswith(".") or path.is_symlink():
             continue  # names with a dot are drafts of files that are being written
+        if STUDIO_TEXTS.fullmatch(name):
+            continue
         if path.is_dir():
             yield from _walk(path, top, left_out)
         elif path.is_file():

@@ -5,6 +5,7 @@ One file a group of commands, read when one of its commands is asked for. Heavy 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, MutableMapping
 from functools import cache
 from importlib import import_module
@@ -162,8 +163,13 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 
 
+PRIVATE: Final = 0o077
+"""What a command writes is its owner's alone: copies of people's data, cards, statements, codes."""
+
+
 def main() -> None:
     """Entry point of the command `shanhe`."""
+    os.umask(PRIVATE)
     collect_seldom()
     if language() == "zh":
         name_panels()

@@ -164,11 +164,13 @@ def database_away(why: str) -> Unavailable:
 @contextlib.asynccontextmanager
 async def database(settings: Settings, *, migrating: bool = True) -> AsyncIterator[Settings]:
     """Settings that name a reachable database: DATABASE_URL, the running city's, or the embedded one for a moment."""
-    from shanhe.backup.begun import none_unfinished
+    from shanhe.backup.begun import none_of_another, none_unfinished
     from shanhe.kernel.process import Held, is_held
     from shanhe.supervisor import LOCK_FILE, embedded_postgres, migrate_city, prepare_folder
 
     none_unfinished(settings.data)
+    if migrating:  # a backup only looks
+        none_of_another(settings.data)
     if settings.database_url:
         yield settings
         return

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from shanhe.backup.begun import FOLDER, Begun, begin, begun, coming, finish
+from shanhe.backup.begun import FOLDER, Begun, begin, begun, coming, finish, none_of_another
 from shanhe.backup.making import (
     DUMP,
     FILES,
@@ -62,6 +62,7 @@ async def restore(
     _fits(manifest, opened)
     settings = replace(settings, data=settings.data.absolute())
     data, made = settings.data, not settings.data.exists()
+    none_of_another(data)
     rooms = _rooms(manifest, opened, embedded=not settings.database_url)
     _empty(data, begun(data), rooms)
     loaded, server = await _database_fits(settings, manifest, begun(data))

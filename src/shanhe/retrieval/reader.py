@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -41,18 +41,33 @@ async def read(
 ) -> Read:  # fmt: skip
     """Blocks of a file; Unreadable when it can't be read within bounds. The reader gets no secret and ends with us."""
     needed = harmless(environment or {}) | QUIET
-    with tempfile.TemporaryDirectory(prefix="shanhe-read-") as folder:
-        path = Path(folder) / "file"
-        await asyncio.to_thread(path.write_bytes, data)
-        whole = (*command, str(path), name[-100:], "--parent", str(os.getpid()))
+    with tempfile.TemporaryDirectory(prefix="shanhe-read-") as folder, nameless(data) as file:
+        whole = (*command, name[-100:], "--parent", str(os.getpid()))
         try:
             async with (
-                child(*whole, environment=needed, line_max_bytes=LINE_MAX_BYTES, cwd=folder) as (process, said),
+                child(*whole, environment=needed, line_max_bytes=LINE_MAX_BYTES, cwd=folder, stdin=file) as (
+                    process,
+                    said,
+                ),
                 asyncio.timeout(wall_max_s),
             ):
                 return await _heard(process, said, progress, silent_max_s)
         except TimeoutError as error:
             raise Unreadable("reading it takes too long", "读取超时", "document_bomb") from error
+
+
+@contextlib.contextmanager
+def nameless(data: bytes) -> Iterator[int]:
+    """A file in memory, read from its start: it has no name under which a process that is killed could leave somebody's
+    document behind in plain."""
+    descriptor = os.memfd_create("document")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 async def _heard(

@@ -1,4 +1,4 @@
-"""Reads one file: `python -m shanhe.retrieval.work FILE NAME --parent PID`.
+"""Reads one file, which it is given as its standard input: `python -m shanhe.retrieval.work NAME --parent PID`.
 
 Says what it finds on stdout, a JSON object a line: `page` of `of` how far it is, `block` a block, `error` why it ended,
 `end` with the format and the number of pages. Its memory, time and files are bounded by the kernel.
@@ -12,7 +12,6 @@ import re
 import resource
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -107,13 +106,12 @@ def limit() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="shanhe.retrieval.work")
-    parser.add_argument("file", type=Path)
     parser.add_argument("name")
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()
     die_with_parent(given.parent)
     limit()
-    data = given.file.read_bytes()
+    data = sys.stdin.buffer.read()
     try:
         kind, pages = format_of(given.name, data), 1
         tell(format=kind)
