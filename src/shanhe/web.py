@@ -228,6 +228,9 @@ def _machine(app: FastAPI, services: Services) -> None:
         compute_routes.router(services.compute),
         payments_routes.router(services.payments, services.sandbox),
         payments_routes.bank_router(services.bank, services.rulings.close),
+        payments_routes.balance_router(
+            services.bank, services.rulings.sign_balance, services.settings.city_name
+        ),
         payments_routes.payout_router(services.payouts),
         payments_routes.waiting_router(services.bank),
         pool_routes.router(services.pool, services.settings.city_name),

@@ -89,6 +89,23 @@ class Treasury:
             {"matched": 1, "refused": 1}, True, [mt.GapRow(june, june, DAY, DAY, 1_000_00)],
         )  # fmt: skip
 
+    async def balance(self, who: m.Who, day: date | None, sheet: UUID | None) -> mt.BalanceView:
+        if day is not None and day > DAY:
+            raise Invalid("balance_too_early", f"{day} is not over yet.", message_zh=f"{day} 尚未结束。")
+        row = mt.BalanceRow(UUID(int=85), DAY, 1_200_00, 1_000_00, 0, NOW, NOW, [("made", "王审"), ("signed", "周敏")])
+        items = [
+            mt.TransitRow("bank_in", 300_00, DAY, 0, ("银行流水", "line of a statement"), "SH7K2M9PQ4", ("a" * 64, 7)),
+            mt.TransitRow("books_out", 100_00, DAY, 0, ("提现", "payout"), "", None, UUID(int=4), DAY),
+        ]
+        totals = {"bank_in": 300_00, "bank_out": 0, "books_in": 0, "books_out": 100_00}
+        return mt.BalanceView(
+            day or DAY, 1_400_00, 1_000_00, 1_300_00, 1_300_00, 0, True, DAY, 0, items, totals, (),
+            row if sheet else None, [row],
+        )  # fmt: skip
+
+    async def balance_sign(self, who: m.Who, day: date) -> None:
+        self.done.append(("balance", day))
+
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
         if not data:
             raise Invalid("statement_unreadable", "Empty.", message_zh="文件为空。")

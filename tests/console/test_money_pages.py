@@ -204,6 +204,7 @@ class TestTreasury:
             (f"/city/bank/{ident(1)}/return", {"note": "n"}, ("return", ident(1))),
             (f"/city/bank/{ident(1)}/resend", {"note": "n", "fee": "10"}, ("resend", ident(1))),
             (f"/city/bank/{ident(1)}/book", {"note": "n"}, ("book", ident(1))),
+            ("/city/bank/balance", {"day": "2026-11-19"}, ("balance", date(2026, 11, 19))),
             (f"/topup/waiting/{ident(1)}/use", {"order": str(ident(2))}, ("use", ident(1))),
             (f"/topup/waiting/{ident(1)}/back", {}, ("want_back", ident(1))),
             (f"/city/payouts/{ident(1)}/approve", {"channel": "bank_file"}, ("approve", ident(1))),
@@ -218,6 +219,24 @@ class TestTreasury:
         answer = await member.post(path, data=TOKEN | fields)
         assert answer.status_code == 303
         assert desk.treasury.done == [done]  # type: ignore[attr-defined]
+
+    async def test_shows_the_bank_against_the_books_with_what_explains_the_difference(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        page = (await member.get("/city/bank/balance?day=2026-11-20")).text
+        for said in (
+            "银行已收、企业未收",
+            "企业已付、银行未付",
+            "0 天",
+            "差额全部有说明",
+            "format=pdf",
+            "已复核",
+            "周敏",
+        ):
+            assert said in page, said
+        late = await member.get("/city/bank/balance?day=2026-12-20")
+        assert (late.status_code, "尚未结束" in late.text) == (422, True)
+        assert (await member.post("/city/bank/balance", data=TOKEN | {"day": "soon"})).status_code == 422
 
     async def test_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
         for amount in ("1501", "much"):

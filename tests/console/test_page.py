@@ -159,6 +159,8 @@ PAGES = (
     "/city/store/listings/mcp/weather",
     "/city/bank",
     "/city/bank?file=a",
+    "/city/bank/balance",
+    "/city/bank/balance/00000000-0000-0000-0000-000000000055",
     "/city/payouts",
     "/city/reconcile",
     "/city/reconcile?all=1",

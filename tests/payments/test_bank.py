@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Asset, Ledger
+from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 from shanhe.payments import bank_csv, bank_model
 from shanhe.payments.api import (
     BankAccount,
     BankDesk,
     BankTransfer,
+    BookAs,
+    CannotBeBooked,
+    ExplainsAnother,
     LineState,
+    NotExplained,
     Order,
     OrderRequest,
     Payments,
@@ -123,6 +127,24 @@ class TestStatement:
                 assert "SH附言" in line.remark
                 assert line.at is not None
                 assert line.at.isoformat()[:10] in ("2026-06-02", "2026-06-01")
+
+    def test_takes_no_amount_that_its_own_commas_took_apart(self) -> None:
+        """It would pay an order of one yuan, or be suspended as one."""
+        text = "日期,贷方,对方户名,附言\n20260601,1,088.00,教育局,货款\n20260601,88.00,教育局,货款\n"
+        _, (cut, whole) = bank_csv.read(text.encode())
+        assert (cut.amount_fen, whole.amount_fen) == (None, 88_00)
+        assert "needs quotes" in cut.why
+
+    def test_takes_no_other_currency_for_yuan(self) -> None:
+        text = "日期,币种,贷方,对方户名,附言\n20260601,USD,5,甲,货款\n20260601,人民币,6,乙,货款\n20260601,,7,丙,货款\n"
+        _, lines = bank_csv.read(text.encode())
+        assert [line.amount_fen for line in lines] == [None, 6_00, 7_00]
+        assert "USD" in lines[0].why
+
+    async def test_takes_no_line_of_a_day_to_come(self, branch: Branch) -> None:
+        await branch.upload(branch.row("货款", "8"), branch.row("笔误", "9").replace("2026-06-02", "2062-06-02"))
+        assert (await branch.desk.last_day()).year == 2026  # type: ignore[union-attr]
+        assert [item.amount_fen for item in await branch.waiting()] == [8_00]
 
     def test_takes_no_payment_for_a_sum_of_others_by_what_its_payer_writes(self) -> None:
         rows = [
@@ -431,12 +453,62 @@ class TestSuspense:
             account = await branch.ledger.system_account(kind, Asset.CNY, name)
             assert (await branch.ledger.balance(account.id)).balance == fen
 
+    async def booked(self, branch: Branch, fen: int) -> UUID:
+        """A posting that moves the bank's account."""
+        cash = await branch.ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        other = await branch.ledger.system_account("revenue", Asset.CNY, "credits sold")
+        sides = (cash.id, other.id) if fen > 0 else (other.id, cash.id)
+        made = Posting(id=uuid4(), kind="top_up", transfers=(Transfer(uuid4(), *sides, abs(fen)),), actor="t")
+        await branch.ledger.post(made)
+        return made.id
+
     async def test_that_the_books_have_already_counts_once(self, branch: Branch) -> None:
-        """Explained money leaves suspense and cash: the posting that the note names has it."""
+        """Explained money leaves suspense and cash: the posting that is named has it."""
         await branch.upload(branch.row("手工充值", "80"))
         (item,) = await branch.waiting()
-        await branch.desk.explain(item.id, actor="t", note="见充值 12")
-        assert (await branch.cash_fen(), await branch.suspended_fen()) == (0, 0)
+        posting = await self.booked(branch, 8_000)
+        assert (await branch.desk.explain(item.id, posting, actor="t", note="见充值")).explained_by == posting
+        assert (await branch.cash_fen(), await branch.suspended_fen()) == (8_000, 0)
+
+    async def test_is_not_explained_by_what_has_another_sum_went_the_other_way_or_is_nothing(
+        self, branch: Branch
+    ) -> None:
+        """Else money that a clerk sent to himself would leave the books with a word."""
+        await branch.upload(branch.row("货款", debit="80"))
+        (item,) = await branch.waiting()
+        reversed_one = await self.booked(branch, -8_000)
+        await branch.ledger.reverse(reversed_one, actor="t", reason="twice")
+        wrong = [await self.booked(branch, fen) for fen in (8_000, -7_999)]
+        for posting in (*wrong, reversed_one, item.id, uuid4(), None):
+            with pytest.raises(NotExplained):
+                await branch.desk.explain(item.id, posting, actor="t", note="见分录")
+        assert [one.id for one in await branch.waiting()] == [item.id]
+
+    async def test_is_explained_by_a_posting_once(self, branch: Branch) -> None:
+        await branch.upload(branch.row("手工充值", "80"), branch.row("手工充值", "80"))
+        one, other = await branch.waiting()
+        posting = await self.booked(branch, 8_000)
+        await branch.desk.explain(one.id, posting, actor="t", note="见充值")
+        with pytest.raises(ExplainsAnother):
+            await branch.desk.explain(other.id, posting, actor="t", note="见充值")
+
+    async def test_that_an_institution_settles_leaves_its_account_with_what_it_kept(self, branch: Branch) -> None:
+        await branch.upload(branch.row("财付通结算", "497"), branch.row("缴纳个税", debit="64"))
+        for item in await branch.waiting():
+            booked_as, fee_fen = (BookAs.TAX, 0) if item.outgoing else (BookAs.WECHAT, 300)
+            await branch.desk.book(item.id, actor="t", note="六月", booked_as=booked_as, fee_fen=fee_fen)
+        assert (await branch.cash_fen(), await branch.suspended_fen()) == (43_300, 0)
+        for kind, name, fen in (("cash", "wechat", 50_000), ("expense", "payment commission", -300),
+                                ("payable", "withheld tax", -6_400)):  # fmt: skip
+            account = await branch.ledger.system_account(kind, Asset.CNY, name)
+            assert (await branch.ledger.balance(account.id)).balance == fen, name
+
+    async def test_is_not_booked_as_what_goes_the_other_way(self, branch: Branch) -> None:
+        await branch.upload(branch.row("货款", "497"))
+        (item,) = await branch.waiting()
+        for booked_as, fee_fen in ((BookAs.CHARGES, 0), (BookAs.TAX, 0), (BookAs.OWN, 5), (BookAs.WECHAT, -5)):
+            with pytest.raises(CannotBeBooked):
+                await branch.desk.book(item.id, actor="t", note="六月", booked_as=booked_as, fee_fen=fee_fen)
 
     async def test_is_its_payers_to_use_or_to_ask_back_and_nobody_elses(self, branch: Branch) -> None:
         order = await branch.ordered()

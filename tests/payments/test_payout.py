@@ -594,6 +594,7 @@ class TestBankFile:
         done = await works.approved(300, channel=BANK_FILE)
         await works.payouts.export(by=CLERK)
         desk = works.desk()
+        works.clock.advance(days=14)
 
         async def upload(day: int, out: str, back: str, remark: str) -> Report:
             text = f"日期,借方,贷方,附言\n202606{day:02d},{out},{back},{remark}\n"

@@ -127,6 +127,7 @@ class TestSheet:
 @pytest.fixture
 async def branch(database: Database, tmp_path: Path):
     made = Branch(database, vault := Vault(tmp_path))
+    made.clock.advance(days=40)
     made.desk = BankDesk(
         database, made.clock, ledger=made.ledger, payments=made.payments, vault=vault, account=ACCOUNT
     )  # fmt: skip

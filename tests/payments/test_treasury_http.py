@@ -115,6 +115,7 @@ class TestTreasury:
         await _overpaid(city, operator)
         await _payouts(city, operator, second, clock)
         await _reconciles(city, operator, clock)
+        await _balanced(city, operator, second, clock)
         assert (await city.services.ledger.verify()).clean
 
 
@@ -145,7 +146,8 @@ async def _statements(city: City, operator: httpx.AsyncClient) -> None:
     assert (await operator.post(f"{path}/explain", json={"note": ""})).status_code == 422
     done = data(await operator.post(f"{path}/return", json={"note": "已退回来款账户"}))
     assert done["release_id"]
-    assert (await operator.post(f"{path}/explain", json={"note": "again"})).status_code == 409
+    again = {"note": "again", "posting_id": str(uuid4())}
+    assert (await operator.post(f"{path}/explain", json=again)).status_code == 409
     assert data(await operator.get("/api/bank/suspense"))["data"] == []
     assert (await operator.get(f"/api/bank/suspense/{uuid4()}/assign")).status_code == 405
 
@@ -213,7 +215,7 @@ async def _ruled(city: City, operator: httpx.AsyncClient, second: httpx.AsyncCli
     data(await operator.post("/api/bank/statements", content=text.encode()), 201)
     items = {item["amount"]: item["id"] for item in data(await operator.get("/api/bank/suspense"))["data"]}
     said = {"note": "见凭证 12"}
-    wishes = [("200.00", "explain", said), ("200.00", "return", said),
+    wishes = [("200.00", "book", said | {"booked_as": "own"}), ("200.00", "return", said),
               ("500.00", "apply", said | {"order_id": str(purchase.order_id)})]  # fmt: skip
     asked = [data(await operator.post(f"/api/bank/suspense/{items[amount]}/{how}", json=given), 202)["id"]
              for amount, how, given in wishes]  # fmt: skip
@@ -223,8 +225,8 @@ async def _ruled(city: City, operator: httpx.AsyncClient, second: httpx.AsyncCli
         assert data(await second.post(f"/api/approvals/requests/{number}/again"))["state"] == "done"
     other = await second.post(f"/api/approvals/requests/{asked[1]}/approve", json={})
     assert (other.status_code, other.json()["error"]["details"]["request_state"]) == (409, "refused")
-    (explained,) = data(await operator.get("/api/bank/suspense?state=explained"))["data"]
-    assert explained["id"] == items["200.00"]
+    (booked,) = data(await operator.get("/api/bank/suspense?state=booked"))["data"]
+    assert (booked["id"], booked["booked_as"]) == (items["200.00"], "own")
     await city.services.credits.reconcile()
     assert (await city.services.credits.wallet(org)).balance_micro == 500 * MICRO
 
@@ -331,3 +333,27 @@ async def _reconciles(city: City, operator: httpx.AsyncClient, clock: FixedClock
     assert (await operator.get(f"/api/reconcile/differences/{uuid4()}")).status_code == 404
     assert (await operator.post("/api/reconcile/bills/nobody", content=b"x")).status_code in (404, 422)
     assert clock.today() - day == timedelta(days=1)
+
+
+async def _balanced(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient, clock: FixedClock) -> None:
+    """The bank against the books of any day, in every form; a sheet of it is kept and signed by a second person."""
+    day = clock.today() - timedelta(days=1)
+    found = data(await operator.get("/api/bank/balance", params={"day": str(day)}))
+    assert found["adjusted_bank_fen"] - found["adjusted_ledger_fen"] == found["unexplained_fen"] == 0
+    assert found["items"]
+    for shape, begins in (("pdf", b"%PDF"), ("xlsx", b"PK"), ("csv", b"\xef\xbb\xbf")):
+        file = await operator.get("/api/bank/balance", params={"day": str(day), "format": shape})
+        assert file.content.startswith(begins)
+    late = await operator.get("/api/bank/balance", params={"day": str(clock.today() + timedelta(days=2))})
+    assert (late.status_code, late.json()["error"]["code"]) == (422, "balance_too_early")
+    asked = data(await operator.post("/api/bank/balance/sheets", json={"day": str(day)}), 202)
+    agree = f"/api/approvals/requests/{asked['id']}/approve"
+    assert (await operator.post(agree, json={})).status_code == 403
+    (kept,) = data(await operator.get("/api/bank/balance/sheets"))["data"]
+    assert (kept["day"], kept["signed_by"]) == (str(day), None)
+    assert data(await second.post(agree, json={}))["state"] == "done"
+    whole = data(await operator.get(f"/api/bank/balance/sheets/{kept['id']}"))
+    assert (whole["sheet"]["bank_fen"], whole["signed_by"].count("key:")) == (found["bank_fen"], 2)
+    paper = await operator.get(f"/api/bank/balance/sheets/{kept['id']}", params={"format": "csv", "language": "en"})
+    assert "in the books" in paper.text
+    assert (await operator.get(f"/api/bank/balance/sheets/{uuid4()}")).status_code == 404

@@ -367,13 +367,15 @@ class TestClose:
         await services.reconciliation.run(day - timedelta(days=2))
         await night.over()
         found = {one.kind: (one.count, one.since) for one in await services.moves.unfinished(day)}
-        assert found == {"suspense": (1, day), "uncompared": (2, day - timedelta(days=1))}
-        assert [one.kind for one in await services.moves.unfinished(day - timedelta(days=1))] == ["uncompared"]
+        assert found == {"suspense": (1, day), "uncompared": (2, day - timedelta(days=1)), "unsigned": (1, day)}
+        before = [one.kind for one in await services.moves.unfinished(day - timedelta(days=1))]
+        assert before == ["uncompared", "unsigned"]
         assert "unread" in [one.kind for one in await services.moves.unfinished(services.clock.today())]
         for one in (day - timedelta(days=1), day):
             await services.reconciliation.run(one)
         (item,) = await services.bank.suspense()
-        await services.bank.explain(item.id, actor="t", note="赠款")
+        await services.bank.book(item.id, actor="t", note="利息")
+        await services.bank.balances.sign((await services.bank.balances.prepare(day, by="t")).id, by="t + u")
         assert [one.kind for one in await services.moves.unfinished(day)] == []
 
     async def test_hears_of_what_lies_behind_the_first_page(
@@ -391,7 +393,7 @@ class TestClose:
         for one in (first, day):
             await services.reconciliation.run(one)
         found = {one.kind: (one.count, one.since) for one in await services.moves.unfinished(first)}
-        assert found == {"suspense": (1, first)}
+        assert found == {"suspense": (1, first), "unsigned": (1, first)}
 
     async def test_asks_of_no_day_too_much(self, night: Night) -> None:
         for day in (date.min, date.max):

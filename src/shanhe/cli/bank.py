@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, rows, show
 from shanhe.kernel.money import format_fen
 
 if TYPE_CHECKING:
@@ -118,9 +119,16 @@ def give_back(item: Item, note: Note, data: Data = None, as_json: Json = False) 
 
 
 @app.command()
-def explain(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
-    """Say where else in the books an item is accounted for."""
-    show(as_json, in_city(data, lambda services: services.bank.explain(item, actor=ACTOR, note=note)), lambda: "✓")
+def explain(
+    item: Item,
+    posting: Annotated[UUID, typer.Argument(help="The posting that has its money already.")],
+    note: Note,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Say which posting has the money of an item already."""
+    done = in_city(data, lambda services: services.bank.explain(item, posting, actor=ACTOR, note=note))
+    show(as_json, done, lambda: "✓")
 
 
 @app.command()
@@ -137,9 +145,119 @@ def resend(
 
 
 @app.command()
-def book(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
-    """Book an item as the bank's charge, or its interest."""
-    show(as_json, in_city(data, lambda services: services.bank.book(item, actor=ACTOR, note=note)), lambda: "✓")
+def book(
+    item: Item,
+    note: Note,
+    as_: Annotated[
+        str, typer.Option("--as", help="charges, interest, tax, wechat, alipay or own; default: charges or interest.")
+    ] = "",
+    fee: Annotated[int, typer.Option(min=0, help="What WeChat Pay or Alipay kept of it, in fen.")] = 0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Book an item as what it is where no order, refund or payout is behind it."""
+    from shanhe.payments.api import BookAs
+
+    if as_ and as_ not in tuple(BookAs):
+        raise typer.BadParameter(f"{as_!r} is none of {', '.join(BookAs)}", param_hint="--as")
+    booked_as = BookAs(as_) if as_ else None
+    done = in_city(
+        data, lambda services: services.bank.book(item, actor=ACTOR, note=note, booked_as=booked_as, fee_fen=fee)
+    )
+    show(as_json, done, lambda: "✓")
+
+
+@app.command()
+def balance(
+    day: Annotated[str, typer.Argument(help="The evening of which day, like 2026-11-30.")],
+    save: Annotated[Path | None, typer.Option(help="Write a .pdf, .xlsx or .csv, too.")] = None,
+    language: Annotated[str, typer.Option(help="Language of the file: zh or en.")] = "zh",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """The bank's balance against the books' (银行存款余额调节表), with what explains the difference."""
+    on = day_of(day)
+
+    async def work(services: Services) -> Any:
+        from shanhe.payments.api import balance_view
+
+        found = balance_view(await services.bank.balances.on(on))
+        await _written(services, found, save, language)
+        return found
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: _sheet(found))
+
+
+@app.command()
+def sheets(data: Data = None, as_json: Json = False) -> None:
+    """Balances that were made for signing, the newest day first."""
+    found = in_city(data, lambda services: services.bank.balances.kept())
+    show(as_json, found, lambda: rows(("id", "day", "bank", "books", "unexplained", "made by", "signed by"), [
+        (one.id, one.day, format_fen(one.bank_fen), format_fen(one.ledger_fen), format_fen(one.unexplained_fen),
+         one.made_by, one.signed_by or "") for one in found
+    ], right=("bank", "books", "unexplained")))  # fmt: skip
+
+
+@app.command()
+def sheet(
+    sheet_id: Annotated[UUID, typer.Argument(help="Id of a sheet.")],
+    save: Annotated[Path | None, typer.Option(help="Write a .pdf, .xlsx or .csv, too.")] = None,
+    language: Annotated[str, typer.Option(help="Language of the file: zh or en.")] = "zh",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """One of them as it stood."""
+
+    async def work(services: Services) -> Any:
+        found = await services.bank.balances.get(sheet_id)
+        await _written(services, found.sheet, save, language, found.made_by, found.signed_by or "")
+        return found
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: _sheet(found.sheet))
+
+
+@app.command()
+def sign(
+    day: Annotated[str, typer.Argument(help="A day that is over, like 2026-11-30.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Keep the balance of a day as it stands, signed."""
+    on = day_of(day)
+
+    async def work(services: Services) -> Any:
+        kept = await services.bank.balances.prepare(on, by=ACTOR)
+        return await services.bank.balances.sign(kept.id, by=ACTOR)
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: f"✓ {found.id}")
+
+
+async def _written(
+    services: Services, found: Any, save: Path | None, language: str, made: str = "", signed: str = ""
+) -> None:
+    from shanhe.kernel.documents import render
+    from shanhe.payments.api import balance_document
+
+    if save is not None:
+        paper = balance_document(
+            found, city_name=services.settings.city_name, account=services.bank.account_number, language=language,
+            made=made, signed=signed,
+        )  # fmt: skip
+        await asyncio.to_thread(save.write_bytes, await render(paper, save.suffix.lstrip(".")))
+
+
+def _sheet(found: Any) -> Any:
+    lines = [("银行余额 bank", "", "", "", format_fen(found["bank_fen"])),
+             ("账面余额 books", "", "", "", format_fen(found["ledger_fen"]))]  # fmt: skip
+    lines += [(one["side"], one["since"], one["age_days"], one["reference"] or one["what"],
+               format_fen(one["amount_fen"])) for one in found["items"]]  # fmt: skip
+    lines += [(f"缺对账单 no statement {gap['since']} – {gap['until']}", "", "", "", format_fen(gap["missing_fen"]))
+              for gap in found["gaps"]]  # fmt: skip
+    lines.append(("未能解释 unexplained", "", "", "", format_fen(found["unexplained_fen"])))
+    return rows(("item", "since", "days", "of", "yuan"), lines, right=("days", "yuan"))
 
 
 def _yuan(fen: int | None) -> str:

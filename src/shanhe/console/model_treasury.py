@@ -111,6 +111,56 @@ class BankView:
 
 
 @dataclass(frozen=True)
+class TransitRow:
+    side: str
+    amount_fen: int
+    since: date
+    age_days: int
+    what: tuple[str, str]
+    reference: str
+    line: tuple[str, int] | None = None
+    posting: UUID | None = None
+    cleared: date | None = None
+
+
+@dataclass(frozen=True)
+class BalanceRow:
+    """A sheet that was kept. `hands`: who made and who signed it."""
+
+    id: UUID
+    day: date
+    bank_fen: int
+    ledger_fen: int
+    unexplained_fen: int
+    at: datetime
+    signed_at: datetime | None = None
+    hands: Hands = ()
+
+
+@dataclass(frozen=True)
+class BalanceView:
+    """The bank's balance against the books' on the evening of a day. `items` by the side that has them; `totals` of
+    each; `kept`: the sheet, where this is one that was kept; `sheets`: all of those."""
+
+    day: date
+    bank_fen: int
+    ledger_fen: int
+    adjusted_bank_fen: int
+    adjusted_ledger_fen: int
+    unexplained_fen: int
+    stated: bool
+    until: date | None
+    unread: int
+    items: Sequence[TransitRow] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    gaps: Sequence[tuple[date, date, int]] = ()
+    kept: BalanceRow | None = None
+    sheets: Sequence[BalanceRow] = ()
+    over: bool = True
+    """Whether the day is over, so that it can be signed."""
+
+
+@dataclass(frozen=True)
 class PayeeRow:
     """`holder` and `account` are open only to operators, and only while the account waits for its check."""
 

@@ -91,6 +91,14 @@ class Treasury(Protocol):
     """Bank statements, payouts and reconciliation; a maker's own income."""
 
     async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView: ...
+    async def balance(self, who: m.Who, day: date | None, sheet: UUID | None) -> mt.BalanceView:
+        """Of the evening of a day (default: the last one that is over), or a sheet that was kept."""
+        ...
+
+    async def balance_sign(self, who: m.Who, day: date) -> None:
+        """Ask a second person to sign the sheet of a day as it stands."""
+        ...
+
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
         """The statement's hash, under which its report is found, and whether that file was there before."""
         ...

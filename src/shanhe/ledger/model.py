@@ -171,6 +171,11 @@ class PostingView(msgspec.Struct, frozen=True):
     transfers: tuple[Transfer, ...]
     lots: tuple[LotDelta, ...]
 
+    def moved(self, account: UUID) -> int:
+        """What it did to an account: credits less debits."""
+        credited = sum(one.amount for one in self.transfers if one.credit == account)
+        return credited - sum(one.amount for one in self.transfers if one.debit == account)
+
     @property
     def burned(self) -> tuple[LotDelta, ...]:
         return tuple(delta for delta in self.lots if delta.amount < 0)
@@ -375,6 +380,16 @@ class TrialRow(msgspec.Struct, frozen=True):
     debits: int
     credits: int
     balance: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What a posting did to an account: credits less debits. `matter`: what it reverses, else itself."""
+
+    posting: UUID
+    matter: UUID
+    day: date
+    kind: str
+    amount: int
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from shanhe.ledger.model import (
     Asset,
     Balance,
     Lot,
+    Moved,
     PostingPage,
     PostingView,
     Provenance,
@@ -119,6 +120,12 @@ class Reader:
     def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
         """Every line of the days [since, until], in bounded memory."""
         return self._store.stream_statement(account, *span(since, until))
+
+    async def moved(self, account: UUID) -> list[Moved]:
+        """What each posting did to an account, oldest first. For accounts of few postings: the city's, not a
+        payer's."""
+        await self._know((account,))
+        return await self._store.moved(account)
 
     async def trial_balance(self) -> list[TrialRow]:
         """Debits, credits and balance of every account that moved."""

@@ -23,6 +23,7 @@ from shanhe.ledger.model import (
     HoldState,
     Lot,
     LotDelta,
+    Moved,
     PostingPage,
     PostingView,
     Provenance,
@@ -278,6 +279,10 @@ class Store:
                 return
             cursor = page.next
 
+    async def moved(self, account: UUID) -> list[Moved]:
+        rows = await self._db.fetch(_MOVED, account)
+        return [Moved(row["id"], row["matter"], row["day"], row["kind"], row["amount"]) for row in rows]
+
     async def trial_balance(self) -> list[TrialRow]:
         rows = await self._db.fetch(
             f"SELECT {_ACCOUNT}, {_BALANCE} AS total, coalesce(d.amount, 0)::bigint AS debits, "
@@ -323,6 +328,12 @@ SELECT f.*, p.kind, p.memo FROM (
   (SELECT id, posting, at, debit AS other, amount FROM ledger.transfer
    WHERE credit = $1 AND (at, id) > ($2, $3) AND at < $4 ORDER BY at, id LIMIT $5)
 ) f JOIN ledger.posting p ON p.id = f.posting ORDER BY f.at, f.id LIMIT $5
+"""
+_MOVED: Final = """
+SELECT p.id, coalesce(p.reverses, p.id) AS matter, p.day, p.kind, sum(f.amount)::bigint AS amount FROM (
+  SELECT posting, -amount AS amount FROM ledger.transfer WHERE debit = $1
+  UNION ALL SELECT posting, amount FROM ledger.transfer WHERE credit = $1) f
+JOIN ledger.posting p ON p.id = f.posting GROUP BY p.id ORDER BY p.day, p.id
 """
 _CLOSING: Final = """
 INSERT INTO ledger.period_balance

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from shanhe.payments.alipay import Alipay, AlipayAccount
+from shanhe.payments.balance import Balances
+from shanhe.payments.balance import view as balance_view
+from shanhe.payments.balance_model import BankBalance, Kept, Side, Transit
+from shanhe.payments.balance_paper import document as balance_document
+from shanhe.payments.balance_paper import what
 from shanhe.payments.bank import BankDesk, Personal
 from shanhe.payments.bank_matching import RESEND
 from shanhe.payments.bank_model import (
     BankAccount,
     BankFile,
     BankLine,
+    BookAs,
+    Ending,
     Gap,
     LineState,
     Outgoing,
@@ -22,8 +29,12 @@ from shanhe.payments.bills import BillLine, BillReport, Bills
 from shanhe.payments.errors import (
     AmountMismatch,
     AmountOutOfBounds,
+    BalanceTooEarly,
+    CannotBeBooked,
+    ExplainsAnother,
     MethodCannot,
     MoreThanSent,
+    NotExplained,
     NothingToPay,
     NotificationForged,
     NotificationLate,
@@ -47,6 +58,7 @@ from shanhe.payments.errors import (
     SuspenseDecided,
     SuspenseUnfit,
     SuspenseUnsettled,
+    UnknownBalance,
     UnknownPayee,
     UnknownPayment,
     UnknownPayout,
@@ -103,7 +115,10 @@ __all__ = [
     "AmountLimits",
     "AmountMismatch",
     "AmountOutOfBounds",
+    "BalanceTooEarly",
+    "Balances",
     "BankAccount",
+    "BankBalance",
     "BankDesk",
     "BankFile",
     "BankLine",
@@ -111,18 +126,24 @@ __all__ = [
     "BillLine",
     "BillReport",
     "Bills",
+    "BookAs",
+    "CannotBeBooked",
     "CheckResult",
     "Created",
     "Earnings",
+    "Ending",
     "Event",
+    "ExplainsAnother",
     "Faults",
     "Gap",
+    "Kept",
     "LineState",
     "Mandate",
     "MandateState",
     "MethodCannot",
     "MethodSettings",
     "MoreThanSent",
+    "NotExplained",
     "NotReturned",
     "NothingToPay",
     "Notification",
@@ -164,6 +185,7 @@ __all__ = [
     "Report",
     "Sandbox",
     "SandboxPayouts",
+    "Side",
     "State",
     "StatementContradicts",
     "StatementIncomplete",
@@ -176,6 +198,8 @@ __all__ = [
     "SuspenseState",
     "SuspenseUnfit",
     "SuspenseUnsettled",
+    "Transit",
+    "UnknownBalance",
     "UnknownPayee",
     "UnknownPayment",
     "UnknownPayout",
@@ -184,6 +208,9 @@ __all__ = [
     "Verdict",
     "WeChat",
     "WeChatAccount",
+    "balance_document",
+    "balance_view",
     "open_methods",
     "tick",
+    "what",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,14 +18,20 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Ledger
+from shanhe.ledger.api import Asset, Ledger, UnknownPosting
 from shanhe.payments import bank_csv, bank_store, store
-from shanhe.payments.bank_matching import BATCH_ROWS, RESEND, Matching
+from shanhe.payments.balance import Balances
+from shanhe.payments.bank_matching import BATCH_ROWS, CASH, RESEND, Matching
 from shanhe.payments.bank_model import (
+    COMING,
+    LEAVING,
+    SETTLED,
     BankAccount,
     BankFile,
     BankLine,
+    BookAs,
     Direction,
+    Ending,
     Gap,
     LineState,
     Outgoing,
@@ -41,7 +47,10 @@ from shanhe.payments.bank_sheet import Told, gaps, is_ours, way
 from shanhe.payments.bank_slips import PARTY, PRINT, REMARK, STATE, TEXT_LIMIT_CHARS, Slips, rows_of
 from shanhe.payments.bank_transfer import NAME, WAITING
 from shanhe.payments.errors import (
+    CannotBeBooked,
+    ExplainsAnother,
     MoreThanSent,
+    NotExplained,
     NotReturned,
     StatementContradicts,
     StatementOfAnother,
@@ -65,6 +74,8 @@ FIND_ROWS: Final = 2_000
 CHAIN_ROWS: Final = 2_000
 """How many statements, the newest, are looked at for what is missing between them."""
 REPORT_ROWS: Final = bank_csv.ROWS_MAX
+SKEW: Final = timedelta(days=1)
+"""By how much a bank's clock may be ahead."""
 RESENDS_MAX: Final = 20
 """How often one transfer is followed back from being sent again."""
 BY_PAYER: Final = "used by its payer · 由付款人用于订单"
@@ -84,9 +95,16 @@ class BankDesk:
         self._db = db
         self._slips = Slips(vault)
         self._clock = clock
+        self._ledger = ledger
         self._personal = personal or _nobody
         self._account = account
+        self.balances = Balances(db, clock, ledger)
         self.matching = Matching(db, clock, ledger, payments, self._slips)
+
+    @property
+    def account_number(self) -> str:
+        """The city's own account; empty where none is named."""
+        return "" if self._account is None else self._account.account
 
     # -- statements ---------------------------------------------------------------------------------------------------
 
@@ -113,6 +131,7 @@ class BankDesk:
         ours = self._account.account if self._account is not None else ""
         if said.account and ours and not is_ours(said.account, ours):
             raise StatementOfAnother(said.account, ours)
+        parsed = [_in_time(line, self._clock.now() + SKEW) for line in parsed]
         rows = rows_of(file_hash, parsed)
         made = _file(file_hash, name, said, parsed, rows, actor, self._clock.now())
         prints = [row[PRINT] for row in rows if row[PRINT] is not None]
@@ -252,9 +271,34 @@ class BankDesk:
         """Say that the money was sent back to its payer; `note` names the bank's reference of that transfer."""
         return await self._end(suspense_id, SuspenseState.RETURNED, actor, note)
 
-    async def book(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
-        """Say that it is the bank's own: a charge where it left, interest where it came."""
-        return await self._end(suspense_id, SuspenseState.BOOKED, actor, note)
+    async def book(
+        self, suspense_id: UUID, *, actor: str, note: str, booked_as: BookAs | None = None, fee_fen: int = 0
+    ) -> Suspense:
+        """Say what it is where no order, refund or payout is behind it; default: the bank's charge or interest.
+
+        `fee_fen`: what an institution kept of what it settled. Raises CannotBeBooked."""
+        check_line("note", note)
+        async with self._db.transaction() as conn:
+            item = await self._open(conn, suspense_id)
+            as_ = _bookable(item, booked_as, fee_fen)
+            said, now = self._slips.note(item, note), self._clock.now()
+            state = SuspenseState.BOOKED
+            await bank_store.decide(conn, item.id, state, said, actor, now, fee_fen=fee_fen, booked_as=as_)
+        await self.matching.settle()
+        return await self.get(suspense_id)
+
+    async def end(self, suspense_id: UUID, ending: Ending, *, actor: str, decided_fen: int | None = None) -> Suspense:
+        """End an item as somebody decided; `decided_fen` as in `apply`."""
+        note, fee_fen = ending.note, ending.fee_fen
+        if ending.order_id is not None:
+            return await self.apply(suspense_id, ending.order_id, actor=actor, note=note, decided_fen=decided_fen)
+        if ending.to is SuspenseState.RETURNED:
+            return await self.give_back(suspense_id, actor=actor, note=note)
+        if ending.to is SuspenseState.RESENT:
+            return await self.resend(suspense_id, actor=actor, note=note, fee_fen=fee_fen)
+        if ending.to is SuspenseState.BOOKED:
+            return await self.book(suspense_id, actor=actor, note=note, booked_as=ending.booked_as, fee_fen=fee_fen)
+        return await self.explain(suspense_id, ending.posting_id, actor=actor, note=note)
 
     async def resend(self, suspense_id: UUID, *, actor: str, note: str, fee_fen: int = 0) -> Suspense:
         """Send what the bank returned of a refund or payout once more, under a new reference, to whom it is due.
@@ -345,25 +389,57 @@ class BankDesk:
             raise UnknownSuspense
         await self._open(conn, suspense_id)
 
-    async def explain(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
-        """Take an item out of the books because they have its money already; `note` names the posting."""
-        return await self._end(suspense_id, SuspenseState.EXPLAINED, actor, note)
-
-    async def check(
-        self, suspense_id: UUID, to: SuspenseState, *, note: str, order_id: UUID | None = None, fee_fen: int = 0
-    ) -> tuple[Suspense, int]:  # fmt: skip
-        """An item that may be closed so now, open, and enough for the order that it is to pay, if it is to pay one; and
-        how many fen that moves: an order's earlier parts move with it."""
+    async def explain(self, suspense_id: UUID, posting_id: UUID | None, *, actor: str, note: str) -> Suspense:
+        """Take an item out of the books because a posting has its money already. Raises NotExplained where that moved
+        another sum of the account, is reversed, or has been shown by another line."""
         check_line("note", note)
+        await self._moves_it(await self.get(suspense_id), posting_id)
         async with self._db.transaction() as conn:
-            if to is SuspenseState.RESENT:
-                item, *_ = await self._returned(conn, suspense_id, fee_fen)
-                return item, item.amount_fen + fee_fen
-            if order_id is not None:
-                _, item, parts = await self._fitting(conn, suspense_id, order_id)
+            item = await self._open(conn, suspense_id)
+            await self._unused(conn, posting_id)
+            said, now = self._slips.note(item, note), self._clock.now()
+            state = SuspenseState.EXPLAINED
+            await bank_store.decide(conn, item.id, state, said, actor, now, explained_by=posting_id)
+        await self.matching.settle()
+        return await self.get(suspense_id)
+
+    async def _moves_it(self, item: Suspense, posting_id: UUID | None) -> None:
+        """Whether a posting moved the bank's account as an item did, and stands."""
+        cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
+        try:
+            posting = await self._ledger.posting(posting_id) if posting_id is not None else None
+        except UnknownPosting:
+            posting = None
+        moved = 0 if posting is None else posting.moved(cash.id)
+        item_fen = -item.amount_fen if item.outgoing else item.amount_fen
+        if posting is None or posting.id == item.id or -moved != item_fen:
+            raise NotExplained(item_fen, None if posting is None else -moved)
+        if await self._ledger.reversed_among([posting.id]):
+            raise NotExplained(item_fen, 0)
+
+    async def _unused(self, conn: object, posting_id: UUID | None) -> None:
+        await bank_store.turn(conn, posting_id)
+        if posting_id is None or await bank_store.shown_otherwise(conn, posting_id):
+            raise ExplainsAnother
+
+    async def check(self, suspense_id: UUID, ending: Ending) -> tuple[Suspense, int]:
+        """An item that may end so now; and how many fen that moves: an order's earlier parts move with it."""
+        check_line("note", ending.note)
+        async with self._db.transaction() as conn:
+            if ending.to is SuspenseState.RESENT:
+                item, *_ = await self._returned(conn, suspense_id, ending.fee_fen)
+                return item, item.amount_fen + ending.fee_fen
+            if ending.order_id is not None:
+                _, item, parts = await self._fitting(conn, suspense_id, ending.order_id)
                 return item, _sum(item, parts)
             item = await self._open(conn, suspense_id)
-            return item, item.amount_fen
+            if ending.to is SuspenseState.BOOKED:
+                _bookable(item, ending.booked_as, ending.fee_fen)
+            if ending.to is SuspenseState.EXPLAINED:
+                await self._unused(conn, ending.posting_id)
+        if ending.to is SuspenseState.EXPLAINED:
+            await self._moves_it(item, ending.posting_id)
+        return item, item.amount_fen + ending.fee_fen
 
     def seal_note(self, item: Suspense, note: str) -> str:
         """What is said of an item, to keep elsewhere: unreadable once its payer is forgotten."""
@@ -446,12 +522,32 @@ def _file(
     )  # fmt: skip
 
 
+def _in_time(line: Parsed, latest: datetime) -> Parsed:
+    """A line, not read where its day is yet to come: it would be the last of all statements for years."""
+    if line.at is None or line.at <= latest:
+        return line
+    day = city_date(line.at)
+    return replace(
+        Parsed(line.row), remark=line.remark, party=line.party, why=f"{day} is yet to come · 日期 {day} 尚未到来"
+    )
+
+
 def _start(day: date | None) -> datetime | None:
     return None if day is None else midnight(day)
 
 
 async def _nobody(_: UUID) -> bool:
     return False
+
+
+def _bookable(item: Suspense, booked_as: BookAs | None, fee_fen: int) -> BookAs:
+    """As what an item is booked; CannotBeBooked where that comes or leaves the other way."""
+    as_ = booked_as or (BookAs.CHARGES if item.outgoing else BookAs.INTEREST)
+    if as_ in (COMING if item.outgoing else LEAVING):
+        raise CannotBeBooked(as_, item.outgoing)
+    if fee_fen < 0 or (fee_fen and (item.outgoing or as_ not in SETTLED)):
+        raise CannotBeBooked(as_, item.outgoing, fee_fen)
+    return as_
 
 
 def _sum(item: Suspense, parts: list[Suspense]) -> int:

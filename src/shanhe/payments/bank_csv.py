@@ -35,9 +35,12 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "party_account": ("对方账号", "对方帐号", "付款人账号", "对手账号", "counterparty account", "payer account"),
     "remark": ("附言", "摘要", "用途", "备注", "交易说明", "remark", "memo", "description", "purpose"),
     "serial": ("交易流水号", "流水号", "凭证号", "业务编号", "serial", "transaction id"),
+    "currency": ("币种", "币别", "货币", "currency"),
     "balance": ("账户余额", "帐户余额", "交易后余额", "本次余额", "余额", "balance"),
 }
 """By exact title first, then by what a title contains; earlier names win. Several remark columns are read together."""
+OURS: Final = ("人民币", "CNY", "RMB", "¥", "156", "01", "001")
+"""The currency as banks write it: by name, by letters, by the number of the standard or their own."""
 IN_WORDS: Final = ("贷", "收", "c", "cr", "credit", "in", "+")
 OUT_WORDS: Final = ("借", "支", "付", "d", "dr", "debit", "out", "-")
 GRAND_TOTALS: Final = ("合计", "总计", "total")
@@ -77,7 +80,7 @@ def read(data: bytes) -> tuple[Told, list[Parsed]]:
             others.append(cells)
         else:
             lines.append(cells)
-            found.append(_row(number, cells, columns))
+            found.append(_row(number, cells, columns, len(rows[start])))
     if not any(line.why for line in found):
         _check_sum(lines, others, columns)
     return told(encoding, [[cell for cell in cells if cell] for cells in others]), found
@@ -201,11 +204,18 @@ def _columns(titles: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def _row(number: int, cells: Sequence[str], columns: Mapping[str, Sequence[int]]) -> Parsed:
+def _row(number: int, cells: Sequence[str], columns: Mapping[str, Sequence[int]], titles: int) -> Parsed:
     def cell(name: str) -> str:
         return " ".join(cells[place] for place in columns.get(name, ()) if place < len(cells) and cells[place])
 
     try:
+        if any(cells[titles:]):
+            raise ValueError(  # 1,088.00 without quotes is two cells, of which the first says 1
+                "it has more cells than there are titles: an amount with commas needs quotes"
+                " · 列数多于表头：带千分位的金额须加引号"
+            )
+        if (currency := cell("currency").upper()) and not currency.startswith(OURS):
+            raise ValueError(f"{currency[:20]!r} is not CNY · 币种“{currency[:20]}”不是人民币")
         direction, amount_fen = _money(cell)
         at = _instant(cell("date"), cell("time"))
     except ValueError as error:

@@ -22,6 +22,7 @@ from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 from shanhe.payments import bank_store, store
 from shanhe.payments.bank_model import (
     BankLine,
+    BookAs,
     Direction,
     LineState,
     Outgoing,
@@ -33,6 +34,7 @@ from shanhe.payments.bank_model import (
 from shanhe.payments.bank_slips import Slips
 from shanhe.payments.bank_transfer import NAME, WAITING
 from shanhe.payments.model import Order, RefundState, State
+from shanhe.payments.payout_posting import TAX
 from shanhe.payments.service import Payments
 
 CASH: Final = NAME
@@ -43,8 +45,13 @@ BATCH_ROWS: Final = 500
 KIND: Final = "bank_suspense"
 RESEND: Final = "resend"
 KIND_RESEND: Final = "bank_resend"
-CHARGES, INTEREST, TO_RESEND = "bank charges", "bank interest", "returned transfers"
-"""Accounts: what the bank charges, what it pays, and what came back and is to be sent again."""
+CHARGES, TO_RESEND, COMMISSION = "bank charges", "returned transfers", "payment commission"
+"""Accounts: what the bank charges, what came back and is to be sent again, and what institutions keep."""
+BOOKED: Final = {
+    BookAs.CHARGES: ("expense", CHARGES), BookAs.INTEREST: ("revenue", "bank interest"), BookAs.TAX: ("payable", TAX),
+    BookAs.WECHAT: ("cash", "wechat"), BookAs.ALIPAY: ("cash", "alipay"), BookAs.OWN: ("cash", "other accounts"),
+}  # fmt: skip
+"""The account (kind, name) of what is no order, refund or payout."""
 FEE_LEG: Final = 4
 
 log = structlog.get_logger(__name__)
@@ -264,12 +271,12 @@ class Matching:
             charges = (await self._ledger.system_account("expense", Asset.CNY, CHARGES)).id
             fee = [Transfer(UUID(int=leg.int ^ FEE_LEG), charges, owed, item.fee_fen)] if item.fee_fen else []
             return [Transfer(leg, waiting, owed, item.amount_fen), *fee]
-        if item.state is SuspenseState.BOOKED and item.outgoing:
-            charges = (await self._ledger.system_account("expense", Asset.CNY, CHARGES)).id
-            return [Transfer(leg, charges, waiting, item.amount_fen)]
-        if item.state is SuspenseState.BOOKED:
-            interest = (await self._ledger.system_account("revenue", Asset.CNY, INTEREST)).id
-            return [Transfer(leg, waiting, interest, item.amount_fen)]
+        if item.booked_as is not None:
+            kind, name = BOOKED[item.booked_as]
+            booked = (await self._ledger.system_account(kind, Asset.CNY, name)).id
+            kept = (await self._ledger.system_account("expense", Asset.CNY, COMMISSION)).id if item.fee_fen else None
+            fee = [] if kept is None else [Transfer(UUID(int=leg.int ^ FEE_LEG), kept, booked, item.fee_fen)]
+            return [Transfer(leg, *((booked, waiting) if item.outgoing else (waiting, booked)), item.amount_fen), *fee]
         sides = (cash, waiting) if item.outgoing else (waiting, cash)
         return [Transfer(leg, *sides, item.amount_fen)]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -51,6 +52,27 @@ class SuspenseState(StrEnum):
     RESENT = "resent"
     BOOKED = "booked"
     """As the bank's charge, or its interest."""
+
+
+class BookAs(StrEnum):
+    """What a line of the bank's is where no order, refund or payout is behind it."""
+
+    CHARGES = "charges"
+    INTEREST = "interest"
+    TAX = "tax"
+    """Tax that was withheld from makers, paid to the tax office."""
+    WECHAT = "wechat"
+    ALIPAY = "alipay"
+    """What a payment institution settles to the bank, or is given for refunds."""
+    OWN = "own"
+    """From or to another account of the city's own company."""
+
+
+LEAVING: Final = frozenset({BookAs.CHARGES, BookAs.TAX})
+COMING: Final = frozenset({BookAs.INTEREST})
+"""What only leaves, and what only comes; the others do both."""
+SETTLED: Final = frozenset({BookAs.WECHAT, BookAs.ALIPAY})
+"""Of which a commission may have been kept."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +189,12 @@ class Suspense:
     created_at: datetime
     assigned_by: str | None = None
     fee_fen: int = 0
-    """What the bank kept of a transfer that came back: the city bears it where it is sent again."""
+    """What the bank kept of a transfer that came back, or an institution of what it settled: the city bears it."""
     wanted_back_by: str | None = None
     wanted_back_at: datetime | None = None
+    explained_by: UUID | None = None
+    """The posting that has its money already."""
+    booked_as: BookAs | None = None
 
     @property
     def posting_id(self) -> UUID:
@@ -184,6 +209,19 @@ class Suspense:
     def resend_id(self) -> UUID:
         """The posting of its being sent again, once a statement shows it."""
         return UUID(int=self.id.int ^ 2)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an item in suspense ends. `order_id`: what it is applied to; `posting_id`: what has its money already, where
+    that explains it; `booked_as`: what it is booked as; `fee_fen`: what the bank or an institution kept of it."""
+
+    to: SuspenseState
+    note: str
+    order_id: UUID | None = None
+    posting_id: UUID | None = None
+    booked_as: BookAs | None = None
+    fee_fen: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -124,19 +124,33 @@ def is_ours(account: str, ours: str) -> bool:
 def gaps(files: Sequence[BankFile]) -> list[Gap]:
     """Where one statement doesn't go on from the one before it, oldest first. What repeats another's lines goes on from
     it; nothing can be said beside one without balances."""
-    rest = sorted((span for file in files if (span := _span(file)) is not None), key=lambda span: span[:2])
     found: list[Gap] = []
     seen: list[BankFile] = []
+    for last, one in _walk(files):
+        if last is not None and not _goes_on(last, one, seen):
+            found.append(_gap(last[2], one[2]))
+        seen.append(one[2])
+    return found
+
+
+def furthest(files: Sequence[BankFile]) -> BankFile | None:
+    """The one at which statements end; of those that end at one instant the one that goes on from the others."""
+    found: Span | None = None
+    for last, one in _walk(files):
+        found = one if last is None or one[1] >= last[1] else last
+    return None if found is None else found[2]
+
+
+def _walk(files: Sequence[BankFile]) -> Iterator[tuple[Span | None, Span]]:
+    """Each statement, oldest first, with the one that reached furthest before it."""
+    rest = sorted((span for file in files if (span := _span(file)) is not None), key=lambda span: span[:2])
     last: Span | None = None
     while rest:
         one = _next(rest, last)
         rest.remove(one)
-        if last is not None and not _goes_on(last, one, seen):
-            found.append(_gap(last[2], one[2]))
-        seen.append(one[2])
+        yield last, one
         if last is None or one[1] >= last[1]:
             last = one
-    return found
 
 
 def _span(file: BankFile) -> Span | None:

@@ -13,6 +13,7 @@ from shanhe.payments import store
 from shanhe.payments.bank_model import (
     BankFile,
     BankLine,
+    BookAs,
     Direction,
     LineState,
     Outgoing,
@@ -28,7 +29,8 @@ LINE = (
 )
 SUSPENSE = (
     "id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state, posted_at, note, decided_by, decided_at,"
-    " released_at, created_at, assigned_by, fee_fen, wanted_back_by, wanted_back_at"
+    " released_at, created_at, assigned_by, fee_fen, wanted_back_by, wanted_back_at,"
+    " explained_by, booked_as"
 )
 OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
@@ -43,7 +45,9 @@ def _line(row: Any) -> BankLine:
 
 def _suspense(row: Any) -> Suspense:
     found = dict(row)
-    return Suspense(**{**found, "kind": SuspenseKind(found["kind"]), "state": SuspenseState(found["state"])})
+    booked_as = found["booked_as"] and BookAs(found["booked_as"])
+    kind, state = SuspenseKind(found["kind"]), SuspenseState(found["state"])
+    return Suspense(**{**found, "kind": kind, "state": state, "booked_as": booked_as})
 
 
 # -- what is to arrive and to leave -----------------------------------------------------------------------------------
@@ -391,18 +395,36 @@ async def returning(conn: Connection, reference: str) -> Suspense | None:
 
 
 async def decide(
-    conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime, *, fee_fen: int = 0
-) -> None:
+    conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime, *, fee_fen: int = 0,
+    explained_by: UUID | None = None, booked_as: BookAs | None = None,
+) -> None:  # fmt: skip
     await conn.execute(
-        """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5, fee_fen = $6
+        """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5, fee_fen = $6,
+                                        explained_by = $7, booked_as = $8
            WHERE id = $1 AND state = 'open'""",
-        suspense_id,
-        state,
-        note,
-        by,
-        now,
-        fee_fen,
+        suspense_id, state, note, by, now, fee_fen, explained_by, booked_as,
+    )  # fmt: skip
+
+
+async def turn(conn: Connection, posting_id: UUID | None) -> None:
+    """Whoever names the same posting waits for this one."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", f"explains:{posting_id}")
+
+
+async def shown_otherwise(conn: Connection, posting_id: UUID) -> bool:
+    """Whether a statement has shown already what a posting booked: as an order, a refund or a payout, or because it
+    explains another item."""
+    found: bool = await conn.fetchval(
+        """SELECT EXISTS (SELECT FROM payments.suspense WHERE explained_by = $1)
+               OR EXISTS (SELECT FROM payments.pay_order o JOIN payments.bank_line l ON l.order_id = o.id
+                           WHERE o.settled_ref = $1 AND l.state IN ('matched', 'partial'))
+               OR EXISTS (SELECT FROM payments.bank_outgoing o JOIN payments.bank_line l USING (reference)
+                            LEFT JOIN payments.payout p ON p.id = o.subject_id
+                            LEFT JOIN payments.refund r ON r.id = o.subject_id
+                           WHERE coalesce(p.posting_id, r.settled_ref) = $1 AND l.state = 'matched')""",
+        posting_id,
     )
+    return found
 
 
 async def resent_fen(conn: Connection, reference: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
 from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.words import en, zh
@@ -276,6 +278,69 @@ class UnknownSuspense(NotFound):
             message_zh="没有该笔待处理款项。",
             hint="List the open items first.",
             hint_zh="请先查看待处理款项列表。",
+        )
+
+
+class NotExplained(Invalid):
+    """The posting that is to have an item's money moved something else."""
+
+    def __init__(self, item_fen: int, moved_fen: int | None) -> None:
+        found = f"{format_fen(moved_fen)}" if moved_fen is not None else "—"
+        super().__init__(
+            "not_explained",
+            f"The posting moved CNY {found} on the bank's account, not {format_fen(item_fen)}, or there is none.",
+            message_zh=f"所列分录在银行账户上发生 {found} 元，而非 {format_fen(item_fen)} 元，或该分录不存在。",
+            hint="Name the posting that has exactly this money; the bank's balance lists what only the books have.",
+            hint_zh="请填写恰好记载该笔款项的分录编号；“银行存款余额调节表”列有仅账面记载的各笔。",
+        )
+
+
+class ExplainsAnother(Conflict):
+    """A statement has shown already what a posting booked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "explains_another",
+            "That posting belongs to another line of a statement.",
+            message_zh="该分录已对应对账单的另一行。",
+            hint="One posting explains one line. Look for the one that no statement has shown.",
+            hint_zh="一笔分录只能对应一行流水，请查找尚未对应的分录。",
+        )
+
+
+class CannotBeBooked(Invalid):
+    def __init__(self, booked_as: str, outgoing: bool, fee_fen: int = 0) -> None:
+        way, way_zh = ("left", "支出") if outgoing else ("came", "收入")
+        kept = f", with CNY {format_fen(fee_fen)} kept of it" if fee_fen else ""
+        kept_zh = f"（另扣手续费 {format_fen(fee_fen)} 元）" if fee_fen else ""
+        super().__init__(
+            "cannot_be_booked",
+            f"Money that {way} can't be booked as {booked_as!r}{kept}.",
+            message_zh=f"该笔{way_zh}不能记为“{booked_as}”{kept_zh}。",
+            hint="Charges and tax leave, interest comes; commission is kept only of what WeChat Pay or Alipay settles.",
+            hint_zh="手续费与税款为支出，利息为收入；只有微信支付、支付宝的结算款可扣手续费。",
+        )
+
+
+class UnknownBalance(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_balance",
+            "There is no such sheet of the bank's balance.",
+            message_zh="没有该份银行存款余额调节表。",
+            hint="List the sheets first.",
+            hint_zh="请先查看调节表列表。",
+        )
+
+
+class BalanceTooEarly(Invalid):
+    def __init__(self, day: date) -> None:
+        super().__init__(
+            "balance_too_early",
+            f"{day} is not over yet.",
+            message_zh=f"{day} 尚未结束。",
+            hint="A balance is looked at up to today, and signed from the day after.",
+            hint_zh="调节表可查看至今日，当日结束后方可提交复核。",
         )
 
 

@@ -17,6 +17,7 @@ from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.routing import APIRouter
+from shanhe.payments.balance_routes import balance_router
 from shanhe.payments.errors import NotificationMalformed, UnknownPayment, UnknownProvider
 from shanhe.payments.jobs import deliver
 from shanhe.payments.model import Order, State, Verdict
@@ -24,7 +25,7 @@ from shanhe.payments.sandbox import PayPage, Sandbox
 from shanhe.payments.service import BODY_LIMIT_BYTES, Payments
 from shanhe.payments.treasury_routes import bank_router, payout_router, waiting_router
 
-__all__ = ["bank_router", "payout_router", "router", "waiting_router"]
+__all__ = ["balance_router", "bank_router", "payout_router", "router", "waiting_router"]
 Ref = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 """A payment's public name: unguessable, and the only thing that opens its page."""
 PAGE_HEADERS = {

@@ -18,7 +18,7 @@ from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
-from shanhe.payments.bank_model import Report, Suspense, SuspenseState
+from shanhe.payments.bank_model import BookAs, Ending, Report, Suspense, SuspenseState
 from shanhe.payments.errors import StatementUnreadable
 from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
 from shanhe.payments.payouts import Payouts
@@ -42,12 +42,20 @@ class ApplyBody(NoteBody):
     order_id: UUID
 
 
+class ExplainBody(NoteBody):
+    posting_id: UUID
+
+
 class ResendBody(NoteBody):
     fee_fen: Annotated[int, Field(ge=0, lt=2**53, strict=True)] = 0
 
 
+class BookBody(ResendBody):
+    booked_as: BookAs | None = None
+
+
 def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
-    """Everything under /api/bank. `close` ends an item in suspense: (item, how, note, by, order)."""
+    """Everything under /api/bank. `close` ends an item in suspense: (item, ending, by)."""
     routes = APIRouter(prefix="/api/bank", tags=["bank"])
 
     @routes.post("/statements", status_code=201)
@@ -92,10 +100,8 @@ def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
 def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
     """Above a sum the endings are asked for (202): another operator agrees, then they are done."""
 
-    async def closed(
-        item: UUID, to: SuspenseState, note: str, actor: Actor, order: UUID | None = None, fee_fen: int = 0
-    ) -> Response:  # fmt: skip
-        asked = await close(item, to, note=note, by=actor.ref, order_id=order, fee_fen=fee_fen)
+    async def closed(item: UUID, actor: Actor, ending: Ending) -> Response:
+        asked = await close(item, ending, by=actor.ref)
         return as_json(asked_view(asked), 202) if asked is not None else as_json(suspense_view(await bank.get(item)))
 
     @routes.get("/suspense")
@@ -113,27 +119,30 @@ def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
     @routes.post("/suspense/{suspense_id}/apply")
     async def apply(suspense_id: UUID, body: ApplyBody, actor: Operator) -> Response:
         """Pay a waiting order with it."""
-        return await closed(suspense_id, SuspenseState.APPLIED, body.note, actor, body.order_id)
+        return await closed(suspense_id, actor, Ending(SuspenseState.APPLIED, body.note, body.order_id))
 
     @routes.post("/suspense/{suspense_id}/return")
     async def give_back(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say that it was sent back."""
-        return await closed(suspense_id, SuspenseState.RETURNED, body.note, actor)
+        return await closed(suspense_id, actor, Ending(SuspenseState.RETURNED, body.note))
 
     @routes.post("/suspense/{suspense_id}/explain")
-    async def explain(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
-        """Say where else in the books it is accounted for."""
-        return await closed(suspense_id, SuspenseState.EXPLAINED, body.note, actor)
+    async def explain(suspense_id: UUID, body: ExplainBody, actor: Operator) -> Response:
+        """Name the posting that has its money already."""
+        ending = Ending(SuspenseState.EXPLAINED, body.note, posting_id=body.posting_id)
+        return await closed(suspense_id, actor, ending)
 
     @routes.post("/suspense/{suspense_id}/resend")
     async def resend(suspense_id: UUID, body: ResendBody, actor: Operator) -> Response:
         """Send what the bank returned of a refund or payout once more; `fee_fen`: what the bank kept of it."""
-        return await closed(suspense_id, SuspenseState.RESENT, body.note, actor, fee_fen=body.fee_fen)
+        return await closed(suspense_id, actor, Ending(SuspenseState.RESENT, body.note, fee_fen=body.fee_fen))
 
     @routes.post("/suspense/{suspense_id}/book")
-    async def book(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
-        """Book it as the bank's charge, or its interest."""
-        return await closed(suspense_id, SuspenseState.BOOKED, body.note, actor)
+    async def book(suspense_id: UUID, body: BookBody, actor: Operator) -> Response:
+        """Book it as what it is where no order, refund or payout is behind it; default: the bank's charge, or its
+        interest. `fee_fen`: what an institution kept of what it settled."""
+        ending = Ending(SuspenseState.BOOKED, body.note, booked_as=body.booked_as, fee_fen=body.fee_fen)
+        return await closed(suspense_id, actor, ending)
 
 
 class UseBody(Body):

@@ -106,8 +106,7 @@ class Checks:
         except UnknownPosting:
             return None
         account = (await self._ledger.system_account("cash", Asset.CNY, cash)).id
-        credited = sum(t.amount for t in posting.transfers if t.credit == account)
-        return credited - sum(t.amount for t in posting.transfers if t.debit == account)
+        return posting.moved(account)
 
     async def statements(self, day: date, orders: list[Order], refunds: list[Refund]) -> Checked:
         """What institutions say of the day against our orders and refunds, both ways; and money nobody could book."""

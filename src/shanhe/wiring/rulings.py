@@ -16,10 +16,12 @@ from shanhe.credits.errors import OwnDispute
 from shanhe.facts.api import NewFact, checked, names
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.money import MICRO, format_fen
-from shanhe.payments.api import SuspenseState
+from shanhe.payments.api import BookAs, Ending, SuspenseState
 from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from shanhe.approvals.api import Approvals, Request
     from shanhe.credits.api import Disputes
     from shanhe.facts.api import Facts, Kind
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from shanhe.payments.api import BankDesk
     from shanhe.rulebook.api import Rulebook
 
-FACT, GRANT = "facts.checked", "credits.dispute"
+FACT, GRANT, BALANCE = "facts.checked", "credits.dispute", "payments.bank_balance"
 CLOSING: Final = {
     SuspenseState.APPLIED: "payments.suspense_applied", SuspenseState.RETURNED: "payments.suspense_returned",
     SuspenseState.EXPLAINED: "payments.suspense_explained", SuspenseState.RESENT: "payments.suspense_resent",
@@ -66,6 +68,7 @@ class Rulings:
         self._facts = facts
         approvals.deeds |= {
             FACT: Deed(self._record, why=self._fact_said, right="programmes"),
+            BALANCE: Deed(self._sign, "/city/bank/balance/{sheet}"),
             GRANT: Deed(self._grant, "/city/credits/disputes", self._said),
             **{kind: Deed(self._close, "/city/bank", self._note) for kind in CLOSING.values()},
         }  # fmt: skip
@@ -75,56 +78,60 @@ class Rulings:
 
     # -- stray money --------------------------------------------------------------------------------------------------
 
-    async def close(
-        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None, fee_fen: int = 0
-    ) -> Request | None:
-        """Close an item in suspense, to `order_id` where it is applied; None when that is done, else what waits for a
-        second person. One request an ending stands at a time. `fee_fen`: what the bank kept where it is sent again."""
-        item, moved_fen = await self._bank.check(item_id, to, note=note, order_id=order_id, fee_fen=fee_fen)
+    async def close(self, item_id: UUID, ending: Ending, *, by: str) -> Request | None:
+        """End an item in suspense; None when that is done, else what waits for a second person. One request an ending
+        stands at a time."""
+        item, moved_fen = await self._bank.check(item_id, ending)
         if not self._takes_two(moved_fen):
-            await self._end(item_id, to, order_id, note, by, moved_fen, fee_fen)
+            await self._bank.end(item_id, ending, actor=by, decided_fen=moved_fen)
             return None
-        kind, order = CLOSING[to], str(order_id or "")
+        kind, order = CLOSING[ending.to], str(ending.order_id or "")
         subject = f"{item_id}:{order}" if order else str(item_id)
         payload = {
-            "item": str(item_id), "to": str(to), "order": order, "reason": self._bank.seal_note(item, note),
-            "amount_fen": moved_fen, "fee_fen": fee_fen,
+            "item": str(item_id), "to": str(ending.to), "order": order,
+            "reason": self._bank.seal_note(item, ending.note), "amount_fen": moved_fen, "fee_fen": ending.fee_fen,
+            "posting": str(ending.posting_id or ""), "booked_as": str(ending.booked_as or ""),
         }  # fmt: skip
-        about = f"{subject}:{moved_fen}" if order or fee_fen else subject  # another sum is another decision
+        about = ":".join(map(str, filter(None, (  # another sum, posting or account is another decision
+            subject, moved_fen if order or ending.fee_fen else 0, payload["posting"], payload["booked_as"],
+        ))))  # fmt: skip
         return await self._approvals.standing(
             numbers_of(f"{kind}:{about}"), kind, subject, payload, by=by, expires_at=self._clock.now() + OPEN_FOR
         )
 
-    async def _end(
-        self, item_id: UUID, to: SuspenseState, order_id: UUID | None, note: str, actor: str, moved_fen: int,
-        fee_fen: int,
-    ) -> None:  # fmt: skip
-        if order_id is not None:
-            await self._bank.apply(item_id, order_id, actor=actor, note=note, decided_fen=moved_fen)
-        elif to is SuspenseState.RETURNED:
-            await self._bank.give_back(item_id, actor=actor, note=note)
-        elif to is SuspenseState.RESENT:
-            await self._bank.resend(item_id, actor=actor, note=note, fee_fen=fee_fen)
-        elif to is SuspenseState.BOOKED:
-            await self._bank.book(item_id, actor=actor, note=note)
-        else:
-            await self._bank.explain(item_id, actor=actor, note=note)
-
     async def _close(self, decided: Request) -> None:
-        asked, order = decided.payload, str(decided.payload["order"])
-        item_id = UUID(str(asked["item"]))
-        to, note = SuspenseState(str(asked["to"])), await self._note(decided) or FORGOTTEN
-        order_id = UUID(order) if order else None
+        asked, item_id = decided.payload, UUID(str(decided.payload["item"]))
+        order, posting, as_ = (str(asked.get(name) or "") for name in ("order", "posting", "booked_as"))
+        ending = Ending(
+            SuspenseState(str(asked["to"])), await self._note(decided) or FORGOTTEN, UUID(order) if order else None,
+            UUID(posting) if posting else None, BookAs(as_) if as_ else None, int(asked.get("fee_fen", 0)),
+        )  # fmt: skip
         try:
-            await self._end(item_id, to, order_id, note, decided.signed, int(asked["amount_fen"]),
-                            int(asked.get("fee_fen", 0)))  # fmt: skip
+            await self._bank.end(item_id, ending, actor=decided.signed, decided_fen=int(asked["amount_fen"]))
         except ShanheError:
             found = await self._bank.get(item_id)
-            if (found.state, found.decided_by) != (to, decided.signed):
+            if (found.state, found.decided_by) != (ending.to, decided.signed):
                 raise  # else it was done: by an earlier try, or now, and settling another item failed
 
     async def _note(self, asked: Request) -> str:
         return await self._bank.open_note(UUID(str(asked.payload["item"])), str(asked.payload["reason"]))
+
+    # -- the bank's balance -------------------------------------------------------------------------------------------
+
+    async def sign_balance(self, day: date, *, by: str) -> Request:
+        """Keep the sheet of a day and ask a second person to sign it. One request stands about a sheet at a time."""
+        kept = await self._bank.balances.prepare(day, by=by)
+        payload = {
+            "sheet": str(kept.id), "bank_fen": kept.bank_fen, "ledger_fen": kept.ledger_fen,
+            "unexplained_fen": kept.unexplained_fen,
+        }  # fmt: skip
+        return await self._approvals.standing(
+            numbers_of(f"{BALANCE}:{kept.id}"), BALANCE, str(day), payload, by=by,
+            expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
+
+    async def _sign(self, decided: Request) -> None:
+        await self._bank.balances.sign(UUID(str(decided.payload["sheet"])), by=decided.signed)
 
     # -- disputed calls -----------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
 from shanhe.nomads.api import Nomads
 from shanhe.oauth.api import OAuth
-from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, SuspenseState
+from shanhe.payments.api import BankDesk, Bills, Ending, Payments, Payouts
 from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
@@ -212,9 +212,8 @@ class Moves(Protocol):
 class Rulings(Protocol):
     """What operators rule on; the request where a second person has to agree, None where it is done."""
 
-    async def close(
-        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None, fee_fen: int = 0
-    ) -> Request | None: ...
+    async def close(self, item_id: UUID, ending: Ending, *, by: str) -> Request | None: ...
+    async def sign_balance(self, day: date, *, by: str) -> Request: ...
     async def grant(self, dispute_id: UUID, *, answer: str, by: str) -> Request | None: ...
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.console import model as m
@@ -13,12 +14,16 @@ from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import id_in
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.vault import PersonErased
 from shanhe.payments.api import (
     RESEND,
     BankFile,
     BankLine,
+    BookAs,
+    Ending,
+    Kept,
     LineState,
     Outgoing,
     Payee,
@@ -27,12 +32,18 @@ from shanhe.payments.api import (
     Payout,
     PayoutState,
     Report,
+    Side,
     Suspense,
     SuspenseKind,
     SuspenseState,
+    balance_view,
+    what,
 )
 from shanhe.reconcile.api import Difference, Outcome
 
+ONE_DAY: Final = timedelta(days=1)
+Called = Callable[[str], Awaitable[str]]
+"""The name of an actor."""
 SUSPENSE_ROWS = 50
 REPORT_ROWS = 200
 LOOKED_AT = (
@@ -52,6 +63,7 @@ class LiveTreasury:
     def __init__(self, modules: Modules, names: Names) -> None:
         self._bank = modules.bank
         self._bills = modules.bills
+        self._clock = modules.clock
         self._moves = modules.moves
         self._rulings = modules.rulings
         self._names = names
@@ -120,6 +132,33 @@ class LiveTreasury:
         payee = " ".join(part for part in (line.party, line.party_account) if part)
         return replace(row, payee=payee, line=(line.file_hash, line.row))
 
+    async def balance(self, who: m.Who, day: date | None, sheet: UUID | None) -> mt.BalanceView:
+        balances, called = self._bank.balances, self._names.actors()
+        kept = None if sheet is None else await balances.get(sheet)
+        today = self._clock.today()
+        found: dict[str, Any] = (
+            dict(kept.sheet) if kept is not None else balance_view(await balances.on(day or today - ONE_DAY))
+        )
+        items = [_transit(one) for one in found.pop("items")]
+        gaps = [(_day(gap["since"]), _day(gap["until"]), int(gap["missing_fen"])) for gap in found.pop("gaps")]
+        on, until = _day(found.pop("day")), found.pop("until")
+        return mt.BalanceView(
+            **found, day=on, until=until and _day(until), items=items, gaps=gaps, over=on < today,
+            totals={side: sum(one.amount_fen for one in items if one.side == side) for side in Side},
+            kept=None if kept is None else await self._kept(kept, called),
+            sheets=[await self._kept(one, called) for one in await balances.kept()],
+        )  # fmt: skip
+
+    async def _kept(self, one: Kept, called: Called) -> mt.BalanceRow:
+        made, signed = one.made_by, (one.signed_by or "").removeprefix(f"{one.made_by} + ")
+        return mt.BalanceRow(
+            one.id, one.day, one.bank_fen, one.ledger_fen, one.unexplained_fen, one.made_at, one.signed_at,
+            await hands(called, made=made, signed=signed),
+        )  # fmt: skip
+
+    async def balance_sign(self, who: m.Who, day: date) -> None:
+        await self._rulings.sign_balance(day, by=actor_of(who).ref)
+
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
         report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
         return report.file.hash, report.known
@@ -148,10 +187,13 @@ class LiveTreasury:
             await self._bank.assign(item, fields.get("owner", ""), actor=actor_of(who).ref)
             return False
         order = await self._bank.order_named(fields.get("order", "")) if action == "apply" else None
-        asked = await self._rulings.close(
-            item, ENDINGS[action], note=fields.get("note", ""), by=actor_of(who).ref, order_id=order,
-            fee_fen=parse_yuan(fee) if (fee := fields.get("fee", "").strip()) else 0,
+        as_, posting = fields.get("as", "") if action == "book" else "", fields.get("posting", "").strip()
+        ending = Ending(
+            ENDINGS[action], fields.get("note", ""), order, id_in(posting) if action == "explain" else None,
+            BookAs(as_) if as_ in tuple(BookAs) else None,
+            parse_yuan(fee) if (fee := fields.get("fee", "").strip()) else 0,
         )  # fmt: skip
+        asked = await self._rulings.close(item, ending, by=actor_of(who).ref)
         return asked is not None
 
     # -- payouts ------------------------------------------------------------------------------------------------------
@@ -314,6 +356,20 @@ def _statement(file: BankFile) -> mt.StatementRow:
     return mt.StatementRow(
         file.hash, file.name, file.lines, file.uploaded_at, file.since, file.until, file.opening_fen, file.closing_fen
     )
+
+
+def _transit(one: Mapping[str, Any]) -> mt.TransitRow:
+    """An item of a sheet, live or as JSON."""
+    kind, line, posting, cleared = one["what"], one["line"], one["posting"], one["cleared"]
+    return mt.TransitRow(
+        str(one["side"]), one["amount_fen"], _day(one["since"]), one["age_days"],
+        (what(kind, zh=True), what(kind, zh=False)), one["reference"], line and (line[0], line[1]),
+        posting and UUID(str(posting)), cleared and _day(cleared),
+    )  # fmt: skip
+
+
+def _day(said: date | str) -> date:
+    return date.fromisoformat(str(said))
 
 
 def _lines(report: Report) -> list[mt.BankLineRow]:

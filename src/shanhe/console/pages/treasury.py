@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.model_credits import QUEUE_ROWS
-from shanhe.console.pages.base import Room, one_of, queue_in, uuid_in
+from shanhe.console.pages.base import Room, day_in, one_of, queue_in, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.documents import BOM
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
@@ -39,6 +39,9 @@ class TreasuryRoom(Room):
         add("/income/{payout_id}/cancel", self.cancel, methods=["POST"])
         add("/city/bank", self.bank, methods=["GET"])
         add("/city/bank", self.upload, methods=["POST"])
+        add("/city/bank/balance", self.balance, methods=["GET"])
+        add("/city/bank/balance", self.sign, methods=["POST"])
+        add("/city/bank/balance/{sheet}", self.kept_balance, methods=["GET"])
         add("/city/bank/{item}/{action}", self.suspense, methods=["POST"])
         add("/city/payouts", self.payouts, methods=["GET"])
         add("/city/payouts/file", self.file, methods=["POST"])
@@ -125,6 +128,33 @@ class TreasuryRoom(Room):
             values = {"mistake": self.view.mistake(request, error), "fields": fields | {"row": f"{item}/{action}"}}
             return await self._bank(request, who, status=error.status, **values)
         return go("/city/bank", "payment_asked" if asked else "decided")
+
+    # -- the bank's balance against the books' ------------------------------------------------------------------------
+
+    async def balance(self, request: Request) -> Response:
+        return await self._balance(request, await self.allowed(request, "ledger"))
+
+    async def _balance(self, request: Request, who: m.Who, sheet: UUID | None = None, **values: Any) -> Response:
+        day = day_in(request.query_params, "day") or day_in(values.get("fields", {}), "day")
+        try:
+            view = await self.desk.treasury.balance(who, day, sheet)
+        except Invalid as error:  # a day to come
+            values = {"mistake": self.view.mistake(request, error), "status": error.status}
+            view = await self.desk.treasury.balance(who, None, None)
+        return self.show(request, "bank_balance.html", who, sheet=view, **values)
+
+    async def kept_balance(self, request: Request, sheet: UUID) -> Response:
+        return await self._balance(request, await self.allowed(request, "ledger"), sheet)
+
+    async def sign(self, request: Request) -> Response:
+        """Ask for a second person's signature."""
+        who, fields = await self.posted(request, "accounts")
+        try:
+            await self.desk.treasury.balance_sign(who, date.fromisoformat(fields.get("day", "")))
+        except (ShanheError, ValueError) as error:
+            mistake = self.view.mistake(request, error)
+            return await self._balance(request, who, fields=fields, mistake=mistake, status=422)
+        return go("/city/second", "payment_asked")
 
     # -- payouts ------------------------------------------------------------------------------------------------------
 
