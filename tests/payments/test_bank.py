@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import shanhe
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import Vault
@@ -483,6 +484,24 @@ class TestSuspense:
             with pytest.raises(NotExplained):
                 await branch.desk.explain(item.id, posting, actor="t", note="见分录")
         assert [one.id for one in await branch.waiting()] == [item.id]
+
+    async def test_that_an_earlier_release_explained_and_left_in_the_books_is_open_again(
+        self, branch: Branch, database: Database
+    ) -> None:
+        await branch.upload(*(branch.row(f"手工充值{n}", "80") for n in range(3)))
+        stuck, undone, released = (item.id for item in await branch.waiting())
+        await branch.ledger.reverse(undone, actor="t", reason="by hand")
+        await branch.desk.explain(released, await self.booked(branch, 8_000), actor="t", note="见充值")
+        await database.execute(
+            """UPDATE payments.suspense SET state = 'explained', explained_by = NULL, decided_by = 't',
+                      decided_at = created_at, released_at = created_at"""
+        )
+        await database.execute(
+            (Path(shanhe.__file__).parent / "wiring/migrations/0713_explained_and_kept.sql").read_text("utf-8")
+        )
+        assert [item.id for item in await branch.waiting()] == [stuck]
+        await branch.desk.book(stuck, actor="t", note="划转", booked_as=BookAs.OWN)
+        assert await branch.suspended_fen() == 0
 
     async def test_is_explained_by_a_posting_once(self, branch: Branch) -> None:
         await branch.upload(branch.row("手工充值", "80"), branch.row("手工充值", "80"))

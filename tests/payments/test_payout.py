@@ -536,11 +536,13 @@ class TestBankFile:
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
         assert done.state is PayoutState.APPROVED
-        batch, text, payouts = await works.payouts.export(by=CLERK)
-        (_, row) = csv.reader(io.StringIO(text))
+        file = await works.payouts.export(by=CLERK)
+        batch = file.id
+        (_, row) = csv.reader(io.StringIO(file.text))
         assert row == ["1", "青山机器人", "6200000011112222", "山河银行", "300.00", done.reference]
-        assert [(p.id, p.sent_by) for p in payouts] == [(done.id, CLERK)]
-        assert (await works.payouts.export(batch, by=CLERK))[1] == text
+        assert (file.payouts, file.net_fen) == (1, 30_000)
+        assert (await works.payouts.get(done.id)).sent_by == CLERK
+        assert await works.payouts.export(batch, by="person:other") == file
         with pytest.raises(NothingToPay):  # no second file, and no empty one
             await works.payouts.export(by=CLERK)
         (made,) = await works.payouts.batches()
@@ -553,6 +555,16 @@ class TestBankFile:
         assert report.counts["matched"] == 1
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert await works.fen("cash", "bank_transfer") == 30_000
+
+    async def test_leaves_out_whose_account_was_found_wrong_after_the_approvals(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        await works.approved(300, channel=BANK_FILE)
+        payee = await works.payouts.payees.of(works.maker)
+        assert payee is not None
+        await works.payouts.payees.record_check(payee.id, passed=False, reference="户名不符", by="person:o1")
+        with pytest.raises(NothingToPay):
+            await works.payouts.export(by=CLERK)
 
     @pytest.mark.parametrize("read", ["at once", "one by one", "the return first"])
     async def test_came_back_where_the_bank_returns_what_it_sent(self, works: Works, read: str) -> None:
@@ -620,6 +632,18 @@ class TestBankFile:
         assert (await desk.origin(owed)).subject_id == done.id
         with pytest.raises(SuspenseDecided):
             await desk.resend(item.id, actor=CLERK, note="n")
+        await works.payee("6200 0000 3333 4444")
+        file = await works.payouts.export(by="person:o3")
+        assert [row[1:] for row in csv.reader(io.StringIO(file.text))][1:] == [
+            ["青山机器人", "6200000033334444", "山河银行", "300.00", owed.reference]
+        ]
+        assert [one.batch for one in await desk.outgoing()] == [file.id]
+        await works.payee("6200 0000 5555 6666")  # what is in a file stays as it is there
+        assert await works.payouts.export(file.id, by=CLERK) == file
+        with pytest.raises(NothingToPay):
+            await works.payouts.export(by=CLERK)
+        made = (await works.payouts.batches())[0]
+        assert (made.id, made.by, made.payouts, made.net_fen, made.waiting) == (file.id, "person:o3", 1, 30_000, 1)
         await upload(10, "300.00", "", owed.reference)
         assert await fens() == (31_000, 0, 0, -1_000)
         assert await desk.outgoing() == []

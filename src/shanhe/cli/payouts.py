@@ -124,9 +124,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """A CSV for the bank of everything approved for it."""
-    batch_id, text, payouts = in_city(data, lambda services: services.payouts.export(batch, by=by))
+    made = in_city(data, lambda services: services.payouts.export(batch, by=by))
     file.touch(mode=0o600)
-    file.write_text(text, encoding="utf-8-sig")
-    total = sum(payout.net_fen or 0 for payout in payouts)
-    plain = {"batch": batch_id, "payouts": len(payouts), "net_fen": total, "file": str(file)}
-    show(as_json, plain, lambda: f"✓ {len(payouts)} · ¥ {format_fen(total)} → {file}")
+    file.write_text(made.text, encoding="utf-8-sig")
+    plain = {"batch": made.id, "payouts": made.payouts, "net_fen": made.net_fen, "file": str(file)}
+    show(as_json, plain, lambda: f"✓ {made.payouts} · ¥ {format_fen(made.net_fen)} → {file}")

@@ -82,6 +82,8 @@ class OutgoingRow:
     org: UUID | None = None
     account: PayeeRow | None = None
     """Where what came back is sent again."""
+    filed: bool = False
+    """Whether it is in the bank's batch file."""
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,8 @@ class Outgoing:
     amount_fen: int
     created_at: datetime
     done_at: datetime | None
+    batch: UUID | None = None
+    """The bank's file with which it was sent again."""
 
 
 def new_reference(kind: str) -> str:

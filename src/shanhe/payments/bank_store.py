@@ -32,7 +32,7 @@ SUSPENSE = (
     " released_at, created_at, assigned_by, fee_fen, wanted_back_by, wanted_back_at,"
     " explained_by, booked_as"
 )
-OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at"
+OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at, batch"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
 PAYER_ROWS_MAX = 10_000
 Connection = Any

@@ -133,6 +133,16 @@ class Payout:
 
 
 @dataclass(frozen=True)
+class BatchFile:
+    """A file for the bank's batch transfer: its text, and how many transfers come to how much."""
+
+    id: UUID
+    text: str
+    payouts: int
+    net_fen: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """A file for the bank's batch transfer. `waiting`: payouts in it that no statement has shown yet."""
 

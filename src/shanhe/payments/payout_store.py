@@ -20,6 +20,8 @@ CHANGEABLE = frozenset(
      "batch", "reviewed_by", "first_by", "second_by", "reason", "decided_at", "ended_at", "glass",
      "sent_by", "ended_by"}
 )  # fmt: skip
+RESENDS_MAX = 20
+"""How often one payout is followed back from being sent again."""
 Connection = Any
 
 
@@ -177,17 +179,56 @@ async def listed(
     return [_payout(row) for row in rows]
 
 
-async def batch(conn: Connection | Database, batch_id: UUID) -> list[Payout]:
-    rows = await conn.fetch(f"SELECT {PAYOUT} FROM payments.payout WHERE batch = $1 ORDER BY reference", batch_id)
-    return [_payout(row) for row in rows]
+async def to_resend(db: Database, limit: int) -> list[Any]:
+    """Payouts that came back and are to be sent again by a file: (reference, payee) with the account that their maker
+    gives now, once it was checked; oldest first."""
+    return await db.fetch(
+        """WITH RECURSIVE back AS (
+             SELECT reference AS again, created_at, kind, subject_id, 0 AS depth FROM payments.bank_outgoing
+              WHERE kind = 'resend' AND done_at IS NULL AND batch IS NULL
+             UNION ALL
+             SELECT b.again, b.created_at, o.kind, o.subject_id, b.depth + 1 FROM back b
+               JOIN payments.suspense s ON s.id = b.subject_id AND b.kind = 'resend'
+               JOIN payments.bank_line l ON (l.file_hash, l.row) = (s.file_hash, s.row)
+               JOIN payments.bank_outgoing o ON o.reference = l.reference WHERE b.depth < $2)
+           SELECT b.again AS reference, y.id AS payee FROM back b
+             JOIN payments.payout p ON p.id = b.subject_id AND b.kind = 'payout'
+             JOIN payments.payee y ON y.org_id = p.org_id AND y.state = 'passed'
+            ORDER BY b.created_at LIMIT $1""",
+        limit, RESENDS_MAX,
+    )  # fmt: skip
+
+
+async def put_in_file(db: Database, reference: str, payee_id: UUID, batch_id: UUID, by: str) -> None:
+    """Once: whoever is first."""
+    await db.execute(
+        """UPDATE payments.bank_outgoing SET batch = $3, payee_id = $2, sent_by = $4
+            WHERE reference = $1 AND kind = 'resend' AND batch IS NULL AND done_at IS NULL""",
+        reference, payee_id, batch_id, by,
+    )  # fmt: skip
+
+
+async def in_file(db: Database, batch_id: UUID) -> list[tuple[str, UUID, int]]:
+    """(reference, payee, fen) of everything in a file, by reference."""
+    rows = await db.fetch(
+        """SELECT reference, payee_id, net_fen AS fen FROM payments.payout WHERE batch = $1
+           UNION ALL SELECT reference, payee_id, amount_fen FROM payments.bank_outgoing WHERE batch = $1
+           ORDER BY 1""",
+        batch_id,
+    )
+    return [(row["reference"], row["payee_id"], row["fen"]) for row in rows]
 
 
 async def batches(db: Database, limit: int) -> list[Batch]:
     """Newest first: ids grow with time."""
     rows = await db.fetch(
-        """SELECT batch AS id, min(sent_by) AS by, count(*)::int AS payouts, sum(net_fen)::bigint AS net_fen,
-                  count(*) FILTER (WHERE state = 'sent')::int AS waiting
-             FROM payments.payout WHERE batch IS NOT NULL GROUP BY batch ORDER BY batch DESC LIMIT $1""",
+        """SELECT batch AS id, min(sent_by) AS by, count(*)::int AS payouts, sum(fen)::bigint AS net_fen,
+                  count(*) FILTER (WHERE waits)::int AS waiting
+             FROM (SELECT batch, sent_by, net_fen AS fen, state = 'sent' AS waits FROM payments.payout
+                    WHERE batch IS NOT NULL
+                   UNION ALL SELECT batch, sent_by, amount_fen, done_at IS NULL FROM payments.bank_outgoing
+                    WHERE batch IS NOT NULL) each
+            GROUP BY batch ORDER BY batch DESC LIMIT $1""",
         limit,
     )
     return [Batch(**dict(row)) for row in rows]

@@ -48,6 +48,7 @@ from shanhe.payments.payout_model import (
     READY,
     RETURNED,
     Batch,
+    BatchFile,
     Earnings,
     Payee,
     PayeeCheck,
@@ -411,8 +412,9 @@ class Payouts:
 
     # -- the bank's batch file ----------------------------------------------------------------------------------------
 
-    async def export(self, batch_id: UUID | None = None, *, by: str) -> tuple[UUID, str, list[Payout]]:
-        """A CSV for the bank's batch transfer of everything approved for it; with `batch_id` that batch again.
+    async def export(self, batch_id: UUID | None = None, *, by: str) -> BatchFile:
+        """A CSV for the bank's batch transfer of everything approved for it, and of what came back and is sent again;
+        with `batch_id` that batch again.
 
         Raises NothingToPay where nothing waits, UnknownPayout for a batch that was never made.
         """
@@ -420,32 +422,37 @@ class Payouts:
         if batch_id is None:
             batch_id = new_id()
             for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
-                if await self._can_open(payout):
+                if await self._can_pay(payout.payee_id):
                     await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id, sent_by=by)
-        payouts = await payout_store.batch(self._db, batch_id)
-        if not payouts:
+            for row in await payout_store.to_resend(self._db, BATCH_ROWS):
+                if await self._can_pay(row["payee"]):
+                    await payout_store.put_in_file(self._db, row["reference"], row["payee"], batch_id, by)
+        found = await payout_store.in_file(self._db, batch_id)
+        if not found:
             raise UnknownPayout if again else NothingToPay
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
-        for number, payout in enumerate(payouts, 1):
-            payee = await self.payees.open(payout.payee_id)
-            net_fen = payout.net_fen or 0
-            amount = f"{net_fen // 100}.{net_fen % 100:02d}"
-            cells = (number, csv_cell(payee.holder), payee.account, csv_cell(payee.bank), amount, payout.reference)
-            table.writerow(cells)
-        return batch_id, text.getvalue(), payouts
+        for number, (reference, payee_id, fen) in enumerate(found, 1):
+            payee = await self.payees.open(payee_id)
+            amount = f"{fen // 100}.{fen % 100:02d}"
+            table.writerow((number, csv_cell(payee.holder), payee.account, csv_cell(payee.bank), amount, reference))
+        return BatchFile(batch_id, text.getvalue(), len(found), sum(fen for _, _, fen in found))
 
     async def batches(self) -> list[Batch]:
         """The bank's files that were made, newest first, a bounded page."""
         return await payout_store.batches(self._db, PAGE_ROWS)
 
-    async def _can_open(self, payout: Payout) -> bool:
-        """False when the payee's person was erased: that payout has to fail, the others go on."""
+    async def _can_pay(self, payee_id: UUID) -> bool:
+        """False where the account was found wrong since, or its person was erased: that payout has to fail, the others
+        go on."""
+        payee = await payout_store.payee(self._db, payee_id)
+        if payee is None or payee.state in (PayeeState.FAILED, PayeeState.UNCHECKED):
+            return False
         try:
-            await self.payees.open(payout.payee_id)
+            await self.payees.open(payee_id)
         except ShanheError as error:
-            log.warning("a payee cannot be read", payout=str(payout.id), error=error.code)
+            log.warning("a payee cannot be read", payee=str(payee_id), error=error.code)
             return False
         return True
 

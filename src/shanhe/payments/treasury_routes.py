@@ -321,10 +321,10 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.post("/batches", status_code=201)
     async def export(actor: Operator, batch: UUID | None = None) -> Response:
         """A CSV for the bank of everything approved for it; with `batch` that one again."""
-        batch_id, text, _payouts = await payouts.export(batch, by=actor.ref)
-        headers = {"content-disposition": f'attachment; filename="payouts-{batch_id}.csv"', "x-batch": str(batch_id)}
+        made = await payouts.export(batch, by=actor.ref)
+        headers = {"content-disposition": f'attachment; filename="payouts-{made.id}.csv"', "x-batch": str(made.id)}
         status = 200 if batch is not None else 201
-        return Response((BOM + text).encode(), status, headers, media_type="text/csv; charset=utf-8")
+        return Response((BOM + made.text).encode(), status, headers, media_type="text/csv; charset=utf-8")
 
 
 def payout_view(item: Payout, *, trace: bool = False) -> dict[str, Any]:

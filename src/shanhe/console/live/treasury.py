@@ -115,7 +115,7 @@ class LiveTreasury:
 
     async def _outgoing(self, who: m.Who, item: Outgoing) -> mt.OutgoingRow:
         """With whom it goes to; what is sent again, to the account that its payee gives now, once that was checked."""
-        row = mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at)
+        row = mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at, filed=item.batch is not None)
         if item.kind == RESEND:
             first = await self._outgoing(who, await self._bank.origin(item))
             known = await self._payouts.payees.of(first.org) if first.org is not None else None
@@ -303,8 +303,8 @@ class LiveTreasury:
         ]
 
     async def payout_file(self, who: m.Who, batch: UUID | None = None) -> tuple[str, str]:
-        batch, text, _payouts = await self._payouts.export(batch, by=actor_of(who).ref)
-        return f"payouts-{batch}.csv", text
+        made = await self._payouts.export(batch, by=actor_of(who).ref)
+        return f"payouts-{made.id}.csv", made.text
 
     # -- reconciliation -----------------------------------------------------------------------------------------------
 
