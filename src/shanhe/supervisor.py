@@ -346,11 +346,11 @@ def prepare_folder(data: Path) -> None:
         folder.chmod(0o700)
 
 
-def embedded_postgres(settings: Settings, *, die_with_parent: bool = True) -> EmbeddedPostgres:
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
     """The launcher of this city's own server."""
     connections = {"max_connections": str(CONNECTIONS_SPARE + settings.connections)}
     relaxed = {} if settings.fsync else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    return EmbeddedPostgres(settings.data / "postgres", settings=connections | relaxed, die_with_parent=die_with_parent)
+    return EmbeddedPostgres(settings.data / "postgres", settings=connections | relaxed)
 
 
 def _listen(listener: socket.socket, settings: Settings) -> None:

@@ -73,18 +73,18 @@ class City:
         except (urllib.error.URLError, OSError):
             return False
 
-    def wait_until_ready(self, within_s: float = START_WITHIN_S) -> None:
+    def wait_until_ready(self) -> None:
         """Poll /readyz.
 
         Raises BenchError with the end of the log if the city ended or never became ready."""
-        until = time.monotonic() + within_s
+        until = time.monotonic() + START_WITHIN_S
         while time.monotonic() < until:
             if self.child.process.poll() is not None:
                 raise BenchError(f"The city ended with status {self.child.process.returncode}:\n{self.child.tail(30)}")
             if self.ready():
                 return
             time.sleep(POLL_S)
-        raise BenchError(f"The city was not ready within {within_s:.0f} s:\n{self.child.tail(30)}")
+        raise BenchError(f"The city was not ready within {START_WITHIN_S:.0f} s:\n{self.child.tail(30)}")
 
 
 def launch(data: Path, *, workers: int = 1, with_model: bool = False, port: int | None = None,

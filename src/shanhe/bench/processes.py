@@ -21,6 +21,7 @@ from shanhe.bench.errors import BenchError
 from shanhe.bench.load import BODY
 from shanhe.bench.model import Endpoint
 
+CALL_LIMIT_S = 5.0
 POLL_S = 0.2
 STOP_S = 20
 
@@ -129,13 +130,13 @@ def running(children: list[Child]) -> Iterator[list[Child]]:
             child.stop()
 
 
-def call_once(endpoint: Endpoint, timeout_s: float = 5.0) -> tuple[int, bytes]:
+def call_once(endpoint: Endpoint) -> tuple[int, bytes]:
     """One call with the common body; status and bytes, whatever the status is."""
     request = urllib.request.Request(
         endpoint.url, BODY.encode(), {"Content-Type": "application/json", **endpoint.headers}
     )
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        with urllib.request.urlopen(request, timeout=CALL_LIMIT_S) as answer:
             return int(answer.status), answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

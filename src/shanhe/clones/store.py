@@ -33,10 +33,8 @@ async def mandate(conn: Connection | Database, mandate_id: UUID, *, lock: bool =
     )  # fmt: skip
 
 
-async def by_code(conn: Connection | Database, code: bytes, *, lock: bool = False) -> Any:
-    return await conn.fetchrow(
-        f"SELECT * FROM clones.mandate WHERE code_sha256 = $1{' FOR UPDATE' if lock else ''}", code
-    )  # fmt: skip
+async def by_code(db: Database, code: bytes) -> Any:
+    return await db.fetchrow("SELECT * FROM clones.mandate WHERE code_sha256 = $1", code)
 
 
 async def standing(conn: Connection | Database, name: str) -> Any:

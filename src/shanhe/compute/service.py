@@ -350,7 +350,7 @@ class Compute:
         """See `RoutingTable.learn_speed`."""
         self._table.learn_speed(engine, model, speed)
 
-    async def ensure_local(self, model: str, *, contributor: UUID | None = None, actor: str = SYSTEM) -> Engine:
+    async def ensure_local(self, model: str, *, contributor: UUID | None = None) -> Engine:
         """Register the local engine of a model card, once; the engine follows its card afterwards."""
         known = card(model)
         cost = self._desk.reference_cost(LOCAL_CHIP, known.price_class) or known.cost
@@ -362,7 +362,7 @@ class Compute:
             )  # fmt: skip
             try:
                 async with conn.transaction():
-                    await self._insert(conn, engine, actor, engine.created_at)
+                    await self._insert(conn, engine, SYSTEM, engine.created_at)
             except EngineExists:
                 row_id = await conn.fetchval("SELECT id FROM compute.engine WHERE name = $1", engine.name)
                 await store.set_limits(conn, row_id, known.slots, known.context_tokens)

@@ -14,6 +14,8 @@ import msgspec
 
 from shanhe.datasets.model import HELD, Row
 
+SEED: Final = 7
+
 
 class Pair(msgspec.Struct, frozen=True):
     """A question and the answer to it. `item`: the row it comes from; `wrong`: what must not be answered."""
@@ -52,7 +54,7 @@ def sentence(text: str) -> str:
     return plain if plain[-1:] in "。.！!？?；;" else plain + "。"
 
 
-def training(form: str, rows: Sequence[Row], *, seed: int = 7) -> list[Pair]:
+def training(form: str, rows: Sequence[Row]) -> list[Pair]:
     """Pairs to learn from, in a fixed shuffled order."""
     found: list[Pair] = []
     for item, row in enumerate(rows):
@@ -62,7 +64,7 @@ def training(form: str, rows: Sequence[Row], *, seed: int = 7) -> list[Pair]:
             found.append(Pair(row["question"], row["answer"], item))
         else:
             found.append(Pair("", row["text"], item))
-    random.Random(seed).shuffle(found)
+    random.Random(SEED).shuffle(found)
     return found
 
 
@@ -87,7 +89,7 @@ def evaluation(form: str, rows: Sequence[Row]) -> list[Pair]:
     return []
 
 
-def split(form: str, rows: Sequence[Row], held_bps: int, *, seed: int = 7) -> tuple[list[Row], list[Row]]:
+def split(form: str, rows: Sequence[Row], held_bps: int) -> tuple[list[Row], list[Row]]:
     """(rows to learn from, rows held out). An error book is learnt whole: held out are the words of its questions. Rows
     that say themselves that they are held out leave no choice."""
     if any(HELD in row for row in rows):
@@ -95,6 +97,6 @@ def split(form: str, rows: Sequence[Row], held_bps: int, *, seed: int = 7) -> tu
     if form == "errors" or not held_bps:
         return list(rows), list(rows) if form == "errors" else []
     order = list(range(len(rows)))
-    random.Random(seed).shuffle(order)
+    random.Random(SEED).shuffle(order)
     held = set(order[: max(1, len(rows) * held_bps // 10_000)])
     return [row for at, row in enumerate(rows) if at not in held], [row for at, row in enumerate(rows) if at in held]

@@ -240,7 +240,7 @@ class Exchange:
             await self._db.execute("SELECT pg_notify($1, $2)", CHANNEL, str(market))
         return advance, settled
 
-    async def run_auction(self, now: datetime | None = None, *, forced_by: str | None = None) -> Ran:
+    async def run_auction(self, *, forced_by: str | None = None) -> Ran:
         """Hold the auction that is due, once; `forced_by` holds one at once. Nothing happens while trading is paused.
 
         Auctions missed while nobody was there are not made up for, and a clock that jumps back repeats none.
@@ -249,7 +249,7 @@ class Exchange:
         intake = self._intakes[market]
         seq = None
         async with self._db.transaction() as conn:
-            batch = await intake.begin(conn, now)
+            batch = await intake.begin(conn)
             day = batch.day
             last = await store.last_slot(conn, market)
             if forced_by is not None:

@@ -82,19 +82,19 @@ class Moderation:
             for row in rows
         ]  # fmt: skip
 
-    async def months(self, count: int = MONTHS_SHOWN) -> list[Month]:
+    async def months(self) -> list[Month]:
         """Interventions by month, surface, category and decision, newest first, this month included."""
         first = self._clock.today().replace(day=1)
         rows = await store.months(
-            self._db, add_months(first, 1 - min(max(count, 1), 36)), self._clock.today() + timedelta(days=1)
+            self._db, add_months(first, 1 - MONTHS_SHOWN), self._clock.today() + timedelta(days=1)
         )
         return [Month(**dict(row)) for row in rows]
 
-    async def public_months(self, count: int = MONTHS_SHOWN) -> list[Month]:
+    async def public_months(self) -> list[Month]:
         """What everybody may see: without surfaces, and no count that is smaller than the rule's least."""
         least = int(self._parameter("least_cell", self._clock.today()))
         sums: dict[tuple[str, str, str], int] = {}
-        for one in await self.months(count):
+        for one in await self.months():
             key = (one.month, one.category, one.decision)
             sums[key] = sums.get(key, 0) + one.count
         return [Month(month, "", category, decision, number)

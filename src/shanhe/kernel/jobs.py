@@ -103,7 +103,6 @@ class Jobs:
         payload: Mapping[str, Any],
         *,
         key: str | None = None,
-        delay_s: float = 0,
         connection: Any = None,
     ) -> bool:
         """Ask for a job; False when one with the same `key` waits already. With `connection`: in its transaction."""
@@ -111,7 +110,6 @@ class Jobs:
         ids = await queries.enqueue(
             name,
             msgspec.json.encode(payload),
-            execute_after=timedelta(seconds=delay_s),
             dedupe_key=key,
             on_conflict="skip",
         )

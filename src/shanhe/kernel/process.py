@@ -41,15 +41,15 @@ def die_with_parent(parent_pid: int | None = None) -> None:
         raise SystemExit("the supervisor has ended")
 
 
-def when_asked_to_end(stop: Callable[[], None], within_s: float = END_WITHIN_S) -> None:
+def when_asked_to_end(stop: Callable[[], None]) -> None:
     """Call `stop` once this process is asked to end (SIGTERM, SIGINT), from its event loop, and end it for good when it
-    is still there `within_s` later: the database it waits for may be gone, and the supervisor who would kill it, too.
+    is still there END_WITHIN_S later: the database it waits for may be gone, and the supervisor who would kill it, too.
     """
     loop = asyncio.get_running_loop()
 
     def asked() -> None:
         stop()
-        late = threading.Timer(within_s, os._exit, (LATE,))
+        late = threading.Timer(END_WITHIN_S, os._exit, (LATE,))
         late.daemon = True
         late.start()
 

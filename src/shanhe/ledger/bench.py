@@ -49,7 +49,7 @@ def main(seconds: float = SECONDS) -> dict[str, Any]:
             server.stop()
 
 
-async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS, callers: int = CALLERS) -> dict[str, Any]:
+async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS) -> dict[str, Any]:
     """Figures per second, and their ratios to TPC-B. The database named by `dsn` gets pgbench's and our own rows."""
     db = await Database.open(dsn, size=4)
     try:
@@ -57,7 +57,7 @@ async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS, call
         baseline = await asyncio.to_thread(pgbench, dsn, pg_bin, seconds)
         ledger = Ledger(db, SystemClock(), worker="bench", workers=1)
         await ledger.start()
-        figures = await _Bench(ledger, callers, seconds).run()
+        figures = await _Bench(ledger, seconds).run()
         total = await db.fetchval(
             "SELECT sum(balance) FROM "
             "(SELECT balance FROM ledger.account UNION ALL SELECT balance FROM ledger.stripe) b"
@@ -73,7 +73,7 @@ async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS, call
         "hot_to_distinct": round(figures["hot"]["per_s"] / figures["distinct"]["per_s"], 2),
     }
     return {
-        "callers": callers, "seconds": seconds, "tpcb_per_s": round(baseline), **figures, **ratios,
+        "callers": CALLERS, "seconds": seconds, "tpcb_per_s": round(baseline), **figures, **ratios,
         "sum": int(total or 0), "verify_clean": report.clean,
         "met": ratios["hot_to_tpcb"] >= 10 and ratios["hold_capture_to_tpcb"] >= 4
         and ratios["hot_to_distinct"] >= 0.8 and not total and report.clean,
@@ -102,9 +102,8 @@ def pgbench(dsn: str, pg_bin: Path, seconds: float) -> float:
 class _Bench:
     """The four loads."""
 
-    def __init__(self, ledger: Ledger, callers: int, seconds: float) -> None:
+    def __init__(self, ledger: Ledger, seconds: float) -> None:
         self._ledger = ledger
-        self._callers = callers
         self._seconds = seconds
 
     async def run(self) -> dict[str, dict[str, float]]:
@@ -112,7 +111,7 @@ class _Bench:
         self._issuance = await ledger.system_account("issuance", Asset.CREDIT)
         self._revenue = await ledger.system_account("revenue", Asset.CREDIT)
         hot = await self._plain("hot")
-        distinct = await asyncio.gather(*(self._plain(f"distinct {n}") for n in range(self._callers)))
+        distinct = await asyncio.gather(*(self._plain(f"distinct {n}") for n in range(CALLERS)))
         wallet = await self._wallet(1)
         several = await self._wallet(LOTS)
         return {
@@ -177,7 +176,7 @@ class _Bench:
                     if len(waits) < SAMPLES_MAX:
                         waits.append(after - now)
 
-        await asyncio.gather(*(caller(number) for number in range(self._callers)))
+        await asyncio.gather(*(caller(number) for number in range(CALLERS)))
         waits.sort()
         return {
             "per_s": round(done / self._seconds),

@@ -51,15 +51,13 @@ class Ward:
 
 
 class Inspector:
-    """Checks the nodes whose tunnels this process holds. `coins`: where chance comes from."""
+    """Checks the nodes whose tunnels this process holds."""
 
-    def __init__(
-        self, compute: Compute, terms: Callable[[], AuditTerms], verdict: Verdict, coins: random.Random | None = None
-    ) -> None:
+    def __init__(self, compute: Compute, terms: Callable[[], AuditTerms], verdict: Verdict) -> None:
         self._compute = compute
         self._terms = terms
         self._verdict = verdict
-        self._coins = coins or random.SystemRandom()
+        self._coins = random.SystemRandom()
         self._wards: dict[UUID, Ward] = {}
         self._queue: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(WAITING_MAX)
         self._running: set[asyncio.Task[None]] = set()

@@ -32,11 +32,11 @@ class Planner:
         self._compute = compute
         self._warm = warm
 
-    async def demand(self, hours: int = 24) -> dict[str, list[Expected]]:
-        """Calls expected by model and hour, with error bars."""
+    async def demand(self) -> dict[str, list[Expected]]:
+        """Calls expected by model and hour of a day, with error bars."""
         last = self._clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
         found = await store.hours(self._db, last - HISTORY)
-        return {model: forecast(series(found, model, last), last, hours) for model in sorted({h.model for h in found})}
+        return {model: forecast(series(found, model, last), last) for model in sorted({h.model for h in found})}
 
     async def plan(self) -> placement.Plan:
         """Where models should be in the coming hour, for the demand that nine hours of ten stay below."""

@@ -52,17 +52,17 @@ def payment_view(payment: Payment, amount: int) -> dict[str, Any]:
             "amount": amount, "text": {"zh": zh, "en": en}}  # fmt: skip
 
 
-def outcome_view(programme: Programme, outcome: Outcome, *, traces: bool = True) -> dict[str, Any]:
+def outcome_view(programme: Programme, outcome: Outcome) -> dict[str, Any]:
     """What the rules say, why, and what would change it."""
-    view: dict[str, Any] = {
+    return {
         "entitled": outcome.entitled,
         "reasons": [reason.to_dict() for reason in outcome.reasons],
         "missing": [{"name": name, "zh": one.zh, "en": one.en} for name, one in lacking(programme, outcome.missing)],
         "payments": [payment_view(item, item.amount) for item in outcome.payments],
         "instalments": outcome.count,
         "versions": outcome.versions,
+        "traces": outcome.traces,
     }
-    return {**view, "traces": outcome.traces} if traces else view
 
 
 def entitlement_view(programme: Programme, item: Entitlement, catalogue: Catalogue) -> dict[str, Any]:

@@ -9,13 +9,8 @@ from typing import Any
 
 from shanhe.rulebook.documents import FIRST_DATE, Reader, as_date
 from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound
-from shanhe.rulebook.loader import dated_values, examples_of, formulas_of, linked, packaged, sound
+from shanhe.rulebook.loader import dated_values, examples_of, formulas_of, linked, sound
 from shanhe.rulebook.model import Example, Rule, RuleAmendment, Withheld
-
-
-def load_rules(amendments: Sequence[RuleAmendment] = ()) -> dict[str, Rule]:
-    """Every packaged rule by id, with amendments layered on; RuleFileInvalid on the first thing that is wrong."""
-    return amend(packaged(), amendments)
 
 
 def amend(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dict[str, Rule]:

@@ -47,6 +47,11 @@ def packaged_texts() -> Mapping[str, str]:
     return {file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8") for file in files}
 
 
+def load_rules() -> dict[str, Rule]:
+    """Every packaged rule by id; RuleFileInvalid on the first thing that is wrong."""
+    return linked(packaged())
+
+
 @cache
 def packaged() -> Mapping[str, Rule]:
     rules: dict[str, Rule] = {}

@@ -46,7 +46,7 @@ class Task:
         return {name: column[self.chosen] for name, column in self.kernel(self.columns).items()}
 
 
-def bench_rules(population: int = POPULATION, traced_share_bps: int = 10_000) -> dict[str, Any]:
+def bench_rules(population: int = POPULATION) -> dict[str, Any]:
     """Seconds for all amount rules over the population, and how many times the scalar evaluator's rate that is."""
     rulebook = Rulebook.load()
     start = time.perf_counter()
@@ -66,7 +66,7 @@ def bench_rules(population: int = POPULATION, traced_share_bps: int = 10_000) ->
         cpu, began = time.process_time(), time.perf_counter()
         results = list(pool.map(Task.run, tasks))
         vector_s, vector_cpu_s = time.perf_counter() - began, time.process_time() - cpu
-    traced_rows, traced_s = _compared(rulebook, tasks, results, traced_share_bps)
+    traced_rows, traced_s = _compared(rulebook, tasks, results)
     evaluations = population * len(tasks)
     vector_rate, traced_rate = evaluations / vector_s, traced_rows / traced_s
     return {
@@ -112,26 +112,22 @@ def _numbers(fact: Fact, rows: int, random: np.random.Generator) -> Any:
     return fact.lo + np.minimum(spread.astype(np.int64), width)
 
 
-def _compared(
-    rulebook: Rulebook, tasks: Sequence[Task], results: Sequence[Columns], traced_share_bps: int
-) -> tuple[int, float]:
-    """Compare the chosen rows with the compiled function and (a share of them) with the explaining evaluator.
+def _compared(rulebook: Rulebook, tasks: Sequence[Task], results: Sequence[Columns]) -> tuple[int, float]:
+    """Compare the chosen rows with the compiled function and with the explaining evaluator.
 
     Returns how many rows the evaluator decided, and its seconds.
     """
     seconds, traced = 0.0, 0
     for task, result in zip(tasks, results, strict=True):
         compiled = rulebook.compiled(task.rule.id, ON)
-        few = -(-len(task.chosen) * traced_share_bps // 10_000)
         for place, index in enumerate(task.chosen):
             facts = facts_at(task, int(index))
             _same(task.rule, result, place, compiled(**facts))
-            if place < few:
-                start = time.perf_counter()
-                decision = rulebook.evaluate(task.rule.id, facts, on=ON)
-                seconds += time.perf_counter() - start
-                _same(task.rule, result, place, decision.outputs)
-                traced += 1
+            start = time.perf_counter()
+            decision = rulebook.evaluate(task.rule.id, facts, on=ON)
+            seconds += time.perf_counter() - start
+            _same(task.rule, result, place, decision.outputs)
+            traced += 1
     return traced, seconds
 
 

@@ -15,8 +15,8 @@ from shanhe.rulebook.compiled import ScalarFunction, compile_exact, compile_scal
 from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.errors import ParameterNotFound, RuleFileInvalid, RuleNotFound, RuleWithheld
 from shanhe.rulebook.facts import json_schema, validated
-from shanhe.rulebook.layers import amend, examples_in, load_rules, since, withhold
-from shanhe.rulebook.loader import linked, parse_rule
+from shanhe.rulebook.layers import amend, examples_in, since, withhold
+from shanhe.rulebook.loader import linked, load_rules, parse_rule
 from shanhe.rulebook.model import (
     Band,
     CheckReport,

@@ -31,10 +31,10 @@ TEXT_MAX: Final = 300
 class RayJobs:
     """The jobs port of a Ray cluster. `address`: of its head's dashboard, like http://head:8265; `token`: Ray's own."""
 
-    def __init__(self, address: str, token: str = "", *, cpus: float = 1, gpus: float = 0) -> None:
+    def __init__(self, address: str, token: str = "", *, gpus: float = 0) -> None:
         self._address = address.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._asks = {"entrypoint_num_cpus": cpus, "entrypoint_num_gpus": gpus}
+        self._asks = {"entrypoint_num_cpus": 1, "entrypoint_num_gpus": gpus}
 
     async def __call__(
         self, folder: Path, said: Said, *, environment: Mapping[str, str], command: Sequence[str] = COMMAND

@@ -80,10 +80,10 @@ class UrlHost:
 class LlamaHost:
     """A model of ours in a llama.cpp child, loaded and unloaded as the city's placement asks."""
 
-    def __init__(self, model: str, folder: Path, *, threads: int = 0, cache: Path | None = None) -> None:
+    def __init__(self, model: str, folder: Path, *, threads: int = 0) -> None:
         known = card(model)
         private_folder(socket_path(folder, model).parent)
-        self._llama = LlamaSupervisor(folder, sources=DEFAULT_SOURCES, threads=threads, cache=cache)
+        self._llama = LlamaSupervisor(folder, sources=DEFAULT_SOURCES, threads=threads)
         self._model = model
         transport = httpx.AsyncHTTPTransport(uds=str(socket_path(folder, model)))
         self._client = httpx.AsyncClient(
