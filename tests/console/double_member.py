@@ -58,7 +58,7 @@ class Member:
     async def costs(self, who: m.Who, start: date, end: date, kind: str) -> Sequence[m.CostRow]:
         if self.empty:
             return []
-        name = "agent/letters" if kind == "agent" else "weekly"
+        name = {"agent": "agent/letters", "workflow": "weekly"}.get(kind, f"{kind} Claude")
         return [m.CostRow(date(2026, 11, 20), name, "=王", 3, 4_200), m.CostRow(date(2026, 11, 19), name, "", 1, 800)]
 
     async def calls(

@@ -94,12 +94,15 @@ class TestUsage:
         assert "<code>agent/letters</code>" in names
         assert "=王" in page
         assert "早前的密钥" in page
+        assert "<code>app Claude</code>" in (await member.get("/usage/costs?kind=app")).text
         assert "<code>weekly</code>" in (await member.get("/usage/costs?kind=workflow")).text
         sheet = (await member.get("/usage/costs.csv?from=2026-11-01&to=2026-11-20")).text
         head, first, *rest = sheet.removeprefix("\N{BYTE ORDER MARK}").splitlines()
         assert head.startswith("日期,")
         assert "'=王" in first  # no formula of somebody's name
-        assert len(rest) == 3
+        assert len(rest) == 5
+        city = (await member.get("/usage/costs.csv?kind=city_app")).text
+        assert [line.split(",")[1] for line in city.splitlines()[1:]] == ["city_app"] * 2
         assert (await member.get("/usage/costs?from=2020-01-01&to=2026-01-01")).status_code == 422
 
     @pytest.mark.parametrize("query", ["by=nothing", "from=2026-11-05&to=2026-11-01", "from=2020-01-01&to=2026-01-01"])

@@ -139,6 +139,22 @@ class TestSdk:
         assert len(answered) == 1
         keys = await market.services.identity.keys.list(payer.org)
         assert {key.name for key in keys} == {"person with an app", "SDK"}
+        await self.shows_what_it_cost(market, payer)
+
+    async def shows_what_it_cost(self, market: Market, payer: Party) -> None:
+        """To its organisation what it cost there, to the city's own people what each app cost whom."""
+        today = market.services.clock.today()
+        days = {"from": f"{today - timedelta(days=1)}", "to": f"{today}"}
+        (cost,) = (await payer.http.get("/api/apps/costs", params=days)).json()["data"]
+        assert (cost["name"], cost["calls"], cost["paid_micro"]) == ("SDK", 1, 5_000)
+        assert cost["org_id"] == str(payer.org)
+        other = await market.party("person without an app")
+        assert (await other.http.get("/api/apps/costs", params=days)).json()["data"] == []
+        assert (await other.http.get("/api/apps/costs", params=days | {"everybody": "true"})).status_code == 403
+        far = {"from": "2020-01-01", "to": f"{today}"}
+        assert (await other.http.get("/api/apps/costs", params=far)).status_code == 422
+        everybody = await market.services.oauth.costs(None, today - timedelta(days=1), today)
+        assert (payer.org, "SDK", 5_000) in {(one.org_id, one.name, one.paid_micro) for one in everybody}
 
 
 class TestPageOfAnApp:
@@ -340,7 +356,14 @@ class TestDocument:
             return json.dumps({**told, "client_id": url if url == where else where}).encode()
 
         services = market.services
-        oauth = OAuth(services.db, services.clock, services.identity, url=market.url, fetch=read)
+        oauth = OAuth(
+            services.db,
+            services.clock,
+            services.identity,
+            url=market.url,
+            fetch=read,
+            spent=services.gateway.usage_of_keys,
+        )
         assert (await oauth.client(where)).name == "文档应用"
         with pytest.raises(OAuthError):
             await oauth.client("https://app.example/another.json")

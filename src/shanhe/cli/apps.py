@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, in_city, rows, show
+from shanhe.cli.common import Data, First, Json, Last, days_of, find_org, in_city, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -30,6 +31,25 @@ def list_apps(person: Person, data: Data = None, as_json: Json = False) -> None:
         (one["id"], one["name"], one["resource"], f"{one['made_at']:%Y-%m-%d}", "yes" if one["acts"] else "no",
          "–" if one["budget_day_micro"] is None else format_credits(one["budget_day_micro"])) for one in found
     ], right=("budget a day",)))  # fmt: skip
+
+
+@app.command()
+def costs(
+    org: Annotated[str, typer.Option("--org", help="Id or name of an organisation; left out: each of them.")] = "",
+    first: First = "", last: Last = "", data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """What each connected app cost, by day and organisation."""
+
+    async def work(services: Services) -> Any:
+        days = days_of(first, last, services.clock.today())
+        payer = (await find_org(services, org)).id if org else None
+        return [asdict(one) for one in await services.oauth.costs(payer, *days)]
+
+    found = in_city(data, work)
+    lines = [(one["day"], one["name"], one["client_id"], one["org_id"], one["calls"],
+              format_credits(one["paid_micro"])) for one in found]  # fmt: skip
+    columns = ("day", "app", "client", "organisation", "calls", "credits")
+    show(as_json, found, lambda: rows(columns, lines, right=("calls", "credits")))
 
 
 @app.command()

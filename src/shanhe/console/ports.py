@@ -41,7 +41,8 @@ class Member(Protocol):
 
     async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]: ...
     async def costs(self, who: m.Who, start: date, end: date, kind: str) -> Sequence[m.CostRow]:
-        """What `agent` or `workflow` runs cost one's organisation, by day, name and user."""
+        """What `agent` or `workflow` runs, or calls of a connected `app` cost one's organisation, by day, name and
+        user; `city_app`: what apps cost each organisation."""
         ...
 
     async def receipt(self, who: m.Who, receipt_id: UUID) -> mp.Receipt: ...

@@ -35,7 +35,7 @@ from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, R
 from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
-from shanhe.gateway.store import WINDOWS, UsageKey, UsageRow, UsageStore
+from shanhe.gateway.store import WINDOWS, KeyDay, UsageKey, UsageRow, UsageStore
 from shanhe.gateway.tags import Hash, TagBook, under, under_header, unkeyed
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
@@ -78,6 +78,7 @@ __all__ = [
     "Evidence",
     "Gateway",
     "GatewayApp",
+    "KeyDay",
     "LedgerDay",
     "Metadata",
     "Pool",
@@ -341,6 +342,10 @@ class Gateway:
     ) -> list[UsageRow]:  # fmt: skip
         """The same of every organisation, and of each of them: for what is computed of all."""
         return await self._usage.of_all(first, last, group, model)
+
+    async def usage_of_keys(self, keys: Sequence[UUID], first: date, last: date, most: int) -> list[KeyDay]:
+        """See `UsageStore.of_keys`."""
+        return await self._usage.of_keys(keys, first, last, most)
 
     async def through(
         self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None = None

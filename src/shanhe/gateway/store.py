@@ -41,6 +41,15 @@ class TagKey(msgspec.Struct, frozen=True):
     model: str
 
 
+class KeyDay(msgspec.Struct, frozen=True):
+    """Calls by one key on a day, and what they cost in µ."""
+
+    day: date
+    key_id: UUID
+    calls: int
+    amount_micro: int
+
+
 class UsageRow(msgspec.Struct, frozen=True):
     """Sums of one group; fields not grouped by are None. Amount in µ."""
 
@@ -122,6 +131,16 @@ class UsageStore:
     async def right_days(self, right: str, first: date, last: date) -> list[RightDay]:
         """See `parted_store.right_days`."""
         return await parted_store.right_days(self._db, right, first, last)
+
+    async def of_keys(self, keys: Sequence[UUID], first: date, last: date, most: int) -> list[KeyDay]:
+        """What calls by some keys cost between two dates (both included), by day, newest first; `most` rows."""
+        rows = await self._db.fetch(
+            """SELECT day, key_id, sum(calls)::bigint AS calls, sum(amount_micro)::bigint AS amount_micro
+                 FROM gateway.usage_day WHERE key_id = ANY($1) AND day BETWEEN $2 AND $3
+                GROUP BY day, key_id ORDER BY day DESC, amount_micro DESC, key_id LIMIT $4""",
+            list(keys), first, last, most,
+        )  # fmt: skip
+        return [KeyDay(**row) for row in rows]
 
     async def read(
         self,

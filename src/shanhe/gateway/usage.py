@@ -18,7 +18,7 @@ import structlog
 from shanhe.gateway.errors import TagsOfOne, TooMuchUsage
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
-from shanhe.gateway.store import TagKey, UsageKey, UsageRow, UsageStore
+from shanhe.gateway.store import KeyDay, TagKey, UsageKey, UsageRow, UsageStore
 from shanhe.gateway.tags import tags_in
 from shanhe.kernel.db import FAILURES
 
@@ -182,6 +182,11 @@ class UsageBook:
         if len(rows) > WHOLE_ROWS_MAX:
             raise TooMuchUsage(WHOLE_ROWS_MAX)
         return rows
+
+    async def of_keys(self, keys: Sequence[UUID], first: date, last: date, most: int) -> list[KeyDay]:
+        """See `UsageStore.of_keys`."""
+        await self.flush()
+        return await self._store.of_keys(keys, first, last, most)
 
     async def rebuild(self, day: date, evidence: AsyncIterator[bytes]) -> int:
         """Recompute a finished day from the evidence of its call postings; returns how many calls it had."""

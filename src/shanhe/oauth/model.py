@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,8 @@ CLIENTS_MAX: Final = 20_000
 REDIRECTS_MAX: Final = 10
 URI_MAX_CHARS: Final = 500
 NAME_MAX_CHARS: Final = 80
+COSTS_MAX: Final = 5_000
+"""Rows of what apps cost, the newest."""
 STATE_MAX_CHARS: Final = 1_000
 ACCESS_PREFIX: Final = "at-sh-"
 REFRESH_PREFIX: Final = "rt-sh-"
@@ -72,6 +74,19 @@ class App:
     def acts(self, now: datetime) -> bool:
         """Whether it may still act."""
         return self.ended_at is None and self.good_until is not None and self.good_until > now
+
+
+@dataclass(frozen=True, slots=True)
+class AppCost:
+    """What an app cost an organisation on a day; `person_id` let it act."""
+
+    day: date
+    name: str
+    client_id: str
+    org_id: UUID
+    person_id: UUID
+    calls: int
+    paid_micro: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from shanhe.identity.api import Actor, client_of
+from shanhe.identity.api import Actor, client_of, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
@@ -19,6 +20,7 @@ from shanhe.kernel.routing import APIRouter
 from shanhe.oauth.api import App, OAuth, OAuthError, Tokens, returns_to
 from shanhe.oauth.model import NAME_MAX_CHARS, REDIRECTS_MAX, RESOURCE_PATH, SCOPE, URI_MAX_CHARS
 
+Payer = Annotated[Actor, Depends(require("usage"))]
 Asking = Annotated[Actor, Depends(actor_of)]
 AUTHORIZE: Final = "/oauth/authorize"
 TOKEN: Final = "/oauth/token"
@@ -137,6 +139,18 @@ def apps_router(oauth: OAuth) -> APIRouter:
     async def apps(actor: Asking) -> Response:
         """Apps that may act for you or did, newest first."""
         return as_json({"data": [app_view(one, oauth) for one in await oauth.apps(_person(actor))]})
+
+    @routes.get("/costs")
+    async def costs(
+        actor: Payer, first: Annotated[date, Query(alias="from")], last: Annotated[date, Query(alias="to")], *,
+        everybody: bool = False,
+    ) -> Response:  # fmt: skip
+        """What apps cost your organisation by day; for the city's own people with `everybody` what each cost whom."""
+        if everybody and "ledger" not in actor.permissions:
+            raise Forbidden("city_only", "What apps cost everybody is for the city's own people.",
+                            message_zh="全市各应用的费用仅供本市运营人员查看。")  # fmt: skip
+        found = await oauth.costs(None if everybody else org_of(actor), first, last)
+        return as_json({"data": [asdict(one) for one in found]})
 
     @routes.delete("/{app}")
     async def end(app: UUID, actor: Asking) -> Response:

@@ -7,7 +7,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,14 +17,28 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from shanhe.identity.api import Actor, NewKey
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.days import checked_days
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.oauth import model, store
 from shanhe.oauth.errors import OAuthError, UnknownApp, UnknownRequest, bad_client, bad_grant
-from shanhe.oauth.model import ACCESS_TTL, CODE_TTL, REFRESH_TTL, REQUEST_TTL, App, Asking, Client, Tokens
+from shanhe.oauth.model import (
+    ACCESS_TTL,
+    CLIENTS_MAX,
+    CODE_TTL,
+    COSTS_MAX,
+    REFRESH_TTL,
+    REQUEST_TTL,
+    App,
+    AppCost,
+    Asking,
+    Client,
+    Tokens,
+)
 
 if TYPE_CHECKING:
+    from shanhe.gateway.api import KeyDay
     from shanhe.identity.api import Caller, Identity
     from shanhe.identity.api import Client as Visitor
 
@@ -37,16 +51,20 @@ CHALLENGE_CHARS: Final = 43
 Fetch = Callable[[str], Awaitable[bytes]]
 """The bytes at a public https address, bounded; ShanheError when they can't be had."""
 
+Spent = Callable[[Sequence[UUID], date, date, int], Awaitable["Sequence[KeyDay]"]]
+"""What calls by some keys cost, by day, newest first; at most so many rows."""
+
 
 class OAuth:
     """Connected apps, for one process."""
 
-    def __init__(self, db: Database, clock: Clock, identity: Identity, *, url: str, fetch: Fetch) -> None:
+    def __init__(self, db: Database, clock: Clock, identity: Identity, *, url: str, fetch: Fetch, spent: Spent) -> None:
         self.url = url
         self._db = db
         self._clock = clock
         self._identity = identity
         self._fetch = fetch
+        self._spent = spent
         self._known: dict[bytes, tuple[float, Caller, str]] = {}
         self._documents: dict[str, tuple[float, Client]] = {}
 
@@ -237,6 +255,17 @@ class OAuth:
                     row["resource"], row["made_at"], ended, row["good_until"], key.budget_day_micro)
             )  # fmt: skip
         return found
+
+    async def costs(self, org_id: UUID | None, first: date, last: date) -> list[AppCost]:
+        """What apps cost an organisation, or (None) each of them, by day, both days included, newest first; ended apps
+        too, the newest COSTS_MAX."""
+        checked_days(first, last)
+        rows = {row["key_id"]: row for row in await store.allowed_in(self._db, org_id, CLIENTS_MAX)}
+        return [
+            AppCost(one.day, row["client_name"] or row["client_id"], row["client_id"], row["org_id"], row["person_id"],
+                    one.calls, one.amount_micro)
+            for one in await self._spent(list(rows), first, last, COSTS_MAX) for row in (rows[one.key_id],)
+        ]  # fmt: skip
 
     async def end(self, grant_id: UUID, person_id: UUID) -> None:
         """An app acts for this person no more, at once; UnknownApp. Ending twice changes nothing."""

@@ -106,6 +106,15 @@ async def allowed(db: Database, person_id: UUID) -> list[Any]:
     )  # fmt: skip
 
 
+async def allowed_in(db: Database, org_id: UUID | None, most: int) -> list[Any]:
+    """What was allowed for an organisation, or for any, ended ones too; the newest."""
+    return await db.fetch(
+        """SELECT key_id, client_id, client_name, org_id, person_id FROM oauth.grant
+            WHERE $1::uuid IS NULL OR org_id = $1 ORDER BY made_at DESC LIMIT $2""",
+        org_id, most,
+    )  # fmt: skip
+
+
 async def granted(db: Database, grant_id: UUID, person_id: UUID) -> Any:
     """One grant of a person; None for anybody else's."""
     rows = await db.fetch(

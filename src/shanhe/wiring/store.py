@@ -123,7 +123,7 @@ def open_bazaar(
         clones, classroom, lambda facts: rulebook.evaluate(CLONE_RULE, facts, on=clock.today()).outputs
     )
     gateway.delegate(OpenAiFace(agents).delegate)
-    oauth = OAuth(db, clock, identity, url=settings.url, fetch=_reader(tools))
+    oauth = OAuth(db, clock, identity, url=settings.url, fetch=_reader(tools), spent=gateway.usage_of_keys)
 
     contests = Contests(
         db, clock, store, rulebook, named=named, akin=akin, award=_awards(programmes, PRIZE, "contest"),

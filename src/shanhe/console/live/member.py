@@ -78,6 +78,8 @@ class LiveMember:
         return sorted(found, key=lambda row: row.label) if by in WINDOWS else found
 
     async def costs(self, who: m.Who, start: date, end: date, kind: str) -> Sequence[m.CostRow]:
+        if kind in ("app", "city_app"):
+            return await self._app_costs(None if kind == "city_app" else who.org_id, start, end)
         source = self._of.agents if kind == "agent" else self._of.routines.workflows
         found = await source.costs(who.org_id, start, end)
         keys = {key.id: key for key in await self._of.identity.keys.list(who.org_id, limit=KEYS_MAX)} if found else {}
@@ -94,6 +96,15 @@ class LiveMember:
             runs, micro = sums.get(at := (one.day, one.name, called(one.key_id)), (0, 0))
             sums[at] = (runs + one.runs, micro + one.paid_micro)
         return [m.CostRow(*at, runs, micro) for at, (runs, micro) in sums.items()]
+
+    async def _app_costs(self, org_id: UUID | None, start: date, end: date) -> Sequence[m.CostRow]:
+        """By who let the app act; of every organisation by organisation."""
+        found = await self._of.oauth.costs(org_id, start, end)
+        if org_id is None:
+            orgs = {one: (await self._of.identity.orgs.get(one)).name for one in {row.org_id for row in found}}
+            return [m.CostRow(row.day, row.name, orgs[row.org_id], row.calls, row.paid_micro) for row in found]
+        people = {one.person_id: one.name for one in await self._of.identity.orgs.members(org_id)} if found else {}
+        return [m.CostRow(row.day, row.name, people.get(row.person_id, ""), row.calls, row.paid_micro) for row in found]
 
     async def receipt(self, who: m.Who, receipt_id: UUID) -> mp.Receipt:
         found = await self._of.gateway.receipt(receipt_id, None if who.may("ledger") else who.org_id)

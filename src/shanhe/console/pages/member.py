@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from typing import Final
 from uuid import UUID
 
 from fastapi import Request
@@ -37,6 +38,11 @@ CURSOR_CHARS_MAX = 200
 GROUPS = ("day", "week", "month", "model", "key", "tag")
 RANGES = (7, 30, 90)
 ORGS_FOUND = 10
+
+COSTS: Final = ("agent", "workflow", "app")
+"""What an organisation's costs are shown of."""
+CITY_APPS: Final = "city_app"
+"""What apps cost every organisation, for the city's own people."""
 
 
 class MemberRoom(Room):
@@ -137,12 +143,12 @@ class MemberRoom(Room):
         """What each agent and each workflow cost, from the receipts of their runs."""
         who = await self.allowed(request, "usage")
         start, end, _ = period(request)
-        kind = "workflow" if request.query_params.get("kind") == "workflow" else "agent"
+        kinds = (*COSTS, *([CITY_APPS] if who.may("ledger") else []))
+        kind = asked if (asked := request.query_params.get("kind", "")) in kinds else kinds[0]
         rows = await self.desk.member.costs(who, start, end, kind)
         shown = {"rows": rows, "names": costs_by(rows, "name"), "users": costs_by(rows, "who")}
-        return self.show(
-            request, "usage_costs.html", who, start=start, end=end, kind=kind, today=SystemClock().today(), **shown
-        )
+        about = {"start": start, "end": end, "kind": kind, "kinds": kinds, "today": SystemClock().today()}
+        return self.show(request, "usage_costs.html", who, **about, **shown)
 
     async def costs_csv(self, request: Request) -> Response:
         who = await self.allowed(request, "usage")
@@ -150,7 +156,8 @@ class MemberRoom(Room):
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow(["day", "kind", "name", "user", "runs", "credits", "micro_credits"])
-        for kind in ("agent", "workflow"):
+        city = request.query_params.get("kind") == CITY_APPS and who.may("ledger")
+        for kind in (CITY_APPS,) if city else COSTS:
             for row in await self.desk.member.costs(who, start, end, kind):
                 figures = [row.runs, format_credits(row.micro).replace(",", ""), row.micro]
                 writer.writerow([row.day, kind, csv_cell(row.name), csv_cell(row.who), *figures])
