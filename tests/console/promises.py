@@ -106,7 +106,8 @@ class Promises:
             "decisions": [{"kind": "refusal", "at": AT, "note": "", "reasons": [REASON], "traces": {},
                            "by": "陈审"}],
             "city": ["claw_back", "breach"], "applicant": "青山机器人", "request_id": str(TWO),
-            "history": [{"at": AT, "event": "in_review"}],
+            "history": [{"at": AT, "event": "in_review", "said": []},
+                        {"at": AT, "event": "clawed_back", "said": [("owed", ("3.00 积分", "3.00 credits"))]}],
         }  # fmt: skip
 
     async def withdraw(self, who: m.Who, application: UUID) -> None:

@@ -121,6 +121,25 @@ class TestShares:
         with pytest.raises(UnknownEntry):  # who sold has no word any more
             await city.rights.propose(made.entry.id, ((one, WHOLE),), None, org_id=one, actor="test")
 
+    async def test_tell_whoever_must_act_next_and_lead_to_the_entry(self, city: City) -> None:
+        one, two = await city.company("甲方公司"), await city.company("乙方公司")
+
+        async def newest(org: UUID) -> tuple[str, str, str]:
+            notice = (await city.services.notifier.inbox(city.officer, [org]))[0]
+            return notice.title.zh, notice.body.zh, notice.link
+
+        made = await city.draft(one, shares=((one, 600_000), (two, 400_000)))
+        name, page = made.entry.name, f"/ip/{made.entry.id}"
+        assert await newest(two) == (f"请确认知识产权 {name} 的份额", "须经全部权利人同意方能生效。", page)
+        await city.rights.answer(made.entry.id, org_id=two, accept=True, actor="test")
+        assert await newest(one) == (f"{name} 的份额与费率已获全部同意", "现在可以提交核验。", page)
+        await city.rights.file(made.entry.id, org_id=one, actor="test")
+        await city.rights.decide(made.entry.id, verify=False, reason="证书不清", person_id=city.officer)
+        assert (await newest(one))[2] == page
+        other = await city.draft(one, shares=((one, 600_000), (two, 400_000)))
+        await city.rights.answer(other.entry.id, org_id=two, accept=False, actor="test")
+        assert "再次提出" in (await newest(one))[1]  # nothing was in force that could stay
+
     async def test_are_spoken_of_in_percent_to_whoever_wrote_percent(self, city: City) -> None:
         holder = await city.company("青禾")
         for wrong in ({"rate_ppm": 200_000}, {"shares": ((holder, 900_000),)}):

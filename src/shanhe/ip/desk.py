@@ -31,7 +31,7 @@ WORDS: Final = ("number", "title", "abstract", "office", "reason")
 PLACE: Final = "ip.entry"
 INDEX: Final = "ip-number"
 LOG_KIND: Final = "ip.changed"
-LINK: Final = "/ip"
+PAGE: Final = "/ip"
 PERCENT_PPM: Final = 10_000
 
 
@@ -157,11 +157,12 @@ class Desk:
         about = sorted({found.entry.org_id, *found.holders, *found.concerned})
         await self.record(conn, LOG_KIND, public, private, id=number, about=about)
 
-    async def tell(self, conn: Any, parties: Sequence[UUID], key: str, title: Text, body: Text) -> None:
-        """A notice for each organisation, once."""
+    async def tell(self, conn: Any, entry: UUID, parties: Sequence[UUID], key: str, title: Text, body: Text) -> None:
+        """A notice for each organisation, once, that leads to the entry."""
         for party in parties:
             await self.notifier.notify(
-                Notice("ip.changed", title, body, org_id=party, link=LINK, dedupe=f"ip:{key}:{party}"), conn
+                Notice("ip.changed", title, body, org_id=party, link=f"{PAGE}/{entry}", dedupe=f"ip:{key}:{party}"),
+                conn,
             )
 
 

@@ -62,6 +62,12 @@ NAME: Final = re.compile(r"^ip/(\d{6,12})$")
 SHA256: Final = re.compile(r"^([0-9a-f]{64})?$")
 DAYS_MAX: Final = 366
 ERASED: Final = "erasure"
+HAND_IN: Final = Text("现在可以提交核验。", "You can hand it in now.")
+IN_FORCE: Final = Text("调用即按新的份额与费率付给权利人。", "Calls pay the holders by them from now on.")
+STAYS: Final = Text("原有份额与费率继续有效。", "What was in force stays in force.")
+AGAIN: Final = Text(
+    "请与对方商定后修改登记内容，再次提出。", "Settle it with them, change the entry, and propose it again."
+)
 
 
 class Rights:
@@ -281,12 +287,18 @@ class Rights:
             await desk.note(conn, found, "consented" if accept else "declined", actor, terms.n)
             if accept:
                 await desk.settle(conn, await desk.load(identifier, conn=conn), actor)
+                if not (now_is := await desk.load(identifier, conn=conn)).open:
+                    await desk.tell(
+                        conn, identifier, [terms.proposed_by], f"{identifier}:{terms.n}:agreed",
+                        Text(f"{found.entry.name} 的份额与费率已获全部同意", f"All consented to {found.entry.name}"),
+                        HAND_IN if now_is.entry.state is State.DRAFT else IN_FORCE,
+                    )  # fmt: skip
             else:
                 await store.settle(conn, identifier, terms.n, TermsState.DECLINED, now)
                 await desk.tell(
-                    conn, [terms.proposed_by], f"{identifier}:{terms.n}:declined",
+                    conn, identifier, [terms.proposed_by], f"{identifier}:{terms.n}:declined",
                     Text(f"{found.entry.name} 的份额或费率变更被拒绝", f"A change of {found.entry.name} was declined"),
-                    Text("原有份额与费率继续有效。", "What was in force stays in force."),
+                    STAYS if found.in_force else AGAIN,
                 )  # fmt: skip
         return await desk.load(identifier)
 
@@ -295,7 +307,7 @@ class Rights:
         found = await self._desk.load(identifier, conn=conn)
         if found.open is not None:
             await self._desk.tell(
-                conn, sorted(found.waiting), f"{identifier}:{found.open.n}",
+                conn, identifier, sorted(found.waiting), f"{identifier}:{found.open.n}",
                 Text(f"请确认知识产权 {found.entry.name} 的份额", f"Please confirm your share of {found.entry.name}"),
                 Text("须经全部权利人同意方能生效。", "It takes effect once every holder consents."),
             )  # fmt: skip
@@ -332,7 +344,7 @@ class Rights:
             await self._end(conn, found, verdict, actor, reason)
             zh = {"verified": "已核验", "refused": "未通过核验", "lapsed": "已失效"}[verdict]
             await desk.tell(
-                conn, sorted(found.holders), f"{identifier}:{verdict}:{desk.clock.now()}",
+                conn, identifier, sorted(found.holders), f"{identifier}:{verdict}:{desk.clock.now()}",
                 Text(f"知识产权 {found.entry.name} {zh}", f"{found.entry.name} is {verdict}"),
                 Text("理由见登记页面。", "The reason is on its page."),
             )  # fmt: skip

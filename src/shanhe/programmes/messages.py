@@ -11,7 +11,7 @@ MEASURES = (("未构成违约", "no breach"), ("警告", "a warning"), ("暂停�
             ("收回未使用的补贴", "unspent subsidy is taken back"))  # fmt: skip
 FEN_ASSETS = ("cny", "voucher")
 UNITS = {"credit": ("积分", "credits"), "cny": ("元", "CNY"), "voucher": ("元消费券", "CNY in vouchers"),
-         "ticket": ("张门票", "tickets"), "point": ("贡献积分", "points")}  # fmt: skip
+         "ticket": ("份", "units"), "point": ("贡献积分", "points")}  # fmt: skip
 
 
 def amount_text(payment: Payment, amount: int) -> tuple[str, str]:

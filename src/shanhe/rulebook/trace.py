@@ -109,8 +109,8 @@ class Explainer:
             **self._display(value, fact.unit),
         }
 
-    def _display(self, value: Any, unit: str) -> dict[str, Any]:
-        return _said(display(value, unit), said(value, unit, self._rule.label))
+    def _display(self, value: Any, unit: str, edge_unit: str = "int") -> dict[str, Any]:
+        return _said(display(value, unit, edge_unit), said(value, unit, self._rule.label))
 
     def _parameter(self, name: str) -> dict[str, Any]:
         dated = self._program.version.values[name]
@@ -121,7 +121,7 @@ class Explainer:
             "title": parameter.title.to_dict(),
             "unit": "" if parameter.unit == "int" else parameter.unit,
             "value": canonical(dated.value),
-            **self._display(dated.value, parameter.unit),
+            **self._display(dated.value, parameter.unit, parameter.edge_unit),
             "from": dated.start.isoformat(),
             "announced": dated.announced.isoformat(),
             "origin": dated.origin,

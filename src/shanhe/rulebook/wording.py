@@ -60,15 +60,18 @@ def decimal(value: int | Fraction) -> str:
     return f"{'-' if exact < 0 else ''}{whole:,}.{digits or '0'}{more}"
 
 
-def display(value: Any, unit: str) -> str:
-    """A raw value of a unit for reading, the same in both languages: `¥9,000.00`, `12.500000`, `30%`, `2026-01-31`."""
+def display(value: Any, unit: str, edge_unit: str = "int") -> str:
+    """A raw value of a unit for reading, the same in both languages: `¥9,000.00`, `12.500000`, `30%`, `2026-01-31`.
+
+    `edge_unit`: of the edges of bands."""
     if isinstance(value, bool):
         return "✓" if value else "✗"
     if isinstance(value, str | date):
         return str(value)
     if isinstance(value, tuple | list):
         return ", ".join(
-            f"[{item.lower:,}, {'∞' if item.upper is None else format(item.upper, ',')}) {display(item.value, unit)}"
+            f"[{display(item.lower, edge_unit)}, {'∞' if item.upper is None else display(item.upper, edge_unit)}) "
+            f"{display(item.value, unit)}"
             if isinstance(item, Band)
             else display(item, unit)
             for item in value[:ITEMS_SHOWN]

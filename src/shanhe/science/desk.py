@@ -25,7 +25,7 @@ WORDS: Final = ("title", "abstract", "link")
 VERSION, DEPOSIT, REUSE = "science.version", "science.deposit", "science.reuse"
 INDEX: Final = "science-reuse"
 LOG_KIND: Final = "science.changed"
-LINK: Final = "/science"
+PAGE: Final = "/science"
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,11 @@ class Desk:
             conn, LOG_KIND, public, private, id=number, about=sorted(found.parties | set(about))
         )  # fmt: skip
 
-    async def tell(self, conn: Any, parties: Sequence[UUID], key: str, title: Text, body: Text) -> None:
-        """A notice for each organisation, once."""
+    async def tell(self, conn: Any, place: str, parties: Sequence[UUID], key: str, title: Text, body: Text) -> None:
+        """A notice for each organisation, once, that leads to a `place` of the register."""
         for party in parties:
-            notice = Notice("science.changed", title, body, org_id=party, link=LINK, dedupe=f"science:{key}:{party}")
+            link = f"{PAGE}/{place}"
+            notice = Notice("science.changed", title, body, org_id=party, link=link, dedupe=f"science:{key}:{party}")
             await self.notifier.notify(notice, conn)
 
 

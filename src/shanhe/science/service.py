@@ -197,7 +197,7 @@ class Science:
         await store.put_version(conn, identifier, n, new, org_id, desk.clock.now())
         found = await desk.load(identifier, conn=conn)
         await desk.tell(
-            conn, [party for party, _ in new.authors if party != org_id], f"{identifier}:{n}",
+            conn, str(identifier), [party for party, _ in new.authors if party != org_id], f"{identifier}:{n}",
             Text(f"请确认您是成果 {found.name} 的作者", f"Please confirm that you are an author of {found.name}"),
             Text("全部作者确认后方可公开。", "It can be published once every author has."),
         )  # fmt: skip
@@ -260,7 +260,7 @@ class Science:
             await desk.note(conn, found, "retracted", actor)
             users = {one.org_id for one in await store.reuses(conn, deposit=identifier)}
             await desk.tell(
-                conn, sorted(users), f"{identifier}:retracted",
+                conn, str(identifier), sorted(users), f"{identifier}:retracted",
                 Text(f"贵方复用的成果 {found.name} 已撤回", f"{found.name}, which you reused, was retracted"),
                 Text("撤回理由见成果页面。", "The reason is on its page."),
             )  # fmt: skip
@@ -297,7 +297,7 @@ class Science:
                 if await store.declare(conn, one, desk.key(how, ref), actor):
                     await desk.note(conn, found, "reuse_declared", actor, about=[org_id])
                     await desk.tell(
-                        conn, [party for party, _ in version.authors], f"{identifier}",
+                        conn, "mine", [party for party, _ in version.authors], f"{identifier}",
                         Text(f"有人申报复用 {found.name}", f"Somebody says they reused {found.name}"),
                         Text("请核实后确认或拒绝。", "Please check it, and confirm or refuse."),
                     )  # fmt: skip

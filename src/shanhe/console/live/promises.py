@@ -12,13 +12,16 @@ from shanhe.console.live.modules import Names, actor_of
 from shanhe.identity.api import Identity
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen, parse_credits, parse_yuan, said_credits
+from shanhe.ledger.api import CITY_OWNER
 from shanhe.programmes.api import (
     Application,
     Ask,
     File,
+    Payment,
     Programmes,
     UnknownApplication,
     Verdict,
+    amount_text,
     answer_from_text,
     application_view,
     applications_csv,
@@ -95,6 +98,7 @@ class LivePromises:
         view["decisions"] = [{**one, "by": "" if mine else await called(one["actor"])} for one in view["decisions"]]
         standing = view["state"] in AWARDED and who.may("programmes")
         city = ["claw_back", *(["breach"] if programme.bound else [])] if standing else []
+        view["history"] = [{**row, "said": brought_back(row["details"])} for row in view["history"]]
         applicant = "" if mine else await self._names.owner(view["org_id"])
         return {**view, "mine": mine, "can": view["can"] if mine else [], "city": city, "applicant": applicant,
                 "request_id": str(new_id())}  # fmt: skip
@@ -309,6 +313,16 @@ def papers_of(fields: Mapping[str, str]) -> dict[str, Any]:
         for name, text in fields.items()
         if name.startswith(PAPER) and text
     }
+
+
+def brought_back(details: Mapping[str, Any]) -> list[tuple[str, tuple[str, str]]]:
+    """What an event moved back, and what it left owed: (`recovered` or `owed`, amount in both languages)."""
+    return [
+        (part, amount_text(Payment(CITY_OWNER, asset, "", 0), amount))
+        for part in ("recovered", "owed")
+        for asset, amount in (details.get(part) or {}).items()
+        if amount
+    ]
 
 
 def _shown(asks: Mapping[str, Ask], answers: Mapping[str, Any]) -> list[tuple[Mapping[str, str], Any]]:
