@@ -307,7 +307,11 @@ class TestConsole:
                 "granted_on": "2026-01-20", "shares": f"{one} 66.6667\n{two} 33.3333%", "rate": "1.5",
             }  # fmt: skip
             made = await post(mine, "/ip/mine", form)
-            assert made.headers["location"] == f"/ip/{number}?done=done"
+            assert made.headers["location"] == f"/ip/{number}?done=right_registered"
+            assert "本单位 66.6667" in await read(mine, f"/ip/{number}")  # as one can send it again
+            nobody = await post(mine, f"/ip/{number}/change", form | {"shares": "本单位 50\n无此公司 50"})
+            assert nobody.status_code == 422
+            assert "没有找到“无此公司”" in nobody.text
             changed = form | {"abstract": "听声辨漏", "shares": f"{one} 66.6667\n{two} 33.3333"}
             assert (await post(mine, f"/ip/{number}/change", changed)).status_code == 303
             assert "听声辨漏" in await read(mine, f"/ip/{number}")
@@ -316,6 +320,9 @@ class TestConsole:
             assert (await post(theirs, f"/ip/{number}/accept")).status_code == 303
             assert (await post(mine, f"/ip/{number}/file")).status_code == 303
             assert "一种声学检漏方法" in await read(desk, "/ip/queue")
+            for place in ("/review", "/ip"):  # where a clerk finds it
+                assert 'href="/ip/queue"' in await read(desk, place)
+            assert 'href="/ip/queue"' not in await read(mine, "/ip")
             refused = await post(mine, f"/ip/{number}/verify", {"reason": "自己核验"})
             assert refused.status_code == 403
             assert (await post(desk, f"/ip/{number}/verify", {"reason": "属实"})).status_code == 303
