@@ -21,6 +21,7 @@ from tests.console.double_gate import Gate, Handover
 from tests.console.double_ground import COOKIE, MODEL, ORG, ident
 from tests.console.double_house import House
 from tests.console.double_knowledge import Knowledge
+from tests.console.double_known import Known
 from tests.console.double_member import Member, Talk, Till
 from tests.console.double_nomads import NomadDesk
 from tests.console.double_routines import Routines
@@ -46,7 +47,7 @@ def desk() -> Desk:
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
-    rest = (*rest, ConductDesk(), House(), Arrivals(), Webhooks())
+    rest = (*rest, ConductDesk(), House(), Arrivals(), Webhooks(), Known())
     return Desk(Gate(), Handover(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -105,6 +105,7 @@ PAGES = (
     "/models",
     "/city/accounts",
     f"/city/accounts/{double.ORG}",
+    f"/city/accounts/{double.ORG}/facts",
     "/city/engines",
     "/city/ledger",
     "/city/ledger/accounts",

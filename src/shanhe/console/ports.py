@@ -23,6 +23,7 @@ from shanhe.console.ports_content import ContentDesk
 from shanhe.console.ports_gate import Gate, Handover
 from shanhe.console.ports_gate import SignedIn as SignedIn
 from shanhe.console.ports_house import HouseDesk
+from shanhe.console.ports_known import KnownDesk
 from shanhe.console.ports_making import CloneDesk, KnowledgeDesk, PoolDesk, RoutineDesk, WorkshopDesk
 from shanhe.console.ports_money import Counter, ExchangeDesk, Till, Treasury
 from shanhe.console.ports_watch import ConductDesk, SecondDesk, WatchDesk
@@ -496,5 +497,6 @@ class Desk:
     house: HouseDesk
     arrivals: ArrivalDesk
     webhooks: WebhookDesk
+    known: KnownDesk
     secure: bool = False
     version: str = ""

@@ -31,6 +31,7 @@ from shanhe.console.pages.governance import GovernanceRoom
 from shanhe.console.pages.house import HouseRoom
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.knowledge import KnowledgeRoom
+from shanhe.console.pages.known import KnownRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.nomads import NomadDeskRoom, NomadRoom, VenueRoom
 from shanhe.console.pages.play import PlayRoom
@@ -77,6 +78,7 @@ ROOMS = (
     NomadDeskRoom,
     SettingsRoom,
     HouseRoom,
+    KnownRoom,
     ArrivalsRoom,
     PublicRoom,
     CityRoom,

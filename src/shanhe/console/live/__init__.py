@@ -22,6 +22,7 @@ from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.governance import LiveGovernance
 from shanhe.console.live.house import LiveHouse
 from shanhe.console.live.knowledge import LiveKnowledge
+from shanhe.console.live.known import LiveKnown
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
 from shanhe.console.live.nomads import LiveNomads
@@ -88,6 +89,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         second=LiveSecond(modules, names),
         conduct=LiveConduct(modules),
         house=LiveHouse(modules),
+        known=LiveKnown(modules, names),
         arrivals=LiveArrivals(modules.identity),
         secure=modules.identity.options.secure,
         version=version,

@@ -21,7 +21,7 @@ from shanhe.content.api import Content
 from shanhe.credits.api import Credits
 from shanhe.datasets.api import Datasets
 from shanhe.exchange.api import Exchange
-from shanhe.facts.api import Facts
+from shanhe.facts.api import Facts, NewFact
 from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
@@ -215,6 +215,7 @@ class Rulings(Protocol):
     async def close(self, item_id: UUID, ending: Ending, *, by: str) -> Request | None: ...
     async def sign_balance(self, day: date, *, by: str) -> Request: ...
     async def grant(self, dispute_id: UUID, *, answer: str, by: str) -> Request | None: ...
+    async def record(self, org_id: UUID, new: NewFact, *, by: str) -> Request: ...
 
 
 class Routines(Protocol):
