@@ -20,7 +20,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
-from shanhe.ledger.api import Account
+from shanhe.ledger.api import Account, Asset, Posting, Transfer
 from shanhe.ledger.routes import router
 from shanhe.wiring.moves import Moves
 from stage.faults import lost_mark
@@ -187,3 +187,52 @@ class TestLedgerRoutes:
     async def test_refuse_what_is_no_opening(self, client: httpx.AsyncClient, raw: bytes) -> None:
         answer = await client.post("/api/ledger/opening", content=raw)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "opening_invalid")
+
+
+class TestPeriod:
+    async def test_adds_up_from_the_balance_before_to_the_balance_after(
+        self, client: httpx.AsyncClient, books: Books, clock: FixedClock
+    ) -> None:
+        """Of an account, over a close or without one; vouchers are numbered by month."""
+        cash = await books.ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        sold = await books.ledger.system_account("revenue", Asset.CNY, "credits sold")
+
+        async def book(fen: int) -> None:
+            leg = Transfer(new_id(), cash.id, sold.id, fen)
+            await books.ledger.post(Posting(id=new_id(), kind="purchase", transfers=(leg,), actor="t", memo="六月"))
+
+        await book(100_00)
+        first = clock.today()
+        clock.advance(days=1)
+        day = str(clock.today())
+        await book(30_00)
+        await book(5_00)
+        seen = []
+        for close in (False, True):
+            if close:
+                await books.ledger.close_period(first, actor="t")
+            asked = {"since": day, "until": day, "asset": "cny", "language": "zh"}
+            text = (await client.get("/api/ledger/period.csv", params=asked)).text
+            seen.append(list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))))
+        assert seen[0] == seen[1]
+        (mine,) = [row for row in seen[0] if row["account"] == str(cash.id)]
+        assert mine == {
+            "account": str(cash.id), "asset": "cny", "kind": "资金清算", "owner": str(cash.owner),
+            "name": "bank_transfer", "opening_debit": "100.00", "opening_credit": "0.00", "debits": "35.00",
+            "credits": "0.00", "closing_debit": "135.00", "closing_credit": "0.00",
+        }  # fmt: skip
+        for debit, credit in (("opening_debit", "opening_credit"), ("debits", "credits")):
+            assert sum(Decimal(row[debit]) - Decimal(row[credit]) for row in seen[0]) == 0
+        items = (await client.get("/api/ledger/period", params={"since": day, "until": day})).json()["items"]
+        assert [row["opening"] for row in items if row["account"]["id"] == str(cash.id)] == [-100_00]
+
+        text = (await client.get("/api/ledger/vouchers.csv", params={"since": day, "until": day})).text
+        lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+        number = 2 if clock.today().month == first.month else 1
+        assert [line["voucher"] for line in lines] == [f"记-{n:04d}" for n in (number, number, number + 1, number + 1)]
+        assert [(line["voucher_debit"], line["voucher_credit"], line["memo"]) for line in lines[:2]] == [
+            ("30.00", "", "六月"), ("", "30.00", "六月")
+        ]  # fmt: skip
+        assert (await client.get("/api/ledger/vouchers", params={"since": day, "until": day})).json()["items"][0][
+            "number"
+        ] == number

@@ -59,7 +59,7 @@ from shanhe.payments.api import (
     UnknownPayout,
 )
 from shanhe.rulebook.api import Rulebook
-from shanhe.wiring.payments import tell_makers
+from shanhe.wiring.payments import payees_of, tell_makers
 
 from .conftest import NOON
 
@@ -128,6 +128,7 @@ class Works:
     def desk(self) -> BankDesk:
         payments = Payments(self.db, self.clock, {})
         desk = BankDesk(self.db, self.clock, ledger=self.ledger, payments=payments, vault=self.vault)
+        desk.know_payees(payees_of(desk, payments, self.payouts))
         desk.matching.on_sent("payout", self.payouts.on_statement)
         desk.matching.on_returned("payout", self.payouts.on_return)
         return desk
@@ -565,6 +566,36 @@ class TestBankFile:
         await works.payouts.payees.record_check(payee.id, passed=False, reference="户名不符", by="person:o1")
         with pytest.raises(NothingToPay):
             await works.payouts.export(by=CLERK)
+
+    @pytest.mark.parametrize("account", ["6200000011112222", "6200 **** **** 2222", ""])
+    async def test_is_confirmed_where_the_bank_names_its_payee(self, works: Works, account: str) -> None:
+        done = await self.sent(works, account)
+        assert done.state is PayoutState.CONFIRMED
+
+    async def sent(self, works: Works, account: str, holder: str = "青山机器人") -> Payout:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260608,300.00,,{holder},{account},{done.reference}\n"
+        works.clock.advance(days=14)
+        await works.desk().upload(text.encode(), name="s", actor="person:o1")
+        return await works.payouts.get(done.id)
+
+    @pytest.mark.parametrize(("account", "holder"), [("6217000099998888", "青山机器人"), ("", "张三")])
+    async def test_that_went_to_another_account_counts_as_sent_only_when_somebody_accepts_it(
+        self, works: Works, account: str, holder: str
+    ) -> None:
+        """Whoever sends by hand at the bank may write another account beside our reference."""
+        done = await self.sent(works, account, holder)
+        assert done.state is PayoutState.SENT
+        desk = works.desk()
+        (item,) = await desk.suspense()
+        assert (item.kind, item.amount_fen) == (SuspenseKind.ELSEWHERE, 30_000)
+        assert [one.reference for one in await desk.outgoing()] == [done.reference]
+        await desk.accept(item.id, actor="person:a + person:b", note="代收账户，已核实")
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+        assert (await works.fen("suspense", "bank transfers"), await desk.outgoing()) == (0, [])
 
     @pytest.mark.parametrize("read", ["at once", "one by one", "the return first"])
     async def test_came_back_where_the_bank_returns_what_it_sent(self, works: Works, read: str) -> None:

@@ -119,6 +119,12 @@ def give_back(item: Item, note: Note, data: Data = None, as_json: Json = False) 
 
 
 @app.command()
+def accept(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
+    """Say that what left for another account did go to its payee."""
+    show(as_json, in_city(data, lambda services: services.bank.accept(item, actor=ACTOR, note=note)), lambda: "✓")
+
+
+@app.command()
 def explain(
     item: Item,
     posting: Annotated[UUID, typer.Argument(help="The posting that has its money already.")],

@@ -209,6 +209,42 @@ def unfinished(
     ) if found else f"✓ 截至 {last} 没有未了事项 · nothing is open up to {last}")  # fmt: skip
 
 
+@app.command()
+def period(
+    since: Annotated[str, typer.Argument(help="First day, like 2026-11-01.")],
+    until: Annotated[str, typer.Argument(help="Last day.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Every account over some days: balance before, debits, credits, balance after (科目余额表)."""
+    first, last = day_of(since), day_of(until)
+    found = in_city(data, lambda services: services.ledger.period(first, last))
+    show(as_json, found, lambda: rows(("asset", "kind", "name", "opening", "debits", "credits", "closing"), [
+        (r.account.asset, r.account.kind, r.account.name, r.opening, r.debits, r.credits, r.closing) for r in found
+    ], right=("opening", "debits", "credits", "closing")))  # fmt: skip
+
+
+@app.command()
+def vouchers(
+    since: Annotated[str, typer.Argument(help="First day, like 2026-11-01.")],
+    until: Annotated[str, typer.Argument(help="Last day.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What was booked in yuan on some days, a line a transfer, numbered by month (记账凭证); amounts in fen."""
+    first, last = day_of(since), day_of(until)
+
+    async def work(services: Services) -> Any:
+        from shanhe.ledger.api import Asset
+
+        return await services.ledger.vouchers(first, last, Asset.CNY)
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("day", "voucher", "kind", "debit", "credit", "amount"), [
+        (one.day, one.number, one.kind, one.debit, one.credit, one.amount) for one in found
+    ], right=("voucher", "amount")))  # fmt: skip
+
+
 @app.command("opening-balances")
 def opening_balances(
     through: Annotated[str, typer.Option(help="Of the close through this day (default: the last one).")] = "",

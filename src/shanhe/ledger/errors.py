@@ -178,6 +178,17 @@ class PeriodNotOver(Invalid):
         )
 
 
+class TooManyVouchers(Invalid):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "too_many_vouchers",
+            f"These days have more than {most} lines of vouchers.",
+            message_zh=f"所选期间的凭证超过 {most} 行。",
+            hint="Choose a shorter period.",
+            hint_zh="请缩短期间。",
+        )
+
+
 class NotBalanced(Invalid):
     """A posting that cannot be right whatever the balances are."""
 

@@ -382,6 +382,33 @@ class TrialRow(msgspec.Struct, frozen=True):
     balance: int
 
 
+class PeriodRow(msgspec.Struct, frozen=True):
+    """An account over some days: its balance before them, and what was booked on either side; credits less debits."""
+
+    account: Account
+    opening: int
+    debits: int
+    credits: int
+
+    @property
+    def closing(self) -> int:
+        return self.opening + self.credits - self.debits
+
+
+class VoucherLine(msgspec.Struct, frozen=True):
+    """A transfer as a line of a voucher: `number` counts the postings of a month."""
+
+    number: int
+    posting: UUID
+    day: date
+    kind: str
+    memo: str
+    actor: str
+    debit: UUID
+    credit: UUID
+    amount: int
+
+
 class Moved(msgspec.Struct, frozen=True):
     """What a posting did to an account: credits less debits. `matter`: what it reverses, else itself."""
 

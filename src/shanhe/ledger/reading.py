@@ -18,6 +18,7 @@ from shanhe.ledger.model import (
     Balance,
     Lot,
     Moved,
+    PeriodRow,
     PostingPage,
     PostingView,
     Provenance,
@@ -26,6 +27,7 @@ from shanhe.ledger.model import (
     TermsOf,
     TrialRow,
     VerifyReport,
+    VoucherLine,
 )
 from shanhe.ledger.reversing import CALL
 from shanhe.ledger.store import Store
@@ -120,6 +122,15 @@ class Reader:
     def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
         """Every line of the days [since, until], in bounded memory."""
         return self._store.stream_statement(account, *span(since, until))
+
+    async def period(self, since: date, until: date, asset: Asset | None = None) -> list[PeriodRow]:
+        """Every account that has a balance or moved, over the city's days [since, until] (科目余额表)."""
+        return await self._store.period(since, until, asset)
+
+    async def vouchers(self, since: date, until: date, asset: Asset) -> list[VoucherLine]:
+        """What was booked in an asset on the city's days [since, until], oldest first, numbered by month (记账凭证).
+        Raises TooManyVouchers."""
+        return await self._store.vouchers(since, until, asset)
 
     async def moved(self, account: UUID) -> list[Moved]:
         """What each posting did to an account, oldest first. For accounts of few postings: the city's, not a

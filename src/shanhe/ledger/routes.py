@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,7 +27,17 @@ from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.money import MICRO
 from shanhe.kernel.routing import APIRouter
 from shanhe.kernel.words import POSTINGS_ZH
-from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, TrialRow
+from shanhe.ledger.api import (
+    CHART,
+    Account,
+    Asset,
+    Ledger,
+    PeriodRow,
+    PostingView,
+    StatementLine,
+    TrialRow,
+    VoucherLine,
+)
 
 PERMISSION: Final = "ledger"
 CHANGE_PERMISSION: Final = "accounts"
@@ -35,8 +45,16 @@ PAGE_MAX: Final = 500
 STATEMENT_DAYS_MAX: Final = 3660
 CSV_HEAD: Final = ("time", "posting", "transfer", "kind", "memo", "counterpart", "amount", "balance")
 
+PERIOD_HEAD: Final = (
+    "account", "asset", "kind", "owner", "name", "opening_debit", "opening_credit", "debits", "credits",
+    "closing_debit", "closing_credit",
+)  # fmt: skip
+VOUCHER_HEAD: Final = (
+    "day", "voucher", "memo", "kind", "owner", "name", "voucher_debit", "voucher_credit", "posting", "actor"
+)  # fmt: skip
 TRIAL_HEAD: Final = ("account", "asset", "kind", "owner", "name", "debits", "credits", "balance")
 
+Language = Literal["zh", "zh-CN", "en"]
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
@@ -179,6 +197,36 @@ def _periods(routes: APIRouter, ledger: Ledger, changer: Any, asks: Asks) -> Non
 
 
 def _statements(routes: APIRouter, ledger: Ledger) -> None:
+    @routes.get("/period")
+    async def period(since: date, until: date, asset: Asset | None = None) -> Response:
+        """Every account over some days: balance before, debits, credits (科目余额表), in the smallest unit."""
+        _check_days(since, until)
+        return as_json({"items": await ledger.period(since, until, asset)})
+
+    @routes.get("/period.csv")
+    async def period_csv(
+        since: date, until: date, asset: Asset | None = None, language: Language | None = None
+    ) -> Response:
+        """The same as a sheet, each balance on its side, in whole units."""
+        _check_days(since, until)
+        return sheet(_period_csv(await ledger.period(since, until, asset), language), f"period-{since}-{until}")
+
+    @routes.get("/vouchers")
+    async def vouchers(since: date, until: date, asset: Asset = Asset.CNY) -> Response:
+        """What was booked on some days, a line a transfer, numbered by month (记账凭证)."""
+        _check_days(since, until)
+        return as_json({"items": await ledger.vouchers(since, until, asset)})
+
+    @routes.get("/vouchers.csv")
+    async def vouchers_csv(
+        since: date, until: date, asset: Asset = Asset.CNY, language: Language | None = None
+    ) -> Response:
+        """The same as a sheet: a line for each side of a transfer, in whole units."""
+        _check_days(since, until)
+        lines = await ledger.vouchers(since, until, asset)
+        known = await ledger.accounts_of({one for line in lines for one in (line.debit, line.credit)})
+        return sheet(_vouchers_csv(lines, known, language), f"vouchers-{since}-{until}")
+
     @routes.get("/accounts/{account_id}/statement")
     async def statement(
         account_id: UUID, since: date, until: date, cursor: str | None = None, limit: Page = 200
@@ -188,7 +236,7 @@ def _statements(routes: APIRouter, ledger: Ledger) -> None:
 
     @routes.get("/accounts/{account_id}/statement.csv")
     async def statement_csv(
-        account_id: UUID, since: date, until: date, language: Literal["zh", "zh-CN", "en"] | None = None
+        account_id: UUID, since: date, until: date, language: Language | None = None
     ) -> StreamingResponse:
         """Every transfer of an account with the balance after it, as a sheet; with a `language` what postings are and
         say is in its words."""
@@ -241,6 +289,43 @@ async def csv_of(
             _decimal(line.amount, unit, digits), _decimal(line.balance, unit, digits),
         ])  # fmt: skip
         yield buffer.getvalue()
+
+
+async def _period_csv(rows: Sequence[PeriodRow], language: str | None) -> AsyncIterator[str]:
+    """Balances on the side where they stand; owners by id, never by name: a file outlives an erasure."""
+    yield BOM + csv_line(PERIOD_HEAD)
+    for row in rows:
+        account, (_, digits) = row.account, _unit(row.account.asset)
+        sides = (*_sides(row.opening), row.debits, row.credits, *_sides(row.closing))
+        amounts = (Decimal(amount).scaleb(-digits) for amount in sides)
+        kind = _title(account.kind, language)
+        yield csv_line((str(account.id), str(account.asset), kind, str(account.owner), account.name, *amounts))
+
+
+async def _vouchers_csv(
+    lines: Sequence[VoucherLine], known: Mapping[UUID, Account], language: str | None
+) -> AsyncIterator[str]:
+    yield BOM + csv_line(VOUCHER_HEAD)
+    for line in lines:
+        memo = line.memo if language is None else memos.said(line.memo, language)
+        for side, (debit, credit) in ((line.debit, (line.amount, 0)), (line.credit, (0, line.amount))):
+            account = known[side]
+            whole = (Decimal(one).scaleb(-_unit(account.asset)[1]) if one else "" for one in (debit, credit))
+            yield csv_line((
+                line.day, f"记-{line.number:04d}", memo or line.kind, _title(account.kind, language),
+                str(account.owner), account.name, *whole, str(line.posting), line.actor,
+            ))  # fmt: skip
+
+
+def _sides(balance: int) -> tuple[int, int]:
+    """A balance as (debit, credit)."""
+    return (-balance, 0) if balance < 0 else (0, balance)
+
+
+def _title(kind: str, language: str | None) -> str:
+    """What the chart calls an account; its own word where nobody asks for a language, or the chart lacks it."""
+    entry = next((one for one in CHART if one.kind == kind), None) if language is not None else None
+    return kind if entry is None else entry.title_zh if str(language).startswith("zh") else entry.title_en
 
 
 def _told(line: StatementLine, language: str | None) -> tuple[str, str]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.clock import CITY_TZ, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.ledger.errors import BadCursor
+from shanhe.ledger.errors import BadCursor, TooManyVouchers
 from shanhe.ledger.model import (
     PLACE,
     Account,
@@ -24,6 +24,7 @@ from shanhe.ledger.model import (
     Lot,
     LotDelta,
     Moved,
+    PeriodRow,
     PostingPage,
     PostingView,
     Provenance,
@@ -31,11 +32,14 @@ from shanhe.ledger.model import (
     StatementLine,
     Transfer,
     TrialRow,
+    VoucherLine,
     woven,
 )
 
 PAGE_MAX: Final = 500
 STREAM_ROWS: Final = 500
+VOUCHER_LINES_MAX: Final = 100_000
+ONE_DAY: Final = timedelta(days=1)
 PERIOD_LOCK: Final = 0x4C454447
 CURSOR_SEPARATOR: Final = "~"
 
@@ -279,6 +283,26 @@ class Store:
                 return
             cursor = page.next
 
+    async def period(self, since: date, until: date, asset: Asset | None) -> list[PeriodRow]:
+        rows = await self._db.fetch(_PERIOD, since, until, asset)
+        return [PeriodRow(account_of(row), row["opening"], row["debits"], row["credits"]) for row in rows]
+
+    async def vouchers(self, since: date, until: date, asset: Asset) -> list[VoucherLine]:
+        first = since.replace(day=1)
+        between = (midnight(first - ONE_DAY), midnight(until + 2 * ONE_DAY))  # of a posting, `day` decides
+        rows = await self._db.fetch(_VOUCHERS, asset, first, until, *between, VOUCHER_LINES_MAX + 1)
+        if len(rows) > VOUCHER_LINES_MAX:
+            raise TooManyVouchers(VOUCHER_LINES_MAX)
+        found, number, last = list[VoucherLine](), 0, None
+        for row in rows:
+            month = row["day"].replace(day=1)
+            if last != (row["posting"], month):
+                number = 1 if last is None or last[1] != month else number + 1
+                last = (row["posting"], month)
+            if row["day"] >= since:
+                found.append(VoucherLine(number, *row))
+        return found
+
     async def moved(self, account: UUID) -> list[Moved]:
         rows = await self._db.fetch(_MOVED, account)
         return [Moved(row["id"], row["matter"], row["day"], row["kind"], row["amount"]) for row in rows]
@@ -328,6 +352,30 @@ SELECT f.*, p.kind, p.memo FROM (
   (SELECT id, posting, at, debit AS other, amount FROM ledger.transfer
    WHERE credit = $1 AND (at, id) > ($2, $3) AND at < $4 ORDER BY at, id LIMIT $5)
 ) f JOIN ledger.posting p ON p.id = f.posting ORDER BY f.at, f.id LIMIT $5
+"""
+_PERIOD: Final = f"""
+WITH base AS (SELECT max(closed_through) AS day FROM ledger.period WHERE closed_through < $1),
+moved AS (
+  SELECT f.account, coalesce(sum(f.credit - f.debit) FILTER (WHERE p.day < $1), 0)::bigint AS before,
+         coalesce(sum(f.debit) FILTER (WHERE p.day >= $1), 0)::bigint AS debits,
+         coalesce(sum(f.credit) FILTER (WHERE p.day >= $1), 0)::bigint AS credits
+    FROM (SELECT posting, debit AS account, amount AS debit, 0::bigint AS credit FROM ledger.transfer
+          UNION ALL SELECT posting, credit, 0, amount FROM ledger.transfer) f
+    JOIN ledger.posting p ON p.id = f.posting
+   WHERE p.day <= $2 AND p.day > coalesce((SELECT day FROM base), '-infinity') GROUP BY 1)
+SELECT {_ACCOUNT}, coalesce(b.balance, 0) + coalesce(m.before, 0) AS opening, coalesce(m.debits, 0) AS debits,
+       coalesce(m.credits, 0) AS credits
+  FROM ledger.account a
+  LEFT JOIN ledger.period_balance b ON b.account = a.id AND b.closed_through = (SELECT day FROM base)
+  LEFT JOIN moved m ON m.account = a.id
+ WHERE ($3::text IS NULL OR a.asset = $3) AND (coalesce(b.balance, 0) <> 0 OR m.account IS NOT NULL)
+ ORDER BY asset, kind, name, id
+"""
+_VOUCHERS: Final = """
+SELECT p.id AS posting, p.day, p.kind, p.memo, p.actor, t.debit, t.credit, t.amount
+  FROM ledger.account a JOIN ledger.transfer t ON t.debit = a.id AND t.at >= $4 AND t.at < $5
+  JOIN ledger.posting p ON p.id = t.posting
+ WHERE a.asset = $1 AND p.day BETWEEN $2 AND $3 ORDER BY p.day, p.at, p.id, t.id LIMIT $6
 """
 _MOVED: Final = """
 SELECT p.id, coalesce(p.reverses, p.id) AS matter, p.day, p.kind, sum(f.amount)::bigint AS amount FROM (

@@ -8,7 +8,7 @@ from shanhe.payments.balance import view as balance_view
 from shanhe.payments.balance_model import BankBalance, Kept, Side, Transit
 from shanhe.payments.balance_paper import document as balance_document
 from shanhe.payments.balance_paper import what
-from shanhe.payments.bank import BankDesk, Personal
+from shanhe.payments.bank import BankDesk, PayeeOf, Personal
 from shanhe.payments.bank_matching import RESEND
 from shanhe.payments.bank_model import (
     BankAccount,
@@ -34,6 +34,7 @@ from shanhe.payments.errors import (
     ExplainsAnother,
     MethodCannot,
     MoreThanSent,
+    NotElsewhere,
     NotExplained,
     NothingToPay,
     NotificationForged,
@@ -143,6 +144,7 @@ __all__ = [
     "MethodCannot",
     "MethodSettings",
     "MoreThanSent",
+    "NotElsewhere",
     "NotExplained",
     "NotReturned",
     "NothingToPay",
@@ -162,6 +164,7 @@ __all__ = [
     "PayeeCheck",
     "PayeeKind",
     "PayeeNotChecked",
+    "PayeeOf",
     "PayeeState",
     "Payments",
     "Payout",

@@ -43,13 +43,14 @@ from shanhe.payments.bank_model import (
     new_reference,
     references,
 )
-from shanhe.payments.bank_sheet import Told, gaps, is_ours, way
+from shanhe.payments.bank_sheet import Told, gaps, is_ours, is_theirs, way
 from shanhe.payments.bank_slips import PARTY, PRINT, REMARK, STATE, TEXT_LIMIT_CHARS, Slips, rows_of
 from shanhe.payments.bank_transfer import NAME, WAITING
 from shanhe.payments.errors import (
     CannotBeBooked,
     ExplainsAnother,
     MoreThanSent,
+    NotElsewhere,
     NotExplained,
     NotReturned,
     StatementContradicts,
@@ -83,6 +84,8 @@ BY_HAND: Final = "applied by hand · 人工核销"
 
 Personal = Callable[[UUID], Awaitable[bool]]
 """Whether an organisation is one person."""
+PayeeOf = Callable[[Outgoing], Awaitable[tuple[str, str] | None]]
+"""Name and number of the account that something is sent to, as far as it is known."""
 
 
 class BankDesk:
@@ -98,8 +101,13 @@ class BankDesk:
         self._ledger = ledger
         self._personal = personal or _nobody
         self._account = account
+        self._payee_of: PayeeOf = _unknown
         self.balances = Balances(db, clock, ledger)
         self.matching = Matching(db, clock, ledger, payments, self._slips)
+
+    def know_payees(self, payee_of: PayeeOf) -> None:
+        """Have what leaves with one of our references compared with the account that it is for."""
+        self._payee_of = payee_of
 
     @property
     def account_number(self) -> str:
@@ -134,6 +142,7 @@ class BankDesk:
         parsed = [_in_time(line, self._clock.now() + SKEW) for line in parsed]
         rows = rows_of(file_hash, parsed)
         made = _file(file_hash, name, said, parsed, rows, actor, self._clock.now())
+        elsewhere = [line.row for line in parsed if await self._goes_elsewhere(line)]
         prints = [row[PRINT] for row in rows if row[PRINT] is not None]
         async with self._db.transaction() as conn:
             known = await bank_store.known(conn, prints)
@@ -142,6 +151,16 @@ class BankDesk:
             if await bank_store.insert_file(conn, made):
                 sealed = [self._slips.sealed(await self._less(conn, row)) for row in rows]
                 await bank_store.insert_lines(conn, sealed, known.keys())
+                await bank_store.set_elsewhere(conn, file_hash, elsewhere)
+
+    async def _goes_elsewhere(self, line: Parsed) -> bool:
+        """Whether money with one of our references left for another account than its payee's."""
+        for reference in references(line.remark) if line.direction is Direction.OUT else ():
+            sent = await bank_store.outgoing(self._db, reference=reference)
+            if sent is not None:
+                payee = await self._payee_of(sent)
+                return payee is not None and not is_theirs(line, *payee)
+        return False
 
     async def _check_agrees(self, conn: object, file: BankFile, prints: list[str], unread: int) -> None:
         """Refuse what covers days that were read before and has not all that the bank listed for them then."""
@@ -292,6 +311,8 @@ class BankDesk:
         note, fee_fen = ending.note, ending.fee_fen
         if ending.order_id is not None:
             return await self.apply(suspense_id, ending.order_id, actor=actor, note=note, decided_fen=decided_fen)
+        if ending.to is SuspenseState.APPLIED:
+            return await self.accept(suspense_id, actor=actor, note=note)
         if ending.to is SuspenseState.RETURNED:
             return await self.give_back(suspense_id, actor=actor, note=note)
         if ending.to is SuspenseState.RESENT:
@@ -316,6 +337,26 @@ class BankDesk:
             await bank_store.insert_outgoing(conn, again, RESEND, item.id, item.amount_fen + fee_fen, now)
         await self.matching.settle()
         return await self.get(suspense_id)
+
+    async def accept(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
+        """Say that what left for another account did go to its payee: it counts as sent. Raises NotElsewhere."""
+        check_line("note", note)
+        async with self._db.transaction() as conn:
+            item = await self._elsewhere(conn, suspense_id)
+            line = await bank_store.line(conn, item.file_hash, item.row)
+            said, now = self._slips.note(item, note), self._clock.now()
+            await bank_store.decide(conn, item.id, SuspenseState.APPLIED, said, actor, now)
+            await bank_store.decide_line(conn, line, LineState.MATCHED, BY_HAND, None, line.reference)
+        await self.matching.settle()
+        return await self.get(suspense_id)
+
+    async def _elsewhere(self, conn: object, suspense_id: UUID) -> Suspense:
+        """An open item that left for another account, of what nothing else has shown to be sent."""
+        item = await self._open(conn, suspense_id)
+        line = await bank_store.line(conn, item.file_hash, item.row)
+        if item.kind is not SuspenseKind.ELSEWHERE or await bank_store.shown(conn, line.reference or ""):
+            raise NotElsewhere
+        return item
 
     async def _returned(self, conn: object, suspense_id: UUID, fee_fen: int) -> tuple[Suspense, Outgoing, BankLine]:
         """An open item that came back from a transfer of ours, that transfer, and the line that shows the return."""
@@ -432,6 +473,9 @@ class BankDesk:
             if ending.order_id is not None:
                 _, item, parts = await self._fitting(conn, suspense_id, ending.order_id)
                 return item, _sum(item, parts)
+            if ending.to is SuspenseState.APPLIED:
+                item = await self._elsewhere(conn, suspense_id)
+                return item, item.amount_fen
             item = await self._open(conn, suspense_id)
             if ending.to is SuspenseState.BOOKED:
                 _bookable(item, ending.booked_as, ending.fee_fen)
@@ -538,6 +582,10 @@ def _start(day: date | None) -> datetime | None:
 
 async def _nobody(_: UUID) -> bool:
     return False
+
+
+async def _unknown(_: Outgoing) -> tuple[str, str] | None:
+    return None
 
 
 def _bookable(item: Suspense, booked_as: BookAs | None, fee_fen: int) -> BookAs:

@@ -125,6 +125,10 @@ class Matching:
             sent = await bank_store.outgoing(conn, reference=reference)
             fits = sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None
             if sent is not None and fits and not await bank_store.shown(conn, reference):
+                if line.elsewhere:
+                    kind = SuspenseKind.ELSEWHERE
+                    await self._suspend(conn, line, kind, line.amount_fen or 0, None, reference)
+                    return
                 await bank_store.decide_line(conn, line, LineState.MATCHED, f"{sent.kind} sent", None, reference)
                 await self._came_before(conn, sent)
                 return

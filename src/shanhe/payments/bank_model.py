@@ -42,6 +42,8 @@ class SuspenseKind(StrEnum):
     OUTGOING = "outgoing"
     CAME_BACK = "came_back"
     """The bank returned what we sent with one of our references, or a part of it."""
+    ELSEWHERE = "elsewhere"
+    """It left with one of our references, to another account than its payee's."""
 
 
 class SuspenseState(StrEnum):
@@ -116,6 +118,8 @@ class BankLine:
     order_id: UUID | None
     reference: str | None
     confirmed_at: datetime | None
+    elsewhere: bool = False
+    """It left for another account than that of whom its reference is for."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +240,8 @@ class Outgoing:
     done_at: datetime | None
     batch: UUID | None = None
     """The bank's file with which it was sent again."""
+    payee_id: UUID | None = None
+    """Whose account stands in that file."""
 
 
 def new_reference(kind: str) -> str:

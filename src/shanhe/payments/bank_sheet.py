@@ -8,6 +8,7 @@ statement goes on. Where the way breaks, lines are missing.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,17 @@ def is_ours(account: str, ours: str) -> bool:
     if len(named) == len(own):
         return all(one in ("*", other) for one, other in zip(named, own, strict=True))
     return named[-4:] == own[-4:]
+
+
+def is_theirs(line: Parsed, holder: str, account: str) -> bool:
+    """Whether a line's other side is this payee, as far as the bank says: by the number, else by the name."""
+    if re.search(r"\d", line.party_account) and re.search(r"\d", account):
+        return is_ours(line.party_account, account)
+    return not (line.party and holder) or _letters(line.party) == _letters(holder)
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum())
 
 
 def gaps(files: Sequence[BankFile]) -> list[Gap]:

@@ -25,14 +25,14 @@ from shanhe.payments.model import Order
 
 LINE = (
     "file_hash, row, direction, amount_fen, at, party, party_account, remark, state, why, order_id, reference,"
-    " confirmed_at"
+    " confirmed_at, elsewhere"
 )
 SUSPENSE = (
     "id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state, posted_at, note, decided_by, decided_at,"
     " released_at, created_at, assigned_by, fee_fen, wanted_back_by, wanted_back_at,"
     " explained_by, booked_as"
 )
-OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at, batch"
+OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at, batch, payee_id"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
 PAYER_ROWS_MAX = 10_000
 Connection = Any
@@ -171,6 +171,12 @@ async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]], known:
                                            remark, state, why, payer_index)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
         told,
+    )
+
+
+async def set_elsewhere(conn: Connection, file_hash: str, rows: list[int]) -> None:
+    await conn.execute(
+        "UPDATE payments.bank_line SET elsewhere = true WHERE file_hash = $1 AND row = ANY($2)", file_hash, rows
     )
 
 

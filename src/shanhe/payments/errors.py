@@ -295,6 +295,17 @@ class NotExplained(Invalid):
         )
 
 
+class NotElsewhere(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "not_elsewhere",
+            "This is no transfer to another account, or another line has shown that it was sent.",
+            message_zh="该笔并非汇往其他账户的款项，或已有其他流水显示其汇出。",
+            hint="Look at the item and at what is to be sent.",
+            hint_zh="请查看该笔款项与待汇出列表。",
+        )
+
+
 class ExplainsAnother(Conflict):
     """A statement has shown already what a posting booked."""
 

@@ -121,6 +121,11 @@ def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
         """Pay a waiting order with it."""
         return await closed(suspense_id, actor, Ending(SuspenseState.APPLIED, body.note, body.order_id))
 
+    @routes.post("/suspense/{suspense_id}/accept")
+    async def accept(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
+        """Say that what left for another account did go to its payee; another operator always agrees."""
+        return await closed(suspense_id, actor, Ending(SuspenseState.APPLIED, body.note))
+
     @routes.post("/suspense/{suspense_id}/return")
     async def give_back(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say that it was sent back."""

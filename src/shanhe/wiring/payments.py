@@ -12,15 +12,18 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text
 from shanhe.kernel.sealing import Seals
-from shanhe.kernel.vault import Vault
+from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import (
+    RESEND,
     BankAccount,
     BankDesk,
     BankTransfer,
     Bills,
     MethodSettings,
+    Outgoing,
     Payee,
+    PayeeOf,
     PayeeState,
     Payments,
     Payout,
@@ -96,7 +99,28 @@ def open_treasury(
     )
     bank.matching.on_sent("payout", payouts.on_statement)
     bank.matching.on_returned("payout", payouts.on_return)
+    bank.know_payees(payees_of(bank, payments, payouts))
     return Treasury(payments, sandbox, bank, payouts, Bills(db, clock))
+
+
+def payees_of(bank: BankDesk, payments: Payments, payouts: Payouts) -> PayeeOf:
+    """Whose account something is sent to: of a refund, who paid; of a payout, its payee; of what is sent again, who
+    stands in the bank's file, else the account that its maker gives now."""
+
+    async def payee_of(sent: Outgoing) -> tuple[str, str] | None:
+        first = await bank.origin(sent)
+        if first.kind == "refund":
+            line = await bank.paid_by((await payments.refund_of(first.subject_id)).order_id)
+            return None if line is None else (line.party, line.party_account)
+        payout = await payouts.get(first.subject_id)
+        now = await payouts.payees.of(payout.org_id) if sent.kind == RESEND and sent.payee_id is None else None
+        try:
+            open_ = await payouts.payees.open(now.id if now is not None else sent.payee_id or payout.payee_id)
+        except PersonErased:
+            return None
+        return open_.holder, open_.account
+
+    return payee_of
 
 
 def tell_makers(payouts: Payouts, notifier: Notifier) -> None:

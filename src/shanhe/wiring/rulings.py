@@ -36,6 +36,8 @@ CLOSING: Final = {
     SuspenseState.EXPLAINED: "payments.suspense_explained", SuspenseState.RESENT: "payments.suspense_resent",
     SuspenseState.BOOKED: "payments.suspense_booked",
 }  # fmt: skip
+ACCEPTED: Final = "payments.suspense_accepted"
+"""What left for another account takes two people, however small."""
 SUM_RULE, SUM = "P10_payout", "minimum"
 """No payout is smaller, and each takes two people: the sum from which on these rulings do, too."""
 PRICE_RULE, PRICE = "P1_resident_discount", "list_price_fen"
@@ -70,7 +72,7 @@ class Rulings:
             FACT: Deed(self._record, why=self._fact_said, right="programmes"),
             BALANCE: Deed(self._sign, "/city/bank/balance/{sheet}"),
             GRANT: Deed(self._grant, "/city/credits/disputes", self._said),
-            **{kind: Deed(self._close, "/city/bank", self._note) for kind in CLOSING.values()},
+            **{kind: Deed(self._close, "/city/bank", self._note) for kind in (ACCEPTED, *CLOSING.values())},
         }  # fmt: skip
 
     def _takes_two(self, fen: int) -> bool:
@@ -82,10 +84,11 @@ class Rulings:
         """End an item in suspense; None when that is done, else what waits for a second person. One request an ending
         stands at a time."""
         item, moved_fen = await self._bank.check(item_id, ending)
-        if not self._takes_two(moved_fen):
+        accepted = ending.to is SuspenseState.APPLIED and ending.order_id is None
+        if not accepted and not self._takes_two(moved_fen):
             await self._bank.end(item_id, ending, actor=by, decided_fen=moved_fen)
             return None
-        kind, order = CLOSING[ending.to], str(ending.order_id or "")
+        kind, order = ACCEPTED if accepted else CLOSING[ending.to], str(ending.order_id or "")
         subject = f"{item_id}:{order}" if order else str(item_id)
         payload = {
             "item": str(item_id), "to": str(ending.to), "order": order,

@@ -52,8 +52,8 @@ LOOKED_AT = (
 BILLED = ("wechat", "alipay")
 OPEN_PAYOUTS = frozenset({PayoutState.REVIEW, PayoutState.REQUESTED, PayoutState.FIRST})
 ENDINGS = {
-    "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED,
-    "resend": SuspenseState.RESENT, "book": SuspenseState.BOOKED,
+    "apply": SuspenseState.APPLIED, "accept": SuspenseState.APPLIED, "return": SuspenseState.RETURNED,
+    "explain": SuspenseState.EXPLAINED, "resend": SuspenseState.RESENT, "book": SuspenseState.BOOKED,
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ HASH_CHARS = 64
 FIND_CHARS_MAX = 120
 AMOUNT_CHARS_MAX = 24
 WRITTEN_OFF = "written_off"
-SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain", "resend", "book")
+SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain", "resend", "book", "accept")
 PAYOUT_ACTIONS = ("review", "approve", "refuse", "confirm", "fail")
 
 
