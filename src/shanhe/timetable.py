@@ -69,6 +69,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("nomads.tick", EVERY_MINUTE, lambda: nomads_tick(services.nomads))
     jobs.every("incubator.tick", EVERY_MINUTE, lambda: incubator_tick(services.incubator))
     jobs.every("ranks.tick", HOURLY, services.ranks.tick)
+    jobs.every("store.start", EVERY_MINUTE, services.store.start_due)
     jobs.every("contests.pay", EVERY_MINUTE, services.contests.pay_due)
     jobs.every("board.tick", EVERY_MINUTE, services.board.tick)
     jobs.every("approvals.sweep", EVERY_MINUTE, services.approvals.sweep)

@@ -70,7 +70,11 @@ class ConductDesk:
                  "category": "personal", "decision": "removed", "run_id": None, "org_id": UUID(int=1)}  # fmt: skip
         found = await self.register()
         return {
-            **found, "complaints": [complaint(n, state) for n, state in enumerate(("open", "appealed", "upheld"))],
+            **found, "complaints": [
+                complaint(n, state) | {"words": "", "link": ""}
+                for n, state in enumerate(("open", "appealed", "upheld"))
+            ] + [complaint(3, "open") | {"receipt_id": None, "model": f"rating/{UUID(int=50)}", "words": "骗子",
+                                         "link": "/store/agent/letters#said"}],
             "events": [event | {"text": "号码 …"}, event | {"text": ""}, event | {"text": "", "decision": "labelled"}],
         }  # fmt: skip
 

@@ -40,7 +40,8 @@ def version(n: int, state: str) -> dict[str, Any]:
     checks = [{"name": "model", "passed": True, "zh": "模型可用", "en": "the model is there"},
               {"name": "security", "passed": False, "zh": "描述含隐藏字符", "en": "hidden signs"}]  # fmt: skip
     return {"n": n, "version_state": state, "notes": "更简洁", "decision": "可以上架" if state == "approved" else "",
-            "submitted_at": NOW, "decided_at": None, "checks": checks, "markup": "20", "fee_micro": 5_000}  # fmt: skip
+            "submitted_at": NOW, "decided_at": None, "starts_on": None,
+            "checks": checks, "markup": "20", "fee_micro": 5_000}  # fmt: skip
 
 
 MOVE = {"was": "listed", "becomes": "removed", "reason": "冒用他人名称", "at": NOW, "by": "周审核"}
@@ -75,15 +76,34 @@ class Shop:
         self.asked = (kind, find, category, order)
         return [card(slug) for slug in self.offered if not kind or TITLES[slug][1] == kind]
 
-    async def listing(self, name: str) -> Mapping[str, Any]:
+    async def listing(self, name: str, who: m.Who | None) -> Mapping[str, Any]:
         honours = [{"contest": CONTEST, "title": {"zh": "政务智能体大赛", "en": "Contest"}, "place": 1}]
-        said = [{"stars": 5, "text": "省时间", "at": NOW}]
-        return {**card(name.partition("/")[2]), "honours": honours, "ratings_said": said, "model": "qwen"}
+        row = {"id": UUID(int=50), "stars": 5, "text": "省时间", "at": NOW, "struck": False, "reply": "谢谢，已改进",
+               "replied_at": NOW, "reply_struck": False}  # fmt: skip
+        said = [row, {**row, "id": UUID(int=51), "text": "", "struck": True, "reply": "", "reply_struck": True}]
+        return {**card(name.partition("/")[2]), "honours": honours, "ratings_said": said, "model": "qwen",
+                "own": name == "mcp/weather", "voice": row if who else None,
+                "history": [{"n": 2, "notes": "更简洁", "at": NOW}], "coming": None if name != "agent/letters" else {
+                    **version(3, "announced"), "markup": "30", "starts_on": date(2026, 12, 15),
+                    "model": "qwen-large"}}  # fmt: skip
+
+    async def ranks(self, month: str) -> Mapping[str, Any]:
+        row = {**listing("letters"), "place": 1, "points": "61.2", "payers": 7, "own_micro": 900 * MICRO,
+               "due_micro": 180 * MICRO, "paid": True, "maker": "青山机器人"}  # fmt: skip
+        terms = {"rewards": [1_000 * MICRO, 600 * MICRO, 300 * MICRO], "score_min": 2_500, "payers_min": 5,
+                 "own_micro_min": 10 * MICRO, "own_share": 2_000, "usage_days": 90}  # fmt: skip
+        rows = [row, {**row, **listing("rows", "withdrawn"), "place": 2, "paid": False}]
+        return {"month": "2026-10", "months": ["2026-10", "2026-09"], "rows": rows, "terms": terms}
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
         if stars == 1:
             raise Invalid("not_a_user", "Call it first.", message_zh="请先付费调用。")
         self.done.append(("rate", name, stars, text))
+
+    async def reply(self, who: m.Who, rating: UUID, text: str) -> None:
+        if not text:
+            raise Invalid("bad_listing", "Say something.", message_zh="请填写回复。")
+        self.done.append(("reply", rating, text))
 
     async def mine(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import httpx
 import pytest
 from tests.console import (
@@ -21,6 +23,11 @@ class TestShop:
         ("path", "fields", "done"),
         [
             ("/store/agent/letters/rate", {"stars": "5", "text": "好"}, [("rate", "agent/letters", 5, "好")]),
+            (
+                "/store/mcp/weather/reply",
+                {"rating": str(UUID(int=50)), "text": "谢谢"},
+                [("reply", UUID(int=50), "谢谢")],
+            ),
             ("/makers", {"kind": "agent", "slug": "letters"}, [("open", "agent", "letters")]),
             ("/makers/agent/letters", {"markup": "20", "then": "save"}, [("save", "agent/letters", "20")]),
             (

@@ -116,6 +116,7 @@ PAGES = (
     "/city/second",
     "/income",
     "/store",
+    "/store/ranks",
     "/store?kind=agent&find=a",
     "/store/agent/letters",
     "/makers",

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from shanhe.filings.api import AlgorithmKind, Filings, NewAlgorithm
+from shanhe.filings.api import AlgorithmKind, Filings, NewAlgorithm, Subject
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound
@@ -67,10 +67,13 @@ def desk(database: Database, tmp_path: Path) -> Desk:
             raise NotFound("unknown_receipt", "There is no such receipt.", message_zh="没有该凭据。")
         return "good"
 
-    async def owner_of(name: str) -> UUID:
+    async def remove(name: str, conn: Any) -> None:
+        told.append(("removed", name))
+
+    async def subject_of(name: str) -> Subject:
         if name != LISTING:
             raise NotFound("unknown_listing", "There is no such listing.", message_zh="没有该上架项。")
-        return MAKER
+        return Subject(MAKER, f"/makers/{name}")
 
     async def concerned(person: UUID, org: UUID) -> bool:
         return (person, org) in kin
@@ -79,6 +82,6 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     filings = Filings(
         database, clock, vault, parameter=partial(RULES.parameter, "P9_filing"),
         evaluate=lambda facts, on: RULES.evaluate("P9_filing", facts, on=on), seals=Seals(vault, person_of),
-        notifier=notifier, model_of=model_of, owner_of=owner_of, concerned=concerned, entry=entry,
+        notifier=notifier, model_of=model_of, subject_of=subject_of, concerned=concerned, remove=remove, entry=entry,
     )  # fmt: skip
     return Desk(database, clock, vault, filings, notifier, told, kin)

@@ -37,6 +37,7 @@ LATER_VALUES: Final = {
     "review": "欧阳的提示词合规",
     "jury": "欧阳此作平平",
     "rating": "欧阳觉得翻译生硬",
+    "reply": "欧阳谢过指教",
     "entry": "欧阳用十年笔记练成此作",
     "entry note": "欧阳式笔法一望可知",
     "tool": "查询欧阳的病历本",
@@ -120,9 +121,9 @@ async def _shop(house: House, org: UUID) -> None:
     renamed = Words(v["later title"], "Family, later", v["listing summary"], v["summary"], "general")
     await store.describe(listing.name, renamed, owner=org, actor="t")
     await store.judge(listing.name, score_bps=1, note=v["jury"], juror="person:3", juror_org=None)
-    await store._shelf.rate(
-        house.services.db, listing.id, org, 3, v["rating"], house.services.clock.now(), "t"
-    )  # whether somebody may rate is another test's
+    now, writes = house.services.clock.now(), house.services.db.writes
+    rating = await store._shelf.rate(writes, listing.id, org, 3, v["rating"], now, "t")
+    await store._shelf.reply(writes, rating, org, v["reply"], now, "t")  # whether somebody may is another test's
     await _compete(house, org, listing.name)
     await house.services.tools.put_secret(org, "token", "ouyang-secret-778899", actor="t")
     await store.open(NewListing(new_id(), Kind.MCP, "records", "病历", "Records"), owner=org, actor="t")

@@ -33,8 +33,8 @@ OUTPUT: Final = frozenset({"name", "stranger", "output title", "output abstract"
 SAID: Final[dict[str, frozenset[str]]] = {
     "/api/ip": RIGHT, "/ip": RIGHT, "/api/science/deposits": OUTPUT, "/science": OUTPUT,
     "/api/governance/proposals": frozenset({"comment"}), "/governance": frozenset({"comment"}),
-    "/api/store/listings": frozenset({"name", "stranger", "rating"}),
-    "/store": frozenset({"name", "stranger", "rating"}),
+    "/api/store/listings": frozenset({"name", "stranger", "rating", "reply"}),
+    "/store": frozenset({"name", "stranger", "rating", "reply", "version notes"}),
 }  # fmt: skip
 """What a person puts before everybody, by where it begins: a verified right without its holder's name, an output with
 its authors, a comment of a proposal, an offer with its maker and what was said of it."""

@@ -17,6 +17,7 @@ class TestRankReward:
         city.measured["month_place", firm] = 1
         city.measured["month_score", firm] = 6_000
         city.measured["month_payers", firm] = 1
+        city.measured["month_own_micro", firm] = 0
         app = await city.apply("rank_reward", firm, {"round": "2026-02/agent"})
         assert app.state is State.COMPLETED
         assert await city.balance(firm) == 1_000 * CREDIT
@@ -30,6 +31,7 @@ class TestRankReward:
             city.measured["month_place", firm] = place
             city.measured["month_score", firm] = score
             city.measured["month_payers", firm] = 9
+            city.measured["month_own_micro", firm] = 0
             assert (await city.apply("rank_reward", firm, {"round": "2026-02/agent"})).state is State.REFUSED
 
     async def test_is_nothing_where_too_few_others_paid_for_it(self, city: City) -> None:
@@ -39,4 +41,14 @@ class TestRankReward:
             city.measured["month_place", firm] = 1
             city.measured["month_score", firm] = 9_000
             city.measured["month_payers", firm] = payers
+            city.measured["month_own_micro", firm] = 9_000 * CREDIT
             assert (await city.apply("rank_reward", firm, {"round": f"{month}/prompt"})).state is state
+
+    async def test_is_at_most_a_part_of_what_payers_paid_of_their_own(self, city: City) -> None:
+        await city.fund("rank_credit")
+        firm = await city.company("五家各付百元")
+        for name, value in (("place", 1), ("score", 9_000), ("payers", 5), ("own_micro", 500 * CREDIT)):
+            city.measured[f"month_{name}", firm] = value
+        app = await city.apply("rank_reward", firm, {"round": "2026-12/prompt"})
+        assert app.state is State.COMPLETED
+        assert await city.balance(firm) == 100 * CREDIT

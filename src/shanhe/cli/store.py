@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, in_city, json_object, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, json_object, pairs, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def list_listings(
 @app.command("show")
 def show_listing(name: Name, data: Data = None, as_json: Json = False) -> None:
     """One listing: terms, rank, what users said."""
-    from shanhe.store.routes import card_view
+    from shanhe.store.routes import card_view, rating_view
 
     async def work(services: Services) -> Any:
-        said = [{"stars": one.stars, "text": one.text} for one in await services.store.ratings(name)]
+        said = [rating_view(one) for one in await services.store.ratings(name)]
         return {**card_view(await services.store.card(name)), "said": said}
 
     found = in_city(data, work)
@@ -298,6 +298,24 @@ def rate(
 
 
 @app.command()
+def reply(
+    rating: Annotated[str, typer.Argument(help="The rating's id, as `shanhe store show NAME --json` says it.")],
+    org: Owner,
+    text: Annotated[str, typer.Argument(help="The answer.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a rating of your own listing: once, publicly."""
+
+    async def work(services: Services) -> Any:
+        await services.store.reply(id_of(rating), owner=(await find_org(services, org)).id, text=text, actor=ACTOR)
+        return {"rating": rating}
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: "✓")
+
+
+@app.command()
 def judge(
     name: Name,
     points: Annotated[int, typer.Argument(help="0 to 100 for innovation.")],
@@ -390,19 +408,24 @@ def ranks(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Who stood where at a month's end (P7), and whether it was rewarded."""
+    """Who stood where at a month's end (P7), what payers paid of their own, and whether it was rewarded."""
     from dataclasses import asdict
+
+    from shanhe.kernel.money import said_credits
 
     async def work(services: Services) -> Any:
         months = await services.ranks.months()
         chosen = day_of(f"{month}-01") if month else (months[0] if months else services.clock.today())
-        return [asdict(one) for one in await services.ranks.of(chosen)]
+        return [
+            {**asdict(one), "name": one.name, "reward_micro": services.ranks.due_micro(one)}
+            for one in await services.ranks.of(chosen)
+        ]
 
     found = in_city(data, work)
-    show(as_json, found, lambda: rows(("month", "kind", "place", "listing", "score", "reward"), [
-        (f"{one['month']:%Y-%m}", one["kind"], one["place"], one["listing"], f"{one['score'] / 100:.1f}",
-         one["application"] or "–") for one in found
-    ], right=("place", "score")))  # fmt: skip
+    show(as_json, found, lambda: rows(("month", "listing", "place", "score", "payers", "own", "reward", "applied"), [
+        (f"{one['month']:%Y-%m}", one["name"], one["place"], f"{one['score'] / 100:.1f}", one["payers"],
+         said_credits(one["own_micro"]), said_credits(one["reward_micro"]), one["application"] or "–") for one in found
+    ], right=("place", "score", "payers", "own", "reward")))  # fmt: skip
 
 
 def _period(services: Services, first: str | None, last: str | None) -> tuple[date, date]:

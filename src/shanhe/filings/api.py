@@ -27,6 +27,7 @@ from shanhe.filings.model import (
     Month,
     NewAlgorithm,
     NewComplaint,
+    Subject,
     Verdict,
 )
 from shanhe.filings.service import Filings
@@ -53,6 +54,7 @@ __all__ = [
     "NewComplaint",
     "NotFiled",
     "NotYourComplaint",
+    "Subject",
     "UnknownAlgorithm",
     "UnknownComplaint",
     "Verdict",

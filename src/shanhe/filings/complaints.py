@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.filings import store
 from shanhe.filings.errors import BadComplaint, ComplaintClosed, NotYourComplaint, UnknownComplaint
-from shanhe.filings.model import Complaint, Grievance, NewComplaint
+from shanhe.filings.model import Complaint, Grievance, NewComplaint, Subject
 from shanhe.kernel.asking import Akin, Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -24,16 +24,19 @@ SEALED: Final = ("text", "answer", "appeal", "final_answer")
 
 ModelOf = Callable[[UUID], Awaitable[str]]
 """The model of a receipt; raises where there is none."""
-OwnerOf = Callable[[str], Awaitable[UUID]]
-"""Whose listing of the store a name is; raises where nothing was ever offered under it."""
+SubjectOf = Callable[[str], Awaitable[Subject]]
+"""What a name of the store means, a listing or words about one; raises where there is no such thing."""
+Remove = Callable[[str, Any], Awaitable[None]]
+"""(name, connection): what follows where a complaint about it is upheld, in the same transaction."""
 
 
 class Complaints:
     def __init__(
         self, db: Database, clock: Clock, *, parameter: Parameter, seals: Seals, notifier: Notifier, model_of: ModelOf,
-        owner_of: OwnerOf, concerned: Akin,
+        subject_of: SubjectOf, concerned: Akin, remove: Remove,
     ) -> None:  # fmt: skip
-        self._owner_of = owner_of
+        self._subject_of = subject_of
+        self._remove = remove
         self._concerned = concerned
         self._db = db
         self._clock = clock
@@ -50,7 +53,7 @@ class Complaints:
         if new.receipt_id is not None:
             model = await self._model_of(new.receipt_id)
         else:
-            await self._owner_of(new.listing)
+            await self._subject_of(new.listing)
         due = now + timedelta(days=int(self._parameter("complaint_days", self._clock.today())))
         sealed = await self._seals.seal(org_id, f"{PLACE}.text", text)
         values = (new.id, org_id, by, new.receipt_id, model, str(new.category), sealed, now, due)
@@ -73,8 +76,8 @@ class Complaints:
         told where it is upheld."""
         text, now, by = _text(answer), self._clock.now(), f"person:{person_id}"
         about = await self.get(complaint_id)
-        maker = None if about.receipt_id is not None else await self._owner_of(about.model)
-        for org in filter(None, (about.org_id, maker)):
+        subject = await self.subject(about)
+        for org in (about.org_id, *(() if subject is None else (subject.owner,))):
             if await self._concerned(person_id, org):
                 raise NotYourComplaint
         async with self._db.transaction() as conn:
@@ -97,14 +100,20 @@ class Complaints:
                 Text("结论与理由见投诉页面。", "The decision and its reasons are on its page."), org_id=row["org_id"],
                 link="/complaints", dedupe=f"complaint:{complaint_id}:{row['state']}",
             ), conn)  # fmt: skip
-            if maker is not None and uphold:
+            if subject is not None and uphold:
+                await self._remove(about.model, conn)
+            if subject is not None and uphold and not subject.text:
                 await self._notifier.notify(Notice(
                     "filings.upheld", Text("针对您上架项的投诉成立", "A complaint about your listing was upheld"),
                     Text(f"{about.model}：请核对并更正。", f"{about.model}: look at it and correct it."),
-                    Severity.WARNING, org_id=maker, link=f"/makers/{about.model}",
+                    Severity.WARNING, org_id=subject.owner, link=subject.link,
                     dedupe=f"complaint:{complaint_id}:maker",
                 ), conn)  # fmt: skip
         return await self.get(complaint_id)
+
+    async def subject(self, one: Complaint) -> Subject | None:
+        """What a complaint is about where that is no output."""
+        return None if one.receipt_id is not None else await self._subject_of(one.model)
 
     async def appeal(self, complaint_id: UUID, text: str, *, org_id: UUID) -> Complaint:
         """Whoever complained appeals a rejection, once and in time."""

@@ -162,8 +162,17 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a complaint without a receipt is about: whose it is, where it is seen, its words if it is words."""
+
+    owner: UUID
+    link: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewComplaint:
-    """About an output, by its receipt, or about a `listing` of the store, by its name."""
+    """About an output, by its receipt, or about a `listing` of the store or words on its page, by its name."""
 
     id: UUID
     receipt_id: UUID | None

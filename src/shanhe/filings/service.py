@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from shanhe.filings.complaints import Complaints, ModelOf, OwnerOf
+from shanhe.filings.complaints import Complaints, ModelOf, Remove, SubjectOf
 from shanhe.filings.moderation import Moderation
 from shanhe.filings.register import Register
 from shanhe.kernel.asking import Akin, Parameter, Record
@@ -23,7 +23,7 @@ class Filings:
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, parameter: Parameter,
         evaluate: Callable[[Mapping[str, Any], date], Any], seals: Seals, notifier: Notifier, model_of: ModelOf,
-        owner_of: OwnerOf, concerned: Akin, entry: Record | None = None,
+        subject_of: SubjectOf, concerned: Akin, remove: Remove, entry: Record | None = None,
     ) -> None:  # fmt: skip
         self.register = Register(db, clock, evaluate=evaluate, entry=entry)
         self.moderation = Moderation(db, clock, vault, parameter=parameter, seals=seals)
@@ -34,6 +34,7 @@ class Filings:
             seals=seals,
             notifier=notifier,
             model_of=model_of,
-            owner_of=owner_of,
+            subject_of=subject_of,
             concerned=concerned,
+            remove=remove,
         )

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from shanhe.compute.api import NoPrice
 from shanhe.gateway import returns
 from shanhe.gateway.admission import PRIVATE, Admitter
 from shanhe.gateway.ahead import Ahead
@@ -27,6 +28,7 @@ from shanhe.gateway.faces.base import Metadata, tags_named, tags_of
 from shanhe.gateway.faces.embeddings import Embeddings
 from shanhe.gateway.faces.openai import Chat, openai_error
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone, preflight
+from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
@@ -171,7 +173,8 @@ class Gateway:
         self._weights = Weights(weight)
         dispatcher = Dispatcher(compute, self._pool, self._weights)
         self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
-        prices, waiting = PriceList(compute, clock), PriceList(compute, clock, rulebook)
+        self._clock = clock
+        prices, waiting = self._prices, _ = PriceList(compute, clock), PriceList(compute, clock, rulebook)
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
         self._returns = Returns(ledger, slates)
         settler = self._settler = Settler(ledger, self._terms, self._usage, self.charges.divide, self._returns, tags)
@@ -352,6 +355,14 @@ class Gateway:
     ) -> list[ResourceUse]:
         """What came through listings between two dates, both included; of one payer when `org_id` is given."""
         return await self._usage.resources(names, first, last, org_id)
+
+    def list_prices(self, model: str) -> tuple[int, ...]:
+        """What a million tokens of a model cost today, µ, by bucket in a fixed order; empty where it has no price."""
+        try:
+            found = self._prices.of(model, self._clock.now())
+        except NoPrice:
+            return ()
+        return tuple(getattr(found, bucket) for bucket in BUCKETS)
 
     async def payers(self, names: Sequence[str], first: date, last: date) -> list[ResourceUse]:
         """Who called through listings between two dates, both included, of each the largest payer first."""

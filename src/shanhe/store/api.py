@@ -24,6 +24,8 @@ from shanhe.store.errors import (
 )
 from shanhe.store.finding import Order
 from shanhe.store.model import (
+    RATING,
+    REPLY,
     Card,
     Case,
     Check,
@@ -36,6 +38,7 @@ from shanhe.store.model import (
     Offer,
     Rating,
     Terms,
+    Utterance,
     Version,
     VersionState,
     Words,
@@ -47,6 +50,8 @@ from shanhe.store.window import Checker, Readying
 
 __all__ = [
     "CATEGORIES",
+    "RATING",
+    "REPLY",
     "BadContest",
     "BadListing",
     "Blind",
@@ -89,6 +94,7 @@ __all__ = [
     "TokenDay",
     "UnknownContest",
     "UnknownListing",
+    "Utterance",
     "Version",
     "VersionState",
     "Winner",

@@ -89,7 +89,14 @@ def ranks_router(ranks: Ranks) -> APIRouter:
     @routes.get("/{month}")
     async def month(month: date) -> Response:
         """A month's places by kind (P7); name its first day."""
-        return as_json({"data": [asdict(one) for one in await ranks.of(month)]})
+        return as_json(
+            {
+                "data": [
+                    {**asdict(one), "name": one.name, "reward_micro": ranks.due_micro(one)}
+                    for one in await ranks.of(month)
+                ]
+            }
+        )
 
     return routes
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notice
 from shanhe.store import messages, store
 from shanhe.store.alike import Names
 from shanhe.store.errors import BadListing, OwnListing, UnknownListing, WrongState
 from shanhe.store.finding import matches, searched
 from shanhe.store.model import NOTE_MAX_CHARS, Case, Kind, Listing, ListingState, Version, VersionState
-from shanhe.store.terms import WHOLE_PPM, resource_terms, rises
+from shanhe.store.terms import DEVELOPER_RULE, WHOLE_PPM, resource_terms, rises
 from shanhe.store.window import Window
+
+DUE_MAX: Final = 100
+"""Announced versions that one tick offers."""
+SYSTEM: Final = "system:store"
+log = structlog.get_logger(__name__)
 
 
 class Deciding(Window):
@@ -55,7 +65,8 @@ class Deciding(Window):
     async def review(
         self, name: str, n: int, *, approve: bool, note: str, reviewer: str, reviewer_org: UUID | None
     ) -> Version:
-        """Approve or reject a submitted version. Approving makes it what callers get, and its terms what they pay by.
+        """Approve or reject a submitted version. Approving makes it what callers get, and its terms what they pay by:
+        at once, or, where it costs those who use it more, once their notice is over (P6).
 
         Idempotent for the same verdict. WrongState, OwnListing (R0).
         """
@@ -71,24 +82,73 @@ class Deciding(Window):
             version = next((one for one in await self._shelf.versions(conn, found) if one.n == n), None)
             if version is None:
                 raise UnknownListing(f"{name} version {n}")
-            if version.state is verdict:
+            if version.state is verdict or (approve and version.state is VersionState.ANNOUNCED):
                 return version
             if version.state is not VersionState.SUBMITTED:
                 raise WrongState(f"{name} version {n}", version.state, verdict)
-            now, said = self._clock.now(), [messages.decided(found, version, approve)]
+            now, starts_on, said = self._clock.now(), None, list[Notice]()
             if approve:
-                before = await self._shelf.version(conn, found, VersionState.APPROVED)
-                await store.retire(conn, found.id)
+                before = _paid_last(await self._shelf.versions(conn, found))
+                announced = await self._shelf.version(conn, found, VersionState.ANNOUNCED)
+                await store.retire(conn, found.id, VersionState.ANNOUNCED)
+                if before is not None and rises(before, version, self._costs):
+                    starts_on = self._notice_ends() if users else None
+                    said = [messages.dearer(found, version, before, user, starts_on) for user in users]
+                elif announced is not None:
+                    said = [messages.stays(found, announced, user) for user in users]
+            if starts_on is not None:
+                verdict = VersionState.ANNOUNCED
+            elif approve:
                 if found.state is not ListingState.LISTED:
                     await self._shelf.move(conn, found, ListingState.LISTED, note, reviewer, now)
-                if version.words is not None:
-                    await self._shelf.describe(conn, found, version.words)
-                await self._publish(found, version, reviewer, conn)
-                if before is not None and rises(before.terms, version.terms):
-                    said += [messages.dearer(found, version, before.terms, user) for user in users]
-            await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, now)
-            await self._tell(said, conn)
+                await self._put_out(found, version, reviewer, conn)
+            await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, now, starts_on)
+            await self._tell([messages.decided(found, version, approve, starts_on), *said], conn)
         return next(one for one in await self._shelf.versions(self._db, found) if one.n == n)
+
+    def _notice_ends(self) -> date | None:
+        """The first day of a higher price that is decided today; None where no notice is due."""
+        today = self._clock.today()
+        days = int(self._rulebook.parameter(DEVELOPER_RULE, "price_notice_days", today))
+        return today + timedelta(days=days) if days else None
+
+    def _costs(self, model: str) -> Sequence[int]:
+        return self._gateway.list_prices(model) if model else ()
+
+    async def _put_out(self, found: Listing, version: Version, actor: str, conn: Any) -> None:
+        """Make a version what callers get and pay by."""
+        await store.retire(conn, found.id, VersionState.APPROVED)
+        if version.words is not None:
+            await self._shelf.describe(conn, found, version.words)
+        await self._publish(found, version, actor, conn)
+
+    async def start_due(self) -> int:
+        """What repeats: offer announced versions whose day has come; how many. One that may not be offered any more
+        (its filing or its consent ended, say) is left as announced and tried again."""
+        started = 0
+        for kind, slug in await store.due(self._db, self._clock.today(), DUE_MAX):
+            try:
+                started += await self._start(f"{kind}/{slug}")
+            except ShanheError as error:
+                log.warning("announced version not offered", listing=f"{kind}/{slug}", error=error.code)
+        return started
+
+    async def _start(self, name: str) -> bool:
+        found = await self._any(name)
+        version = await self._shelf.version(self._db, found, VersionState.ANNOUNCED)
+        if version is not None and found.kind in self._readying:
+            await self._readying[found.kind](found, version)
+        async with self._db.transaction() as conn:
+            found = await self._any(name, conn=conn)
+            version = await self._shelf.version(conn, found, VersionState.ANNOUNCED)
+            if version is None or version.starts_on is None or version.starts_on > self._clock.today():
+                return False
+            now = self._clock.now()
+            if found.state not in (ListingState.LISTED, ListingState.DEPRECATED):
+                await self._shelf.move(conn, found, ListingState.LISTED, "", SYSTEM, now)
+            await self._put_out(found, version, SYSTEM, conn)
+            await store.start(conn, version.id, now)
+        return True
 
     async def _publish(self, found: Listing, version: Version, actor: str, conn: Any) -> None:
         """Let calls be paid by a version's terms."""
@@ -145,6 +205,7 @@ class Deciding(Window):
                 raise WrongState(name, found.state, to)
             await self._shelf.move(conn, found, to, reason, actor, self._clock.now())
             if removes:
+                await store.retire(conn, found.id, VersionState.ANNOUNCED)
                 await self._charges.close(found.name, actor=actor, conn=conn)
                 told = [messages.gone(found, user, True, mark) for user in users]
             else:
@@ -166,6 +227,12 @@ class Deciding(Window):
     async def _not_own(self, listing: Listing, org: UUID | None) -> None:
         if org is not None and (org == listing.owner or await self._related(org, listing.owner)):
             raise OwnListing()
+
+
+def _paid_last(versions: Sequence[Version]) -> Version | None:
+    """What users paid for last: what is offered, or was before it was withdrawn."""
+    offered = [one for one in versions if one.offered_at is not None]
+    return max(offered, key=lambda one: (one.offered_at, one.n), default=None)
 
 
 def _check_reason(reason: str) -> None:

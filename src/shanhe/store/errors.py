@@ -15,7 +15,8 @@ CALLED = {
     "markup_bps": ("加价率", "markup"), "note": ("理由", "reason"), "notes": ("版本说明", "notes"),
     "order": ("排序", "order"), "period": ("期间", "period"), "rights": ("使用的知识产权", "rights used"),
     "score": ("评分", "score"),
-    "slug": ("短名称", "short name"), "stars": ("星级", "stars"), "summary": ("简介", "summary"),
+    "slug": ("短名称", "short name"), "stars": ("星级", "stars"),
+    "reply": ("回复", "reply"), "summary": ("简介", "summary"),
     "definition": ("格式", "definition"), "model": ("模型", "model"), "tools": ("工具", "tools"),
     "knowledge": ("知识库", "knowledge"), "filing": ("算法登记", "filing"), "consent": ("本人授权", "consent"),
     "gate": ("评测", "evaluation"), "voice": ("声音", "voice"), "entries": ("参赛作品", "entries"),
@@ -112,6 +113,19 @@ class NotAUser(Forbidden):
             message_zh=f"只有付费调用过 {name} 的用户才能评分；关联方不能评分（R0）。",
             hint="Call it first; the rating opens with the first paid call.",
             hint_zh="请先调用；首次付费调用后即可评分。",
+        )
+
+
+class StruckWords(Conflict):
+    """Words that a complaint was upheld about can't be said again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "struck_words",
+            "Your words here were taken away upon a complaint; no others can take their place.",
+            message_zh="您在此处的文字经投诉核实已移除，不能再次发表。",
+            hint="Stars can still be changed, without a text.",
+            hint_zh="仍可修改星级（不附评语）。",
         )
 
 

@@ -161,7 +161,7 @@ class Making(Window):
                     raise WrongState(name, found.state, to)
                 await self._shelf.move(conn, found, to, "", actor, self._clock.now())
                 if to is ListingState.WITHDRAWN:
-                    await store.retire(conn, found.id)
+                    await store.retire(conn, found.id, VersionState.APPROVED, VersionState.ANNOUNCED)
                     await self._charges.close(found.name, actor=actor, conn=conn)
                     mark = new_id()
                     await self._tell([messages.gone(found, user, False, mark) for user in users], conn)
@@ -175,6 +175,7 @@ class Making(Window):
             if found.state is not ListingState.WITHDRAWN:
                 await self._shelf.move(conn, found, ListingState.WITHDRAWN, "", actor, self._clock.now())
             await self._charges.close(name, actor=actor, conn=conn)
+            await store.retire(conn, found.id, VersionState.ANNOUNCED)
             await self._shelf.erase(conn, found)
 
     async def forget(self, owner: UUID, *, actor: str) -> int:

@@ -5,10 +5,11 @@ Listings are called by their short names, which are public; reasons are on their
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from uuid import UUID
 
 from shanhe.kernel.notify import Notice, Severity, Text
-from shanhe.store.model import Listing, ListingState, Terms, Version
+from shanhe.store.model import RATING, Listing, ListingState, Version
 from shanhe.store.terms import price_en, price_zh
 
 KIND = "store"
@@ -23,8 +24,8 @@ def handed_in(listing: Listing, version: Version) -> Notice:
     )  # fmt: skip
 
 
-def decided(listing: Listing, version: Version, approved: bool) -> Notice:
-    """To the maker."""
+def decided(listing: Listing, version: Version, approved: bool, starts_on: date | None = None) -> Notice:
+    """To the maker; with `starts_on` where its users are given notice first."""
     name, n = listing.name, version.n
     title = Text("您的上架项已通过审核", "Your listing was approved") if approved else Text(
         "您的上架项被退回", "Your listing was not approved")  # fmt: skip
@@ -34,6 +35,12 @@ def decided(listing: Listing, version: Version, approved: bool) -> Notice:
         f"{name} 第 {n} 版未通过；意见见其页面，修改后可再次提交。",
         f"Version {n} of {name}: its page says why. Change it and hand it in again.",
     )  # fmt: skip
+    if starts_on is not None:
+        body = Text(
+            f"{name} 第 {n} 版较现价上涨，已提前通知用户；自 {starts_on} 起生效，此前仍按原版本与原价。",
+            f"Version {n} of {name} costs more than before: its users were told, and it is offered from {starts_on}. "
+            "Until then they get the version and the price before.",
+        )
     return Notice(
         f"{KIND}.decided", title, body, Severity.INFO if approved else Severity.WARNING, org_id=listing.owner,
         link=f"/makers/{name}", dedupe=f"store:{version.id}:{'approved' if approved else 'rejected'}",
@@ -74,11 +81,55 @@ def back(listing: Listing, user: UUID, mark: UUID) -> Notice:
     )  # fmt: skip
 
 
-def dearer(listing: Listing, version: Version, before: Terms, user: UUID) -> Notice:
-    """To who used it, when its price has risen."""
+def dearer(listing: Listing, version: Version, before: Version, user: UUID, starts_on: date | None) -> Notice:
+    """To who used it, when its price rises; `starts_on`: from which day, None: from now on."""
+    when_zh, when_en = (
+        ("自现在起的调用按新价", "for calls from now on")
+        if starts_on is None
+        else (f"自 {starts_on} 起的调用按新价，此前仍按原价", f"for calls from {starts_on}; until then the price stays")
+    )
     return Notice(
-        f"{KIND}.dearer", Text("您用过的上架项已涨价", "Something you use costs more"),
-        Text(f"{listing.name}：由{price_zh(before)}改为{price_zh(version.terms)}，自现在起的调用按新价。",
-             f"{listing.name}: {price_en(before)} became {price_en(version.terms)}, for calls from now on."),
+        f"{KIND}.dearer", Text("您用过的上架项将涨价", "Something you use is going to cost more"),
+        Text(f"{listing.name}：由{price_zh(before)}改为{price_zh(version)}，{when_zh}。",
+             f"{listing.name}: {price_en(before)} becomes {price_en(version)}, {when_en}."),
         Severity.WARNING, org_id=user, link=f"/store/{listing.name}", dedupe=f"store:dearer:{version.id}:{user}",
+    )  # fmt: skip
+
+
+def stays(listing: Listing, announced: Version, user: UUID) -> Notice:
+    """To who was told of a higher price that does not come."""
+    return Notice(
+        f"{KIND}.stays", Text("您用过的上架项不涨价了", "Something you use does not cost more after all"),
+        Text(f"{listing.name}：原定自 {announced.starts_on} 起的涨价已取消。",
+             f"{listing.name}: the price announced for {announced.starts_on} was taken back."),
+        org_id=user, link=f"/store/{listing.name}", dedupe=f"store:stays:{announced.id}:{user}",
+    )  # fmt: skip
+
+
+def rated(listing: Listing, rating: UUID, stars: int, at: datetime) -> Notice:
+    """To the maker: somebody said something."""
+    return Notice(
+        f"{KIND}.rated", Text("您的上架项收到评语", "Somebody wrote about your listing"),
+        Text(f"{listing.name}：{stars} 星；可在其页面公开回复一次。",
+             f"{listing.name}: {stars} stars; you can answer once, publicly, on its page."),
+        org_id=listing.owner, link=f"/store/{listing.name}#said", dedupe=f"store:rated:{rating}:{at}",
+    )  # fmt: skip
+
+
+def replied(name: str, rater: UUID, rating: UUID, at: datetime) -> Notice:
+    """To who rated."""
+    return Notice(
+        f"{KIND}.replied", Text("制作方回复了您的评语", "A maker answered your rating"),
+        Text(f"{name} 的页面上可以看到。", f"It is on the page of {name}."), org_id=rater, link=f"/store/{name}#said",
+        dedupe=f"store:replied:{rating}:{at}",
+    )  # fmt: skip
+
+
+def struck(name: str, author: UUID, kind: str, number: str) -> Notice:
+    """To whose words they were."""
+    what_zh, what_en = ("评语", "rating") if kind == RATING else ("回复", "reply")
+    return Notice(
+        f"{KIND}.struck", Text(f"您的{what_zh}已被移除", f"The words of your {what_en} were taken away"),
+        Text(f"{name}：针对它的投诉成立。", f"{name}: a complaint about them was upheld."),
+        Severity.WARNING, org_id=author, link=f"/store/{name}#said", dedupe=f"store:struck:{kind}:{number}",
     )  # fmt: skip

@@ -17,6 +17,9 @@ TITLE_MAX_CHARS: Final = 60
 SUMMARY_MAX_CHARS: Final = 1_000
 NOTE_MAX_CHARS: Final = 500
 CONTENT_MAX_BYTES: Final = 64 * 1024
+RATING: Final = "rating"
+REPLY: Final = "reply"
+"""What words of users and of makers are reported as: `rating/ID`, `reply/ID`, both by the rating's id."""
 
 
 class Kind(StrEnum):
@@ -44,6 +47,8 @@ class ListingState(StrEnum):
 class VersionState(StrEnum):
     DRAFT = "draft"
     SUBMITTED = "submitted"
+    ANNOUNCED = "announced"
+    """Approved, and dearer than what its users pay: offered once their notice is over."""
     APPROVED = "approved"
     REJECTED = "rejected"
     RETIRED = "retired"
@@ -129,7 +134,8 @@ class Words(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """`words`: what its listing is called once this is approved; None where it stays as it is."""
+    """`words`: what its listing is called once this is offered; None where it stays as it is. `starts_on`: the day from
+    which an announced version is offered; `offered_at`: since when callers got it."""
 
     id: UUID
     listing: UUID
@@ -145,6 +151,10 @@ class Version:
     decided_by: str
     decision: str
     words: Words | None = None
+    starts_on: date | None = None
+    offered_at: datetime | None = None
+    notes_public: bool = True
+    """Whether its notes were written knowing that everybody reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +197,21 @@ class Rating:
     stars: int
     text: str
     rated_at: datetime
+    id: UUID
+    struck: bool = False
+    """The city took the words away, upon a complaint; the stars stay."""
+    reply: str = ""
+    replied_at: datetime | None = None
+    reply_struck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Words that may be complained about: of which listing, whose, and what they say."""
+
+    listing: str
+    author: UUID
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

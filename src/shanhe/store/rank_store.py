@@ -18,7 +18,7 @@ async def is_fixed(db: Database, month: date) -> bool:
 
 
 async def fix(db: Database, month: date, places: Sequence[tuple[Any, ...]], now: datetime) -> None:
-    """Write a month down; one that stands stays. Places: (kind, place, listing, owner, score, payers)."""
+    """Write a month down; one that stands stays. Places: (kind, place, listing, owner, score, payers, own_micro)."""
     async with db.transaction() as conn:
         fixed = await conn.fetchval(
             "INSERT INTO store.rank_month (month, fixed_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
@@ -26,8 +26,8 @@ async def fix(db: Database, month: date, places: Sequence[tuple[Any, ...]], now:
         )  # fmt: skip
         if fixed:
             await conn.executemany(
-                """INSERT INTO store.rank (month, kind, place, listing, owner, score, payers)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+                """INSERT INTO store.rank (month, kind, place, listing, owner, score, payers, own_micro)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
                 [(month, *one) for one in places],
             )
 
@@ -54,8 +54,10 @@ async def set_application(db: Database, month: date, kind: str, place: int, appl
 async def of(db: Database, month: date) -> list[Any]:
     """A month's places, by kind."""
     return await db.fetch(
-        "SELECT month, kind, place, listing, owner, score, payers, application FROM store.rank WHERE month = $1 "
-        "ORDER BY kind, place LIMIT $2", month, RANKS_MAX,
+        """SELECT r.month, r.kind, l.slug, r.place, r.listing, r.owner, r.score, r.payers, r.own_micro, r.application
+             FROM store.rank r JOIN store.listing l ON l.id = r.listing
+            WHERE r.month = $1 ORDER BY r.kind, r.place LIMIT $2""",
+        month, RANKS_MAX,
     )  # fmt: skip
 
 
@@ -65,10 +67,10 @@ async def months(db: Database) -> list[date]:
     return [row["month"] for row in rows]
 
 
-async def best(db: Database, month: date, kind: str, owner: UUID) -> tuple[int, int, int] | None:
-    """(place, score, payers) of the best that an organisation has in a month and kind."""
+async def best(db: Database, month: date, kind: str, owner: UUID) -> tuple[int, int, int, int] | None:
+    """(place, score, payers, own_micro) of the best that an organisation has in a month and kind."""
     row = await db.fetchrow(
-        "SELECT place, score, payers FROM store.rank WHERE (month, kind, owner) = ($1, $2, $3) ORDER BY place LIMIT 1",
-        month, kind, owner,
+        "SELECT place, score, payers, own_micro FROM store.rank WHERE (month, kind, owner) = ($1, $2, $3) "
+        "ORDER BY place LIMIT 1", month, kind, owner,
     )  # fmt: skip
-    return None if row is None else (row["place"], row["score"], row["payers"])
+    return None if row is None else (row["place"], row["score"], row["payers"], row["own_micro"])

@@ -1,22 +1,26 @@
 """A month's ranking (P7), fixed once when the month is over, and the rewards for it.
 
 The store says who stood where; rewards are awards of the programme engine, as prizes of contests are. What no unrelated
-payer used takes no part: use among one's own counts in no ranking (R0), ratings need a paid call, and a reward takes as
-many payers as P7_rank_reward says: one friend who pays is no ranking.
+payer used takes no part: use among one's own counts in no ranking (R0), ratings need a paid call. A reward looks at
+money: payers that spent of what they bought themselves, relatives among them as one, as many as P7_rank_reward says,
+and it is at most a part of what they spent. Puppets fed with grants count for nothing, and with money they cost more
+than they bring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.store import rank_store as store
 from shanhe.store.model import Kind
+from shanhe.store.window import RANK_RULE
 
 if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 RULE: Final = "P7_rank_reward"
 PLACES: Final = 10
 """Places that are kept of each kind and month; P7_rank_reward says which of them are rewarded."""
+TERMS: Final = ("rewards", "score_min", "payers_min", "own_micro_min", "own_share")
+PAYERS_MAX: Final = 20
+"""Payers of a place that are looked at, those that paid most: as many again as any reward asks for."""
 Reward = Callable[[UUID, str], Awaitable[UUID | None]]
 """(organisation, `2026-10/agent`): apply for the reward of a month and kind; the application, None while it can't."""
 
@@ -35,13 +42,20 @@ class Rank:
 
     month: date
     kind: str
+    slug: str
     place: int
     listing: UUID
     owner: UUID
     score: int
     payers: int
-    """Unrelated organisations that paid for it in the days that count."""
+    """Unrelated parties that paid for it of their own in the days that count."""
+    own_micro: int
+    """What these paid out of credits that they had bought themselves, µ."""
     application: UUID | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}/{self.slug}"
 
     @property
     def round(self) -> str:
@@ -52,11 +66,14 @@ class Rank:
 class Ranks:
     """Fixes and rewards months. `reward` asks the programme engine."""
 
-    def __init__(self, db: Database, clock: Clock, shop: Store, rulebook: Rulebook, *, reward: Reward) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, shop: Store, rulebook: Rulebook, *, related: Related, reward: Reward
+    ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
         self._shop = shop
         self._rulebook = rulebook
+        self._related = related
         self._reward = reward
 
     async def tick(self) -> int:
@@ -70,16 +87,47 @@ class Ranks:
         found: list[tuple[Any, ...]] = []
         for kind in Kind:
             used = [card for card in await self._shop.cards(kind) if card.usage_bps][:PLACES]
-            found += [
-                (kind, place, one.listing.id, one.listing.owner, one.score, one.payers)
-                for place, one in enumerate(used, 1)
-            ]
+            for place, one in enumerate(used, 1):
+                payers, own_micro = await self._backing(one.listing.name)
+                found.append((kind, place, one.listing.id, one.listing.owner, one.score, payers, own_micro))
         return found
+
+    async def _backing(self, name: str) -> tuple[int, int]:
+        """(parties, µ): how many pay for it of their own, and how much; whoever paid most is looked at first."""
+        least = int(self._rulebook.parameter(RULE, "own_micro_min", _last_day(_month_before(self._clock.today()))))
+        counted = [one for one in await self._shop.backing(name, PAYERS_MAX) if one[1] >= least]
+        parties = list[list[UUID]]()
+        for org, _ in counted:
+            party, others = [org], list[list[UUID]]()
+            for known in parties:
+                if await self._any_related(org, known):
+                    party += known
+                else:
+                    others.append(known)
+            parties = [*others, party]
+        return len(parties), sum(own for _, own in counted)
+
+    async def _any_related(self, org: UUID, party: Sequence[UUID]) -> bool:
+        for one in party:
+            if await self._related(org, one):
+                return True
+        return False
+
+    def due_micro(self, one: Rank) -> int:
+        """What the rule gives for a place, if its owner stands no higher with something else."""
+        facts = {"place": one.place, "score": one.score, "payers": one.payers, "own_micro": one.own_micro}
+        return int(self._rulebook.evaluate(RULE, facts, on=_last_day(one.month)).outputs["reward_micro"])
+
+    def terms(self) -> dict[str, Any]:
+        """What a reward of the month that runs depends on: values of P7_rank_reward, and the days of use that count."""
+        on = _last_day(self._clock.today().replace(day=1))
+        found = {name: self._rulebook.parameter(RULE, name, on) for name in TERMS}
+        return found | {"usage_days": int(self._rulebook.parameter(RANK_RULE, "usage_days", on))}
 
     async def _pay(self, month: date) -> int:
         handed_in, done = 0, True
         for one in await self.of(month):
-            if one.application is not None or not self._due(one) or await self._better(one):
+            if one.application is not None or not self.due_micro(one) or await self._better(one):
                 continue
             application = await self._reward(one.owner, one.round)
             if application is None:
@@ -90,11 +138,6 @@ class Ranks:
         if done:
             await store.set_paid(self._db, month, self._clock.now())
         return handed_in
-
-    def _due(self, one: Rank) -> int:
-        facts = {"place": one.place, "score": one.score, "payers": one.payers}
-        found = self._rulebook.evaluate(RULE, facts, on=_last_day(one.month))
-        return int(found.outputs["reward_micro"])
 
     async def _better(self, one: Rank) -> bool:
         """Whether its owner stands higher with something else: one reward a month and kind."""
@@ -109,8 +152,9 @@ class Ranks:
         """Months that were fixed, newest first, a bounded page."""
         return await store.months(self._db)
 
-    async def stood(self, owner: UUID, round_: str) -> tuple[int, int, int] | None:
-        """(best place, its score, its payers) of an organisation in a month and kind; None where it took no part."""
+    async def stood(self, owner: UUID, round_: str) -> tuple[int, int, int, int] | None:
+        """(best place, its score, payers, what these paid of their own) of an organisation in a month and kind; None
+        where it took no part."""
         month, _, kind = round_.partition("/")
         try:
             first = date.fromisoformat(f"{month}-01")

@@ -15,8 +15,9 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
-from shanhe.store.api import Card, Case, Kind, Listing, NewListing, Order, Store, Terms, Version, Words, period
+from shanhe.store.api import Card, Case, Kind, Listing, NewListing, Order, Rating, Store, Terms, Version, Words, period
 from shanhe.store.contest_routes import contest_view, entry_view
+from shanhe.store.terms import model_of
 
 __all__ = ["card_view", "contest_view", "entry_view", "listing_view", "period", "router", "version_view"]
 SLUG_MAX = 63
@@ -78,6 +79,10 @@ class RatingBody(Body):
     text: Note = ""
 
 
+class ReplyBody(Body):
+    text: str = Field(min_length=1, max_length=NOTE_MAX)
+
+
 class JuryBody(Body):
     points: int = Field(ge=0, le=100)
     note: str = Field(min_length=1, max_length=NOTE_MAX)
@@ -108,10 +113,16 @@ def _window(routes: APIRouter, store: Store) -> None:
         """One listing with its terms, its rank and what users said; public."""
         name = f"{kind}/{slug}"
         offer = await store.offer(name)
-        said = [{"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await store.ratings(name)]
-        honours = await store.honours(name)
+        said = [rating_view(one) for one in await store.ratings(name)]
+        honours, coming = await store.honours(name), await store.coming(name)
         return as_json(
-            {**card_view(await store.card(name)), "terms": offer.version.terms, "ratings": said, "honours": honours}
+            {
+                **card_view(await store.card(name)),
+                "terms": offer.version.terms,
+                "ratings": said,
+                "honours": honours,
+                "coming": None if coming is None else coming_view(coming),
+            }
         )
 
     @routes.put("/listings/{kind}/{slug}/rating")
@@ -119,6 +130,12 @@ def _window(routes: APIRouter, store: Store) -> None:
         """Your organisation's voice: only after a paid call, one voice each."""
         await store.rate(f"{kind}/{slug}", org_id=org_of(actor), stars=body.stars, text=body.text, actor=actor.ref)
         return as_json(card_view(await store.card(f"{kind}/{slug}")))
+
+    @routes.put("/ratings/{rating}/reply")
+    async def reply(rating: UUID, body: ReplyBody, actor: Maker) -> Response:
+        """Your one public answer to what was said of a listing of yours; another takes its place."""
+        await store.reply(rating, owner=org_of(actor), text=body.text, actor=actor.ref)
+        return as_json({"rating": rating})
 
 
 def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
@@ -244,6 +261,20 @@ def listing_view(one: Listing) -> dict[str, Any]:
 def version_view(one: Version) -> dict[str, Any]:
     """A version as JSON."""
     return {name: getattr(one, name) for name in one.__slots__}
+
+
+def rating_view(one: Rating) -> dict[str, Any]:
+    """What a user said and what the maker answered, as JSON; who the user is stays out of it."""
+    return {
+        "id": one.id, "stars": one.stars, "text": one.text, "at": one.rated_at, "struck": one.struck,
+        "reply": one.reply, "replied_at": one.replied_at, "reply_struck": one.reply_struck,
+    }  # fmt: skip
+
+
+def coming_view(one: Version) -> dict[str, Any]:
+    """What an announced version will cost, and from which day, as JSON."""
+    return {"version": one.n, "starts_on": one.starts_on, "model": model_of(one), "markup_bps": one.terms.markup_bps,
+            "fee_micro": one.terms.fee_micro}  # fmt: skip
 
 
 def case_view(one: Case) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,10 +14,23 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import MARK, Seal, Seals
 from shanhe.store import store
-from shanhe.store.model import Check, Listing, Move, NewListing, Offer, Rating, Terms, Version, VersionState, Words
+from shanhe.store.model import (
+    RATING,
+    Check,
+    Listing,
+    Move,
+    NewListing,
+    Offer,
+    Rating,
+    Terms,
+    Version,
+    VersionState,
+    Words,
+)
 
 WORDS: Final = ("title_zh", "title_en", "summary_zh", "summary_en")
-LISTING, VERSION, RATING, JURY, MOVE = "store.listing", "store.version", "store.rating", "store.jury", "store.move"
+LISTING, VERSION, RATINGS, REPLIES = "store.listing", "store.version", "store.rating", "store.reply"
+JURY, MOVE = "store.jury", "store.move"
 GONE_ZH, GONE_EN = "已撤回", "Taken back"
 Connection = Any
 
@@ -97,10 +110,11 @@ class Shelf:
         await store.submit(conn, version_id, seal.json(f"{VERSION}.checks", msgspec.to_builtins(list(checks))), now)
 
     async def decide(
-        self, conn: Connection, found: Listing, version_id: UUID, state: VersionState, by: str, why: str, now: datetime
-    ) -> None:
+        self, conn: Connection, found: Listing, version_id: UUID, state: VersionState, by: str, why: str, now: datetime,
+        starts_on: date | None = None,
+    ) -> None:  # fmt: skip
         said = await self._seals.seal(found.owner, f"{VERSION}.decision", why)
-        await store.decide(conn, version_id, state, by, said, now)
+        await store.decide(conn, version_id, state, by, said, now, starts_on)
 
     async def queue(self, db: Database) -> list[tuple[Listing, Version]]:
         """Submitted versions, oldest first."""
@@ -128,22 +142,41 @@ class Shelf:
     # -- ratings and juries -------------------------------------------------------------------------------------------
 
     async def rate(
-        self, db: Database, listing_id: UUID, org_id: UUID, stars: int, text: str, now: datetime, actor: str
-    ) -> None:
-        said = await self._seals.seal(org_id, f"{RATING}.text", text)
-        await store.rate(db, listing_id, org_id, stars, said, now, actor)
+        self, conn: Connection, listing_id: UUID, org_id: UUID, stars: int, text: str, now: datetime, actor: str
+    ) -> UUID:
+        said = await self._seals.seal(org_id, f"{RATINGS}.text", text)
+        return await store.rate(conn, listing_id, org_id, stars, said, now, actor)
 
     async def ratings(self, db: Database, listing_id: UUID) -> list[Rating]:
         """Newest first, a bounded page."""
-        return [
-            replace(one, text=await self._seals.open(one.org_id, f"{RATING}.text", one.text))
-            for one in await store.ratings(db, listing_id)
-        ]
+        return [await self._said(*one) for one in await store.ratings(db, listing_id)]
 
     async def rated(self, db: Database, org_id: UUID) -> list[Rating]:
         """What one organisation said of anything."""
+        return [await self._said(*one) for one in await store.rated(db, org_id)]
+
+    async def _said(self, one: Rating, answered_by: UUID | None) -> Rating:
+        """Words opened; those that were struck are left out."""
+        text = "" if one.struck else await self._seals.open(one.org_id, f"{RATINGS}.text", one.text)
+        shown = answered_by is not None and not one.reply_struck
+        reply = await self._seals.open(answered_by, f"{REPLIES}.text", one.reply) if shown and answered_by else ""
+        return replace(one, text=text, reply=reply)
+
+    async def reply(
+        self, conn: Connection, rating: UUID, org_id: UUID, text: str, now: datetime, actor: str
+    ) -> None:  # fmt: skip
+        said = await self._seals.seal(org_id, f"{REPLIES}.text", text)
+        await store.reply(conn, rating, org_id, said, now, actor)
+
+    async def replied(self, db: Database, org_id: UUID) -> list[dict[str, Any]]:
+        """What one organisation answered."""
         seal = await self._seals.of(org_id)
-        return [replace(one, text=seal.open(f"{RATING}.text", one.text)) for one in await store.rated(db, org_id)]
+        return [one | {"text": seal.open(f"{REPLIES}.text", one["text"])} for one in await store.replied(db, org_id)]
+
+    async def words(self, kind: str, author: UUID, said: Any) -> str:
+        """What a rating or a reply says, struck or not, for whoever decides a complaint about it."""
+        place, sealed = (RATINGS, said["text"]) if kind == RATING else (REPLIES, said["reply"])
+        return await self._seals.open(author, f"{place}.text", sealed)
 
     async def judge(
         self, db: Database, found: Listing, juror: str, score_bps: int, note: str, now: datetime

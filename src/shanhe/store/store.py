@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import msgspec
 from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import MARK
 from shanhe.store.model import (
+    RATING,
     Check,
     Kind,
     Listing,
@@ -32,7 +33,7 @@ RANKED_ROWS = 2_000
 _LISTING = "id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category, state, created_at"
 _VERSION = (
     "id, listing, n, content, terms, notes, state, checks, created_at, submitted_at, decided_at, decided_by,"
-    " decision, words"
+    " decision, words, starts_on, offered_at, notes_public"
 )
 
 
@@ -199,19 +200,36 @@ async def recall(conn: Connection, version_id: UUID) -> None:
 
 
 async def decide(
-    conn: Connection, version_id: UUID, state: VersionState, by: str, why: str, now: datetime
-) -> None:  # fmt: skip
+    conn: Connection, version_id: UUID, state: VersionState, by: str, why: str, now: datetime, starts_on: date | None
+) -> None:
+    """What a reviewer decided; with `starts_on` it is offered from that day."""
     await conn.execute(
-        """UPDATE store.version SET state = $2, decided_by = $3, decision = $4, decided_at = coalesce(decided_at, $5)
+        """UPDATE store.version SET state = $2::text, decided_by = $3, decision = $4, decided_at = $5::timestamptz,
+                  starts_on = $6, offered_at = CASE WHEN $2::text = 'approved' THEN $5::timestamptz END
             WHERE id = $1""",
-        version_id, state, by, why, now,
+        version_id, state, by, why, now, starts_on,
     )  # fmt: skip
 
 
-async def retire(conn: Connection, listing_id: UUID) -> None:
-    """What was offered until now."""
+async def start(conn: Connection, version_id: UUID, now: datetime) -> None:
+    """What was announced is offered."""
+    await conn.execute("UPDATE store.version SET state = 'approved', offered_at = $2 WHERE id = $1", version_id, now)
+
+
+async def due(db: Database, today: date, limit: int) -> list[tuple[str, str]]:
+    """(kind, slug) of listings whose announced version is offered from today or before."""
+    rows = await db.fetch(
+        """SELECT l.kind, l.slug FROM store.version v JOIN store.listing l ON l.id = v.listing
+            WHERE v.state = 'announced' AND v.starts_on <= $1 ORDER BY v.starts_on, v.id LIMIT $2""",
+        today, limit,
+    )  # fmt: skip
+    return [(row["kind"], row["slug"]) for row in rows]
+
+
+async def retire(conn: Connection, listing_id: UUID, *states: VersionState) -> None:
+    """What was offered, or announced, until now."""
     await conn.execute(
-        "UPDATE store.version SET state = 'retired' WHERE listing = $1 AND state = 'approved'", listing_id
+        "UPDATE store.version SET state = 'retired' WHERE listing = $1 AND state = ANY($2)", listing_id, list(states)
     )
 
 
@@ -227,6 +245,9 @@ async def erase(conn: Connection, listing_id: UUID) -> None:
         listing_id,
     )
     await conn.execute("UPDATE store.rating SET text = '' WHERE listing = $1", listing_id)
+    await conn.execute(
+        "UPDATE store.reply SET text = '' WHERE rating IN (SELECT id FROM store.rating WHERE listing = $1)", listing_id
+    )
     await conn.execute("UPDATE store.move SET reason = '' WHERE listing = $1", listing_id)
     await conn.execute("UPDATE store.jury SET note = '' WHERE listing = $1", listing_id)
 
@@ -264,34 +285,92 @@ async def offered(
 # -- ratings and juries -----------------------------------------------------------------------------------------------
 
 
+_SAID = """r.listing, r.org_id, r.stars, r.text, r.rated_at, r.id, r.struck_at IS NOT NULL AS struck,
+           coalesce(a.text, '') AS reply, a.replied_at, a.struck_at IS NOT NULL AS reply_struck,
+           a.org_id AS reply_org"""
+
+
 async def rate(
-    conn: Connection | Database, listing_id: UUID, org_id: UUID, stars: int, text: str, now: datetime, actor: str
-) -> None:
-    await conn.execute(
+    conn: Connection, listing_id: UUID, org_id: UUID, stars: int, text: str, now: datetime, actor: str
+) -> UUID:
+    """Whose voice it is may change its mind, and what was struck stays; the rating's id."""
+    found: UUID = await conn.fetchval(
         """INSERT INTO store.rating (listing, org_id, stars, text, rated_at, rated_by) VALUES ($1, $2, $3, $4, $5, $6)
-           ON CONFLICT (listing, org_id) DO UPDATE SET stars = $3, text = $4, rated_at = $5, rated_by = $6""",
+           ON CONFLICT (listing, org_id) DO UPDATE SET stars = $3, rated_at = $5, rated_by = $6,
+             text = CASE WHEN rating.struck_at IS NULL THEN $4 ELSE rating.text END RETURNING id""",
         listing_id, org_id, stars, text, now, actor,
     )  # fmt: skip
+    return found
 
 
-async def ratings(db: Database, listing_id: UUID) -> list[Rating]:
-    """Newest first, a bounded page."""
+async def rating_of(conn: Connection, listing_id: UUID, org_id: UUID) -> Any:
+    """An organisation's rating, locked; None where there is none."""
+    return await conn.fetchrow(
+        "SELECT id, struck_at FROM store.rating WHERE listing = $1 AND org_id = $2 FOR UPDATE", listing_id, org_id
+    )
+
+
+async def rating(conn: Connection | Database, rating_id: UUID) -> Any:
+    """A rating with its listing and its reply; None where there is none."""
+    return await conn.fetchrow(
+        """SELECT l.kind, l.slug, l.owner, r.org_id, r.text, r.struck_at, a.org_id AS reply_org, a.text AS reply,
+                  a.struck_at AS reply_struck_at
+             FROM store.rating r JOIN store.listing l ON l.id = r.listing LEFT JOIN store.reply a ON a.rating = r.id
+            WHERE r.id = $1""",
+        rating_id,
+    )
+
+
+async def ratings(db: Database, listing_id: UUID) -> list[tuple[Rating, UUID | None]]:
+    """Newest first, a bounded page; each with who answered."""
     rows = await db.fetch(
-        """SELECT listing, org_id, stars, text, rated_at FROM store.rating WHERE listing = $1
-            ORDER BY rated_at DESC LIMIT $2""",
+        f"""SELECT {_SAID} FROM store.rating r LEFT JOIN store.reply a ON a.rating = r.id WHERE r.listing = $1
+            ORDER BY r.rated_at DESC LIMIT $2""",
         listing_id, PAGE_ROWS,
     )  # fmt: skip
-    return [Rating(**dict(row)) for row in rows]
+    return [_said(row) for row in rows]
 
 
-async def rated(db: Database, org_id: UUID) -> list[Rating]:
-    """What one organisation said, newest first, a bounded page."""
+async def rated(db: Database, org_id: UUID) -> list[tuple[Rating, UUID | None]]:
+    """What one organisation said, newest first, a bounded page; each with who answered."""
     rows = await db.fetch(
-        """SELECT listing, org_id, stars, text, rated_at FROM store.rating WHERE org_id = $1
-            ORDER BY rated_at DESC LIMIT $2""",
+        f"""SELECT {_SAID} FROM store.rating r LEFT JOIN store.reply a ON a.rating = r.id WHERE r.org_id = $1
+            ORDER BY r.rated_at DESC LIMIT $2""",
         org_id, PAGE_ROWS,
     )  # fmt: skip
-    return [Rating(**dict(row)) for row in rows]
+    return [_said(row) for row in rows]
+
+
+def _said(row: Any) -> tuple[Rating, UUID | None]:
+    values = dict(row)
+    answered_by: UUID | None = values.pop("reply_org")
+    return Rating(**values), answered_by
+
+
+async def reply(conn: Connection, rating_id: UUID, org_id: UUID, text: str, now: datetime, actor: str) -> None:
+    await conn.execute(
+        """INSERT INTO store.reply (rating, org_id, text, replied_at, replied_by) VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (rating) DO UPDATE SET org_id = $2, text = $3, replied_at = $4, replied_by = $5""",
+        rating_id, org_id, text, now, actor,
+    )  # fmt: skip
+
+
+async def replied(db: Database, org_id: UUID) -> list[dict[str, Any]]:
+    """What one organisation answered, newest first, a bounded page."""
+    rows = await db.fetch(
+        "SELECT rating, text, replied_at FROM store.reply WHERE org_id = $1 ORDER BY replied_at DESC LIMIT $2",
+        org_id, PAGE_ROWS,
+    )  # fmt: skip
+    return [dict(row) for row in rows]
+
+
+async def strike(conn: Connection, kind: str, rating_id: UUID, now: datetime) -> bool:
+    """Take words from the pages; whether they stood there."""
+    table, key = ("store.rating", "id") if kind == RATING else ("store.reply", "rating")
+    found = await conn.fetchval(
+        f"UPDATE {table} SET struck_at = $2 WHERE {key} = $1 AND struck_at IS NULL RETURNING true", rating_id, now
+    )
+    return bool(found)
 
 
 async def rating_sums(db: Database) -> dict[UUID, tuple[int, int]]:

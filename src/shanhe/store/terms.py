@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 DEVELOPER_RULE: Final = "P6"
 ROYALTY_RULE: Final = "T16"
 WHOLE_PPM: Final = 1_000_000
+WHOLE_BPS: Final = 10_000
 PARTIES_MAX: Final = 32
 MARKUP_MAX_BPS: Final = 1_000_000
 FEE_MAX_MICRO: Final = 1_000_000_000_000
@@ -26,19 +28,36 @@ CATEGORIES: Final = (
 )  # fmt: skip
 
 
-def price_zh(terms: Terms) -> str:
-    """What a maker asks, in a sentence."""
-    return f"加价 {terms.markup_bps / PERCENT_BPS:g} %、每次 {said_credits(terms.fee_micro)} 积分"
+def price_zh(one: Version) -> str:
+    """What a version costs, in a sentence."""
+    model, terms = model_of(one), one.terms
+    asked = f"加价 {terms.markup_bps / PERCENT_BPS:g} %、每次 {said_credits(terms.fee_micro)} 积分"
+    return f"模型 {model}、{asked}" if model else asked
 
 
-def price_en(terms: Terms) -> str:
+def price_en(one: Version) -> str:
     """The same."""
-    return f"a markup of {terms.markup_bps / PERCENT_BPS:g} % and {said_credits(terms.fee_micro)} credits a call"
+    model, terms = model_of(one), one.terms
+    asked = f"a markup of {terms.markup_bps / PERCENT_BPS:g} % and {said_credits(terms.fee_micro)} credits a call"
+    return f"the model {model}, {asked}" if model else asked
 
 
-def rises(before: Terms, after: Terms) -> bool:
-    """Whether some call costs its payer more."""
-    return after.markup_bps > before.markup_bps or after.fee_micro > before.fee_micro
+def model_of(one: Version) -> str:
+    """The model that a version's calls are answered by; empty where its kind has none."""
+    found = one.content.get("model")
+    return found if isinstance(found, str) else ""
+
+
+def rises(before: Version, after: Version, cost: Callable[[str], Sequence[int]]) -> bool:
+    """Whether some call costs its payer more: by the fee, or by what a token of its model costs with the markup.
+    `cost`: list prices of a model's tokens, none where there are none; then the markups alone are compared."""
+    was, becomes = ([price * (WHOLE_BPS + one.terms.markup_bps) for price in cost(model_of(one)) or (1,)]
+                    for one in (before, after))  # fmt: skip
+    if len(was) != len(becomes):
+        was, becomes = [before.terms.markup_bps], [after.terms.markup_bps]
+    return after.terms.fee_micro > before.terms.fee_micro or any(
+        more > less for less, more in zip(was, becomes, strict=True)
+    )
 
 
 def resource_terms(listing: Listing, version: Version) -> ResourceTerms:

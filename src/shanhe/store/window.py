@@ -13,7 +13,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier
 from shanhe.kernel.sealing import Seals
-from shanhe.ledger.api import Ledger
+from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.store import contest_store, store
 from shanhe.store.contest_model import Honour
 from shanhe.store.errors import UnknownListing
@@ -63,6 +63,15 @@ class Window:
         if not found:
             raise UnknownListing(name)
         return found[0]
+
+    async def coming(self, name: str) -> Version | None:
+        """The version that was announced and is not offered yet: what it costs, and from which day."""
+        return await self._shelf.version(self._db, await self._any(name), VersionState.ANNOUNCED)
+
+    async def history(self, name: str) -> list[Version]:
+        """Versions as callers got them one after another, newest first, a bounded page."""
+        versions = await self._shelf.versions(self._db, await self._any(name))
+        return [one for one in versions if one.offered_at is not None]
 
     async def listed(self, name: str) -> Listing:
         """A listing whatever its state; UnknownListing."""
@@ -151,6 +160,20 @@ class Window:
                 calls, payers = (use.calls, use.payers) if use else (0, 0)
                 score = int(decide(**facts)["score"])
                 found[key] = (calls, total, count, score, usage_bps, facts["jury"], payers)
+        return found
+
+    async def backing(self, name: str, most: int) -> list[tuple[UUID, int]]:
+        """(payer, µ): what each paid, in the days that count, out of credits bought by its own payments, largest payer
+        first. Of what a payer's calls burned in these days, its own money is the same part everywhere."""
+        last = self._clock.today()
+        first = last - timedelta(days=int(self._rulebook.parameter(RANK_RULE, "usage_days", last)) - 1)
+        found = []
+        for use in (await self._gateway.payers([name], first, last))[:most]:
+            if use.org_id is not None and use.amount_micro:
+                wallet = await self._ledger.ensure_account(use.org_id, Asset.CREDIT, "wallet")
+                burned = await self._ledger.burned(wallet.id, first, last)
+                own, total = burned.get(Provenance.PURCHASED, 0), sum(burned.values())
+                found.append((use.org_id, use.amount_micro * own // total if total else 0))
         return found
 
     async def _users(self, name: str) -> list[UUID]:

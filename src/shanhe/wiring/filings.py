@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from shanhe.filings.api import Decision, Filings, Intervention
-from shanhe.store.api import UnknownListing
+from shanhe.filings.api import Decision, Filings, Intervention, Subject
+from shanhe.store.api import RATING, REPLY, UnknownListing
 
 if TYPE_CHECKING:
     from shanhe.agents.api import Moderated
@@ -44,17 +44,30 @@ def open_filings(
     async def model_of(receipt_id: UUID) -> str:
         return (await gateway.receipt(receipt_id, None)).evidence.model
 
-    async def owner_of(name: str) -> UUID:
+    async def subject_of(name: str) -> Subject:
+        if said(name):
+            words = await store.words(name)
+            return Subject(words.author, f"/store/{words.listing}#said", words.text or "—")
         found = await store.listed(name)
         if found.state == "draft":
             raise UnknownListing(name)
-        return found.owner
+        return Subject(found.owner, f"/makers/{name}")
+
+    async def remove(name: str, conn: Any) -> None:
+        """Words go where a complaint about them is upheld; what becomes of a listing a reviewer decides."""
+        if said(name):
+            await store.strike(name, conn)
 
     return Filings(
         db, clock, vault, parameter=partial(rulebook.parameter, RULE),
         evaluate=lambda facts, on: rulebook.evaluate(RULE, facts, on=on), seals=identity.seals, notifier=notifier,
-        model_of=model_of, owner_of=owner_of, concerned=relatives.akin, entry=log.record,
+        model_of=model_of, subject_of=subject_of, concerned=relatives.akin, remove=remove, entry=log.record,
     )  # fmt: skip
+
+
+def said(name: str) -> bool:
+    """Whether a name means words about a listing, and no listing."""
+    return name.partition(SEPARATOR)[0] in (RATING, REPLY)
 
 
 def built_on(kind: str, content: Mapping[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 Won = Callable[[UUID, UUID], Awaitable[tuple[int, int] | None]]
 """(organisation, contest)"""
 Agreed = Callable[[UUID], Awaitable[Match | None]]
-Stood = Callable[[UUID, str], Awaitable[tuple[int, int, int] | None]]
+Stood = Callable[[UUID, str], Awaitable[tuple[int, int, int, int] | None]]
 """(organisation, `2026-10/agent`)"""
 Registered = Callable[[str, UUID], Awaitable[str]]
 """(registration number, organisation)"""
@@ -75,6 +75,7 @@ class Measures:
             "month_place": self.month_place,
             "month_score": self.month_score,
             "month_payers": self.month_payers,
+            "month_own_micro": self.month_own_micro,
             "ip_standing": self.ip_standing,
             "match_need_accepts": self.match_need_accepts,
             "match_solution_accepts": self.match_solution_accepts,
@@ -151,9 +152,14 @@ class Measures:
         return None if found is None else found[1]
 
     async def month_payers(self, party: Party, day: date, round_: Any) -> int | None:
-        """How many unrelated organisations had paid for what took it."""
+        """How many payers of what took it count."""
         found = None if self.stood is None else await self.stood(party.org_id, str(round_))
         return None if found is None else found[2]
+
+    async def month_own_micro(self, party: Party, day: date, round_: Any) -> int | None:
+        """What these paid for it out of credits that they bought themselves."""
+        found = None if self.stood is None else await self.stood(party.org_id, str(round_))
+        return None if found is None else found[3]
 
     async def _won(self, party: Party, contest: Any) -> tuple[int, int] | None:
         try:

@@ -80,6 +80,7 @@ PLACES: Final = (
     }, {"content": "store.version.content", "checks": "store.version.checks", "words": "store.version.words"}),
     Place("store.move", ID, LISTING_OWNER, {"reason": "store.move.reason"}),
     Place("store.rating", {"listing": "uuid", "org_id": "uuid"}, ORG, {"text": "store.rating.text"}),
+    Place("store.reply", {"rating": "uuid"}, ORG, {"text": "store.reply.text"}),
     Place("store.jury", {"listing": "uuid", "juror": "text"}, LISTING_OWNER, {"note": "store.jury.note"}),
     Place("board.post", ID, ORG, {
         "title": "board.post.title", "text": "board.post.text", "asks": "board.post.asks",

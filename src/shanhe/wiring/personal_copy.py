@@ -284,6 +284,7 @@ class _Drawers:
                     for listing, versions in await self._s.store.mine(org)
                 ],
                 "ratings": [asdict(one) for one in await self._s.store.rated(org)],
+                "replies": await self._s.store.replied(org),
                 "entries": [
                     {**asdict(one), "said": await self._s.contests.said(one)}
                     for one in await self._s.contests.entered(org)

@@ -129,7 +129,7 @@ def open_bazaar(
         db, clock, store, rulebook, named=named, akin=akin, award=_awards(programmes, PRIZE, "contest"),
         seals=identity.seals,
     )  # fmt: skip
-    ranks = Ranks(db, clock, store, rulebook, reward=_awards(programmes, RANK_REWARD, "round"))
+    ranks = Ranks(db, clock, store, rulebook, related=related, reward=_awards(programmes, RANK_REWARD, "round"))
     bulletin = open_bulletin(settings, db, clock, rulebook=rulebook, programmes=programmes, contests=contests)
     city = city_tools(clock, ledger, rulebook, programmes, store, bulletin)
     face = McpFace(

@@ -11,6 +11,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of, receipt_id
 from shanhe.filings.api import (
     AlgorithmKind,
+    Complaint,
     Filing,
     Grievance,
     NewAlgorithm,
@@ -51,6 +52,12 @@ class LiveConduct:
         appealable = one.state == "rejected" and one.appeal_until is not None and one.appeal_until >= now
         return complaint_view(one, now) | {"appealable": appealable}
 
+    async def _judged(self, one: Complaint) -> dict[str, Any]:
+        """A complaint with the words it is about, where it is about words."""
+        subject = await self._filings.complaints.subject(one)
+        about = {"words": "", "link": ""} if subject is None else {"words": subject.text, "link": subject.link}
+        return self._shown(one) | about
+
     async def complain(self, who: m.Who, fields: Mapping[str, str]) -> None:
         number = UUID(fields["id"]) if fields.get("id") else new_id()
         listing = fields.get("listing", "").strip()
@@ -65,7 +72,7 @@ class LiveConduct:
         filings = self._filings
         return {
             "algorithms": [algorithm_view(one, whole=True) for one in await filings.register.list()],
-            "complaints": [self._shown(one) for one in await filings.complaints.list()],
+            "complaints": [await self._judged(one) for one in await filings.complaints.list()],
             "events": [event_view(one) for one in await filings.moderation.events(limit=EVENTS_SHOWN)],
             "months": [month_view(one) for one in await filings.moderation.months()],
         }

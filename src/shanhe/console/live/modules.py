@@ -44,7 +44,7 @@ from shanhe.reconcile.api import Reconciliation
 from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Amendments, Rulebook
 from shanhe.science.api import Science
-from shanhe.store.api import Contests, Earnings, Store
+from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.studio.api import Studio
 from shanhe.trials.api import Trials
 from shanhe.webhooks.api import Webhooks
@@ -77,6 +77,8 @@ class Modules(Protocol):
     def contests(self) -> Contests: ...
     @property
     def earnings(self) -> Earnings: ...
+    @property
+    def ranks(self) -> Ranks: ...
     @property
     def clones(self) -> Clones: ...
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -13,12 +14,13 @@ from shanhe.clones.api import UnknownMandate
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.console.live.shop_forms import FIELDS, content_of, form_of, terms_of
-from shanhe.console.live.shop_views import WORDS, card_of, case_of, listing_of, move_of, version_of
+from shanhe.console.live.shop_views import BPS_PERCENT, WORDS, card_of, case_of, listing_of, move_of, version_of
 from shanhe.console.model_credits import File
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.store.api import Kind, NewListing, Order, Store, UnknownListing, Version, Words, earnings_view, period
+from shanhe.store.routes import rating_view
 
 
 class LiveShop:
@@ -28,6 +30,7 @@ class LiveShop:
         self._names = names
         self._store: Store = modules.store
         self._earnings = modules.earnings
+        self._ranks = modules.ranks
         self._clones = modules.clones
         self._agents = modules.agents
         self._clock = modules.clock
@@ -52,19 +55,52 @@ class LiveShop:
         found = await self._store.cards(kind or None, category or None, find or None, Order(order))
         return [card_of(card) for card in found]
 
-    async def listing(self, name: str) -> Mapping[str, Any]:
-        ratings = [
-            {"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await self._store.ratings(name)
-        ]
+    async def listing(self, name: str, who: m.Who | None) -> Mapping[str, Any]:
+        ratings = await self._store.ratings(name)
+        org = who.org_id if who is not None and who.has_org else None
+        said = [rating_view(one) for one in ratings]
         honours = [{"contest": one.contest, "title": {"zh": one.title_zh, "en": one.title_en}, "place": one.place}
                    for one in await self._store.honours(name)]  # fmt: skip
-        said = [one for one in ratings if one["text"]]
-        content = (await self._store.offer(name)).version.content
+        said = [one for one in said if one["text"] or one["struck"]]
+        offer = await self._store.offer(name)
+        content = offer.version.content
         model = content.get("model", "") if isinstance(content.get("model"), str) else ""
-        return {**card_of(await self._store.card(name)), "ratings_said": said, "honours": honours, "model": model}
+        coming = await self._store.coming(name)
+        history = [
+            {"n": one.n, "notes": one.notes if one.notes_public else "", "at": one.offered_at}
+            for one in await self._store.history(name)
+        ]
+        return {
+            **card_of(await self._store.card(name)),
+            "ratings_said": said,
+            "honours": honours,
+            "own": org == offer.listing.owner,
+            "voice": next((rating_view(one) for one in ratings if one.org_id == org), None),
+            "model": model,
+            "history": history,
+            "coming": None if coming is None else {**version_of(coming), "model": coming.content.get("model", "")},
+        }
+
+    async def ranks(self, month: str) -> Mapping[str, Any]:
+        months = await self._ranks.months()
+        chosen = next((one for one in months if f"{one:%Y-%m}" == month), months[0] if months else None)
+        rows = [] if chosen is None else await self._ranks.of(chosen)
+        shown = []
+        for row in rows:
+            one = listing_of(await self._store.listed(row.name))
+            shown.append({
+                **one, "place": row.place, "points": f"{row.score / BPS_PERCENT:.1f}", "payers": row.payers,
+                "own_micro": row.own_micro, "due_micro": self._ranks.due_micro(row),
+                "paid": row.application is not None, "maker": await self._names.owner(row.owner),
+            })  # fmt: skip
+        return {"month": None if chosen is None else f"{chosen:%Y-%m}", "months": [f"{one:%Y-%m}" for one in months],
+                "rows": shown, "terms": self._ranks.terms()}  # fmt: skip
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
         await self._store.rate(name, org_id=who.org_id, stars=stars, text=text.strip(), actor=actor_of(who).ref)
+
+    async def reply(self, who: m.Who, rating: UUID, text: str) -> None:
+        await self._store.reply(rating, owner=who.org_id, text=text, actor=actor_of(who).ref)
 
     # -- makers -------------------------------------------------------------------------------------------------------
 

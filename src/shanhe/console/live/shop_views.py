@@ -33,7 +33,8 @@ def version_of(version: Version) -> dict[str, Any]:
     checks = [{"name": one.name, "passed": one.passed, "zh": one.zh, "en": one.en} for one in version.checks]
     return {
         "n": version.n, "version_state": version.state, "notes": version.notes, "decision": version.decision,
-        "submitted_at": version.submitted_at, "decided_at": version.decided_at, "checks": checks,
+        "submitted_at": version.submitted_at, "starts_on": version.starts_on,
+        "decided_at": version.decided_at, "checks": checks,
         "markup": f"{version.terms.markup_bps / BPS_PERCENT:g}", "fee_micro": version.terms.fee_micro,
     }  # fmt: skip
 

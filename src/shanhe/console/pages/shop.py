@@ -15,7 +15,7 @@ from shanhe.console.pages.base import Room
 from shanhe.console.pages.credits import download
 from shanhe.console.pages.play import inputs_of
 from shanhe.console.render import form, go
-from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.kernel.http import language
 from shanhe.kernel.ids import id_in
 from shanhe.kernel.routing import APIRouter
@@ -42,10 +42,12 @@ class ShopRoom(Room):
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/store", self.window, methods=["GET"])
+        add("/store/ranks", self.ranks, methods=["GET"])
         add("/store/{kind}/{slug}", self.listing, methods=["GET"])
         add("/store/{kind}/{slug}/try", self.attempt, methods=["POST"])
         add("/store/{kind}/{slug}/save", self.keep, methods=["POST"])
         add("/store/{kind}/{slug}/rate", self.rate, methods=["POST"])
+        add("/store/{kind}/{slug}/reply", self.reply, methods=["POST"])
         add("/makers", self.mine, methods=["GET"])
         add("/makers", self.open, methods=["POST"])
         add("/makers/income", self.income, methods=["GET"])
@@ -78,16 +80,22 @@ class ShopRoom(Room):
             orders=ORDERS, order=order, find=find,
         )  # fmt: skip
 
+    async def ranks(self, request: Request) -> Response:
+        """Who stood where at a month's end, what it was given, and what makes a payer count."""
+        who = await self.desk.gate.who(request)
+        asked = request.query_params.get("month", "")[:7]
+        return self.show(request, "store_ranks.html", who, **await self.desk.shop.ranks(asked))
+
     async def listing(self, request: Request, kind: str, slug: str) -> Response:
         who = await self.desk.gate.who(request)
         kept = await self.answer_of(request, who)
-        values = await self._listing(kind, slug) | (kept or {})
+        values = await self._listing(kind, slug, who) | (kept or {})
         if who is not None and kept and kind == "agent" and (run_id := id_in(kept["said"].get("run_id"))):
             values["found"] = await self.desk.talk.run(who, run_id)
         return self.show(request, "store_listing.html", who, **values | {"lapsed": kept == {}})
 
-    async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
-        one = await self.desk.shop.listing(f"{kind}/{slug}")
+    async def _listing(self, kind: str, slug: str, who: m.Who | None) -> dict[str, Any]:
+        one = await self.desk.shop.listing(f"{kind}/{slug}", who)
         prices = next((row.prices for row in await self.desk.member.models() if row.id == one["model"]), {})
         return {
             "one": one, "prices": {bucket: prices[bucket] for bucket in ("input", "output") if bucket in prices},
@@ -100,7 +108,7 @@ class ShopRoom(Room):
         """One question to an agent, paid by the person's organisation; the answer has a page of its own, which a reload
         shows again and asks nothing."""
         who, fields = await self.posted(request, "chat")
-        values = await self._listing(kind, slug)
+        values = await self._listing(kind, slug, who)
         values["question"] = question = fields.get("question", "").strip()[:QUESTION_MAX_CHARS]
         try:
             if not question:
@@ -146,8 +154,20 @@ class ShopRoom(Room):
             stars = int(fields.get("stars", "0") or "0")
             await self.desk.shop.rate(who, f"{kind}/{slug}", stars, fields.get("text", ""))
         except (ShanheError, ValueError) as error:
-            return self.again(request, "store_listing.html", who, error, **await self._listing(kind, slug))
+            return self.again(request, "store_listing.html", who, error, **await self._listing(kind, slug, who))
         return go(f"/store/{kind}/{slug}", "rated")
+
+    async def reply(self, request: Request, kind: str, slug: str) -> Response:
+        """The maker's answer to a rating of its listing."""
+        who, fields = await self.posted(request, "publish")
+        try:
+            rating = id_in(fields.get("rating", ""))
+            if rating is None:
+                raise NotFound("unknown_rating", "There is no such rating.", message_zh="没有这条评价。")
+            await self.desk.shop.reply(who, rating, fields.get("text", ""))
+        except ShanheError as error:
+            return self.again(request, "store_listing.html", who, error, **await self._listing(kind, slug, who))
+        return go(f"/store/{kind}/{slug}", "replied")
 
     # -- makers -------------------------------------------------------------------------------------------------------
 

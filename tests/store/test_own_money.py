@@ -1,0 +1,90 @@
+"""What makes a payer real for a ranking's reward: money of its own, and nobody's relative (P7_rank_reward, R0)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from shanhe.kernel.ids import new_id
+from shanhe.store.ranks import Rank
+from stage.market import Market, Party
+
+from .test_standing import call
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+CONTENT = {"text": "Write a polite letter about {subject}."}
+FEE_MICRO = 50_000_000
+ENOUGH = 5
+"""Payers that the rule asks for."""
+
+
+class MonthsOn:
+    """The city's clock on the first of a month whose month before is under the rule as it is now."""
+
+    def __init__(self, clock: Any, days: int) -> None:
+        self._clock, self._days = clock, days
+
+    def now(self) -> Any:
+        return self._clock.now() + timedelta(days=self._days)
+
+    def today(self) -> date:
+        return (self._clock.today() + timedelta(days=self._days)).replace(day=1)
+
+
+async def ranked(market: Market, monkeypatch: pytest.MonkeyPatch, name: str, days: int) -> tuple[Rank, int]:
+    """A month fixed and paid: where the listing stands in it, and what the rule gives for that."""
+    services = market.services
+    await services.programmes.budgets.fund("rank_credit", 10**12, reason="t", actor="t", funding_id=new_id())
+    monkeypatch.setattr(services.ranks, "_clock", MonthsOn(services.clock, days))
+    await services.ranks.tick()
+    listing, newest = await services.store.listed(name), (await services.ranks.months())[0]
+    found = next(one for one in await services.ranks.of(newest) if one.listing == listing.id)
+    return found, services.ranks.due_micro(found)
+
+
+async def paid_by(market: Market, payers: Sequence[Party], name: str) -> None:
+    for payer in payers:
+        await call(market, payer, name)
+
+
+class TestPayer:
+    async def test_counts_with_money_of_its_own_and_the_reward_is_a_part_of_it(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        maker = await market.party("rewarded")
+        await market.listed(maker.org, "data/bought", CONTENT, fee_micro=FEE_MICRO)
+        payers = [await market.party(f"buyer {n}") for n in range(ENOUGH)]
+        await paid_by(market, payers, "data/bought")
+        before = await market.wallet(maker.org)
+        found, due = await ranked(market, monkeypatch, "data/bought", 62)
+        assert found.payers == ENOUGH
+        assert found.own_micro >= ENOUGH * FEE_MICRO
+        assert 0 < due < found.own_micro
+        assert await market.wallet(maker.org) - before == due
+
+    async def test_fed_with_grants_counts_for_nothing(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+        maker = await market.party("puppeteer")
+        await market.listed(maker.org, "prompt/pushed", CONTENT, markup_bps=2_000)
+        puppets = [await market.party(f"puppet {n}", subsidy=10**9) for n in range(ENOUGH)]
+        await paid_by(market, puppets, "prompt/pushed")
+        found, due = await ranked(market, monkeypatch, "prompt/pushed", 93)
+        assert (await market.services.store.card("prompt/pushed")).payers == ENOUGH  # they did pay, of what was granted
+        assert (found.payers, found.own_micro, due) == (0, 0, 0)
+
+    async def test_is_one_with_its_relatives(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+        maker = await market.party("family maker")
+        await market.listed(maker.org, "model/family", CONTENT, fee_micro=FEE_MICRO)
+        payers = [await market.party(f"family {n}") for n in range(ENOUGH)]
+        await paid_by(market, payers, "model/family")
+        family = {payer.org for payer in payers}
+
+        async def related(one: Any, other: Any) -> bool:
+            return one in family and other in family
+
+        monkeypatch.setattr(market.services.ranks, "_related", related)
+        found, due = await ranked(market, monkeypatch, "model/family", 124)
+        assert (found.payers, due) == (1, 0)
+        assert found.own_micro >= ENOUGH * FEE_MICRO
