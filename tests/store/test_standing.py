@@ -198,6 +198,16 @@ class TestAlike:
         assert [one.name for one in case.alike] == ["prompt/tax-helper"]
         assert case.parties[first.org]
 
+    @pytest.mark.parametrize(
+        "title", ["\u3164\u3164", "公文\u3164助手", "公文\u200b助手", "\u202e手助文公", "\u2800", "公文\uffa0"]
+    )
+    async def test_is_never_made_of_signs_that_show_nothing(self, market: Market, title: str) -> None:
+        maker = await market.party("blank maker")
+        new = NewListing(new_id(), Kind.PROMPT, "blank", title, "Blank", "写信")
+        with pytest.raises(BadListing):
+            await market.services.store.open(new, owner=maker.org, actor="tests")
+        assert skeleton("公文\u3164助手") == skeleton("公文助手")
+
     async def test_skeletons_leave_what_the_eye_passes_over(self) -> None:
         assert skeleton("Ｔax－Helper 1") == skeleton("tах helperl")  # the second with Cyrillic letters
         assert closeness(skeleton("合同翻译助手"), skeleton("合同翻译助手 Pro")) == 1.0

@@ -15,12 +15,14 @@ CONTAINED_SIGNS: Final = 3
 ALIKE_MAX: Final = 5
 LOOKALIKES: Final = str.maketrans("015аеорсухівкмтαβεικνορτυχѕј", "olsaeopcyxibkmtabeiknoptuxsj")
 """Digits, Cyrillic and Greek that pass for Latin letters."""
+BLANK: Final = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and marks that show nothing, though they count as printable: fillers, an empty braille cell, a joiner."""
 
 
 def skeleton(text: str) -> str:
     """A name without what the eye passes over: case, width, signs between, letters that only look like others."""
     plain = unicodedata.normalize("NFKD", text).casefold().translate(LOOKALIKES)
-    return "".join(sign for sign in plain if sign.isalnum())
+    return "".join(sign for sign in plain if sign.isalnum() and sign not in BLANK)
 
 
 def _pairs(text: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from shanhe.gateway.api import ResourceTerms
 from shanhe.kernel.money import said_credits
+from shanhe.store.alike import BLANK
 from shanhe.store.errors import BadListing
 from shanhe.store.model import ROLES, SUMMARY_MAX_CHARS, TITLE_MAX_CHARS, Listing, Terms, Version
 
@@ -72,7 +73,7 @@ def resource_terms(listing: Listing, version: Version) -> ResourceTerms:
 def check_words(title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str) -> None:
     """BadListing unless it is called and described as a window can show it."""
     for field, text, most in (("title_zh", title_zh, TITLE_MAX_CHARS), ("title_en", title_en, TITLE_MAX_CHARS)):
-        if not 1 <= len(text.strip()) <= most or not text.isprintable():
+        if not 1 <= len(text.strip()) <= most or not text.isprintable() or BLANK & set(text):
             raise BadListing(field, f"1 to {most} printable characters", f"1–{most} 个可见字符")
     for field, text in (("summary_zh", summary_zh), ("summary_en", summary_en)):
         if len(text) > SUMMARY_MAX_CHARS:
