@@ -132,6 +132,27 @@ class TestTools:
         model = receipts[2].evidence.through.model_micro  # type: ignore[union-attr]
         assert abs(await market.income(publisher.org) - 0.8 * (7_000 + model * 0.1)) <= 2
 
+    async def test_and_agent_that_are_withdrawn_in_the_middle_of_a_run_are_there_to_its_end(
+        self, market: Market, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publisher = await weather(market, workshop, "vanishing", fee_micro=7_000)
+        maker, payer = await market.party("vanishing maker"), await market.party("midway payer")
+        await market.listed(maker.org, "agent/midway", {**WEATHER, "tools": ["vanishing/echo"]}, fee_micro=10_000)
+        store = market.services.store
+        ask = {"model": "agent/midway", "messages": [{"role": "user", "content": "天气？"}]}
+
+        async def both_withdraw(city: str) -> str:
+            await store.withdraw("mcp/vanishing", owner=publisher.org, actor="tests")
+            await store.withdraw("agent/midway", owner=maker.org, actor="tests")
+            return "晴"
+
+        monkeypatch.setattr(workshop, "asks", both_withdraw)
+        market.engine.replies = [calls("vanishing__echo", {"city": "山河市"}), says("今天晴。")]
+        answer = await payer.http.post("/v1/chat/completions", json=ask)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["choices"][0]["message"]["content"] == "今天晴。"
+        assert (await payer.http.post("/v1/chat/completions", json=ask)).status_code == 404
+
     async def test_off_the_list_are_never_called(self, market: Market, workshop: Workshop) -> None:
         """What a tool's text orders changes nothing: a wish counts only for tools on the list."""
         await weather(market, workshop, "allowed")

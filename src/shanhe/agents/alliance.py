@@ -67,7 +67,7 @@ class AllianceCourse:
         self._caller = caller
         self._run_id = run_id
         self._face = face
-        self._due = bool(way.through)
+        self._due, self._began = bool(way.through), agents.now()
         self._trace = Trace(agents.db, run_id)
         self._left_out: list[Contribution] = []
 
@@ -161,7 +161,7 @@ class AllianceCourse:
         said = await self._trace.call(self._definition.model, fields, self._agents.gateway.ask(
             self._kept_inside(answered), fields, through=(name,) if self._due else (),
             weigh=Weigh(name, owners, tokens), carried={name: self._trace.spent},
-            most_micro=self._definition.budget_micro - self._trace.spent,
+            most_micro=self._definition.budget_micro - self._trace.spent, since=self._began,
         ))  # fmt: skip
         text = watch.answer(str(message_of(said).get("content") or ""))
         read = attribution.read(text, sources, least)

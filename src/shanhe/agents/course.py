@@ -56,6 +56,7 @@ class Course:
             caller, data_class=agent.definition.data_class
         )  # fmt: skip
         self._trace = Trace(agents.db, run_id)
+        self._began = agents.now()
         self._read: list[str] = []  # listings whose tools the next step reads for the first time
         self._guard = Guard([], [], personal=agents.personal)
 
@@ -150,6 +151,7 @@ class Course:
         asked = await self._trace.call(self._definition.model, fields, self._agents.gateway.ask(
             self._caller, fields, through=through, fees=way.through if first else (), weigh=way.weigh,
             most_micro=self._definition.budget_micro - self._trace.spent, inside=self._definition.clone is not None,
+            since=self._began,
         ))  # fmt: skip
         return talk.understand(message_of(asked))
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
@@ -182,6 +182,10 @@ class Agents:
     def today(self) -> date:
         """The city's day."""
         return self._clock.today()
+
+    def now(self) -> datetime:
+        """The city's instant."""
+        return self._clock.now()
 
     async def permit(self, clone: Published, purpose: str, *means: str) -> Depicted:
         """Whose clone it is and on which consent, if it may answer for this purpose now; else what says why not."""

@@ -102,7 +102,9 @@ class Admitter:
             call.admission = self._admission(call.parsed, known, self._prices, self._clock.now())
         if call.through or await self._is_brought(org_id):
             with database_away():
-                commission = await self._charges.commission(org_id, call.through, call.weights, call.fees, call.carried)
+                commission = await self._charges.commission(
+                    org_id, call.through, call.weights, call.fees, call.carried, call.since
+                )
             call.admission = with_commission(call.admission, commission)
         await self.reserve(call)
 

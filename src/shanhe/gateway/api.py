@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -209,19 +209,19 @@ class Gateway:
         self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (), most_micro: int | None = None,
         weights: Mapping[str, Sequence[int]] | None = None, fees: Collection[str] | None = None,
         weigh: Weigh | None = None, carried: Mapping[str, int] | None = None, inside: bool = False,
-        receipt_id: UUID | None = None, keep: Keep | None = None,
+        receipt_id: UUID | None = None, keep: Keep | None = None, since: datetime | None = None,
     ) -> Asked:  # fmt: skip
         """One whole chat call on behalf of a caller, from inside the city: metered, split and settled like any other.
 
         `through` names the listings it comes through, `weights` of one of them its makers' parts in the answer,
         `fees` those whose fee is due now (None = all), `most_micro` what is left of a budget. `weigh` looks at the
-        answer before it is booked; `carried`: see `ChargeBook.commission`; `inside` may call `PRIVATE` models.
+        answer before it is booked; `carried`, `since`: see `ChargeBook.commission`; `inside` may call `PRIVATE` models.
         `receipt_id`, never used twice, and `keep`, which gets the answer before it is charged, are for who must not pay
         again after a crash: see `Errand`. CallError or ShanheError when it is refused; then nothing is charged.
         """
         call = Call(CHAT)
         call.caller, call.through, call.weights, call.most_micro = caller, through, weights, most_micro
-        call.fees, call.carried, call.inside, call.keep = fees, carried, inside, keep
+        call.fees, call.carried, call.inside, call.keep, call.since = fees, carried, inside, keep, since
         if weigh is not None:
             call.weigh = await self._weighing(weigh)
         if receipt_id is not None:

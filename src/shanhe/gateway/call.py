@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +24,7 @@ class Call:
 
     __slots__ = (
         "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "most_micro",
-        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through",
+        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "since", "started_at", "through",
         "traceparent", "weigh", "weights", "writer",
     )  # fmt: skip
 
@@ -44,6 +45,7 @@ class Call:
         self.reservation: Any = None
         self.admitted_at = started_at
         self.through: Sequence[str] = ()  # listings the call comes through
+        self.since: datetime | None = None  # when the run began that the call is a step of
         self.weights: Mapping[str, Sequence[int]] | None = None
         self.fees: Collection[str] | None = None  # those of them whose fee is due with this call; None = all
         self.carried: Mapping[str, int] | None = None  # model cost of earlier calls whose markup is due with this one

@@ -50,8 +50,11 @@ async def close(conn: Any, name: str, now: datetime, actor: str) -> None:
     await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
 
 
-async def resources(db: Database, names: Sequence[str]) -> list[Any]:
-    return await db.fetch("SELECT * FROM gateway.resource WHERE name = ANY($1) AND open", list(names))
+async def resources(db: Database, names: Sequence[str], since: datetime | None) -> list[Any]:
+    """Terms of what is for sale, and of what was at an instant `since` which a run began."""
+    return await db.fetch(
+        "SELECT * FROM gateway.resource WHERE name = ANY($1) AND (open OR changed_at >= $2)", list(names), since
+    )
 
 
 async def parties(db: Database, names: Sequence[str]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -178,18 +178,19 @@ class ChargeBook:
 
     async def commission(
         self, payer: UUID, names: Sequence[str], weights: Mapping[str, Sequence[int]] | None = None,
-        fees: Collection[str] | None = None, carried: Mapping[str, int] | None = None,
+        fees: Collection[str] | None = None, carried: Mapping[str, int] | None = None, since: datetime | None = None,
     ) -> Commission:  # fmt: skip
         """Who is paid when `payer` calls through these resources; CallError 404 for one that is not for sale.
 
         `weights` of a resource take the place of its recorded shares: tokens of each maker in the final answer (T3).
         `fees` names those whose fee is due with this call, None all: a run of several calls pays a fee once. `carried`:
-        model cost of the run's earlier calls by the resource whose markup on it is due now, µ.
+        model cost of the run's earlier calls by the resource whose markup on it is due now, µ. `since`: when the run
+        began; what was for sale then is to its end, whoever withdraws it meanwhile.
         """
         names = list(dict.fromkeys(names))
         if len(names) > RESOURCES_MAX:
             raise CallError(400, "too_many_listings", f"One call may come through at most {RESOURCES_MAX} listings.")
-        found = {row["name"]: row for row in await store.resources(self._db, names)} if names else {}
+        found = {row["name"]: row for row in await store.resources(self._db, names, since)} if names else {}
         if missing := [name for name in names if name not in found]:
             raise CallError(404, "listing_withdrawn", f"{missing[0]} is not offered (any more).", param="model")
         today = self._clock.today()
