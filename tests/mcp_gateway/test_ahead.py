@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from msgspec import Raw
 
 from shanhe.gateway import ahead, returns
 from shanhe.gateway.slate import Slate, left_behind
@@ -19,6 +20,8 @@ from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import LedgerUnavailable
 from shanhe.mcp import metering, service
+from shanhe.mcp.cancelling import Cancelling
+from shanhe.mcp.wire import LEGACY, Sessions
 from stage.market import Market, Party
 from stage.publisher import HEADERS, TOOL, Publisher, asked, open_publisher
 
@@ -390,6 +393,67 @@ class TestLeaving:
         assert [(one.state, one.error, one.paid_micro) for one in records] == [("done", "", FEE_MICRO)]
         assert await scene.spent() == FEE_MICRO
         assert await scene.market.income(scene.maker.org) == MAKERS_MICRO
+
+
+class TestTakingBack:
+    """In the versions with a handshake a client cancels a call by a message of its own, at everybody's door too."""
+
+    async def begun(self, scene: Scene) -> dict[str, str]:
+        """The headers of a session at everybody's door."""
+        hello = {
+            "jsonrpc": "2.0", "id": 0, "method": "initialize",
+            "params": {"protocolVersion": LEGACY[0], "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+        }  # fmt: skip
+        plain = {"accept": "application/json, text/event-stream", "mcp-protocol-version": LEGACY[0]}
+        answer = await scene.payer.http.post("/mcp", json=hello, headers=plain)
+        assert answer.status_code == 200
+        return plain | {"mcp-session-id": answer.headers["mcp-session-id"]}
+
+    async def works(self, scene: Scene, session: dict[str, str], call: int | str) -> asyncio.Task[Any]:
+        """A call whose tool works."""
+        question, before = asked("paid", wait=True), scene.publisher.began
+        question["id"], question["params"]["name"] = call, f"{scene.slug}__{TOOL}"
+        task = asyncio.create_task(scene.payer.http.post("/mcp", json=question, headers=session, timeout=20))
+        async with asyncio.timeout(20):
+            while scene.publisher.began == before:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.005)
+        return task
+
+    async def taken_back(self, scene: Scene, session: dict[str, str], call: int | str) -> int:
+        told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}}
+        return (await scene.payer.http.post("/mcp", json=told, headers=session)).status_code
+
+    @pytest.mark.parametrize("call", [7, "seven"])
+    async def test_costs_nothing(self, scene: Scene, call: int | str) -> None:
+        before = await scene.market.wallet(scene.payer.org)
+        session = await self.begun(scene)
+        task = await self.works(scene, session, call)
+        assert await self.taken_back(scene, session, call) == 202
+        assert (await task).json()["result"]["isError"]
+        records = await scene.services.tools.calls(org_id=scene.payer.org)
+        assert [(one.state, one.error, one.paid_micro) for one in records] == [("refused", "cancelled", 0)]
+        await scene.nothing_open()
+        assert await scene.market.wallet(scene.payer.org) == before
+
+    async def test_is_not_for_another_session_with_the_same_number(self, scene: Scene) -> None:
+        mine, other = await self.begun(scene), await self.begun(scene)
+        task = await self.works(scene, mine, 7)
+        assert await self.taken_back(scene, other, 7) == 202
+        assert await self.taken_back(scene, {**mine, "mcp-session-id": "forged"}, 7) == 202
+        scene.publisher.gate.set()
+        assert (await task).json()["result"]["_meta"]["shanhe/paid_micro"] == FEE_MICRO
+
+    async def test_reaches_a_call_that_runs_in_another_process(self, scene: Scene) -> None:
+        sessions = Sessions(b"k" * 32)
+        here, there = (Cancelling(scene.services.db, sessions) for _ in range(2))
+        session = here.begun(b"payer").encode()
+        with here.running(session, b"payer", 7) as left:
+            assert left is not None
+            waits = asyncio.create_task(left())
+            async with asyncio.timeout(20):
+                while not waits.done():  # a notice before the listener is there is lost
+                    await there.cancel(session, b"payer", Raw(b'{"requestId":7}'))
+                    await asyncio.sleep(0.05)
 
 
 class TestOutcomes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone, pre
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.texts import parts_of
 from shanhe.mcp import wire
+from shanhe.mcp.cancelling import Cancelling
 from shanhe.mcp.city import CityTools
 from shanhe.mcp.errors import UnknownTool
 from shanhe.mcp.model import SEPARATOR, Offered
@@ -32,10 +34,14 @@ from shanhe.mcp.upstream import Heard
 if TYPE_CHECKING:
     from shanhe.gateway.api import Client
     from shanhe.identity.api import Caller
+    from shanhe.kernel.db import Database
     from shanhe.kernel.vault import Vault
 
 PREFIX: Final = "/mcp"
 SESSIONS_KEY: Final = "mcp-sessions"
+SESSION: Final = b"mcp-session-id"
+INITIALIZE: Final = "initialize"
+CANCELLED: Final = "notifications/cancelled"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 Authenticate = Callable[[str, str], Awaitable["Caller | None"]]
@@ -51,14 +57,26 @@ class Visit:
     caller: Caller
     offer: Offered | None
 
+    @property
+    def owner(self) -> bytes:
+        return self.caller.org_id.bytes + (b"" if self.offer is None else self.offer.slug.encode())
+
 
 class McpFace:
     """An ASGI application for everything under `/mcp`."""
 
     def __init__(
-        self, gateway: ToolGateway, city: CityTools, vault: Vault, authenticate: Authenticate, *, url: str, name: str,
+        self,
+        gateway: ToolGateway,
+        city: CityTools,
+        vault: Vault,
+        db: Database,
+        authenticate: Authenticate,
+        *,
+        url: str,
+        name: str,
         version: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._gateway = gateway
         self._city = city
         self._authenticate = authenticate
@@ -66,7 +84,9 @@ class McpFace:
         self._host = urlsplit(url).netloc
         self._name = name
         self._version = version
-        self._relay = Relay(gateway, wire.Sessions(vault.secret(SESSIONS_KEY)))
+        sessions = wire.Sessions(vault.secret(SESSIONS_KEY))
+        self._relay = Relay(gateway, sessions)
+        self._cancelling = Cancelling(db, sessions)
         gateway.listing.first = city.tools()
         self._opened: asyncio.Future[Any] | None = None
         self._closing = asyncio.Event()
@@ -161,18 +181,22 @@ class McpFace:
 
     async def _everything(self, client: Client, visit: Visit) -> None:
         """What is asked most is answered here; the rest by the official SDK."""
-        body = b""
+        body, told = b"", Told(client)
         try:
             if client.method == "POST":
-                body = await client.body()
-                if await self._quickly(client, visit, body):
+                told.body = body = await client.body()
+                message = _message_of(body)
+                if message is not None and await self._quickly(client, visit, message):
                     return
+                if message is not None and message.method == CANCELLED:
+                    await self._cancelling.cancel(client.header(SESSION), visit.owner, message.params)
+                if message is not None and message.method == INITIALIZE:
+                    told.more = [(SESSION, self._cancelling.begun(visit.owner).encode())]
         except ClientGone:
             return
         except CallError as error:
             await client.answer(error.status, wire.error(None, wire.INVALID_REQUEST, error.message), [JSON_TYPE])
             return
-        told = Told(client, body)
         mark = _visit.set(visit)
         try:
             manager = await self._manager()
@@ -181,12 +205,8 @@ class McpFace:
             _visit.reset(mark)
             await client.close()
 
-    async def _quickly(self, client: Client, visit: Visit, body: bytes) -> bool:
+    async def _quickly(self, client: Client, visit: Visit, message: wire.Message) -> bool:
         """Answer a list or a call that is in order; False when it is the SDK's to judge."""
-        try:
-            message = wire.message_of(body)
-        except ValueError:
-            return False
         if message.method not in (LIST, CALL) or not message.asks or not _in_order(client, message.method):
             return False
         modern = client.header(b"mcp-protocol-version") == wire.MODERN.encode()
@@ -201,10 +221,11 @@ class McpFace:
                     return False
                 given = b"{}" if params.arguments is msgspec.UNSET else params.arguments
                 arguments = msgspec.json.decode(given, type=dict[str, Any])
-                left = client.left if modern else None
                 token = None if params.meta is None else params.meta.progress
                 heard = None if token is None else _telling(client, token)
-                result = wire.encode(await self._called(visit, params.name, arguments, left, heard))
+                with self._may_leave(client, visit, message, modern=modern) as left:
+                    called = await self._called(visit, params.name, arguments, left, heard, modern=modern)
+                result = wire.encode(called)
         except msgspec.MsgspecError:
             return False
         except UnknownTool as error:
@@ -218,15 +239,24 @@ class McpFace:
             await client.answer(200, answer, [JSON_TYPE])
         return True
 
+    def _may_leave(
+        self, client: Client, visit: Visit, message: wire.Message, *, modern: bool
+    ) -> AbstractContextManager[Left | None]:
+        """How a client takes its call back: by leaving it, or in a session by a message that says so."""
+        if modern:
+            return nullcontext(client.left)
+        return self._cancelling.running(client.header(SESSION), visit.owner, message.id)
+
     async def _listed(self, visit: Visit, start: int, *, modern: bool) -> bytes:
         if visit.offer is not None:
             return await self._gateway.list_of(visit.offer, modern=modern)
         return await self._gateway.listing.of_all(visit.caller.models, start, modern=modern)
 
     async def _called(
-        self, visit: Visit, name: str, arguments: dict[str, Any], left: Left | None = None, heard: Heard | None = None
-    ) -> dict[str, Any]:
-        """A tool's result, the city's own or a publisher's; UnknownTool. With `left`, which cancels it, in the words of
+        self, visit: Visit, name: str, arguments: dict[str, Any], left: Left | None = None, heard: Heard | None = None,
+        *, modern: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        """A tool's result, the city's own or a publisher's; UnknownTool. `left` cancels it; `modern`: in the words of
         the version without sessions."""
         slug, mark, tool = name.partition(SEPARATOR)
         caller = visit.caller
@@ -242,8 +272,8 @@ class McpFace:
         except UnknownTool:
             raise
         except (ShanheError, CallError) as error:
-            return refusal(error, modern=left is not None)
-        return result if left is None else {"resultType": "complete", **result}
+            return refusal(error, modern=modern)
+        return {"resultType": "complete", **result} if modern else result
 
     # -- handlers for the SDK -----------------------------------------------------------------------------------------
 
@@ -263,6 +293,14 @@ class McpFace:
         except UnknownTool as error:
             raise MCPError(code=wire.INVALID_PARAMS, message=error.message) from error
         return types.CallToolResult.model_validate(found)
+
+
+def _message_of(body: bytes) -> wire.Message | None:
+    """The one message of a body; None for anything else, which is the SDK's to judge."""
+    try:
+        return wire.message_of(body)
+    except ValueError:
+        return None
 
 
 def _telling(client: Client, token: str | int) -> Heard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from shanhe.gateway.api import EVENT_STREAM
@@ -19,9 +20,11 @@ STREAM_OWN: Final = frozenset(name for name, _ in EVENT_STREAM) | {b"connection"
 class Told:
     """One request whose body has been read; its answer goes back to the client, whole or as a stream."""
 
-    def __init__(self, client: Client, body: bytes) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._body: bytes | None = body
+        self.body: bytes | None = b""
+        self.more: list[tuple[bytes, bytes]] = []
+        """Headers to put on an answer that is no refusal."""
         self._status = 200
         self._headers: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
@@ -39,8 +42,8 @@ class Told:
 
     async def receive(self) -> dict[str, Any]:
         """The body, then nothing until the client has left."""
-        if self._body is not None:
-            body, self._body = self._body, None
+        if self.body is not None:
+            body, self.body = self.body, None
             return {"type": "http.request", "body": body, "more_body": False}
         while not self._client.gone:  # noqa: ASYNC110 - a client says nothing when it leaves
             await asyncio.sleep(LOOK_AFTER_S)
@@ -51,6 +54,8 @@ class Told:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._headers = [(bytes(name).lower(), bytes(value)) for name, value in message["headers"]]
+            if self._status < HTTPStatus.BAD_REQUEST:
+                self._headers += self.more
             self._streams = any(
                 name == b"content-type" and value.startswith(b"text/event-stream") for name, value in self._headers
             )

@@ -133,8 +133,9 @@ def open_bazaar(
     bulletin = open_bulletin(settings, db, clock, rulebook=rulebook, programmes=programmes, contests=contests)
     city = city_tools(clock, ledger, rulebook, programmes, store, bulletin)
     face = McpFace(
-        tools, city, vault, _callers(oauth, identity), url=settings.url, name=settings.city_name, version=__version__
-    )
+        tools, city, vault, db, _callers(oauth, identity), url=settings.url, name=settings.city_name,
+        version=__version__,
+    )  # fmt: skip
     return Bazaar(store, agents, tools, face, oauth, contests, ranks, clones, teaching, bulletin, shelf)
 
 
