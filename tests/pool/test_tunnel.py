@@ -102,8 +102,11 @@ class TestDrain:
         await town.services.pool.drain("ting", actor="tests", reason="maintenance")
         assert (await client.post("/v1/chat/completions", json=ask())).status_code in (404, 503)
         await town.services.pool.release("ting", actor="tests")
-        await until(lambda: town.serves("ting"))
-        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+
+        async def answered() -> bool:
+            return (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+
+        await until(answered)
         events = [e.event for e in await town.services.pool.events(await town.services.pool.node("ting"))]
         assert events == ["active", "joining", "draining", "active", "joined"]
 

@@ -193,4 +193,4 @@ class TestBackend:
 
     async def test_says_why_it_cannot(self, dsn: str) -> None:
         with pytest.raises(asyncpg.InvalidCatalogNameError):
-            await asyncpg.connect(dsn.replace("/t", "/no_such_"))
+            await asyncpg.connect(dsn.replace("@/t", "@/no_such_"))
