@@ -248,3 +248,21 @@ class TestCarrier:
         states = [state.state for state in seen if state is not None]
         assert states[0] == "connecting"
         assert states[-1] == "done"
+
+
+class TestHome:
+    def test_that_cannot_be_written_to_leaves_the_citys_own_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home, own = tmp_path / "home", tmp_path / "city" / "models"
+        home.mkdir()
+        assert fetch.writable(home / ".cache" / "models", own) == home / ".cache" / "models"
+        monkeypatch.setattr("os.access", lambda path, mode: path != home)  # root may write anywhere
+        assert fetch.writable(home / ".cache" / "models", own) == own
+
+    def test_that_nobody_has_is_nowhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def homeless() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", homeless)
+        assert not fetch.default_cache().parent.exists()

@@ -11,7 +11,9 @@ import pytest
 
 from shanhe.compute import service
 from shanhe.compute.api import (
+    BOUND,
     DEFAULT_FEATURES,
+    EFFORT,
     PRICE_TOPIC,
     SWITCH,
     TEMPLATE,
@@ -212,6 +214,81 @@ class TestLookedAt:
         given = NewEngine("gpu", bureau.url, {"mine": "q"}, COST, context_tokens=5, features=frozenset({SWITCH}))
         assert await bureau.compute.looked_at(given) == (given, None)
 
+    async def test_an_engine_registered_without_a_word_on_thinking_is_asked_when_it_is_tested(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await bureau.add()
+        before = bureau.compute.route("m")
+        assert before is not None
+        assert before.thinks == {EFFORT}
+        self.told(monkeypatch, "vllm")
+        (report,) = await bureau.compute.test_engine("up", actor="person:1")
+        after = bureau.compute.route("m")
+        assert after is not None
+        assert (after.thinks, report.thinks) == ({TEMPLATE}, (TEMPLATE,))
+        (event,) = [one for one in await bureau.compute.events() if one["event"] == "learned"]
+        assert (event["engine"], event["cause"], event["actor"]) == ("up", f"vllm: {TEMPLATE}", "person:1")
+
+    async def test_a_running_city_asks_such_an_engine_by_itself_and_once(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+
+        async def discover(url: str, key: str, key_env: str) -> Discovery:
+            asked.append(url)
+            return Discovery(url, "", "", True, 1.0, ())
+
+        monkeypatch.setattr("shanhe.compute.service.discover", discover)
+        monkeypatch.setattr("shanhe.compute.service.PROBE_DOWN_S", 0.01)
+        await bureau.add()
+        await bureau.add("said", features=frozenset({SWITCH}))
+        await bureau.add("gone", url="http://127.0.0.1:9/v1")
+        await bureau.compute.start()
+        try:
+
+            async def probed() -> bool:
+                return all(one.checked_at is not None for one in bureau.compute.statuses()) and bool(asked)
+
+            await until(probed, 5)
+            await asyncio.sleep(0.1)
+            assert asked == [bureau.url]
+        finally:
+            await bureau.compute.stop()
+
+    async def test_an_engine_that_refuses_max_tokens_says_so_when_it_is_tested_and_is_bounded_otherwise(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.told(monkeypatch, "")
+        asked: list[Mapping[str, Any]] = []
+
+        async def answer(
+            self: Any, method: str, target: Any, path: str, body: Mapping[str, Any], limit_s: float
+        ) -> Any:
+            asked.append(body)
+            if "max_tokens" in body:
+                return 400, {
+                    "error": {"message": "'max_tokens' is not supported. Use 'max_completion_tokens' instead."}
+                }
+            return 200, {"choices": [{"message": {"content": "OK"}}], "usage": {"prompt_tokens": 3}}
+
+        monkeypatch.setattr("shanhe.compute.client.EngineClient._json", answer)
+        await bureau.add()
+        (report,) = await bureau.compute.test_engine("up", actor="person:1")
+        assert (report.ok, [BOUND in body for body in asked]) == (True, [False, True])
+        target = bureau.compute.route("m")
+        assert target is not None
+        assert BOUND in target.features
+
+    async def test_what_was_learned_does_not_replace_what_somebody_wrote(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.told(monkeypatch, "vllm")
+        await bureau.add(features=frozenset({SWITCH}))
+        await bureau.compute.learn("up")
+        target = bureau.compute.route("m")
+        assert target is not None
+        assert target.thinks == {SWITCH}
+
     async def test_a_server_that_is_away_is_registered_by_its_models_alone(self, bureau: Bureau) -> None:
         bureau.keys["GPU_KEY"] = "k"
         away = NewEngine("gpu", "http://127.0.0.1:9/v1", {"m": "m"}, COST, "GPU_KEY", context_tokens=0)
@@ -376,6 +453,7 @@ class TestProbe:
         by_name = {status.name: status for status in bureau.compute.statuses()}
         assert (by_name["gone"].health, by_name["up"].health) == (Health.DOWN, Health.UP)
         assert "nobody listens" in by_name["gone"].last_error
+        assert by_name["gone"].last_error_zh == "该地址无服务监听"
         public = bureau.compute.public_status()
         assert public["models"][0]["status"] == "degraded"
         assert "gone" not in str(public)
@@ -414,6 +492,8 @@ class TestProbe:
         (report,) = await bureau.compute.test_engine("up")
         assert report.ok is ok
         assert said in " ".join(report.problems)
+        assert len(report.problems_zh) == len(report.problems)
+        assert all(any("一" <= sign <= "鿿" for sign in problem) for problem in report.problems_zh)
 
     async def test_an_embedding_engine_is_tested_with_an_embedding(self, bureau: Bureau) -> None:
         await bureau.add(kind=Kind.EMBEDDING, cost=COST)

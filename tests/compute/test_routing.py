@@ -7,6 +7,7 @@ from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine
 from shanhe.compute.model import EngineModel, Kind, Rates, Speed
 from shanhe.compute.routing import RoutingTable, checked_policy
 from shanhe.compute.target import EngineState, Target
+from shanhe.compute.trouble import Why, unset
 from shanhe.kernel.errors import Invalid
 
 from .test_target import make_target
@@ -78,7 +79,7 @@ class TestChoice:
     def test_without_a_usable_engine_there_is_none(self) -> None:
         one, other = engine(), engine()
         trip(one)
-        other.state.probed(False, "down")
+        other.state.probed(Why("down", "断"))
         for targets in ((one,), (other,), (one, other)):
             with pytest.raises(NoEngine) as refused:
                 table(*targets).choose("m")
@@ -86,7 +87,7 @@ class TestChoice:
 
     def test_an_engine_without_its_key_is_not_used(self) -> None:
         one, other = engine(1), engine(2)
-        one.state.key_missing = "the variable X_KEY is not set"
+        one.state.key_missing = unset("X_KEY")
         assert table(one, other).choose("m") is other
 
     def test_unknown_models_are_unknown(self) -> None:

@@ -10,8 +10,9 @@ from shanhe.compute import target as module
 from shanhe.compute.address import unix_address
 from shanhe.compute.breaker import IN_A_ROW_MAX
 from shanhe.compute.errors import EngineBusy
-from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Kind, Rates
+from shanhe.compute.model import HIDDEN, Engine, EngineKind, EngineModel, Health, Kind, Rates
 from shanhe.compute.target import EngineState, Target
+from shanhe.compute.trouble import Why
 from shanhe.kernel.ids import new_id
 
 COST = Rates.of({"input": 1, "output": 2})
@@ -142,9 +143,9 @@ class TestHealth:
 
     async def test_a_probe_takes_an_engine_out_and_puts_it_back(self) -> None:
         state = EngineState("e", 1, 0)
-        state.probed(False, "refused")
+        state.probed(Why("refused", "被拒"))
         assert state.health() is Health.DOWN
-        state.probed(True, "")
+        state.probed(None)
         assert state.health() is Health.UP
 
 
@@ -170,3 +171,11 @@ class TestTarget:
         assert (contributed.cost, contributed.owner_account_kind) == (None, "income")
         own = make_target(state, kind=EngineKind.LLAMA)
         assert (own.cost, own.owner_account_kind) == (None, "platform")
+
+
+class TestPatience:
+    async def test_is_longer_with_an_engine_that_thinks_and_does_not_show_it(self) -> None:
+        plain = make_target(EngineState("e", 1, 0))
+        silent = make_target(EngineState("e", 1, 0), features=frozenset({HIDDEN}))
+        assert (plain.idle_timeout_s, plain.first_token_timeout_s) == (1.0, 1.0)
+        assert (silent.idle_timeout_s, silent.first_token_timeout_s) == (module.THOUGHT_MAX_S, module.THOUGHT_MAX_S)

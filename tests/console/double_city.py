@@ -237,7 +237,7 @@ class City:
                 12,
                 214.3,
                 18_204,
-                "",
+                None,
                 NOW,
                 True,
             ),
@@ -257,7 +257,7 @@ class City:
                 4_310,
                 None,
                 903,
-                "连接超时 (60 s)",
+                ("未在时限内应答", "it did not answer in time"),
                 NOW,
                 False,
             ),
@@ -267,7 +267,7 @@ class City:
         raise Invalid("bad_engine", "This address does not answer.", message_zh="该地址没有响应。")
 
     async def engine_test(self, who: m.Who, engine_id: UUID) -> mc.EngineTest:
-        return mc.EngineTest("local-llama", MODEL, True, 231.0, "你好！", ())
+        return mc.EngineTest("local-llama", MODEL, True, 231.0, "你好！", (), ("chat_template_kwargs",))
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None: ...
 

@@ -10,6 +10,7 @@ import typer
 from shanhe.cli.common import ACTOR, REFUSED, Data, Json, in_city, one_of, rows, show, show_error
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_credits
+from shanhe.settings import language
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -127,6 +128,7 @@ def list_engines(data: Data = None, as_json: Json = False) -> None:
             {"id": engine.id, "name": engine.name, "kind": str(engine.kind), "url": engine.url,
              "key_env": engine.key_env, "enabled": engine.enabled, "local": engine.local,
              "health": str(health[engine.id].health), "last_error": health[engine.id].last_error,
+             "last_error_zh": health[engine.id].last_error_zh,
              "models": {served.model: served.upstream for served in engine.models},
              "features": sorted(engine.features)}
             for engine in services.compute.engines()
@@ -134,21 +136,27 @@ def list_engines(data: Data = None, as_json: Json = False) -> None:
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "models", "health", "url", "last error"), [
-        (e["name"], e["kind"], ", ".join(e["models"]), e["health"], e["url"], e["last_error"]) for e in found
+        (e["name"], e["kind"], ", ".join(e["models"]), e["health"], e["url"],
+         e["last_error_zh" if language() == "zh" else "last_error"]) for e in found
     ]))  # fmt: skip
 
 
 @app.command("test")
 def try_out(name: Name, model: str = "", data: Data = None, as_json: Json = False) -> None:
-    """One tiny real call for each of its models; exit code 1 when one fails."""
-    reports = in_city(data, lambda services: services.compute.test_engine(name, model or None))
+    """One tiny real call for each of its models; exit code 1 when one fails.
+
+    Finds out, too, by which field the engine is told how much to think, where its registration does not say so.
+    """
+    reports = in_city(data, lambda services: services.compute.test_engine(name, model or None, actor=ACTOR))
     plain = [
         {"engine": r.engine, "model": r.model, "ok": r.ok, "status": r.status, "latency_ms": round(r.latency_ms, 1),
-         "answer": r.answer, "usage": r.usage, "problems": r.problems}
+         "answer": r.answer, "usage": r.usage, "problems": r.problems,
+         "problems_zh": r.problems_zh, "thinks": r.thinks}
         for r in reports
     ]  # fmt: skip
-    show(as_json, plain, lambda: rows(("", "model", "ms", "answer", "problems"), [
-        ("✓" if r.ok else "✗", r.model, f"{r.latency_ms:.0f}", r.answer[:60], "; ".join(r.problems)) for r in reports
+    show(as_json, plain, lambda: rows(("", "model", "ms", "answer", "thinking told by", "problems"), [
+        ("✓" if r.ok else "✗", r.model, f"{r.latency_ms:.0f}", r.answer[:60], ", ".join(r.thinks),
+         "；".join(r.problems_zh) if language() == "zh" else "; ".join(r.problems)) for r in reports
     ]))  # fmt: skip
     if not all(report.ok for report in reports):
         raise SystemExit(REFUSED)

@@ -83,7 +83,7 @@ def pull(
 ) -> None:
     """Fetch a model's file, resuming what has arrived, and check its hash. Needs no running city."""
     from shanhe.cli.city import Terminal
-    from shanhe.compute.api import PullState, card, default_cache
+    from shanhe.compute.api import PullState, card, default_cache, writable
     from shanhe.compute.api import pull as fetch
 
     settings = settings_for(data)
@@ -94,7 +94,8 @@ def pull(
             terminal.progress(state.model, state.done_bytes, state.total_bytes)
 
     try:
-        path = fetch(card(model or settings.model), default_cache(), sources=settings.sources, progress=told)
+        into = writable(default_cache(), settings.data / "models")
+        path = fetch(card(model or settings.model), into, sources=settings.sources, progress=told)
     finally:
         terminal.close()
     if as_json:

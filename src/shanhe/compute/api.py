@@ -22,12 +22,14 @@ from shanhe.compute.errors import (
     UnknownEngine,
     UnknownModel,
 )
-from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pull
+from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pull, writable
 from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
+    BOUND,
     BUCKETS,
     DEFAULT_FEATURES,
     EFFORT,
+    HIDDEN,
     SCENES,
     SWITCH,
     TEMPLATE,
@@ -57,10 +59,12 @@ from shanhe.compute.service import Compute
 from shanhe.compute.target import Target
 
 __all__ = [
+    "BOUND",
     "BUCKETS",
     "DEFAULT_FEATURES",
     "DEFAULT_SOURCES",
     "EFFORT",
+    "HIDDEN",
     "PRICE_TOPIC",
     "SCENES",
     "SWITCH",
@@ -115,4 +119,5 @@ __all__ = [
     "pull",
     "run_folder",
     "socket_path",
+    "writable",
 ]

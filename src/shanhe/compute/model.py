@@ -25,6 +25,10 @@ DEFAULT_FEATURES: Final = frozenset({"tools", "vision", "audio", "file", "json_s
 TEMPLATE: Final = "chat_template_kwargs"
 SWITCH: Final = "enable_thinking"
 TYPE: Final = "thinking"
+HIDDEN: Final = "hidden_reasoning"
+"""Feature of an engine that counts thoughts which it does not show."""
+BOUND: Final = "max_completion_tokens"
+"""Feature, and the field by which a chat call is bounded where `max_tokens` is refused."""
 EFFORT: Final = "reasoning_effort"
 THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})
 """Features that say by which field of a chat call an engine is told how much to think."""
@@ -331,6 +335,7 @@ class EngineStatus:
     error_rate_bps: int
     ttft_ms: float | None
     last_error: str
+    last_error_zh: str
     checked_at: datetime | None
     requests: int
     failures: int
@@ -348,6 +353,9 @@ class TestReport:
     answer: str
     usage: Mapping[str, Any] | None
     problems: tuple[str, ...]
+    problems_zh: tuple[str, ...] = ()
+    thinks: tuple[str, ...] = ()
+    """By which fields it is told how much to think."""
     __test__ = False
 
 

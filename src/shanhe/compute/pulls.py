@@ -32,6 +32,10 @@ class Pulls:
         self._sources = tuple(sources)
         self._running: dict[str, asyncio.Task[Path]] = {}
 
+    @property
+    def _into(self) -> Path:
+        return fetch.writable(self._cache, self._own)
+
     def state(self, model: str) -> PullState:
         """How far a model's file is, whichever process fetches it; UnknownModel without a card."""
         known = card(model)
@@ -39,7 +43,7 @@ class Pulls:
             return PullState(model, "done" if known.runnable else "absent")
         if fetch.find(known, (self._own,)) is not None:
             return PullState(model, "done", done_bytes=known.size_bytes, total_bytes=known.size_bytes)
-        return fetch.progress_of(known, self._cache) or PullState(model, "absent", total_bytes=known.size_bytes)
+        return fetch.progress_of(known, self._into) or PullState(model, "absent", total_bytes=known.size_bytes)
 
     async def pull(self, model: str) -> Path:
         """The file's path, fetched if need be; DownloadFailed or NoSpace."""
@@ -51,7 +55,7 @@ class Pulls:
         found = await asyncio.to_thread(fetch.find, known, (self._own, self._cache))
         if found is not None:
             return found
-        return await asyncio.to_thread(fetch.pull, known, self._cache, sources=self._sources)
+        return await asyncio.to_thread(fetch.pull, known, self._into, sources=self._sources)
 
     async def start(self, model: str, *, actor: str) -> PullState:
         """Fetch in the background, once at a time; the state as it is now."""

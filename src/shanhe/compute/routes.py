@@ -225,7 +225,7 @@ def _engines(compute: Compute) -> APIRouter:
     @routes.post("/engines/{name}/test")
     async def test(name: str, actor: Engineer) -> list[dict[str, Any]]:
         """One tiny real call for each of its models."""
-        return [report_json(report) for report in await compute.test_engine(name)]
+        return [report_json(report) for report in await compute.test_engine(name, actor=actor.ref)]
 
     @routes.post("/engines/{name}/enable")
     async def enable(name: str, body: ReasonBody, actor: Engineer) -> dict[str, Any]:

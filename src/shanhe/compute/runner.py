@@ -21,7 +21,7 @@ import structlog
 from shanhe.compute.address import private_folder, run_folder, socket_path
 from shanhe.compute.cards import card, cards
 from shanhe.compute.errors import ChildFailed
-from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find, pull
+from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find, pull, writable
 from shanhe.compute.made import read_made
 from shanhe.compute.model import SCENES, ModelCard
 from shanhe.compute.openmp import with_openmp
@@ -280,7 +280,8 @@ class LlamaSupervisor:
         found = await asyncio.to_thread(self.file_of, model)
         if found is not None:
             return found
-        return await asyncio.to_thread(pull, card(model), self._cache, sources=self._sources, progress=self._progress)
+        into = writable(self._cache, self._data / "models")
+        return await asyncio.to_thread(pull, card(model), into, sources=self._sources, progress=self._progress)
 
     async def start(self, model: str) -> ModelRunner:
         """Fetch and start a model unless it runs; returns when it serves."""

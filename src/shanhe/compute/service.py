@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from os.path import exists
 from pathlib import Path
@@ -23,11 +23,14 @@ from shanhe.compute.discovery import Discovery, discover
 from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, EngineFailed, UnknownEngine, UnknownModel
 from shanhe.compute.making import LOCAL_CHIP, MadeDesk
 from shanhe.compute.model import (
+    BOUND,
     GENERAL,
+    THINKING,
     Engine,
     EngineKind,
     EngineModel,
     EngineStatus,
+    Kind,
     ModelCard,
     ModelInfo,
     NewEngine,
@@ -44,11 +47,12 @@ from shanhe.compute.registration import checked, completed, local_engine
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
+from shanhe.compute.thinking import SERVERS, known_of
 from shanhe.compute.trouble import key_unset
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 
 PROBE_DOWN_S: Final = 2.0
 """Engines that are down are looked at more often."""
@@ -403,8 +407,36 @@ class Compute:
             await store.changed(conn)
         await self.reload()
 
-    async def test_engine(self, name: str, model: str | None = None) -> list[TestReport]:
-        """One tiny real call for each of an engine's models (or one of them); also for disabled engines."""
+    async def learn(self, name: str, *, actor: str = SYSTEM) -> None:
+        """Find out by which field an engine is told how much to think, where its registration does not say so.
+
+        Its server is asked what it is, and what that is known for is kept. A server that can't be asked or is no known
+        one stays as it is; the next start of the city asks again.
+        """
+        engine = self.engine(name)
+        if not any(one.kind is Kind.CHAT for one in engine.models) or known_of(engine, self._address(engine).host):
+            return
+        self._state(engine).asked = True
+        try:
+            found = await self.discover(engine.url, engine.key_env)
+        except ShanheError:
+            return
+        if (word := SERVERS.get(found.flavour)) is not None:
+            await self._keep(engine, word, THINKING, f"{found.flavour}: {word}", actor)
+
+    async def _keep(self, engine: Engine, feature: str, unless: Collection[str], cause: str, actor: str) -> None:
+        async with self._db.transaction() as conn:
+            if await store.learn(conn, engine.id, feature, unless):
+                await store.add_event(conn, engine.name, "learned", cause, actor, self._clock.now())
+                await store.changed(conn)
+        await self.reload()
+
+    async def test_engine(self, name: str, model: str | None = None, *, actor: str = SYSTEM) -> list[TestReport]:
+        """One tiny real call for each of an engine's models (or one of them); also for disabled engines.
+
+        What an engine's server says of itself and its registration does not is learned first, see `learn`.
+        """
+        await self.learn(name, actor=actor)
         engine = self.engine(name)
         served = [one for one in engine.models if model in (None, one.model)]
         if not served:
@@ -412,13 +444,19 @@ class Compute:
         state = EngineState(engine.name, 1, 0)
         key = auth_header(engine, state, self._key)
         if state.key_missing:
-            return [TestReport(engine.name, one.model, False, 0, 0.0, "", None, (state.key_missing,)) for one in served]
+            said = (state.key_missing.en,), (state.key_missing.zh,)
+            return [TestReport(engine.name, one.model, False, 0, 0.0, "", None, *said) for one in served]
         reports = []
         for one in served:
             target = self._target(engine, one, state, key)
             if engine.kind is EngineKind.LLAMA and not target.serves:
                 await self._wake(target)
-            reports.append(await self._client.test(target))
+            report = await self._client.test(target)
+            if BOUND not in target.features and any(BOUND in problem for problem in report.problems):
+                await self._keep(engine, BOUND, {BOUND}, BOUND, actor)  # it says by which field it wants to be bounded
+                engine = self.engine(name)
+                report = await self._client.test(self._target(engine, one, state, key))
+            reports.append(report)
         return reports
 
     # -- health -------------------------------------------------------------------------------------------------------
@@ -437,10 +475,10 @@ class Compute:
             state.down = target.kind == EngineKind.NODE
             return
         was_down = state.down
-        ok, reason = await self._client.probe(target)
-        state.probed(ok, reason)
-        if ok == was_down:
-            log.info("engine changed", engine=state.name, up=ok, reason=reason)
+        trouble = await self._client.probe(target)
+        state.probed(trouble)
+        if state.down != was_down:
+            log.info("engine changed", engine=state.name, up=not state.down, reason=trouble.en if trouble else "")
 
     def _serving(self) -> list[Target]:
         """Whose own counters are read; a child that several models share can't tell them apart."""
@@ -449,7 +487,19 @@ class Compute:
     async def _watch_health(self) -> None:
         while True:
             await self.check_health(only_due=True)
+            await self._learn()
             await asyncio.sleep(PROBE_DOWN_S)
+
+    async def _learn(self) -> None:
+        """Ask every engine once, when it first answers, for what its registration does not say."""
+        states = {target.engine_name: target.state for _, _, target in self._made.values()}
+        for name, state in states.items():
+            if not state.asked and state.checked_at is not None and not state.down:
+                state.asked = True
+                try:
+                    await self.learn(name)
+                except (UnknownEngine, *FAILURES) as error:
+                    log.warning("nothing was learned of an engine", engine=name, error=type(error).__name__)
 
     def statuses(self) -> list[EngineStatus]:
         """Health of every registered engine in this process, by name."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from shanhe.compute.breaker import Circuit
 from shanhe.compute.model import Engine, EngineStatus, Health, ModelInfo
 from shanhe.compute.target import EngineState, Target
+from shanhe.compute.trouble import Why
 
 PROBE_S: Final = 10.0
 """An engine that nobody has asked for this long is probed."""
@@ -30,6 +31,7 @@ def status_of(engine: Engine, state: EngineState, *, runs: bool, now: datetime) 
     health = state.health() if engine.enabled else Health.DISABLED
     if not runs and health in (Health.UP, Health.UNKNOWN):
         health = Health.ASLEEP if engine.lazy else Health.DEGRADED
+    trouble = state.key_missing or state.last_error or Why("", "")
     return EngineStatus(
         id=engine.id,
         name=engine.name,
@@ -41,7 +43,8 @@ def status_of(engine: Engine, state: EngineState, *, runs: bool, now: datetime) 
         slots=state.slots,
         error_rate_bps=state.breaker.failure_rate_bps(moment),
         ttft_ms=state.ttft_ms,
-        last_error=state.key_missing or state.last_error,
+        last_error=trouble.en,
+        last_error_zh=trouble.zh,
         checked_at=None if state.checked_at is None else now - timedelta(seconds=moment - state.checked_at),
         requests=state.requests,
         failures=state.failures,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -179,6 +179,18 @@ async def follow_node(conn: Connection, engine_id: UUID, engine: Engine) -> None
 async def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
     """False when there is no such engine."""
     done = await conn.fetchval("UPDATE compute.engine SET enabled = $2 WHERE name = $1 RETURNING true", name, enabled)
+    return bool(done)
+
+
+async def learn(conn: Connection, engine_id: UUID, feature: str, unless: Collection[str]) -> bool:
+    """Add a feature to an engine that has none of `unless`; False where it has one, or is gone."""
+    done = await conn.fetchval(
+        """UPDATE compute.engine SET features = array_append(features, $2)
+            WHERE id = $1 AND NOT features && $3 RETURNING true""",
+        engine_id,
+        feature,
+        sorted(unless),
+    )
     return bool(done)
 
 

@@ -16,8 +16,10 @@ from uuid import UUID
 from shanhe.compute.address import Address
 from shanhe.compute.breaker import Breaker, Circuit
 from shanhe.compute.errors import EngineBusy
-from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates, Speed
+from shanhe.compute.model import HIDDEN, Engine, EngineKind, EngineModel, Health, Rates, Speed
+from shanhe.compute.suppliers import features_of
 from shanhe.compute.thinking import thinking_of
+from shanhe.compute.trouble import Why, failed, unset, why
 from shanhe.compute.turns import Turns
 from shanhe.kernel.errors import Invalid
 
@@ -25,6 +27,8 @@ QUEUE_WAIT_S: Final = 60.0
 """Longest wait for a slot."""
 TTFT_WEIGHT: Final = 0.2
 """Weight of the newest time to first token in its moving average."""
+THOUGHT_MAX_S: Final = 600.0
+"""How long an engine may say nothing that thinks and does not show it."""
 COOL_DOWN_S: Final = 1.0
 """How long an engine that answered 429 is avoided."""
 ERROR_CHARS: Final = 200
@@ -46,6 +50,7 @@ class EngineState:
 
     __slots__ = (
         "_waiters",
+        "asked",
         "breaker",
         "busy_until",
         "checked_at",
@@ -70,11 +75,13 @@ class EngineState:
         self.queue = queue
         self.now = now
         self.breaker = Breaker()
+        self.asked = False
+        """Whether it was asked what it is, see `Compute.learn`."""
         self.in_flight = 0
         self.busy_until = 0.0
         self.down = False
-        self.key_missing = ""
-        self.last_error = ""
+        self.key_missing: Why | None = None
+        self.last_error: Why | None = None
         self.last_ok = 0.0
         self.checked_at: float | None = None
         self.requests = 0
@@ -166,19 +173,19 @@ class EngineState:
         self.breaker.record(ok, now)
         if not ok:
             self.failures += 1
-            self.last_error = f"a request failed (status {status})" if status else "a request failed"
+            self.last_error = failed(status)
             return
         self.last_ok = now
         if ttft_ms:
             known = self.ttft_ms
             self.ttft_ms = ttft_ms if known is None else known + TTFT_WEIGHT * (ttft_ms - known)
 
-    def probed(self, ok: bool, error: str) -> None:
-        """The health prober's verdict."""
+    def probed(self, trouble: Why | None) -> None:
+        """The health prober's verdict; None = it answers."""
         self.checked_at = self.now()
-        self.down = not ok
-        if not ok:
-            self.last_error = error[:ERROR_CHARS]
+        self.down = trouble is not None
+        if trouble is not None:
+            self.last_error = Why(*(part[:ERROR_CHARS] for part in trouble))
 
     def _retry_after_s(self) -> int:
         per_request_s = (self.ttft_ms or 1000.0) / 1000
@@ -187,19 +194,22 @@ class EngineState:
 
 def auth_header(engine: Engine, state: EngineState, key_of: Callable[[str], str | None]) -> bytes | None:
     """The authorization header's value; notes on the state when the key is missing."""
-    state.key_missing = ""
+    state.key_missing = None
     if not engine.key_env:
         return None
     try:
         key = key_of(engine.key_env)
     except Invalid as error:
-        state.key_missing = error.message
+        state.key_missing = why(error)
         return None
     if not key:
-        state.key_missing = f"the variable {engine.key_env} is not set"
+        state.key_missing = unset(engine.key_env)
         return None
     if not key.isascii() or not key.isprintable():
-        state.key_missing = f"the variable {engine.key_env} holds signs that a header may not hold"
+        state.key_missing = Why(
+            f"the variable {engine.key_env} holds signs that a header may not hold",
+            f"变量 {engine.key_env} 含有请求头不允许的字符",
+        )
         return None
     return b"Bearer " + key.encode("ascii")
 
@@ -278,11 +288,12 @@ class Target:
         self.lazy = engine.lazy
         self.local = engine.local
         self.data_classes = engine.data_classes
-        self.features = engine.features
+        self.features = engine.features | features_of(address.host)
         self.thinks = thinking_of(engine, address.host)
         """By which fields it is told how much to think."""
-        self.first_token_timeout_s = engine.first_token_timeout_ms / 1000
-        self.idle_timeout_s = engine.idle_timeout_ms / 1000
+        silence_s = THOUGHT_MAX_S if HIDDEN in self.features else 0.0
+        self.first_token_timeout_s = max(engine.first_token_timeout_ms / 1000, silence_s)
+        self.idle_timeout_s = max(engine.idle_timeout_ms / 1000, silence_s)
         self.cost_basis: Rates = served.cost
         """What a token costs here, whoever bears it."""
         upstream = engine.contributor is None and engine.kind is EngineKind.OPENAI

@@ -19,10 +19,15 @@ SUPPLIERS: Final[Mapping[str, str]] = {
 """Suppliers by their domain, as their references of November 2026 have it."""
 
 
-def thinking_of(engine: Engine, host: str) -> frozenset[str]:
-    """What its registration says; else what its kind or its supplier is known for; else OpenAI's own field."""
+def known_of(engine: Engine, host: str) -> frozenset[str]:
+    """What its registration says; else what its kind or its supplier is known for; else nothing."""
     if said := engine.features & THINKING:
         return said
     if engine.kind is not EngineKind.OPENAI:
         return frozenset({TEMPLATE})
-    return frozenset({next((word for name, word in SUPPLIERS.items() if f".{host}".endswith(f".{name}")), EFFORT)})
+    return frozenset(word for name, word in SUPPLIERS.items() if f".{host}".endswith(f".{name}"))
+
+
+def thinking_of(engine: Engine, host: str) -> frozenset[str]:
+    """By which fields it is told; OpenAI's own where nothing is known of it."""
+    return known_of(engine, host) or frozenset({EFFORT})

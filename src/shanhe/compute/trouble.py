@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import httpx
 
 from shanhe.compute.errors import EngineFailed
+from shanhe.kernel.errors import ShanheError
 
 
 class Why(NamedTuple):
@@ -18,8 +19,8 @@ class Why(NamedTuple):
 
     en: str
     zh: str
-    hint: str
-    hint_zh: str
+    hint: str = ""
+    hint_zh: str = ""
 
 
 NO_NAME: Final = Why(
@@ -86,23 +87,40 @@ def why(error: BaseException) -> Why:
         return NOBODY
     if isinstance(error, httpx.ReadError | httpx.RemoteProtocolError):
         return HUNG_UP
+    if isinstance(error, ShanheError):
+        return Why(error.message, error.message_zh, error.hint, error.hint_zh)
     told = str(error) or type(error).__name__
-    return Why(told, told, "", "")
+    return Why(told, told)
+
+
+def no_success(status: int, said: str) -> Why:
+    """An answer with a status that is no success, and what the engine said."""
+    return Why(f"status {status}: {said}", f"状态 {status}：{said}")
+
+
+def failed(status: int) -> Why:
+    """A caller's request that an engine did not answer; `status` 0 = nothing came."""
+    if not status:
+        return Why("a request failed", "一次请求失败")
+    return Why(f"a request failed (status {status})", f"一次请求失败（状态 {status}）")
 
 
 def unreachable(url: str, error: httpx.HTTPError) -> EngineFailed:
     return EngineFailed(url, *why(error))
 
 
-def key_unset(url: str, key_env: str) -> EngineFailed:
-    """The variable that should hold its key does not, in this process."""
-    return EngineFailed(
-        url,
+def unset(key_env: str) -> Why:
+    """The variable that should hold a key does not, in this process."""
+    return Why(
         f"the variable {key_env} is not set",
         f"变量 {key_env} 未设置",
         f"Set {key_env} to its key, for the city's own start and for this command; its value is never stored.",
         f"请将 {key_env} 设为其密钥：启动本市与运行此命令时都要设置；密钥值不会被保存。",
     )
+
+
+def key_unset(url: str, key_env: str) -> EngineFailed:
+    return EngineFailed(url, *unset(key_env))
 
 
 def key_refused(url: str, status: int, key_env: str) -> EngineFailed:

@@ -61,7 +61,8 @@ class EngineRow:
     error_rate_bps: int
     ttft_ms: float | None
     requests: int
-    last_error: str
+    last_error: tuple[str, str] | None
+    """In Chinese and in English."""
     checked_at: datetime | None
     local: bool
 
@@ -73,7 +74,10 @@ class EngineTest:
     ok: bool
     latency_ms: float
     answer: str
-    problems: tuple[str, ...]
+    problems: tuple[tuple[str, str], ...]
+    """In Chinese and in English."""
+    thinks: tuple[str, ...]
+    """By which fields it is told how much to think."""
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ class LiveCity:
                     error_rate_bps=state.error_rate_bps if state else 0,
                     ttft_ms=state.ttft_ms if state else None,
                     requests=state.requests if state else 0,
-                    last_error=state.last_error if state else "",
+                    last_error=(state.last_error_zh, state.last_error) if state and state.last_error else None,
                     checked_at=state.checked_at if state else None,
                     local=engine.local,
                 )
@@ -237,11 +237,12 @@ class LiveCity:
 
     async def engine_test(self, who: m.Who, engine_id: UUID) -> mc.EngineTest:
         name = self._engine(engine_id).name
-        reports = await self._of.compute.test_engine(name)
+        reports = await self._of.compute.test_engine(name, actor=actor_of(who).ref)
         if not reports:
-            return mc.EngineTest(name, "", False, 0.0, "", ())
+            return mc.EngineTest(name, "", False, 0.0, "", (), ())
         told = next((report for report in reports if not report.ok), reports[0])
-        return mc.EngineTest(told.engine, told.model, told.ok, told.latency_ms, told.answer, told.problems)
+        problems = tuple(zip(told.problems_zh, told.problems, strict=True))
+        return mc.EngineTest(told.engine, told.model, told.ok, told.latency_ms, told.answer, problems, told.thinks)
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None:
         await self._of.compute.set_enabled(self._engine(engine_id).name, enabled, actor=actor_of(who).ref)
