@@ -161,7 +161,7 @@ class TestEngine:
             status, _, answer = await line.ask()
             assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
             desk.engine.scripts.append(raw(200, b"no JSON"))
-            assert (await line.ask())[0] == 503
+            assert (await line.ask())[0] == 502
             assert (await line.ask())[0] == 200
         assert before - await desk.balance() == WHOLE_COST
         assert all(target.state.in_flight == 0 for target in desk.engines.targets)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from shanhe.compute.api import EngineKind
+from shanhe.compute.api import BOUND, EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError, TooLong
 from shanhe.gateway.faces.base import BOUNDARY, FORMS, THOUGHT, THOUGHT_OTHERWISE, Parsed
@@ -166,12 +166,16 @@ def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> byt
     plain = parsed.plain
     if plain is not None:
         plain.model, plain.max_tokens, plain.stream = target.upstream_model, max_tokens, False
+        if BOUND in target.features and max_tokens is not None:
+            plain.max_tokens = None
+            return b'%b,"%b":%d}' % (_encode(plain)[:-1], BOUND.encode(), max_tokens)
         return _adapted(_encode(plain), target)
     fields: dict[str, Any] = parsed.body
     fields["model"] = target.upstream_model
     if parsed.max_tokens_field is not None:
-        fields.pop("max_completion_tokens", None)
-        fields["max_tokens"] = max_tokens
+        bounds = parsed.path == "/chat/completions" and BOUND in target.features
+        fields.pop("max_tokens" if bounds else BOUND, None)
+        fields[BOUND if bounds else "max_tokens"] = max_tokens
     fields["stream"] = parsed.stream
     if parsed.stream:
         fields["stream_options"] = TRUE_USAGE
@@ -268,6 +272,11 @@ class Attempts:
         raise self._last or CallError(
             503, "no_engine", f"No engine can serve {call.parsed.model} now; try again shortly.", retry_after_s=5
         )
+
+    def failed(self, error: BaseException) -> None:
+        """What an engine began to answer can't be used; told to the caller if no other engine does better."""
+        said = error if isinstance(error, UpstreamError) else "its answer can't be read"
+        self._last = CallError(502, "engine_failed", f"The engine failed: {said}.")
 
     def _turn(self) -> tuple[UUID, int]:
         org_id: UUID = self._call.caller.org_id

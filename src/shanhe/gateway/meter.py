@@ -30,6 +30,15 @@ class Usage(msgspec.Struct):
     completion_tokens_details: Details | None = None
     seconds: float | None = None
     """Of audio, where that is what an engine counts."""
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    """What was cached of the prompt, in the words of DeepSeek and of Moonshot."""
+
+    @property
+    def cached(self) -> int:
+        details = self.prompt_tokens_details
+        told = details.cached_tokens if details is not None else None
+        return told or self.prompt_cache_hit_tokens or self.cached_tokens or 0
 
 
 class Buckets(msgspec.Struct, frozen=True):
@@ -76,23 +85,27 @@ class Metered(msgspec.Struct, frozen=True):
 
 
 def believe(usage: Usage, bounds: Bounds) -> Metered | None:
-    """Turn a usage object into buckets within `bounds`; None when it carries no usable count."""
+    """Turn a usage object into buckets within `bounds`; None when it carries no usable count, or says that nothing was
+    written of an answer that was delivered."""
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     if prompt is None and completion is None:
         return None
     if (prompt is not None and prompt < 0) or (completion is not None and completion < 0):
         return None
+    if bounds.delivered and not completion:
+        return None
+    thought = 0 if usage.completion_tokens_details is None else usage.completion_tokens_details.reasoning_tokens or 0
     claimed_prompt, claimed_completion = prompt or 0, completion or 0
+    if thought > 0 and usage.total_tokens == claimed_prompt + claimed_completion + thought:
+        claimed_completion += thought  # xAI counts what was thought beside the completion, not in it
     most = bounds.completion
     if bounds.delivered is not None:
         most = min(most, bounds.delivered + SPECIAL_TOKENS_SLACK)
     real_prompt, real_completion = min(claimed_prompt, bounds.prompt), min(claimed_completion, most)
-    cached = reasoning = 0
-    if usage.prompt_tokens_details is not None:
-        cached = min(max(usage.prompt_tokens_details.cached_tokens or 0, 0), real_prompt)
-    if usage.completion_tokens_details is not None:
-        reasoning = min(max(usage.completion_tokens_details.reasoning_tokens or 0, 0), real_completion)
+    cached = min(max(usage.cached, 0), real_prompt)
+    reasoning = min(max(thought, 0), real_completion)
     buckets = Buckets(real_prompt - cached, cached, real_completion - reasoning, reasoning)
     clamped = (real_prompt, real_completion) != (claimed_prompt, claimed_completion)
     told = prompt is not None and completion is not None and usage.total_tokens == prompt + completion
+    told = told and (not cached or usage.prompt_tokens_details is not None)
     return Metered(buckets, "engine", clamped, verbatim=told and not clamped)

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from shanhe.compute.api import HIDDEN
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.call import Call, receipt_headers, timings
 from shanhe.gateway.client import UpstreamError
@@ -25,6 +26,7 @@ from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
 from shanhe.gateway.errand import Errand
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import Completion, Face, present
+from shanhe.gateway.faces.righting import read_answer
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
 from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
@@ -230,7 +232,7 @@ class Pipeline:
                 await self._settler.prepare(exchange)
                 try:
                     body = await exchange.connection.body(call.seconds_left(), ANSWER_MAX_BYTES)
-                    completion = Completion() if call.parsed.media else decode_answer(body, call.parsed.kind)
+                    body, completion = (body, Completion()) if call.parsed.media else read_whole(call, body)
                     done_at = perf_counter()
                     metered = believed(call, exchange, completion.usage, completion.delivered_bytes)
                     metered = metered or await self._count(call, exchange, completion.delivered_bytes, completion)
@@ -240,6 +242,7 @@ class Pipeline:
                         answer, told = await self._sound(call, call.parsed.media, answer)
                 except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
+                    attempts.failed(error)
                     continue
                 exchange.succeeded(done_at - call.admitted_at)
                 outcome = completed(call, completion, metered, done_at)
@@ -279,6 +282,7 @@ class Pipeline:
                 except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
                     if not client.started:
+                        attempts.failed(error)
                         continue
                     await self._broken(call, exchange, relay)
                     text = f"The engine broke off: {error}. Only what was delivered is charged."
@@ -318,7 +322,7 @@ class Pipeline:
 
 def bounds_of(call: Call, exchange: Exchange, delivered: int) -> Bounds:
     """What the call could have used at most."""
-    hidden = call.parsed.kind != "chat" or "hidden_reasoning" in exchange.target.features
+    hidden = call.parsed.kind != "chat" or HIDDEN in exchange.target.features
     return call.admission.bounds(None if hidden else delivered)
 
 
@@ -340,11 +344,21 @@ def believed(call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int)
 
 
 def decode_answer(body: bytes, kind: str) -> Completion:
-    """An engine's whole answer; ValidationError when it holds none."""
+    """An engine's whole answer that is as it should be; ValidationError for any other."""
     completion = _completion.decode(body)
-    if kind == "chat" and not completion.choices:
+    if kind == "chat" and not (completion.choices and all(choice.well_formed for choice in completion.choices)):
         raise msgspec.ValidationError("the engine's answer holds no choices")
     return completion
+
+
+def read_whole(call: Call, body: bytes) -> tuple[bytes, Completion]:
+    """An engine's whole answer, put right where it has to be; ValidationError when it holds none."""
+    if call.parsed.kind != "chat":
+        return body, _completion.decode(body)
+    body, completion = read_answer(body, call.receipt_id.hex)
+    if not completion.choices:
+        raise msgspec.ValidationError("the engine's answer holds no choices")
+    return body, completion
 
 
 def completed(call: Call, completion: Completion, metered: Metered, done_at: float) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from time import perf_counter
 from typing import Final
 
@@ -9,13 +10,11 @@ import msgspec
 
 from shanhe.gateway.call import CALL_MAX_S, Call, receipt_headers, timings
 from shanhe.gateway.client import Connection, UpstreamError
-from shanhe.gateway.faces.base import ABSENT, Completion, present
+from shanhe.gateway.faces.base import ABSENT, present
+from shanhe.gateway.faces.righting import Reader
 from shanhe.gateway.http import Client
 from shanhe.gateway.model import Timings
 from shanhe.gateway.sse import DONE, Splitter, data_of
-
-_completion = msgspec.json.Decoder(Completion)
-
 
 TOKENS_SLACK: Final = 64
 """Chunks beyond `max_tokens` after which an engine is cut off."""
@@ -35,6 +34,7 @@ class Relay:
         self.delivered_bytes = 0
         self.chunks = 0
         self._texts: list[str] = []
+        self._reader = Reader(call.receipt_id.hex)
         self.first_at = call.started_at
         self.done_at = call.started_at
         self._finished = False
@@ -53,13 +53,9 @@ class Relay:
         while data := await connection.chunk(idle_timeout_s):
             out: list[bytes] = []
             for event in splitter.feed(data):
-                payload = data_of(event)
-                if payload is None:
-                    continue
-                if payload == DONE:
-                    self._finished = True
+                out.append(self._take(event))
+                if self._finished:
                     break
-                out.append(self._take(event, payload))
             if ready := b"".join(out):
                 await self._forward(ready)
             self.done_at = perf_counter()
@@ -69,6 +65,10 @@ class Relay:
                 raise UpstreamError("the stream took too long", timed_out=True)
             if self._finished:
                 break
+        if not self._finished and (rest := splitter.rest.strip()):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):  # cut inside an event: it says nothing
+                if ready := self._take(rest):
+                    await self._forward(ready)
         if not self._finished and self.finish_reason is None:
             raise UpstreamError("the stream ended without an end")
         if not self._client.started:
@@ -83,8 +83,14 @@ class Relay:
         self.first_at = perf_counter()
         await self._client.start(receipt_headers(self._call))
 
-    def _take(self, event: bytes, payload: bytes) -> bytes:
-        chunk = _completion.decode(payload)
+    def _take(self, event: bytes) -> bytes:
+        payload = data_of(event)
+        if payload is None:
+            return b""
+        if payload == DONE:
+            self._finished = True
+            return b""
+        event, chunk = self._reader.read(event, payload)
         if present(chunk.error):
             raise UpstreamError("the engine reported an error inside the stream")
         if present(chunk.usage):

@@ -9,8 +9,8 @@ import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
-from shanhe.gateway.faces.conversation import begun_by_system
-from shanhe.gateway.faces.reading import STOPS_MAX, bounded_tokens, decode, utf8_size
+from shanhe.gateway.faces.conversation import begun_by_system, size_of
+from shanhe.gateway.faces.reading import STOPS_MAX, bounded_tokens, decode
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 from shanhe.gateway.thinking import OFF, TYPES, Thinking
@@ -284,7 +284,7 @@ class Messages:
         return Parsed(
             model=request.model,
             body=fields,
-            text_bytes=utf8_size(_encode(fields).decode()),
+            text_bytes=size_of(fields),
             messages=len(messages),
             max_tokens=bounded_tokens(request.max_tokens, "max_tokens"),
             stream=bool(request.stream),
@@ -321,7 +321,11 @@ class Messages:
                 "role": "assistant",
                 "model": parsed.model,
                 "content": content,
-                **_stopped(choice.finish_reason, choice.stop_reason),
+                **_stopped(
+                    choice.finish_reason,
+                    choice.stop_reason,
+                    called=choice.message is not None and bool(choice.message.tool_calls),
+                ),
                 "stop_details": None,
                 "container": None,
                 "usage": anthropic_usage(metered.buckets),
@@ -342,8 +346,11 @@ class CountTokens(Messages):
     needs_max_tokens = False
 
 
-def _stopped(finish: str | None, sequence: Any) -> dict[str, Any]:
-    """Why an answer ended; the stop sequence where the engine names it."""
+def _stopped(finish: str | None, sequence: Any, *, called: bool) -> dict[str, Any]:
+    """Why an answer ended; the stop sequence where the engine names it. `called`: it asks for tools, which some engines
+    end like any other answer."""
+    if called and finish in {"stop", None}:
+        finish = "tool_calls"
     if finish == "stop" and isinstance(sequence, str):
         return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
     return {"stop_reason": STOP_REASON.get(finish or "stop", "end_turn"), "stop_sequence": None}
@@ -395,6 +402,7 @@ class MessageEvents:
         self._block = -1
         self._kind: str | None = None
         self._tool_index: int | None = None
+        self._called = False
         self._finish = "stop"
         self._sequence: Any = None
 
@@ -451,7 +459,7 @@ class MessageEvents:
             for call in delta.tool_calls or ():
                 name = call.function.name if call.function else None
                 if self._kind != "tool" or (call.index is not None and call.index != self._tool_index):
-                    self._tool_index = call.index
+                    self._tool_index, self._called = call.index, True
                     block = {"type": "tool_use", "id": call.id, "name": name, "input": {}, "caller": CALLER}
                     out += self._open("tool", block)
                 if call.function is not None and call.function.arguments:
@@ -462,7 +470,7 @@ class MessageEvents:
     def finish(self, buckets: Buckets) -> bytes:
         out = b"" if self._started else self._start()
         out += self._close()
-        delta = {**_stopped(self._finish, self._sequence), "stop_details": None, "container": None}
+        delta = {**_stopped(self._finish, self._sequence, called=self._called), "stop_details": None, "container": None}
         out += self._emit("message_delta", delta=delta, usage=used(buckets))
         return out + self._emit("message_stop")
 

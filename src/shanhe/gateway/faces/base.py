@@ -80,6 +80,14 @@ class Choice(msgspec.Struct):
     finish_reason: str | None = None
     stop_reason: Any = None
     """The stop sequence that ended it, where an engine says so."""
+    usage: msgspec.Raw = ABSENT
+    """Where an engine writes it here instead of beside the choices."""
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether each tool call of a whole answer can be answered, which takes an id."""
+        tools = None if self.message is None else self.message.tool_calls
+        return not tools or all(call.id for call in tools)
 
     @property
     def delivered_bytes(self) -> int:

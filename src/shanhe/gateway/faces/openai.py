@@ -33,6 +33,8 @@ DONE_EVENT = b"data: [DONE]\n\n"
 class Part(msgspec.Struct):
     type: str
     text: str | None = None
+    input_audio: msgspec.Raw = ABSENT
+    file: msgspec.Raw = ABSENT
 
 
 class RequestMessage(msgspec.Struct):
@@ -122,6 +124,9 @@ MESSAGE_CORE = frozenset({"role", "content"})
 MESSAGE_FIELDS = MESSAGE_CORE | {
     "name", "tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT
 }  # fmt: skip
+DEVELOPER: Final = b'"developer"'
+SYSTEM: Final = msgspec.Raw(b'"system"')
+"""What the one role is called by the templates of nearly all models, which drop the other in silence or refuse it."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -139,6 +144,7 @@ def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> i
             size += IMAGE_TOKENS
         elif part.type in {"input_audio", "file"}:
             needs.add("audio" if part.type == "input_audio" else "file")
+            size += len(bytes(part.input_audio)) + len(bytes(part.file))
         else:
             raise invalid(f"Content parts of type {part.type!r} are not known.", f"messages[{position}].content")
     return size
@@ -152,6 +158,9 @@ def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
     rows = decode(_rows, bytes(raw))
     size, foreign = 0, False
     for row in rows:
+        if bytes(row["role"]) == DEVELOPER:
+            foreign = True
+            row["role"] = SYSTEM
         if row.keys() <= MESSAGE_CORE:
             continue
         for name in [name for name, value in row.items() if name != "content" and bytes(value) == b"null"]:
@@ -306,6 +315,8 @@ def parse_plain(plain: PlainChat) -> Parsed:
         size += len(text) if text.isascii() else utf8_size(text)
         if message.role not in ROLES:
             raise invalid(f"messages[{at}].role {message.role!r} is not a role.", f"messages[{at}].role")
+        if message.role == "developer":
+            message.role = "system"
     return Parsed(
         model=plain.model,
         body={},
@@ -331,6 +342,7 @@ class PassThrough:
         self._wants_usage = parsed.wants_usage
         self._model = parsed.model
         self._rename = upstream != parsed.model
+        self._alone = parsed.answers == 1
         self._held: list[bytes] = []
         self._first = b""
         self._last: dict[str, Any] | None = None
@@ -346,7 +358,7 @@ class PassThrough:
             fields["model"] = self._model
             fields.pop("usage", None)
             event = b"data: " + _encode(fields)
-        if chunk.finished:
+        if chunk.finished or (self._held and self._alone):
             self._held.append(event + b"\n\n")
             return b""
         return event + b"\n\n"

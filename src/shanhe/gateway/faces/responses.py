@@ -10,9 +10,9 @@ import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
-from shanhe.gateway.faces.conversation import begun_by_system
+from shanhe.gateway.faces.conversation import begun_by_system, size_of
 from shanhe.gateway.faces.openai import ToolChoice, must_call, openai_error
-from shanhe.gateway.faces.reading import bounded_tokens, decode, utf8_size
+from shanhe.gateway.faces.reading import bounded_tokens, decode
 from shanhe.gateway.faces.responses_answer import (
     PACKED,
     Asked,
@@ -261,7 +261,7 @@ class Responses:
         return Parsed(
             model=request.model,
             body=fields,
-            text_bytes=utf8_size(_encode(fields).decode()),
+            text_bytes=size_of(fields),
             messages=len(messages),
             max_tokens=bounded_tokens(request.max_output_tokens, "max_output_tokens"),
             stream=bool(request.stream),
