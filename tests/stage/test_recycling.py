@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 import pytest
+from tests import conftest
 
 from shanhe.kernel.db import Database
 
@@ -194,3 +196,14 @@ class TestBackend:
     async def test_says_why_it_cannot(self, dsn: str) -> None:
         with pytest.raises(asyncpg.InvalidCatalogNameError):
             await asyncpg.connect(dsn.replace("@/t", "@/no_such_"))
+
+
+class TestFolder:
+    @pytest.mark.parametrize("fits", [True, False])
+    def test_of_a_server_is_in_memory_where_there_is_enough_of_it(
+        self, monkeypatch: pytest.MonkeyPatch, fits: bool
+    ) -> None:
+        free = conftest.MEMORY_MIN_BYTES - (0 if fits else 1)
+        monkeypatch.setattr(conftest.os, "access", lambda *_: True)
+        monkeypatch.setattr(conftest.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        assert (conftest.quick_folder() == conftest.MEMORY_FOLDER) is fits
