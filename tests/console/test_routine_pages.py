@@ -56,6 +56,23 @@ class TestEditor:
         assert [node["id"] for node in fewer["nodes"]] == ["look", "write", "sign", "out", "both", "short", "long"]
         assert fewer["nodes"][1]["next"] == ""
 
+    async def test_leads_to_what_is_wrong_and_to_what_was_added(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get(AT)).text
+        assert '<a href="#node-look">' in page
+        look = page[page.index('id="node-look"') :]
+        assert "<details open data-wrong>" in look[: look.index("</fieldset>")]
+        added = await member.post(AT, data=TOKEN | typed(page) | {"do": "add_knowledge"})
+        assert added.headers["location"].endswith("#node-knowledge_1")
+
+    async def test_offers_bases_and_people_by_their_names(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = {"n0_kind": "knowledge", "n0_id": "look", "n0_save": "found", "n0_question": "?", "start": "look",
+                  "n0_bases": "政策", "n0_tries": "x"}  # fmt: skip
+        page = (await member.post(AT, data=TOKEN | fields | {"do": "save"})).text
+        assert "邻县资料" in page
+        assert re.search(r'<textarea id="n0-bases"[^>]*>政策</textarea>', page)  # one that the person can't see stays
+        page = (await member.get(AT)).text
+        assert '<option value="owner" selected>负责人</option>' in page
+
     async def test_joins_branches_each_by_a_line_of_its_own(self, member: httpx.AsyncClient, desk: Desk) -> None:
         fields = typed((await member.get(AT)).text)
         assert [fields[f"n5_branches_{n}"] for n in range(3)] == ["short", "long", ""]

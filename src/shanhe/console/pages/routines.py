@@ -36,14 +36,14 @@ AGAIN: Final = (("tries", "number"), ("failed", "node"))
 FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "ask": (("target", "line"), ("prompt", "area"), ("system", "area"), ("tokens", "number"),
             ("temperature", "decimal"), ("schema", "json"), ("given", "pairs"), ("save", "line"), *AGAIN),
-    "knowledge": (("bases", "lines"), ("question", "area"), ("passages", "number"), ("save", "line"), *AGAIN),
+    "knowledge": (("bases", "bases"), ("question", "area"), ("passages", "number"), ("save", "line"), *AGAIN),
     "tool": (("tool", "line"), ("arguments", "json"), ("save", "line"), *AGAIN),
     "workflow": (("workflow", "line"), ("given", "pairs"), ("save", "line"), *AGAIN),
     "branch": (("when", "line"), ("then", "node")),
     "parallel": (("branches", "nodes"),),
     "loop": (("over", "line"), ("until", "line"), ("most", "number"), ("item", "line"), ("gather", "line"),
              ("save", "line"), ("body", "node")),
-    "approval": (("who", "line"), ("shows", "area"), ("hours", "number"), ("save", "line"), ("refused", "node")),
+    "approval": (("who", "who"), ("shows", "area"), ("hours", "number"), ("save", "line"), ("refused", "node")),
     "code": (("code", "code"), ("inputs", "words"), ("save", "line"), *AGAIN),
     "http": (("method", "method"), ("url", "line"), ("headers", "pairs"), ("secrets", "pairs"), ("body", "area"),
              ("save", "line"), *AGAIN),
@@ -51,6 +51,8 @@ FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "output": (("values", "pairs"),),
 }  # fmt: skip
 """The fields of each kind, with how they are asked for."""
+LINES: Final = frozenset({"lines", "nodes", "bases"})
+"""Widgets of several values."""
 LABELS: Final[Mapping[tuple[str, str], str]] = {("http", "body"): "request", ("ask", "given"): "told"}
 FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
     "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
@@ -127,7 +129,9 @@ class RoutinesRoom(Room):
         found = await self.desk.routines.one(who, slug)
         models = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
         agents = [str(row["name"]) for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
+        people = {str(row["id"]): row["name"] for row in await self.desk.house.members(who)}
         shows = {"targets": models + agents, "others": (await self.desk.routines.overview(who))["workflows"],
+                 "people": people, "bases": await self.desk.knowledge.overview(who),
                  "frame": framed(found["definition"]), "nodes": shown(found["definition"]), "kinds": KINDS,
                  "branches_max": BRANCHES_MAX, "base": found["mark"], "client_ref": str(new_id())}  # fmt: skip
         return self.show(request, "workflow.html", who, found=found, **shows | values)
@@ -156,6 +160,8 @@ class RoutinesRoom(Room):
                 kept["changed"] = kept.pop("base")
             mistake = self.view.mistake(request, error)
             return await self._editor(request, who, slug, mistake=mistake, status=status, **kept)
+        if do.startswith("add_"):
+            return go(f"/workflows/{slug}#node-{content['nodes'][-1]['id']}", "workflow_saved")
         return go(f"/workflows/{slug}", "workflow_published" if do == "publish" else "workflow_saved")
 
     async def delete(self, request: Request, slug: str) -> Response:
@@ -334,7 +340,7 @@ def _text(widget: str, value: Any) -> str:
         return "\n".join(f"{name} = {_quoted(text)}" for name, text in value.items())
     if widget == "words":
         return " ".join(value)
-    if widget in ("lines", "nodes"):
+    if widget in LINES:
         return "\n".join(value)
     if widget == "json":
         return msgspec.json.encode(value).decode()
@@ -404,7 +410,7 @@ def _value(widget: str, text: str) -> Any:
     if widget == "pairs":
         rows = [line.partition("=") for line in text.splitlines() if line.strip()]
         return {name.strip(): _unquoted(value.strip()) for name, _, value in rows}
-    if widget in ("lines", "nodes"):
+    if widget in LINES:
         return [line.strip() for line in text.splitlines() if line.strip()]
     if widget == "words":
         return text.replace(",", " ").split()

@@ -228,7 +228,7 @@ function workflow(flow) {
   const nodes = new Map([...stage.querySelectorAll("[data-node]")].map((node) => [node.dataset.node, node]));
   let pending = null; // the select that waits for its node
 
-  if (nodes.size > FEW) for (const more of stage.querySelectorAll("details")) more.open = false;
+  if (nodes.size > FEW) for (const more of stage.querySelectorAll("details:not([data-wrong])")) more.open = false;
 
   const field = (node, axis) => node.querySelector(`[data-${axis}]`);
 
@@ -241,16 +241,35 @@ function workflow(flow) {
     field(node, "y").value = top;
   }
 
-  function apart() { // nobody lies on another when the page opens
+  function apart() { // as they were left, unless one lies on another
     const seen = [];
     for (const node of nodes.values()) {
       place(node, Number(field(node, "x").value), Number(field(node, "y").value));
-      const over = () => seen.find((other) => Math.abs(other.offsetLeft - node.offsetLeft) < node.offsetWidth
+      const over = seen.some((other) => Math.abs(other.offsetLeft - node.offsetLeft) < node.offsetWidth
         && node.offsetTop < other.offsetTop + other.offsetHeight && other.offsetTop < node.offsetTop + node.offsetHeight);
-      for (let found = over(), tries = 0; found && tries < nodes.size; found = over(), tries += 1) {
-        place(node, node.offsetLeft, found.offsetTop + found.offsetHeight + GAP);
-      }
+      if (over) return tidy();
       seen.push(node);
+    }
+    return null;
+  }
+
+  function tidy() { // in rows, each node below all that lead to it; what nothing leads to comes last
+    const depth = new Map([[document.getElementById("start").value, 0]]);
+    for (let pass = 0; pass < nodes.size; pass += 1) {
+      for (const [name, node] of nodes) {
+        if (!depth.has(name)) continue;
+        for (const { value } of node.querySelectorAll("[data-edge]")) {
+          if (nodes.has(value)) depth.set(value, Math.min(nodes.size, Math.max(depth.get(value) ?? 0, depth.get(name) + 1)));
+        }
+      }
+    }
+    let [top, left, high, row] = [0, 0, 0, 0];
+    const at = (name) => depth.get(name) ?? nodes.size + 1;
+    for (const [name, node] of [...nodes].sort(([one], [other]) => at(one) - at(other))) {
+      if (left && (at(name) !== row || left + node.offsetWidth > stage.clientWidth)) [top, left, high] = [top + high + GAP, 0, 0];
+      row = at(name);
+      place(node, left, top);
+      [left, high] = [left + node.offsetWidth + GAP, Math.max(high, node.offsetHeight)];
     }
   }
 
@@ -279,6 +298,10 @@ function workflow(flow) {
     said.textContent = stage.dataset.sayJoined;
     draw();
   }
+
+  const order = flow.querySelector("[data-tidy]");
+  order.hidden = false;
+  order.addEventListener("click", () => { tidy(); draw(); });
 
   flow.addEventListener("click", (event) => {
     const port = event.target.closest(".port");
