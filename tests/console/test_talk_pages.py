@@ -13,7 +13,8 @@ from tests.console.double_ground import TOKEN, ident
 
 from shanhe.agents.api import definition_of
 from shanhe.console.live import shop
-from shanhe.console.live.shop import LiveShop, _inputs_form, content_of
+from shanhe.console.live.shop import LiveShop
+from shanhe.console.live.shop_forms import _inputs_form, content_of
 from shanhe.console.pages.play import Ask, Turn, body_of
 from shanhe.console.ports import Desk
 
