@@ -88,3 +88,15 @@ class TestPayer:
         found, due = await ranked(market, monkeypatch, "model/family", 124)
         assert (found.payers, due) == (1, 0)
         assert found.own_micro >= ENOUGH * FEE_MICRO
+
+    async def test_is_not_the_maker_itself_behind_a_strangers_share(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        maker, stranger = await market.party("fronted"), await market.party("front")
+        shares = ((maker.org, 999_999), (stranger.org, 1))
+        await market.listed(maker.org, "data/fronted", CONTENT, fee_micro=FEE_MICRO, makers=shares)
+        payers = [await market.party(f"fronting {n}") for n in range(ENOUGH - 1)]
+        await paid_by(market, [maker, *payers], "data/fronted")
+        found, due = await ranked(market, monkeypatch, "data/fronted", 155)
+        assert (await market.services.store.card("data/fronted")).payers == ENOUGH
+        assert (found.payers, due) == (ENOUGH - 1, 0)

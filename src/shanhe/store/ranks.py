@@ -19,7 +19,7 @@ from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.store import rank_store as store
-from shanhe.store.model import Kind
+from shanhe.store.model import Kind, Listing
 from shanhe.store.window import RANK_RULE
 
 if TYPE_CHECKING:
@@ -88,14 +88,18 @@ class Ranks:
         for kind in Kind:
             used = [card for card in await self._shop.cards(kind) if card.usage_bps][:PLACES]
             for place, one in enumerate(used, 1):
-                payers, own_micro = await self._backing(one.listing.name)
+                payers, own_micro = await self._backing(one.listing)
                 found.append((kind, place, one.listing.id, one.listing.owner, one.score, payers, own_micro))
         return found
 
-    async def _backing(self, name: str) -> tuple[int, int]:
-        """(parties, µ): how many pay for it of their own, and how much; whoever paid most is looked at first."""
+    async def _backing(self, listing: Listing) -> tuple[int, int]:
+        """(parties, µ): how many pay for it of their own, and how much; whoever paid most is looked at first. Its owner
+        and its owner's relatives are none of them, though a stranger share its income."""
         least = int(self._rulebook.parameter(RULE, "own_micro_min", _last_day(_month_before(self._clock.today()))))
-        counted = [one for one in await self._shop.backing(name, PAYERS_MAX) if one[1] >= least]
+        counted = [
+            (org, own) for org, own in await self._shop.backing(listing.name, PAYERS_MAX)
+            if own >= least and not await self._related(org, listing.owner)
+        ]  # fmt: skip
         parties = list[list[UUID]]()
         for org, _ in counted:
             party, others = [org], list[list[UUID]]()
