@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import pytest
 
-from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.clock import FixedClock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.ledger import counters, lent
+from shanhe.ledger import counters, lent, store
 from shanhe.ledger.api import (
     AlreadyReversed,
     Asset,
@@ -540,6 +541,52 @@ class TestPeriod:
             await books.ledger.close_period(clock.today(), actor="auditor")
         assert str(yesterday) in (refused.value.hint or "")
 
+    async def test_that_ended_just_now_can_not_be_closed_yet(self, books: Books, clock: FixedClock) -> None:
+        """A call of its last second may still be on its way."""
+        yesterday = clock.today()
+        clock.set(midnight(yesterday + timedelta(days=1)) + timedelta(minutes=4))
+        with pytest.raises(PeriodNotOver) as refused:
+            await books.ledger.close_period(yesterday, actor="auditor")
+        assert str(yesterday - timedelta(days=1)) in (refused.value.hint or "")
+        clock.advance(minutes=2)
+        await books.ledger.close_period(yesterday, actor="auditor")
+
+    async def test_of_which_a_close_counts_all_is_counted_no_more(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        """A trial balance is the same with any number of closes before it, and reads nothing that they counted."""
+        ledger, wallet = books.ledger, await books.wallet(10_000)
+        for day in range(3):
+            await books.call(wallet, 100, 10 + day)
+            clock.advance(days=1)
+            late = move(wallet.id, books.revenue.id, 5, day=clock.today() - timedelta(days=1))
+            await ledger.post(late)
+            await books.call(wallet, 100, 20)
+            before = await ledger.trial_balance()
+            await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
+            assert await ledger.trial_balance() == before
+            assert all(row.balance == row.credits - row.debits for row in before)
+            carried = await ledger.opening_balances()
+            assert carried[wallet.id] == (await ledger.balance(wallet.id)).balance + 20
+            clock.advance(days=1)
+        await database.execute("ALTER TABLE ledger.transfer DISABLE TRIGGER append_only")
+        await database.execute("GRANT DELETE ON ledger.transfer TO CURRENT_USER")
+        await books.call(wallet, 100, 7)
+        before = await ledger.trial_balance()
+        await database.execute("DELETE FROM ledger.transfer WHERE at < $1", clock.now() - timedelta(days=2))
+        assert await ledger.trial_balance() == before
+
+    async def test_closed_by_a_version_that_kept_no_turnover_is_counted_from_the_beginning(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        ledger, wallet = books.ledger, await books.wallet(10_000)
+        await books.call(wallet, 100, 10)
+        clock.advance(days=1)
+        before = await ledger.trial_balance()
+        await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
+        await database.execute("UPDATE ledger.period_balance SET debits = NULL, credits = NULL")
+        assert await ledger.trial_balance() == before
+
     async def test_books_are_taken_over_in_one_posting(self, books: Books) -> None:
         wallet = await books.wallet()
         lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=50)
@@ -561,6 +608,49 @@ class TestReading:
         assert (rest.opening, rest.closing, rest.next) == (999_970, 999_950, None)
         streamed = [line async for line in ledger.stream_statement(payer.id, today, today)]
         assert [line.balance for line in streamed] == [999_990, 999_980, 999_970, 999_960, 999_950]
+
+    @pytest.mark.parametrize("late", ["true", "false"])
+    async def test_a_statement_opens_the_same_counted_from_either_end(
+        self, books: Books, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, late: str
+    ) -> None:
+        monkeypatch.setattr(
+            store, "_IS_LATE", f"SELECT {late} WHERE $1::uuid IS NOT NULL AND $2::timestamptz IS NOT NULL"
+        )
+        ledger, payer, pages = books.ledger, await books.wallet(1_000_000), list[int]()
+        for day in range(3):
+            clock.advance(days=1)
+            for _ in range(day + 1):
+                await books.call(payer, 1000, 10)
+        today = clock.today()
+        for account, opening in ((payer.id, 999_970), (books.revenue.id, 30)):
+            assert (await ledger.statement(account, today, today)).opening == opening
+        cursor = None
+        while page := await ledger.statement(payer.id, today, today, limit=1, cursor=cursor):
+            pages.append(page.opening)
+            cursor = page.next
+            if cursor is None:
+                break
+        assert pages == [999_970, 999_960, 999_950, 999_940]
+
+    async def test_a_long_statement_counts_what_came_before_it_once(
+        self, books: Books, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "STREAM_ROWS", 2)
+        counted = []
+
+        async def balance_at(*asked: Any) -> int:
+            counted.append(asked)
+            return await was(*asked)
+
+        was = store._balance_at
+        monkeypatch.setattr(store, "_balance_at", balance_at)
+        payer = await books.wallet(1_000_000)
+        clock.advance(days=1)
+        for _ in range(5):
+            await books.call(payer, 1000, 10)
+        streamed = [line async for line in books.ledger.stream_statement(payer.id, clock.today(), clock.today())]
+        assert [line.balance for line in streamed] == [999_990, 999_980, 999_970, 999_960, 999_950]
+        assert len(counted) == 1
 
     async def test_postings_are_listed_newest_first_by_account(self, books: Books, clock: FixedClock) -> None:
         payer = await books.wallet(1_000_000)

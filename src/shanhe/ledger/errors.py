@@ -167,14 +167,14 @@ class ClosedBefore(PeriodClosed):
 class PeriodNotOver(Invalid):
     """A period that is to be closed and still runs."""
 
-    def __init__(self, through: date, today: date) -> None:
-        last = today - timedelta(days=1)
+    def __init__(self, through: date, open_day: date) -> None:
+        last = open_day - timedelta(days=1)
         super().__init__(
             "period_not_over",
             f"{through} is not over yet, so the books can't be closed through it.",
             message_zh=f"{through} 尚未结束，不能关账至该日。",
-            hint=f"The last day that can be closed today is {last}.",
-            hint_zh=f"今天最晚可关账至 {last}。",
+            hint=f"The last day that can be closed now is {last}.",
+            hint_zh=f"目前最晚可关账至 {last}。",
         )
 
 

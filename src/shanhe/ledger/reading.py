@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.days import span
 from shanhe.kernel.db import Database
 from shanhe.ledger import verify as verifying
-from shanhe.ledger.errors import UnknownAccount, UnknownPosting
+from shanhe.ledger.errors import ClosedBefore, PeriodNotOver, UnknownAccount, UnknownPosting
 from shanhe.ledger.model import (
     Account,
     AccountView,
@@ -31,6 +32,9 @@ from shanhe.ledger.model import (
 )
 from shanhe.ledger.reversing import CALL
 from shanhe.ledger.store import Store
+
+LATEST: Final = timedelta(minutes=5)
+"""After midnight, in which what is dated by the day before may still be on its way to the database."""
 
 
 class Reader:
@@ -149,6 +153,14 @@ class Reader:
     async def closed_through(self) -> date | None:
         """The last day of the last closed period; None before the first close."""
         return await self._store.closed_through()
+
+    async def check_close(self, through: date) -> None:
+        """Whether a period may be closed through a day: it is over, all that was dated by it is booked, and it is not
+        closed yet."""
+        if through >= (open_day := city_date(self._clock.now() - LATEST)):
+            raise PeriodNotOver(through, open_day)
+        if (closed := await self._store.closed_through()) is not None and closed >= through:
+            raise ClosedBefore(through, closed)
 
     async def opening_balances(self, closed_through: date | None = None) -> dict[UUID, int]:
         """Balances carried over from the last close (or from that of `closed_through`) by account."""

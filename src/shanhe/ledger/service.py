@@ -29,7 +29,6 @@ from shanhe.ledger.errors import (
     InsufficientCredit,
     LeaseReclaimed,
     NotBalanced,
-    PeriodNotOver,
     UnknownHold,
 )
 from shanhe.ledger.escrow import Escrow
@@ -455,13 +454,6 @@ class Ledger(Reader):
         await future
 
     # ── periods and sweeping ─────────────────────────────────────────────────────────────────────────────────────
-
-    async def check_close(self, through: date) -> None:
-        """Whether a period may be closed through a day: it is over, and not closed yet."""
-        if through >= (today := self._clock.today()):
-            raise PeriodNotOver(through, today)
-        if (closed := await self._store.closed_through()) is not None and closed >= through:
-            raise ClosedBefore(through, closed)
 
     async def close_period(self, through: date, *, actor: str) -> None:
         """Refuse postings dated up to `through` from now on; `ClosedBefore` when that is closed already."""

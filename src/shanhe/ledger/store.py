@@ -254,16 +254,15 @@ class Store:
         return PostingPage(tuple(items), more)
 
     async def statement(
-        self, account: UUID, since: datetime, until: datetime, cursor: str | None, limit: int
-    ) -> Statement:
+        self, account: UUID, since: datetime, until: datetime, cursor: str | None, limit: int,
+        opening: int | None = None,
+    ) -> Statement:  # fmt: skip
+        """`opening`: the balance at the cursor, where it is known."""
         limit = min(limit, PAGE_MAX)
+        at, last = _from_cursor(cursor) if cursor else (since, UUID(int=0))
         async with self._db.snapshot() as connection:
-            if cursor:
-                at, last = _from_cursor(cursor)
-                opening = await connection.fetchval(_FOLD + _BEFORE_CURSOR, account, at, last)
-            else:
-                at, last = since, UUID(int=0)
-                opening = await connection.fetchval(_FOLD + " WHERE f.at < $2", account, since)
+            if opening is None:
+                opening = await _balance_at(connection, account, at, last)
             rows = await connection.fetch(_LINES, account, at, last, until, limit)
         lines, balance = [], opening
         for row in rows:
@@ -275,13 +274,14 @@ class Store:
     async def stream_statement(self, account: UUID, since: datetime, until: datetime) -> AsyncIterator[StatementLine]:
         """Every line of a period, page by page: no transaction stays open while the reader is slow."""
         cursor: str | None = None
+        balance: int | None = None
         while True:
-            page = await self.statement(account, since, until, cursor, STREAM_ROWS)
+            page = await self.statement(account, since, until, cursor, STREAM_ROWS, balance)
             for line in page.lines:
                 yield line
             if page.next is None:
                 return
-            cursor = page.next
+            cursor, balance = page.next, page.closing
 
     async def period(self, since: date, until: date, asset: Asset | None) -> list[PeriodRow]:
         rows = await self._db.fetch(_PERIOD, since, until, asset)
@@ -308,14 +308,19 @@ class Store:
         return [Moved(row["id"], row["matter"], row["day"], row["kind"], row["amount"]) for row in rows]
 
     async def trial_balance(self) -> list[TrialRow]:
-        rows = await self._db.fetch(
-            f"SELECT {_ACCOUNT}, {_BALANCE} AS total, coalesce(d.amount, 0)::bigint AS debits, "
-            "coalesce(c.amount, 0)::bigint AS credits FROM ledger.account a "
-            "LEFT JOIN (SELECT debit, sum(amount) AS amount FROM ledger.transfer GROUP BY 1) d ON d.debit = a.id "
-            "LEFT JOIN (SELECT credit, sum(amount) AS amount FROM ledger.transfer GROUP BY 1) c ON c.credit = a.id "
-            "WHERE d.amount IS NOT NULL OR c.amount IS NOT NULL ORDER BY asset, kind, name, id"
-        )
-        return [TrialRow(account_of(row), row["debits"], row["credits"], row["total"]) for row in rows]
+        """What the last close counted, and what came since."""
+        async with self._db.snapshot() as connection:
+            counted: date | None = await connection.fetchval(_COUNTED)
+            if counted is None:
+                moved = await _turnover(connection, _ALL)
+            else:  # a day that is closed takes no more postings
+                begun = midnight(counted + timedelta(days=1))
+                moved = await _turnover(connection, _SINCE, begun, counted, more=_COUNTED_THEN)
+            rows = await connection.fetch(
+                f"SELECT {_ACCOUNT}, {_BALANCE} AS total FROM ledger.account a WHERE a.id = ANY($1) "
+                "ORDER BY asset, kind, name, id", list(moved),
+            )  # fmt: skip
+        return [TrialRow(account_of(row), *moved[row["id"]], row["total"]) for row in rows]
 
     # ── periods ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -324,14 +329,20 @@ class Store:
         return found
 
     async def close_period(self, through: date, actor: str, now: datetime) -> bool:
-        """False when it is closed that far already. Keeps every account's balance of that evening."""
+        """False when it is closed that far already. Keeps what moved on every account until that evening, all counted
+        anew."""
         async with self._db.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", PERIOD_LOCK)
             last = await connection.fetchval("SELECT max(closed_through) FROM ledger.period")
             if last is not None and last >= through:
                 return False
+            moved = await _turnover(connection, _UNTIL, through)
             await connection.execute("INSERT INTO ledger.period VALUES ($1, $2, $3)", through, now, actor)
-            await connection.execute(_CLOSING, through)
+            await connection.executemany(
+                "INSERT INTO ledger.period_balance (closed_through, account, balance, debits, credits) "
+                "VALUES ($1, $2, $4::bigint - $3::bigint, $3, $4)",
+                [(through, account, *sums) for account, sums in moved.items()],
+            )
             return True
 
     async def period_balances(self, through: date) -> dict[UUID, int]:
@@ -341,9 +352,15 @@ class Store:
 
 _FOLD: Final = (
     "SELECT coalesce(sum(f.amount), 0)::bigint FROM (SELECT id, at, -amount AS amount FROM ledger.transfer "
-    "WHERE debit = $1 UNION ALL SELECT id, at, amount FROM ledger.transfer WHERE credit = $1) f"
+    "WHERE debit = $1 UNION ALL SELECT id, at, amount FROM ledger.transfer WHERE credit = $1) f WHERE (f.at, f.id) "
 )
-_BEFORE_CURSOR: Final = " WHERE (f.at, f.id) <= ($2, $3)"
+_IS_LATE: Final = """
+SELECT $2::timestamptz - min(e.at) > max(e.at) - $2 FROM (
+  (SELECT at FROM ledger.transfer WHERE debit = $1 ORDER BY at LIMIT 1)
+  UNION ALL (SELECT at FROM ledger.transfer WHERE debit = $1 ORDER BY at DESC LIMIT 1)
+  UNION ALL (SELECT at FROM ledger.transfer WHERE credit = $1 ORDER BY at LIMIT 1)
+  UNION ALL (SELECT at FROM ledger.transfer WHERE credit = $1 ORDER BY at DESC LIMIT 1)) e
+"""
 _LINES: Final = """
 SELECT f.*, p.kind, p.memo FROM (
   (SELECT id, posting, at, credit AS other, -amount AS amount FROM ledger.transfer
@@ -383,13 +400,38 @@ SELECT p.id, coalesce(p.reverses, p.id) AS matter, p.day, p.kind, sum(f.amount):
   UNION ALL SELECT posting, amount FROM ledger.transfer WHERE credit = $1) f
 JOIN ledger.posting p ON p.id = f.posting GROUP BY p.id ORDER BY p.day, p.id
 """
-_CLOSING: Final = """
-INSERT INTO ledger.period_balance
-SELECT $1, f.account, sum(f.amount)::bigint FROM (
-  SELECT t.debit AS account, -t.amount AS amount, t.posting FROM ledger.transfer t
-  UNION ALL SELECT t.credit, t.amount, t.posting FROM ledger.transfer t) f
-JOIN ledger.posting p ON p.id = f.posting WHERE p.day <= $1 GROUP BY f.account
+_COUNTED: Final = """
+SELECT max(p.closed_through) FROM ledger.period p
+WHERE NOT EXISTS (SELECT FROM ledger.period_balance b WHERE b.closed_through = p.closed_through AND b.debits IS NULL)
 """
+_ALL: Final = "SELECT debit, credit, amount FROM ledger.transfer"
+_UNTIL: Final = """
+SELECT t.debit, t.credit, t.amount FROM ledger.transfer t JOIN ledger.posting p ON p.id = t.posting WHERE p.day <= $1
+"""
+_SINCE: Final = """
+SELECT t.debit, t.credit, t.amount FROM ledger.transfer t JOIN ledger.posting p ON p.id = t.posting
+WHERE t.at >= $1 AND p.at >= $1 AND p.day > $2
+"""
+_TURNOVER: Final = """
+SELECT u.account, sum(u.debits)::bigint AS debits, sum(u.credits)::bigint AS credits FROM (
+  SELECT debit, sum(amount), 0 FROM moved GROUP BY 1 UNION ALL SELECT credit, 0, sum(amount) FROM moved GROUP BY 1{more}
+) u(account, debits, credits) GROUP BY 1
+"""
+_COUNTED_THEN: Final = " UNION ALL SELECT account, debits, credits FROM ledger.period_balance WHERE closed_through = $2"
+
+
+async def _turnover(connection: Any, moves: str, *args: Any, more: str = "") -> dict[UUID, tuple[int, int]]:
+    """Debits and credits by account of these moves, and of what was counted before them."""
+    rows = await connection.fetch(f"WITH moved AS MATERIALIZED ({moves}) {_TURNOVER.format(more=more)}", *args)
+    return {row["account"]: (row["debits"], row["credits"]) for row in rows}
+
+
+async def _balance_at(connection: Any, account: UUID, at: datetime, last: UUID) -> int:
+    """The balance once a transfer at that time with that id was booked, from the nearer end of the account's life."""
+    if not await connection.fetchval(_IS_LATE, account, at):
+        return int(await connection.fetchval(_FOLD + "<= ($2, $3)", account, at, last))
+    now = await connection.fetchval(f"SELECT {_BALANCE} FROM ledger.account a WHERE a.id = $1", account)
+    return int(now - await connection.fetchval(_FOLD + "> ($2, $3)", account, at, last))
 
 
 def _posting_of(row: Any, transfers: list[Transfer]) -> PostingView:
