@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,8 @@ import pytest
 from shanhe.identity.api import NewKey
 from shanhe.mcp.errors import BadServer
 from shanhe.mcp.upstream import Links
+from shanhe.wiring.workflows import _Deeds
+from shanhe.workflows.api import StepFailed
 from stage.market import MODEL, Market, Party, says
 from stage.namespaces import needs_namespaces
 from workflows.house import ask, flow
@@ -227,3 +230,14 @@ class TestAddress:
         for url in ("https://127.0.0.1/", "https://169.254.169.254/latest", "https://localhost/", "http://1.1.1.1/"):
             with pytest.raises(BadServer):
                 await links.place(url)
+
+    async def test_that_can_not_be_asked_fails_as_an_address(self) -> None:
+        async def none(owner: UUID, secrets: Any) -> dict[str, str]:
+            return {}
+
+        tools: Any = SimpleNamespace(headers_of=none, links=Links(private=False))
+        deeds = _Deeds(*(SimpleNamespace(tools=tools),) * 4)  # type: ignore[arg-type]
+        with pytest.raises(StepFailed) as refused:
+            await deeds.fetch("GET", "https://127.0.0.1/", b"", "key", {}, {}, UUID(int=1))
+        assert refused.value.code == "http_failed"
+        assert refused.value.message_zh.startswith("无法访问该地址：")

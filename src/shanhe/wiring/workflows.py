@@ -14,6 +14,7 @@ from shanhe.agents.api import BadInputs, NoAnswer, OutOfTime, Published, Unknown
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
 from shanhe.kernel.ids import new_id
+from shanhe.mcp.errors import BadServer
 from shanhe.retrieval.api import DATA_CLASSES, Asking, shown
 from shanhe.sandbox.api import Limits, Sandbox
 from shanhe.trials.api import Trials
@@ -164,8 +165,13 @@ class _Deeds:
             sent["content-type"] = "application/json"
         sealed = await tools.headers_of(owner, secrets)
         sent |= {name.lower(): text for name, text in {**headers, **sealed}.items()}
-        async with tools.links.exchange("the address", url, method, sent, body, limit_s=FETCH_LIMIT_S) as answer:
-            return answer.status, hidden(await answer.body(FETCH_LIMIT_S, FETCH_MAX_BYTES), sealed.values())
+        try:
+            async with tools.links.exchange("the address", url, method, sent, body, limit_s=FETCH_LIMIT_S) as answer:
+                return answer.status, hidden(await answer.body(FETCH_LIMIT_S, FETCH_MAX_BYTES), sealed.values())
+        except BadServer as error:  # it is no tool's server here
+            why = error.message.partition(": ")[2], error.message_zh.partition("：")[2]
+            raise StepFailed("http_failed", f"The address can't be asked: {why[0].rstrip('.')}",
+                             f"无法访问该地址：{why[1].rstrip('。')}") from error  # fmt: skip
 
     async def paid(self, receipt_id: UUID) -> int | None:
         return await self._gateway.fate(receipt_id)
