@@ -87,6 +87,22 @@ class TestAutoTopUp:
         assert len(await bought(city)) == 2
         assert await city.notices("auto_top_up_capped") == 1
 
+    async def test_counts_towards_the_cap_neither_what_was_bought_by_hand_nor_what_was_never_paid(self, city):
+        await city.buy(30_000)
+        await city.spend(300_000_000)
+        await rule(city, cap_fen=3_000)
+        await city.db.execute("UPDATE payments.sandbox_mandate SET state = 'revoked'")
+        for _ in range(2):
+            await city.tick()
+            city.clock.advance(minutes=40)  # the order runs out
+        await city.tick()
+        assert [one.state for one in await bought(city)] == [PurchaseState.CLOSED]
+        await city.db.execute("UPDATE payments.sandbox_mandate SET state = 'active'")
+        city.clock.advance(hours=2)
+        await city.tick()
+        await city.deliver()
+        assert [one.state for one in await bought(city)] == [PurchaseState.POSTED, PurchaseState.CLOSED]
+
     async def test_goes_on_in_the_next_month(self, city):
         await rule(city, cap_fen=2_000)
         await city.tick()

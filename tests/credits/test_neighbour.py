@@ -81,7 +81,7 @@ class Life:
     async def asking(self) -> None:
         city, credits = self.city, self.city.credits
         alerts, invoices, disputes = credits.alerts, credits.invoices, credits.disputes
-        first, second, third = [
+        _, second, third = [
             await alerts.create(city.org, name="预算", window="day", amount_micro=MICRO, percent=80, actor="person:t")
             for _ in range(3)
         ]
