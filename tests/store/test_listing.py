@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from shanhe.store.api import (
     WrongState,
 )
 from shanhe.store.ranking import percentiles
+from shanhe.store.ranks import Ranks
 from shanhe.store.terms import check_terms
 from stage.market import MODEL, Market, Party
 
@@ -350,6 +351,28 @@ class TestMonth:
         assert [one["payers"] for one in shown if one["kind"] == "model"] == [5, 1]
         with pytest.raises(asyncpg.RestrictViolationError):
             await services.db.execute("UPDATE store.rank SET score = 1")
+
+    async def test_rewards_what_enough_pay_for_though_something_of_the_same_maker_stands_higher(
+        self, market: Market
+    ) -> None:
+        services, month, asked = market.services, date(2026, 12, 1), []
+        maker = await market.party("ranked twice")
+        first, second = [await market.listed(maker.org, f"model/twice-{n}", CONTENT) for n in range(2)]
+        places = [
+            ("model", 1, first.id, maker.org, 9_000, 4, 10**9), ("model", 2, second.id, maker.org, 8_000, 5, 10**9)
+        ]  # fmt: skip
+        await rank_store.fix(services.db, month, places, services.clock.now())
+
+        async def reward(owner: UUID, round_: str) -> UUID:
+            asked.append((owner, round_))
+            return new_id()
+
+        kept = services.ranks
+        ranks = Ranks(services.db, services.clock, kept._shop, kept._rulebook, related=kept._related, reward=reward)
+        await ranks.tick()
+        assert asked.count((maker.org, "2026-12/model")) == 1
+        assert [one.application is not None for one in await ranks.of(month)] == [False, True]
+        assert await ranks.stood(maker.org, "2026-12/model") == (2, 8_000, 5, 10**9)
 
     async def test_has_places_for_every_kind_that_is_offered(self, market: Market) -> None:
         maker = await market.party("ranked kinds")

@@ -65,12 +65,3 @@ async def months(db: Database) -> list[date]:
     """Months that are fixed, newest first, a bounded page."""
     rows = await db.fetch("SELECT month FROM store.rank_month ORDER BY month DESC LIMIT $1", MONTHS_MAX)
     return [row["month"] for row in rows]
-
-
-async def best(db: Database, month: date, kind: str, owner: UUID) -> tuple[int, int, int, int] | None:
-    """(place, score, payers, own_micro) of the best that an organisation has in a month and kind."""
-    row = await db.fetchrow(
-        "SELECT place, score, payers, own_micro FROM store.rank WHERE (month, kind, owner) = ($1, $2, $3) "
-        "ORDER BY place LIMIT 1", month, kind, owner,
-    )  # fmt: skip
-    return None if row is None else (row["place"], row["score"], row["payers"], row["own_micro"])

@@ -157,14 +157,16 @@ class Ranks:
         return await store.months(self._db)
 
     async def stood(self, owner: UUID, round_: str) -> tuple[int, int, int, int] | None:
-        """(best place, its score, payers, what these paid of their own) of an organisation in a month and kind; None
-        where it took no part."""
+        """(place, score, payers, what these paid of their own) of what an organisation is rewarded for in a month and
+        kind, else of its best; None where it took no part."""
         month, _, kind = round_.partition("/")
         try:
             first = date.fromisoformat(f"{month}-01")
         except ValueError:
             return None
-        return await store.best(self._db, first, kind, owner)
+        own = [one for one in await self.of(first) if (one.kind, one.owner) == (kind, owner)]
+        counts = next((one for one in own if self.due_micro(one)), own[0] if own else None)
+        return None if counts is None else (counts.place, counts.score, counts.payers, counts.own_micro)
 
 
 def _month_before(day: date) -> date:
