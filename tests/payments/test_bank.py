@@ -58,10 +58,16 @@ class Branch:
         self.ledger = Ledger(db, self.clock)
         transfer = BankTransfer(db, self.clock, ACCOUNT, lambda: 15)
         self.payments = Payments(db, self.clock, {transfer.name: transfer})
-        self.desk = BankDesk(db, self.clock, ledger=self.ledger, payments=self.payments, vault=vault)
+        self.people: set[UUID] = set()
+        self.desk = BankDesk(
+            db, self.clock, ledger=self.ledger, payments=self.payments, vault=vault, personal=self.is_person
+        )
         self.told: list[Order] = []
         self.payments.subscribe("test", self.hear)
         self.serial = 0
+
+    async def is_person(self, org_id: UUID) -> bool:
+        return org_id in self.people
 
     async def hear(self, order: Order) -> None:
         self.told.append(order)
@@ -113,6 +119,16 @@ class TestReference:
 
 
 class TestStatement:
+    async def test_keeps_no_more_of_a_person_who_pays_than_the_reference(self, branch: Branch) -> None:
+        company, person = await branch.ordered(), await branch.ordered()
+        branch.people.add(person.org_id)
+        references = [str(one.details["reference"]) for one in (company, person)]
+        report = await branch.upload(*(branch.row(f"货款 {one} 王小明", "5000.00") for one in references))
+        assert [line.state for line in report.lines] == [LineState.MATCHED] * 2
+        assert [(line.party, line.remark) for line in report.lines] == [
+            ("市教育局", f"货款 {references[0]} 王小明 转账"), ("", references[1])
+        ]  # fmt: skip
+
     def test_is_read_in_the_shapes_that_banks_write(self) -> None:
         shapes = [
             "账户：62001234,,,\n币种：人民币\n" + HEADER + "\n"

@@ -620,15 +620,18 @@ class TestBankFile:
         assert again.counts["suspense"] == 1
         assert (await works.ledger.verify()).clean
 
-    async def test_came_back_in_part_waits_for_somebody(self, works: Works) -> None:
+    @pytest.mark.parametrize("read", ["at once", "the return first"])
+    async def test_came_back_in_part_waits_for_somebody(self, works: Works, read: str) -> None:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
         await works.payouts.export(by=CLERK)
-        statement = f"日期,借方,贷方,附言\n20260608,300.00,,{done.reference}\n20260609,,299.00,{done.reference}"
-        report = await works.desk().upload(statement.encode(), name="s", actor="person:o1")
-        assert (report.counts["matched"], report.counts["suspense"]) == (1, 1)
+        desk, left, came = works.desk(), f"20260608,300.00,,{done.reference}", f"20260608,,299.00,{done.reference}"
+        for rows in {"at once": [[left, came]], "the return first": [[came], [left]]}[read]:
+            await desk.upload("\n".join(["日期,借方,贷方,附言", *rows]).encode(), name="s", actor="person:o1")
+        assert [(item.kind, item.amount_fen) for item in await desk.suspense()] == [(SuspenseKind.CAME_BACK, 29_900)]
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+        assert await works.income_micro() == 200 * MICRO
 
     async def test_came_back_in_part_is_sent_again_with_what_the_bank_kept(self, works: Works) -> None:
         """The maker gets the whole; the city bears the bank's charge; every step balances, and none goes twice."""
