@@ -7,34 +7,14 @@ from uuid import uuid4
 
 from tests.credits.conftest import City
 
-from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
+from stage.rows import all_rows, changed
 
 from .test_agreement import signed
 from .test_auto_top_up import rule
 from .test_code import issued
 from .test_invoice import request
 from .test_refund import away, refund
-
-SCHEMAS = ["credits", "payments"]
-LOOKED_AT = {"checked_at"}
-"""When somebody looked last is nobody's."""
-
-
-async def rows(db: Database) -> dict[str, dict[str, Any]]:
-    """Every row there is, by its table and how it is found again."""
-    tables = await db.fetch(
-        """SELECT c.oid::regclass::text AS name, array_agg(a.attname ORDER BY a.attnum) AS key FROM pg_index i
-           JOIN pg_class c ON c.oid = i.indrelid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
-           WHERE i.indisprimary AND c.relnamespace::regnamespace::text = ANY($1) GROUP BY c.oid""",
-        SCHEMAS,
-    )
-    found = {}
-    for table in tables:
-        for row in await db.fetch(f"SELECT to_jsonb(t) AS row FROM {table['name']} t"):
-            kept = {name: value for name, value in row["row"].items() if name not in LOOKED_AT}
-            found[f"{table['name']} {[row['row'][name] for name in table['key']]}"] = kept
-    return found
 
 
 class Life:
@@ -124,11 +104,10 @@ class Life:
 async def test_what_one_organisation_does_is_as_if_the_other_were_not_there(city: City) -> None:
     _, codes = await issued(city)
     alone = await Life(city, codes).run()
-    before = await rows(city.db)
+    before = await all_rows(city.db, "credits", "payments")
     beside = await Life(city, codes).run()
     assert beside == alone
-    after = await rows(city.db)
-    changed = {name: (row, after.get(name)) for name, row in before.items() if after.get(name) != row}
-    assert {name for name in changed if not name.startswith(("credits.code ", "credits.code_batch "))} == set()
-    assert sum(name.startswith("credits.code ") for name in changed) == 1, "the one that was redeemed"
+    found = changed(before, await all_rows(city.db, "credits", "payments"))
+    assert [name for name in found if not name.startswith(("credits.code ", "credits.code_batch "))] == []
+    assert sum(name.startswith("credits.code ") for name in found) == 1, "the one that was redeemed"
     assert (await city.ledger.verify()).clean

@@ -60,6 +60,8 @@ from shanhe.payments.api import (
 )
 from shanhe.rulebook.api import Rulebook
 from shanhe.wiring.payments import payees_of, tell_makers
+from shanhe.wiring.payments import tell_makers
+from stage.rows import all_rows, changed
 
 from .conftest import NOON
 
@@ -716,3 +718,43 @@ class TestBankFile:
         assert (await works.payouts.fail(done.id, by=CLERK, reason="erased")).state is PayoutState.FAILED
         works.clock.advance(seconds=timedelta(minutes=1).seconds)
         assert await works.income_micro() == 500 * MICRO
+
+
+class TestNeighbour:
+    async def test_asks_approves_and_is_paid_as_if_the_other_maker_were_not_there(self, works: Works) -> None:
+        """Both use the same references, and leave some of it half done."""
+
+        async def live() -> list[Any]:
+            works.maker, works.person, payouts = uuid4(), uuid4(), works.payouts
+            works.vault.create(works.person)
+            await works.earn(200, Provenance.SUBSIDY)
+            await works.ripe(2_000)
+            await works.payee()
+
+            async def asked(ref: str) -> UUID:
+                made = await payouts.request(works.maker, 150 * MICRO, client_ref=ref, actor="person:maker")
+                assert made.org_id == works.maker
+                return made.id
+
+            await payouts.cancel(works.maker, await asked("cancelled"), by="person:maker")
+            await payouts.refuse(await asked("refused"), by="person:o1", reason="资料不全")
+            await payouts.approve(await asked("first"), by="person:o1")
+            sent = await works.approved(150, channel=BANK_FILE, ref="sent")
+            await payouts.export(by=CLERK)
+            kept = await works.approved(150, channel=BANK_FILE, ref="kept")
+            await payouts.export(by=CLERK)
+            await payouts.confirm((await works.approved(150, ref="paid")).id, by="sandbox")
+            await payouts.fail((await works.approved(150, ref="failed")).id, by=CLERK, reason="账户已销户")
+            text = f"日期,借方,贷方,附言\n20260608,150.00,,{sent.reference}"
+            await works.desk().upload(text.encode(), name="s", actor="person:o1")
+            await asked("open")
+            earnings = await payouts.earnings(works.maker)
+            found = [(one.client_ref, one.state, one.net_fen) for one in await payouts.list(org_id=works.maker)]
+            assert (kept.reference or "") > ""
+            return [earnings, found, await works.income_micro()]
+
+        alone = await live()
+        before = await all_rows(works.db, "payments")
+        assert await live() == alone
+        assert changed(before, await all_rows(works.db, "payments")) == []
+        assert (await works.ledger.verify()).clean
