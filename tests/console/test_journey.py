@@ -636,9 +636,10 @@ class TestJourney:
         assert page.evaluate("document.activeElement.id") == "find"
 
     @pytest.mark.prove
-    def test_leads_without_a_mouse_through_what_matters(self, city: Stage, page: Page) -> None:
+    def test_leads_without_a_mouse_through_what_matters(self, city: Stage, browser: Browser) -> None:
         """An application up to its second approval, a top-up, a key, a vote: Tab leads to each, and is always seen."""
-        people = office(city)
+        people, context = office(city), browser.new_context(locale="zh-CN", reduced_motion="reduce")
+        page = shaped(context.new_page(), *LOOKS[0])  # the others' stays signed in as it is
         by, main = Keys(page), page.get_by_role("main")
         sign_in_by_keys(by, city, *people["applicant"])
         by.go(page.locator("a[href='/programmes']").first)
@@ -695,6 +696,7 @@ class TestJourney:
         by.past_the_menu()
         by.go(main.locator("button[value=for]"))
         expect(main.get_by_role("cell", name="赞成")).to_be_visible()
+        context.close()
 
     def test_keeps_nothing_open_over_what_the_keyboard_went_on_to(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/keys")
