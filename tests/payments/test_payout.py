@@ -60,7 +60,6 @@ from shanhe.payments.api import (
 )
 from shanhe.rulebook.api import Rulebook
 from shanhe.wiring.payments import payees_of, tell_makers
-from shanhe.wiring.payments import tell_makers
 from stage.rows import all_rows, changed
 
 from .conftest import NOON

@@ -121,6 +121,24 @@ class TestListing:
         with pytest.raises(OwnListing):
             await store.review(name, 1, approve=True, note="mine", reviewer="x", reviewer_org=maker.org)
 
+    async def test_is_decided_by_nobody_who_has_a_share_of_it(self, market: Market) -> None:
+        store = market.services.store
+        maker, partner, holder, other = [await market.party(name) for name in ("sharer", "partner", "royal", "other")]
+        name = await opened(market, maker.org, "shared")
+        terms = Terms(2_000, makers=((maker.org, 600_000), (partner.org, 400_000)), holders=((holder.org, 10_000),))
+        await store.draft(name, CONTENT, terms, owner=maker.org, actor="tests")
+        await store.submit(name, owner=maker.org)
+        for party in (partner, holder):
+            with pytest.raises(OwnListing):
+                await store.review(name, 1, approve=True, note="ours", reviewer="x", reviewer_org=party.org)
+        await store.review(name, 1, approve=True, note="fine", reviewer="x", reviewer_org=other.org)
+        for party in (partner, holder):
+            with pytest.raises(OwnListing):
+                await store.judge(name, score_bps=10_000, note="ours", juror="x", juror_org=party.org)
+            await call(market, party, name)
+            with pytest.raises(NotAUser):
+                await store.rate(name, org_id=party.org, stars=5, text="", actor="tests")
+
 
 class TestCall:
     async def test_pays_its_maker_and_tells_why(self, market: Market) -> None:

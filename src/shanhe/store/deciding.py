@@ -24,6 +24,8 @@ from shanhe.store.window import Window
 DUE_MAX: Final = 100
 """Announced versions that one tick offers."""
 SYSTEM: Final = "system:store"
+EARNING: Final = frozenset({VersionState.SUBMITTED, VersionState.ANNOUNCED, VersionState.APPROVED})
+"""Versions by whose terms somebody earns, or would."""
 log = structlog.get_logger(__name__)
 
 
@@ -225,7 +227,13 @@ class Deciding(Window):
         await self._shelf.judge(self._db, found, juror, score_bps, note, self._clock.now())
 
     async def _not_own(self, listing: Listing, org: UUID | None) -> None:
-        if org is not None and (org == listing.owner or await self._related(org, listing.owner)):
+        """OwnListing for whoever earns by it or is related to one that does: its maker, those it shares with."""
+        if org is None:
+            return
+        for version in await self._shelf.versions(self._db, listing):
+            if version.state in EARNING and await self._concerned(org, listing, version):
+                raise OwnListing()
+        if await self._concerned(org, listing):
             raise OwnListing()
 
 

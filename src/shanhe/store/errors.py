@@ -96,8 +96,8 @@ class OwnListing(Forbidden):
     def __init__(self) -> None:
         super().__init__(
             "own_listing",
-            "You belong to the maker of this listing, so somebody else decides about it.",
-            message_zh="您与该上架项的制作方有关联，须由他人审核。",
+            "You belong to whoever earns by this listing, so somebody else decides about it.",
+            message_zh="您与该上架项的制作方或分成方有关联，须由他人审核。",
             hint="Ask another reviewer.",
             hint_zh="请由其他审核人处理。",
         )

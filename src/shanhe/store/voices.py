@@ -30,9 +30,9 @@ class Voices(Window):
                 f"1 to {most} stars, at most {NOTE_MAX_CHARS} characters",
                 f"1–{most} 星，评语不超过 {NOTE_MAX_CHARS} 字",
             )
-        found = (await self.offer(name)).listing
-        used = await self._gateway.through([name], FIRST_DAY, self._clock.today(), org_id)
-        if not used or not used[0].amount_micro or await self._related(org_id, found.owner):
+        offer = await self.offer(name)
+        found, used = offer.listing, await self._gateway.through([name], FIRST_DAY, self._clock.today(), org_id)
+        if not used or not used[0].amount_micro or await self._concerned(org_id, found, offer.version):
             raise NotAUser(name)
         now = self._clock.now()
         async with self._db.transaction() as conn:

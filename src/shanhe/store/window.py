@@ -183,6 +183,17 @@ class Window:
         used = await self._gateway.payers([name], today - timedelta(days=days - 1), today)
         return [use.org_id for use in used[:USERS_MAX] if use.org_id is not None and use.amount_micro]
 
+    async def _concerned(self, org: UUID, listing: Listing, version: Version | None = None) -> bool:
+        """Whether an organisation is, or is related to, its maker or somebody who earns by a version's terms (R0)."""
+        shares = () if version is None else (*version.terms.makers, *version.terms.holders)
+        parties = dict.fromkeys([listing.owner, *(party for party, _ in shares)])
+        if org in parties:
+            return True
+        for party in parties:
+            if await self._related(org, party):
+                return True
+        return False
+
     async def _tell(self, notices: Sequence[Notice], conn: Any) -> None:
         for notice in notices:
             await self._notifier.notify(notice, conn)
