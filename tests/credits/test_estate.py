@@ -114,6 +114,17 @@ class TestShares:
 
 
 class TestHandover:
+    async def test_of_two_organisations_is_booked_for_each(self, city: City) -> None:
+        first = await House(city).open()
+        one = await first.hand_over()
+        city.org = uuid4()
+        second = await House(city).open()
+        two = await second.hand_over()
+        assert (one.state, two.state) == ("booked", "booked")
+        assert one.posting_id != two.posting_id
+        assert [await house.has(house.heir) for house in (first, second)] == [80 * CREDIT] * 2
+        assert await second.sound()
+
     async def test_is_one_posting_that_keeps_provenance_expiry_lock_and_earmark(self, house: House) -> None:
         done = await house.hand_over()
         assert (done.state, done.decided_by) == ("booked", "person:2")

@@ -171,6 +171,17 @@ class TestRedLetter:
             await refunds.red_letters.issue(one.id, number=f"红 {number}", by="person:o")
         assert await city.credits.invoices.invoiceable_fen(city.org) == 0
 
+    async def test_makes_good_no_refund_of_before_there_were_any(self, city: City) -> None:
+        """Those were put right by hand, whatever the books still say of them."""
+        first, second, _ = [await city.buy(10_000, f"b{n}") for n in range(3)]
+        for number, amount_fen in enumerate((9_000, 9_000, 3_000)):
+            await self.issued(city, amount_fen, f"a{number}", "ordinary")
+        refunds = city.credits.refunds
+        await refunds.refund(city.org, first.id, client_ref="before", reason="x", actor="person:t")
+        await city.db.execute("DELETE FROM credits.red_letter")
+        await refunds.refund(city.org, second.id, client_ref="r", reason="x", actor="person:t")
+        assert [one.amount_fen for one in await refunds.red_letters.list(city.org)] == [4_000, 3_000]
+
     async def test_is_due_for_nothing_that_was_not_invoiced(self, city: City) -> None:
         bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
         await self.issued(city, 7_000, "a1")

@@ -87,6 +87,20 @@ class Life:
                 await disputes.withdraw(city.org, made.id, by="person:t")
         self.seen += [one.state for one in await disputes.list(city.org)]
 
+    async def reddening(self) -> None:
+        """An invoice over everything, a refund, and the letter of it."""
+        city, refunds = self.city, self.city.credits.refunds
+        for ref in ("red", "red again"):
+            bought = await city.buy(10_000, ref)
+            made = await request(city, await city.credits.invoices.invoiceable_fen(city.org), ref, kind="ordinary")
+            await city.credits.invoices.issue(made.id, number=f"26{len(ref)}{city.org.int % 10**16:016}", by="person:o")
+            await refund(city, bought, ref)
+            letters = await refunds.red_letters.list(city.org, waiting=True)
+            if ref == "red":
+                await refunds.red_letters.issue(letters[0].id, number=f"红 {city.org}", by="person:o")
+        self.seen += [(one.state, one.amount_fen) for one in await refunds.red_letters.list(city.org)]
+        self.seen += [(one.state, one.refund_fen) for one in await refunds.list(city.org)]
+
     async def end(self) -> None:
         city = self.city
         month = await city.credits.statements.month(city.org)
@@ -97,6 +111,7 @@ class Life:
         await self.buying()
         await self.giving_back()
         await self.asking()
+        await self.reddening()
         await self.end()
         return self.seen
 

@@ -58,7 +58,7 @@ class RedLetters:
         self._notifier = notifier
 
     async def owe(self, conn: Any, refund: Refund) -> None:
-        """Those that a refund makes due, in its transaction: as much as is invoiced over what stays paid."""
+        """Those that a refund makes due, in its transaction: as much of it as is invoiced over what stays paid."""
         await line_up(conn, refund.org_id)
         excess_fen: int = await conn.fetchval(
             """SELECT ((SELECT coalesce(sum(amount_fen), 0) FROM credits.invoice WHERE org_id = $1 AND state = 'issued')
@@ -68,6 +68,9 @@ class RedLetters:
                   WHERE org_id = $1 AND state <> 'void'))::bigint""",
             refund.org_id,
         )
+        excess_fen = min(
+            excess_fen, refund.refund_fen
+        )  # earlier refunds may have none: their letters were nobody's here
         if excess_fen <= 0:
             return
         rows = await conn.fetch(
@@ -77,7 +80,7 @@ class RedLetters:
             refund.org_id,
         )
         for row in rows:
-            part_fen = min(row["left_fen"], excess_fen, refund.refund_fen)
+            part_fen = min(row["left_fen"], excess_fen)
             if part_fen > 0:
                 excess_fen -= part_fen
                 await self._insert(conn, refund, row, part_fen)
