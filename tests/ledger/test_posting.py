@@ -23,6 +23,7 @@ from shanhe.ledger.api import (
     HoldClosed,
     IdempotencyConflict,
     InsufficientCredit,
+    LeaseReclaimed,
     Ledger,
     Leg,
     Limit,
@@ -359,6 +360,17 @@ class TestLimit:
         await books.ledger._counters.housekeep()  # nobody else called for a minute and a half
         await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
         await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
+
+    async def test_takes_back_all_of_a_charge_that_lapsed(self, books: Books, database: Database) -> None:
+        ledger, payer = books.ledger, await books.wallet(10**12)
+        budget = Limit(new_id(), "budget_per_day", "today", 1000, 600)
+        for _ in range(2):
+            reservation = await ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
+            await database.writes.fetch(
+                "SELECT ledger.reclaim(array_agg(epoch)) FROM ledger.lease WHERE account = $1", payer.id
+            )
+            with pytest.raises(LeaseReclaimed):
+                await ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
 
     async def test_takes_back_once_what_lapses_before_it_is_released(self, books: Books, clock: FixedClock) -> None:
         ledger, payer = books.ledger, await books.wallet(10**12)
