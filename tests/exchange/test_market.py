@@ -17,6 +17,7 @@ from shanhe.exchange.api import (
     RealOnly,
     SecondPersonNeeded,
 )
+from shanhe.kernel.errors import Invalid
 from shanhe.ledger.api import Asset
 
 from .conftest import CREDIT, LICENCE
@@ -207,6 +208,17 @@ class TestCash:
         assert done.state == ("paid" if first else "refused")
         assert await world.cash(org) == ((6_000, 6_000) if first else (10_000, 10_000))
         await world.verify()
+
+    @pytest.mark.parametrize("amount_fen", [-1, 0, 10**12 + 1])
+    async def test_of_no_amount_or_too_large_a_one_neither_comes_nor_goes(self, world, amount_fen):
+        org, cash = await world.buyer(100), world.exchange.cash
+        with pytest.raises(Invalid):
+            await cash.receive(org, amount_fen, reference="bank 9", actor="test")
+        with pytest.raises(Invalid):
+            await cash.withdraw(org, amount_fen, withdrawal_id=uuid4(), payee="山河银行", actor="person:owner")
+        with pytest.raises(Invalid):
+            await cash.deposit(org, Market.REAL, amount_fen, client_ref="d", method="sandbox", actor="person:owner")
+        assert await world.cash(org) == (10_000, 10_000)
 
     async def test_is_decided_by_a_second_person_and_not_by_the_first_ones_key(self, world):
         async def behind(by):

@@ -122,6 +122,25 @@ class TestReversal:
             sold.id, 100 * CREDIT, "purchased", sold.unlock_at,
         )  # fmt: skip
 
+    async def test_of_every_trade_of_an_order_is_booked_and_of_the_next_order_too(self, case):
+        """Each by itself: who was paid, and what another reversal undid before, makes no difference."""
+        world = case.world
+        await (await case.uphold()).undo()
+        buyer, sellers = await world.buyer(100), [await world.seller(50) for _ in range(2)]
+        for seller in sellers:
+            await world.sell(seller, 50, 6000)
+        case.order = (await world.buy(buyer, 100, 6000)).id
+        await world.auction()
+        case.dispute = uuid4()
+        await world.exchange.dispute(case.order, buyer, "价格有误", dispute_id=case.dispute, actor="person:buyer")
+        done = await (await case.uphold()).undo()
+        assert [(one.quantity_micro, one.cash_fen, one.bound) for one in done.reversals] == [
+            (50 * CREDIT, 3_000, "")
+        ] * 2
+        assert [await world.credits(one) for one in (buyer, *sellers)] == [0, 50 * CREDIT, 50 * CREDIT]
+        assert [(await world.cash(one))[0] for one in (buyer, *sellers)] == [10_000, 0, 0]
+        await world.verify()
+
     async def test_stands_at_its_price_for_what_the_buyer_has_used(self, case):
         await case.spend(40)
         (undone,) = (await (await case.uphold()).undo()).reversals
