@@ -114,6 +114,17 @@ class TestShares:
 
 
 class TestHandover:
+    async def test_shares_what_a_lot_cost_as_it_shares_the_lot(self, house: House) -> None:
+        heirs = {uuid4(): bps for bps in (100, 1_111, 8_789)}
+        await house.hand_over(*(Successor(heir, bps) for heir, bps in heirs.items()))
+        found = {}
+        for heir in heirs:
+            wallet = await house.ledger.ensure_account(heir, Asset.CREDIT, "wallet")
+            (lot,) = [one for one in await house.ledger.lots(wallet.id) if one.parent == house.lots["bought"]]
+            found[heir] = lot.cost_fen or 0
+        assert sum(found.values()) == 4_551
+        assert all(abs(cost * WHOLE_BPS - 4_551 * heirs[heir]) <= WHOLE_BPS for heir, cost in found.items())
+
     async def test_of_two_organisations_is_booked_for_each(self, city: City) -> None:
         first = await House(city).open()
         one = await first.hand_over()
