@@ -89,10 +89,10 @@ class Shop:
 
     async def ranks(self, month: str) -> Mapping[str, Any]:
         row = {**listing("letters"), "place": 1, "points": "61.2", "payers": 7, "own_micro": 900 * MICRO,
-               "due_micro": 180 * MICRO, "paid": True, "maker": "青山机器人"}  # fmt: skip
+               "due_micro": 180 * MICRO, "paid": True, "second": False, "maker": "青山机器人"}  # fmt: skip
         terms = {"rewards": [1_000 * MICRO, 600 * MICRO, 300 * MICRO], "score_min": 2_500, "payers_min": 5,
                  "own_micro_min": 10 * MICRO, "own_share": 2_000, "usage_days": 90}  # fmt: skip
-        rows = [row, {**row, **listing("rows", "withdrawn"), "place": 2, "paid": False}]
+        rows = [row, {**row, **listing("rows", "withdrawn"), "place": 2, "paid": False, "second": True}]
         return {"month": "2026-10", "months": ["2026-10", "2026-09"], "rows": rows, "terms": terms}
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:

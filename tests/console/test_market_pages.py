@@ -16,6 +16,16 @@ from tests.console.double_ground import TOKEN, ident
 from shanhe.console.ports import Desk
 
 
+class TestRanks:
+    """A month's ranking says what was given for each place, or why nothing was."""
+
+    async def test_says_what_was_given_and_why_not(self, visitor: httpx.AsyncClient) -> None:
+        page = (await visitor.get("/store/ranks?month=2026-10")).text
+        for words in ("至少 10.00 积分", "至少 5 个付费方", "20 %", "同类只奖最高名次", "1,000.00、600.00、300.00"):
+            assert words in page, words
+        assert "&lt;span" not in page
+
+
 class TestShop:
     """Forms of the store reach the desk; what was typed is still there when something is wrong."""
 

@@ -91,7 +91,9 @@ class LiveShop:
             shown.append({
                 **one, "place": row.place, "points": f"{row.score / BPS_PERCENT:.1f}", "payers": row.payers,
                 "own_micro": row.own_micro, "due_micro": self._ranks.due_micro(row),
-                "paid": row.application is not None, "maker": await self._names.owner(row.owner),
+                "paid": row.application is not None,
+                "second": any((one.owner, one.kind) == (row.owner, row.kind) and one.place < row.place for one in rows),
+                "maker": await self._names.owner(row.owner),
             })  # fmt: skip
         return {"month": None if chosen is None else f"{chosen:%Y-%m}", "months": [f"{one:%Y-%m}" for one in months],
                 "rows": shown, "terms": self._ranks.terms()}  # fmt: skip
