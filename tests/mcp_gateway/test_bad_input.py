@@ -44,7 +44,7 @@ class TestMidCall:
         before = await market.wallet(payer.org)
         call = await begun(market, workshop, payer, "repriced")
         content = {"url": workshop.url, "tools": ["waits"]}
-        await market.publish(maker.org, "mcp/repriced", content, Terms(markup_bps=2_000, fee_micro=10 * FEE_MICRO))
+        await market.reprice(maker.org, "mcp/repriced", content, Terms(markup_bps=2_000, fee_micro=10 * FEE_MICRO))
         workshop.gate.set()
         assert not (await call).is_error
         assert before - await market.wallet(payer.org) == FEE_MICRO

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL = "market-chat"
 CREDITS = 1_000_000_000
+YEAR_DAYS = 365
 COST = Rates(3_000_000, 1_000_000, 12_000_000, 12_000_000, 3_000_000)
 """So that a small part of a small call is still some micro-credits."""
 Reply = Callable[[dict[str, Any]], dict[str, Any]]
@@ -177,6 +178,20 @@ class Market:
         await store.draft(name, content, terms, owner=maker, actor="tests")
         version = await store.submit(name, owner=maker)
         await store.review(name, version.n, approve=True, note="fine", reviewer="tests", reviewer_org=None)
+
+    async def reprice(self, maker: UUID, name: str, content: dict[str, Any], terms: Any) -> None:
+        """The same, with the notice over that a higher price has."""
+        from datetime import timedelta
+
+        from shanhe.kernel.clock import FixedClock
+
+        await self.publish(maker, name, content, terms)
+        store, clock = self.services.store, self.services.clock
+        store._clock = FixedClock(clock.now() + timedelta(days=YEAR_DAYS))
+        try:
+            await store.start_due()
+        finally:
+            store._clock = clock
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

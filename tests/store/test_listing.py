@@ -200,7 +200,7 @@ class TestCall:
         maker, payer = await market.party("repricer"), await market.party("steady payer")
         await market.listed(maker.org, "prompt/repriced", CONTENT, markup_bps=1_000)
         first = await call(market, payer, "prompt/repriced")
-        await market.publish(maker.org, "prompt/repriced", CONTENT, Terms(20_000))
+        await market.reprice(maker.org, "prompt/repriced", CONTENT, Terms(20_000))
         second = await call(market, payer, "prompt/repriced")
         assert second.paid_micro > first.paid_micro
         old = (await market.services.gateway.receipt(first.receipt_id, payer.org)).evidence.through
