@@ -15,6 +15,8 @@ from shanhe.kernel.ids import new_id
 from shanhe.workflows import deeds, walker
 from shanhe.workflows.api import Run, Said, Step
 from shanhe.workflows.checking import problems, shaped
+from shanhe.workflows.course import Way
+from shanhe.workflows.model import Course
 from stage.draws import draws
 from workflows.house import PRICE, House, ask, flow, says
 
@@ -133,6 +135,51 @@ class TestBranches:
         run, steps = await house.run(two(steps_max=2))
         assert (run.error, len(steps), run.paid_micro) == ("too_many_steps", 2, PRICE)
         assert sum(house.charged.values()) == PRICE
+
+
+def drawn(draw: random.Random) -> dict[str, Any]:
+    """A definition of chains that hold loops and branches, with texts that may ask for what need not be there."""
+    nodes: list[dict[str, Any]] = []
+
+    def chain(end: str, depth: int) -> str:
+        for _ in range(draw.randint(1, 3)):
+            node: dict[str, Any] = {"id": (name := f"n{len(nodes)}_{depth}"), "next": end}
+            nodes.append(node)
+            kind = draw.choice(["set", "set", "output", "loop", "parallel"] if depth < 2 else ["set"])
+            if kind == "loop":
+                node |= {"until": f"round > {draw.randint(0, 2)}", "most": 5, "body": chain("", depth + 1)}
+            elif kind == "parallel":
+                node["branches"] = [chain(draw.choice(["", end]), depth + 1) for _ in range(draw.randint(2, 3))]
+            else:
+                asked = draw.choice(["input"] * 7 + [draw.choice(nodes)["id"]])
+                node["values"] = {name: f"{{{{{asked}}}}}"}
+            node["kind"] = kind
+            end = name
+        return end
+
+    return {"start": chain("", 0), "nodes": nodes}
+
+
+class TestWay:
+    @pytest.mark.parametrize("seed", range(draws(20)))
+    def test_never_depends_on_which_branch_is_quicker(self, seed: int) -> None:
+        accepted = 0
+        for at in range(100):
+            draw = random.Random(seed * 100 + at)
+            if codes(content := drawn(draw)):
+                continue
+            accepted += any(node["kind"] == "parallel" for node in content["nodes"])
+            ends = []
+            for _ in range(3):
+                way, numbers = Way(shaped(content), Course(content["start"], {"input": {}}), 0), list[int]()
+                while lanes := way.lanes():
+                    lane = draw.choice(lanes)
+                    numbers.append(lane.n)
+                    way.took(lane, None)
+                assert sorted(numbers) == list(range(1, len(numbers) + 1))
+                ends.append((way.result(), way.course.variables))
+            assert ends[0] == ends[1] == ends[2]
+        assert accepted
 
 
 class TestBudget:
