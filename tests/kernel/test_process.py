@@ -13,11 +13,12 @@ SOON_S = 30.0
 """Far longer than it takes: what never ends fails here."""
 STUCK = """
 import asyncio
-from shanhe.kernel.process import when_asked_to_end
+from shanhe.kernel import process
 
 async def work():
     stop = asyncio.Event()
-    when_asked_to_end(stop.set, 0.05)
+    process.END_WITHIN_S = 0.05
+    process.when_asked_to_end(stop.set)
     print("ready", flush=True)
     await stop.wait()
     print("asked", flush=True)
