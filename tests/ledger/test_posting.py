@@ -677,6 +677,43 @@ class TestReading:
         everything = await books.ledger.postings(limit=50)
         assert len(everything.items) == 6
 
+    @pytest.mark.parametrize("limit", [1, 2])
+    async def test_postings_of_a_kind_are_found_under_any_number_of_calls(
+        self, books: Books, clock: FixedClock, limit: int
+    ) -> None:
+        payer = await books.wallet(1_000)
+        for _ in range(limit * 8 + 1):
+            await books.call(payer, 100, 10)
+        for account in (payer.id, None):
+            found, cursor = list[str](), None
+            while page := await books.ledger.postings(account=account, kind="grant", limit=limit, cursor=cursor):
+                found += [view.kind for view in page.items]
+                cursor = page.next
+                if cursor is None:
+                    break
+            assert found == ["grant"]
+
+    async def test_a_posting_with_many_legs_of_an_account_is_listed_once(self, books: Books) -> None:
+        payer = await books.wallet(1_000)
+        for _ in range(2):
+            legs = tuple(Transfer(new_id(), payer.id, books.revenue.id, 1) for _ in range(20))
+            await books.ledger.post(Posting(id=new_id(), kind="fee", transfers=legs, actor="x"))
+        first = await books.ledger.postings(account=payer.id, limit=2)
+        assert [view.kind for view in first.items] == ["fee", "fee"]
+        rest = await books.ledger.postings(account=payer.id, limit=2, cursor=first.next)
+        assert [view.kind for view in rest.items] == ["grant"]
+
+    @pytest.mark.parametrize("days", [0, 1, 400])
+    async def test_old_postings_are_listed_like_new_ones(self, books: Books, clock: FixedClock, days: int) -> None:
+        payer = await books.wallet(1_000)
+        receipts = [await books.call(payer, 100, 10) for _ in range(3)]
+        clock.advance(days=days)
+        receipts.append(await books.call(payer, 100, 10))
+        for kind in ("call", None):
+            page = await books.ledger.postings(kind=kind, limit=4)
+            assert {view.id for view in page.items} == set(receipts)
+            assert page.items[0].id == receipts[-1]
+
     @pytest.mark.parametrize("cursor", ["x", "2026-11-20T10:00:00~", f"2026-11-20T10:00:00~{UUID(int=1)}", "~", "\0"])
     async def test_a_cursor_that_no_page_said_is_refused(self, books: Books, clock: FixedClock, cursor: str) -> None:
         payer, today = await books.wallet(1000), clock.today()

@@ -114,7 +114,7 @@ class Reader:
         until: datetime | None = None, cursor: str | None = None, limit: int = 50,
     ) -> PostingPage:  # fmt: skip
         """Newest first, a bounded page."""
-        return await self._store.postings(account, kind, since, until, cursor, limit)
+        return await self._store.postings(account, kind, since, until, cursor, limit, self._clock.now())
 
     async def statement(
         self, account: UUID, since: date, until: date, *, cursor: str | None = None, limit: int = 200

@@ -35,6 +35,7 @@ from shanhe.ledger.model import (
     VoucherLine,
     woven,
 )
+from shanhe.ledger.reversing import CALL
 
 PAGE_MAX: Final = 500
 STREAM_ROWS: Final = 500
@@ -42,6 +43,10 @@ VOUCHER_LINES_MAX: Final = 100_000
 ONE_DAY: Final = timedelta(days=1)
 PERIOD_LOCK: Final = 0x4C454447
 CURSOR_SEPARATOR: Final = "~"
+LOOKS: Final = (timedelta(minutes=5), timedelta(hours=6), timedelta(days=10))
+"""How far back the newest postings are looked for before all are looked through."""
+NO_CALL: Final = f"AND f.kind <> '{CALL}'"
+"""Makes plain to the planner that the index of these can be used."""
 
 _ACCOUNT: Final = "id, owner, asset, kind, name, floor, lots"
 _BALANCE: Final = "a.balance + coalesce((SELECT sum(s.balance) FROM ledger.stripe s WHERE s.account = a.id), 0)::bigint"
@@ -226,29 +231,34 @@ class Store:
 
     async def postings(
         self, account: UUID | None, kind: str | None, since: datetime | None, until: datetime | None,
-        cursor: str | None, limit: int,
+        cursor: str | None, limit: int, now: datetime,
     ) -> PostingPage:  # fmt: skip
         limit = min(limit, PAGE_MAX)
         at, last = _from_cursor(cursor) if cursor else (_END, UUID(int=2**128 - 1))
-        sources = "SELECT p.id AS posting, p.at FROM ledger.posting p WHERE true"
+        begin, end = since or _EPOCH, until or _END
+        bounds = "(f.at, {id}) < ($1, $2) AND f.at >= $3 AND f.at < $4"
+        order = "ORDER BY f.at DESC, {id} DESC LIMIT $5"
+        args: list[Any] = [kind] if kind else []
         if account is not None:
-            side = "SELECT posting, at FROM ledger.transfer WHERE {} = $6"
-            bound = " AND (at, posting) < ($1, $2) AND at >= $3 AND at < $4 ORDER BY at DESC, posting DESC LIMIT $5 * 8"
-            debits, credits = side.format("debit"), side.format("credit")
-            sources = f"SELECT DISTINCT * FROM (({debits}{bound}) UNION ALL ({credits}{bound})) u"
-        query = (
-            f"SELECT f.posting, f.at FROM ({sources}) f "
-            + ("JOIN ledger.posting k ON k.id = f.posting AND k.kind = $7 " if kind else "")
-            + "WHERE (f.at, f.posting) < ($1, $2) AND f.at >= $3 AND f.at < $4 "
-            + "ORDER BY f.at DESC, f.posting DESC LIMIT $5"
-        )
-        args: list[Any] = [at, last, since or _EPOCH, until or _END, limit]
-        if account is not None:
-            args.append(account)
-        if kind:
-            args.append(kind)
-            query = query if account is not None else query.replace("$7", "$6")
-        rows = await self._db.fetch(query, *args)
+            of_kind = "JOIN ledger.posting k ON k.id = f.posting AND k.kind = $7" if kind else ""
+            sides = [
+                f"(SELECT DISTINCT f.posting, f.at FROM ledger.transfer f {of_kind} WHERE f.{side} = $6 "
+                f"AND {bounds} {order})".format(id="f.posting")
+                for side in ("debit", "credit")
+            ]
+            union = f"SELECT DISTINCT f.posting, f.at FROM ({' UNION ALL '.join(sides)}) f "
+            query, starts = union + order.format(id="f.posting"), [begin]
+            args = [account, *args]
+        else:
+            query = f"SELECT f.id AS posting, f.at FROM ledger.posting f WHERE {bounds} ".format(id="f.id")
+            query += f"AND f.kind = $6 {'' if kind == CALL else NO_CALL} " if kind else ""
+            query += order.format(id="f.id")
+            # What is no call has an index; the others lie in order, and are mostly asked for where they are new.
+            starts = [begin] if kind and kind != CALL else [*(min(at, end, now) - far for far in LOOKS), begin]
+        rows: list[Any] = []
+        for start in starts:
+            if len(rows) < limit:
+                rows = await self._db.fetch(query, at, last, max(start, begin), end, limit, *args)
         items = await self.postings_by_id([row["posting"] for row in rows])
         more = _cursor(rows[-1]["at"], rows[-1]["posting"]) if len(rows) == limit else None
         return PostingPage(tuple(items), more)
