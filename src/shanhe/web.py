@@ -122,7 +122,7 @@ def create_app(services: Services) -> Asgi:
         redoc_url=None,
     )
     pages, error_page = console_routes.router(services, ready=lambda: readiness(services), version=__version__)
-    http.install(app, error_page=error_page)
+    http.install(app, error_page=error_page, mistaken=services.metrics.mistaken)
     _health(app, services)
     _routes(app, services)
     http.take(app, pages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -10,12 +11,13 @@ from fastapi import FastAPI, Request
 
 from shanhe.kernel import http
 from shanhe.kernel.errors import TooMany
+from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.misfit import misfit
 
 
-def application() -> FastAPI:
+def application(mistaken: Callable[[], None] = lambda: None) -> FastAPI:
     app = FastAPI()
-    http.install(app)
+    http.install(app, mistaken=mistaken)
 
     @app.get("/busy")
     async def busy() -> None:
@@ -43,6 +45,14 @@ def client() -> httpx.AsyncClient:
 
 
 class TestError:
+    async def test_that_is_ours_is_counted_where_an_alarm_can_see_it(self) -> None:
+        metrics = Metrics("w0")
+        site = httpx.ASGITransport(application(metrics.mistaken), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=site, base_url="http://city") as client:
+            for path in ("/busy", "/number?n=x", "/broken"):
+                await client.get(path)
+        assert metrics.registry.get_sample_value("shanhe_mistakes_total") == 1
+
     async def test_says_when_to_come_back(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/busy", headers={"accept-language": "en"})
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")

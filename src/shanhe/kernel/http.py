@@ -108,8 +108,9 @@ def take(target: FastAPI | APIRouter, *routers: APIRouter) -> None:
         target.routes.extend(router.routes)
 
 
-def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
-    """Give `app` our error shape. `error_page` renders errors for browsers; JSON for everybody else."""
+def install(app: FastAPI, *, error_page: ErrorPage | None = None, mistaken: Callable[[], None] = lambda: None) -> None:
+    """Give `app` our error shape. `error_page` renders errors for browsers; JSON for everybody else. `mistaken`
+    hears of each that is ours."""
     from fastapi.exceptions import RequestValidationError  # FastAPI costs processes without pages half a second
 
     async def answer(request: Request, error: ShanheError) -> Response:
@@ -140,6 +141,7 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
         if refused is not None:  # no values: they may be personal
             log.warning("refused by the database", path=request.url.path, error=type(error).__name__)
             return await answer(request, refused)
+        mistaken()
         log.error("unexpected error", path=request.url.path, error=type(error).__name__, exc_info=error)
         return await answer(
             request,

@@ -8,13 +8,13 @@ restarted process is an ordinary counter reset and sums are left to the reader (
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
@@ -41,6 +41,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         up = Gauge("shanhe_up", "1 while the process lives.", registry=self.registry)
         up.set(1)
+        mistakes = Counter(
+            "shanhe_mistakes", "Pages and requests of /api that failed by a mistake of the program.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.mistaken: Callable[[], None] = mistakes.inc
+        """Count one."""
 
     def watch_room(self, folder: Path) -> None:
         """Say how much room a folder's disk has: whoever is warned in time never sees it full."""
