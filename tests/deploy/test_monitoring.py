@@ -13,6 +13,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from shanhe.gateway.metrics import FAULTS
 from stage.fixtures import Stage, chat
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,14 @@ def named() -> list[tuple[str, str, str]]:
             for label, values in re.findall(r'(task|code|outcome)=~?"([^"]*)"', within):
                 found |= {(name, label, value) for value in values.split("|") if re.fullmatch(r"[\w.]*\w", value)}
     return sorted(found)
+
+
+def test_rings_for_whatever_a_call_is_told_while_the_database_is_away() -> None:
+    """A second after it went, no key can be looked up any more: none of the calls gets as far as the ledger."""
+    found = re.search(r'code=~"([^"]*)"', ASKED["ShanheLedgerAway"])
+    assert found is not None
+    assert "identity_unavailable" in found[1].split("|")
+    assert set(FAULTS) - set(found[1].split("|")) == {"internal_error"}
 
 
 def test_is_told_beside_the_city_and_not_through_a_proxy(stage: Stage) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_TOKEN_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """Upper bounds of the buckets of the time to first token."""
-FAULTS: Final = ("disk_full", "internal_error", "ledger_busy", "ledger_unavailable")
+FAULTS: Final = ("disk_full", "identity_unavailable", "internal_error", "ledger_busy", "ledger_unavailable")
 """Refusals that wake somebody. They are told as 0 from the start: Prometheus sees an increase between two values only,
 so what appears as 1 would be the one that nobody is told of."""
 
