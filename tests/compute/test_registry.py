@@ -14,6 +14,7 @@ from shanhe.compute.api import (
     BOUND,
     DEFAULT_FEATURES,
     EFFORT,
+    NO_STREAM_OPTIONS,
     PRICE_TOPIC,
     SWITCH,
     TEMPLATE,
@@ -278,6 +279,27 @@ class TestLookedAt:
         target = bureau.compute.route("m")
         assert target is not None
         assert BOUND in target.features
+
+    async def test_what_calls_found_out_is_kept_with_the_registration(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.told(monkeypatch, "")
+        monkeypatch.setattr("shanhe.compute.service.PROBE_DOWN_S", 0.01)
+        await bureau.add()
+        target = bureau.compute.route("m")
+        assert target is not None
+        target.found(NO_STREAM_OPTIONS)
+        await bureau.compute.start()
+        try:
+
+            async def kept() -> bool:
+                return NO_STREAM_OPTIONS in bureau.compute.engine("up").features and not target.state.found
+
+            await until(kept, 5)
+        finally:
+            await bureau.compute.stop()
+        events = [one for one in await bureau.compute.events() if one["event"] == "learned"]
+        assert [(one["engine"], one["cause"]) for one in events] == [("up", NO_STREAM_OPTIONS)]
 
     async def test_what_was_learned_does_not_replace_what_somebody_wrote(
         self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch

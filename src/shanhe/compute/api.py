@@ -26,6 +26,7 @@ from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pu
 from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
     BOUND,
+    NO_STREAM_OPTIONS,
     BUCKETS,
     DEFAULT_FEATURES,
     EFFORT,
@@ -60,6 +61,7 @@ from shanhe.compute.target import Target
 
 __all__ = [
     "BOUND",
+    "NO_STREAM_OPTIONS",
     "BUCKETS",
     "DEFAULT_FEATURES",
     "DEFAULT_SOURCES",

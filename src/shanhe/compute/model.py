@@ -29,6 +29,8 @@ HIDDEN: Final = "hidden_reasoning"
 """Feature of an engine that counts thoughts which it does not show."""
 BOUND: Final = "max_completion_tokens"
 """Feature, and the field by which a chat call is bounded where `max_tokens` is refused."""
+NO_STREAM_OPTIONS: Final = "no_stream_options"
+"""Feature of an engine that refuses `stream_options`, so that a stream ends without usage and the city counts."""
 EFFORT: Final = "reasoning_effort"
 THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})
 """Features that say by which field of a chat call an engine is told how much to think."""

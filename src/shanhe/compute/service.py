@@ -491,9 +491,15 @@ class Compute:
             await asyncio.sleep(PROBE_DOWN_S)
 
     async def _learn(self) -> None:
-        """Ask every engine once, when it first answers, for what its registration does not say."""
+        """Keep what calls found out, and ask every engine once, when it first answers, what its registration omits."""
         states = {target.engine_name: target.state for _, _, target in self._made.values()}
         for name, state in states.items():
+            try:
+                for feature in sorted(state.found):
+                    await self._keep(self.engine(name), feature, {feature}, feature, SYSTEM)
+                    state.found.discard(feature)
+            except (UnknownEngine, *FAILURES) as error:
+                log.warning("what was found out is not kept", engine=name, error=type(error).__name__)
             if not state.asked and state.checked_at is not None and not state.down:
                 state.asked = True
                 try:

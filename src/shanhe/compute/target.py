@@ -56,6 +56,7 @@ class EngineState:
         "checked_at",
         "down",
         "failures",
+        "found",
         "in_flight",
         "key_missing",
         "last_error",
@@ -77,6 +78,8 @@ class EngineState:
         self.breaker = Breaker()
         self.asked = False
         """Whether it was asked what it is, see `Compute.learn`."""
+        self.found: set[str] = set()
+        """Features that calls found out, until they are kept with its registration."""
         self.in_flight = 0
         self.busy_until = 0.0
         self.down = False
@@ -302,6 +305,14 @@ class Target:
         self.owner_account_kind = "income" if engine.contributor else "cost" if upstream else "platform"
         self.state = state
         self._wake = wake
+
+    def has(self, feature: str) -> bool:
+        """Whether its registration names a feature, or a call found it out."""
+        return feature in self.features or feature in self.state.found
+
+    def found(self, feature: str) -> None:
+        """Note what a call found out; the next look at its health keeps it with the registration."""
+        self.state.found.add(feature)
 
     @property
     def serves(self) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from shanhe.compute.api import BOUND, EngineKind
+from shanhe.compute.api import BOUND, NO_STREAM_OPTIONS, EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError, TooLong
 from shanhe.gateway.faces.base import BOUNDARY, FORMS, THOUGHT, THOUGHT_OTHERWISE, Parsed
@@ -42,6 +42,7 @@ BEGUN_CALL: Final = {"role": "assistant", "content": "<tool_call>\n"}
 """What begins a tool call in the templates of the Hermes kind."""
 THOUGHT_KEY: Final = b'"%b"' % THOUGHT.encode()
 """Quotes inside a text are escaped, so this is a key wherever it stands."""
+STREAM_OPTIONS: Final = "stream_options"
 TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -159,8 +160,11 @@ def request_bytes(head: bytes, body: bytes) -> bytes:
     return b"%b%d\r\n\r\n%b" % (head, len(body), body)
 
 
-def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> bytes:
-    """The request for the engine: the caller's fields, with model, bound and usage report set by us."""
+def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None, *, options: bool = True) -> bytes:
+    """The request for the engine: the caller's fields, with model, bound and usage report set by us.
+
+    `options`: False where the engine is to be asked without `stream_options`, known to refuse them or not.
+    """
     if parsed.form is not None:
         return parsed.form(target.upstream_model)
     plain = parsed.plain
@@ -178,7 +182,9 @@ def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> byt
         fields[BOUND if bounds else "max_tokens"] = max_tokens
     fields["stream"] = parsed.stream
     if parsed.stream:
-        fields["stream_options"] = TRUE_USAGE
+        fields[STREAM_OPTIONS] = TRUE_USAGE
+        if not options or target.has(NO_STREAM_OPTIONS):
+            del fields[STREAM_OPTIONS]
     if parsed.effort is not None or parsed.unseen:
         fields = fields | told(parsed.effort, target, unseen=parsed.unseen)
     if parsed.must_call is not None and target.kind == EngineKind.LLAMA:
@@ -225,6 +231,8 @@ class Attempts:
         self._dispatcher = dispatcher
         self._call = call
         self._excluded: set[UUID] = set()
+        self._refusing: set[UUID] = set()
+        """Engines that said no to `stream_options`, if that was what they said; they are asked once more without."""
         self._count = 0
         self._last: CallError | None = None
         self._begun: tuple[Target, Connection | None] | None = None
@@ -297,7 +305,8 @@ class Attempts:
             if connection is not None:
                 await connection.head(call.seconds_left())
             else:
-                body = upstream_body(call.parsed, target, call.admission.max_tokens)
+                options = target.engine_id not in self._refusing
+                body = upstream_body(call.parsed, target, call.admission.max_tokens, options=options)
                 connection = await self._dispatcher.send(target, call.parsed, body, call.seconds_left())
         except UpstreamError as error:
             log.warning("engine unreachable", engine=target.engine_name, error=str(error)[:200])
@@ -311,6 +320,8 @@ class Attempts:
             raise
         exchange = Exchange(self._dispatcher, target, connection, self._count)
         if connection.status == 200:
+            if target.engine_id in self._refusing:
+                target.found(NO_STREAM_OPTIONS)
             return exchange
         with exchange:
             await self._refused(exchange)
@@ -326,6 +337,8 @@ class Attempts:
         message, code = read_error(body)
         if status in CALLERS_FAULT or (status == 500 and any(words in message.lower() for words in SAID_WITH_500)):
             exchange.succeeded(0.0)
+            if self._asks_without(exchange.target, body):
+                return
             refusal = engine_refusal(message, code)
             if refusal.code == "context_length_exceeded":
                 refusal = await self._too_long(exchange.target) or refusal
@@ -335,6 +348,19 @@ class Attempts:
             self._last = CallError(429, "engine_busy", "The engine is busy; try again shortly.", retry_after_s=2)
         else:
             self._last = CallError(502, "engine_failed", f"The engine answered with status {status}.")
+
+    def _asks_without(self, target: Target, said: bytes) -> bool:
+        """Whether an engine that refused a stream is asked again, without `stream_options`; once, as it names them.
+
+        The words may be the caller's, quoted. That it answers without is what shows that it refuses them.
+        """
+        asked = self._call.parsed.stream and not target.has(NO_STREAM_OPTIONS)
+        if not asked or target.engine_id in self._refusing or STREAM_OPTIONS.encode() not in said:
+            return False
+        self._refusing.add(target.engine_id)
+        self._excluded.discard(target.engine_id)
+        self._count -= 1
+        return True
 
     async def _too_long(self, target: Target) -> TooLong | None:
         """By how much a prompt that an engine refused is too long; None where that can't be counted."""
