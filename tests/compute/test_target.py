@@ -134,6 +134,24 @@ class TestHealth:
         assert state.busy_until > state.now()
         assert state.failures == 0
 
+    async def test_an_engine_that_asks_for_a_pause_gets_it_from_those_who_wait_too(self) -> None:
+        now = 0.0
+        state = EngineState("e", 1, 4, now=lambda: now)
+        await state.acquire()
+        waiting = [asyncio.create_task(state.acquire()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert state.rest(20.0) == 20
+        state.release(False, None, 429)
+        for refused in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(refused, EngineBusy)
+            assert refused.retry_after_s == 20
+        assert (state.in_flight, state.waiting, state.try_acquire()) == (0, 0, False)
+        state.rest(5.0)  # a shorter one does not end a longer one
+        now = 19.0
+        assert not state.try_acquire()
+        now = 20.0
+        assert state.try_acquire()
+
     async def test_time_to_first_token_is_a_moving_average(self) -> None:
         state = EngineState("e", 1, 0)
         for ttft_ms in (100.0, 200.0):

@@ -51,9 +51,13 @@ def whole(content: str = "Hello there", *, usage: Any = "honest", finish: str = 
     return raw(200, json.dumps(body).encode())
 
 
-def raw(status: int, body: bytes, content_type: str = "application/json") -> Script:
+def raw(status: int, body: bytes, content_type: str = "application/json", **more: str) -> Script:
+    """Answer with these bytes; `more`: further headers, with `_` for `-`."""
+    further = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in more.items())
+
     async def answer(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+        told = f"content-type: {content_type}\r\ncontent-length: {len(body)}\r\n{further}"
+        head = f"HTTP/1.1 {status} X\r\n{told}\r\n"
         writer.write(head.encode() + body)
 
     return answer

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from shanhe.compute.api import NO_STREAM_OPTIONS
+from shanhe.compute.target import REST_MAX_S
+from shanhe.kernel.ids import new_id
 
-from .conftest import Desk
-from .engine import DONE, Script, chunk, raw, stream
+from .conftest import Desk, target_for
+from .engine import DONE, Script, chunk, raw, stream, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STREAM = (chunk("Hello "), chunk("there"), chunk(finish="stop"), DONE)
@@ -65,3 +67,62 @@ class TestStreamOptions:
         desk.engine.default = refusing(400, OPENAI)
         assert (await desk.chat(stream=True)).status_code == 200
         assert ["stream_options" in asked for asked in desk.engine.requests] == [False]
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ({"retry_after": "37"}, 37),
+            ({"retry_after": "0"}, 1),
+            ({"retry_after": "99999999999999999999"}, int(REST_MAX_S)),
+            (
+                {"retry_after": "Fri, 27 Nov 2020 08:00:40 GMT", "date": "Fri, 27 Nov 2020 08:00:00 GMT"},
+                40,
+            ),
+            ({"retry_after": "Fri, 27 Nov 2020 08:00:00 GMT"}, 1),
+            ({"retry_after": "Fri, 27 Nov 2320 08:00:00 GMT"}, int(REST_MAX_S)),
+        ],
+    )
+    @pytest.mark.parametrize("more", [{}, {"stream": True}])
+    async def test_of_the_only_engine_is_handed_on(
+        self, desk: Desk, status: int, said: dict[str, str], told: int, more: dict[str, Any]
+    ) -> None:
+        desk.engine.scripts = [raw(status, b"{}", **said)]
+        answer = await desk.chat(**more)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "engine_busy")
+        assert answer.headers["retry-after"] == str(told)
+
+    @pytest.mark.parametrize("said", ["soon", "-5", "1.5", "Fri, 99 Nov 2026", "²"])
+    async def test_that_nobody_can_read_is_none(self, desk: Desk, said: str) -> None:
+        desk.engine.scripts = [raw(503, b"{}", retry_after=said)]
+        answer = await desk.chat()
+        assert (answer.status_code, "retry-after" in answer.headers) == (502, False)
+        assert (await desk.chat()).status_code == 200
+
+    @pytest.mark.parametrize("more", [{}, {"stream": True}])
+    async def test_is_heeded_an_engine_is_not_asked_before(self, desk: Desk, more: dict[str, Any]) -> None:
+        state = desk.engines.targets[0].state
+        desk.engine.scripts = [raw(429, b"{}", retry_after="30")]
+        await desk.chat(**more)
+        answer = await desk.chat(**more)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "engine_busy")
+        assert 1 <= int(answer.headers["retry-after"]) <= 30
+        assert len(desk.engine.requests) == 1
+        state.rests_until = state.now()
+        desk.engine.default = whole()
+        assert (await desk.chat()).status_code == 200
+
+    async def test_of_one_engine_keeps_no_caller_from_another(self, desk: Desk) -> None:
+        desk.engines.targets += (target_for(desk.second, "second", contributor=new_id(), idle_ms=300),)
+        desk.engine.default = raw(429, b"{}", retry_after="30")
+        for _ in range(3):
+            assert (await desk.chat()).status_code == 200
+        assert len(desk.engine.requests) <= 1
+
+    async def test_is_the_soonest_where_several_engines_name_one(self, desk: Desk) -> None:
+        desk.engines.targets += (target_for(desk.second, "second", contributor=new_id(), idle_ms=300),)
+        desk.engine.default = raw(503, b"{}", retry_after="20")
+        desk.second.default = raw(429, b"{}", retry_after="50")
+        assert (await desk.chat()).headers["retry-after"] == "20"

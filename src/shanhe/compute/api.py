@@ -26,11 +26,11 @@ from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pu
 from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
     BOUND,
-    NO_STREAM_OPTIONS,
     BUCKETS,
     DEFAULT_FEATURES,
     EFFORT,
     HIDDEN,
+    NO_STREAM_OPTIONS,
     SCENES,
     SWITCH,
     TEMPLATE,
@@ -61,12 +61,12 @@ from shanhe.compute.target import Target
 
 __all__ = [
     "BOUND",
-    "NO_STREAM_OPTIONS",
     "BUCKETS",
     "DEFAULT_FEATURES",
     "DEFAULT_SOURCES",
     "EFFORT",
     "HIDDEN",
+    "NO_STREAM_OPTIONS",
     "PRICE_TOPIC",
     "SCENES",
     "SWITCH",

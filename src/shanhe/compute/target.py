@@ -31,6 +31,8 @@ THOUGHT_MAX_S: Final = 600.0
 """How long an engine may say nothing that thinks and does not show it."""
 COOL_DOWN_S: Final = 1.0
 """How long an engine that answered 429 is avoided."""
+REST_MAX_S: Final = 60.0
+"""Longest wait that an engine is believed to need, as with an open circuit; clients heed none that is longer."""
 ERROR_CHARS: Final = 200
 BUSY: Final = 429
 
@@ -65,6 +67,7 @@ class EngineState:
         "now",
         "queue",
         "requests",
+        "rests_until",
         "slots",
         "speeds",
         "ttft_ms",
@@ -82,6 +85,8 @@ class EngineState:
         """Features that calls found out, until they are kept with its registration."""
         self.in_flight = 0
         self.busy_until = 0.0
+        self.rests_until = 0.0
+        """It said itself when to ask it again."""
         self.down = False
         self.key_missing: Why | None = None
         self.last_error: Why | None = None
@@ -118,6 +123,8 @@ class EngineState:
     async def acquire(self, turn: Turn = anybody) -> None:
         """Take a slot, waiting in fair turns of a bounded queue; EngineBusy when the circuit is open or it is full."""
         now = self.now()
+        if now < self.rests_until:
+            raise self._resting(now)
         if not self.breaker.begin(now):
             raise EngineBusy(self.name, retry_after_s=_seconds(self.breaker.wait_s(now)), reason="its circuit is open")
         if self.in_flight < self.slots and not self._waiters:
@@ -125,13 +132,17 @@ class EngineState:
             return
         try:
             await self._wait(turn)
+            if (now := self.now()) < self.rests_until:
+                self._hand_on()
+                raise self._resting(now)
         except BaseException:
             self.breaker.abandon()
             raise
 
     def try_acquire(self) -> bool:
         """Take a slot that is free now; False changes nothing."""
-        if self.in_flight >= self.slots or self._waiters or not self.breaker.begin(self.now()):
+        now = self.now()
+        if self.in_flight >= self.slots or self._waiters or now < self.rests_until or not self.breaker.begin(now):
             return False
         self.in_flight += 1
         return True
@@ -170,7 +181,7 @@ class EngineState:
         self._hand_on()
         now = self.now()
         if status == BUSY:
-            self.busy_until = now + COOL_DOWN_S
+            self.busy_until = max(self.busy_until, now + COOL_DOWN_S)
             self.breaker.abandon()
             return
         self.breaker.record(ok, now)
@@ -182,6 +193,18 @@ class EngineState:
         if ttft_ms:
             known = self.ttft_ms
             self.ttft_ms = ttft_ms if known is None else known + TTFT_WEIGHT * (ttft_ms - known)
+
+    def rest(self, wait_s: float) -> int:
+        """It asks not to be asked for a while. Whole seconds that are heeded, 1 to REST_MAX_S."""
+        wait_s = min(wait_s, REST_MAX_S)
+        until = self.now() + wait_s
+        self.rests_until = max(self.rests_until, until)
+        self.busy_until = max(self.busy_until, until)
+        return _seconds(wait_s)
+
+    def _resting(self, now: float) -> EngineBusy:
+        wait_s = _seconds(self.rests_until - now)
+        return EngineBusy(self.name, retry_after_s=wait_s, reason="it asked not to be asked before that")
 
     def probed(self, trouble: Why | None) -> None:
         """The health prober's verdict; None = it answers."""

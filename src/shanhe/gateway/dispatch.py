@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -24,11 +26,17 @@ if TYPE_CHECKING:
 ATTEMPTS_MAX: Final = 3
 HEADS_MAX: Final = 1024
 """Heads of requests that are kept ready; a changed engine is another target."""
+SECONDS_DIGITS: Final = 9
+"""More digits make no longer wait."""
+BUSY_S: Final = 2
+"""What a caller is told to wait for a busy engine that says nothing of it."""
 ERROR_BODY_MAX_BYTES: Final = 64 * 1024
 BYTES_PER_TOKEN: Final = 4
 """For the guess how long a prompt takes; speeds are measured in the same unit."""
 CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 """Statuses with which an engine refuses the request itself; another engine would refuse it too."""
+MAY_NAME_A_TIME: Final = frozenset({429, 503})
+"""Statuses with which an engine may say when to ask it again."""
 SAID_WITH_500: Final = ("failed to parse ", "is too large to process")
 """How llama.cpp begins or ends a 500 that is about the request; counted against the engine, five of them would take its
 model from everybody."""
@@ -273,7 +281,7 @@ class Attempts:
                 try:
                     await target.acquire(self._turn)
                 except TooMany as error:
-                    self._last = CallError(429, "engine_busy", error.message, retry_after_s=error.retry_after_s)
+                    self._note(CallError(429, "engine_busy", error.message, retry_after_s=error.retry_after_s))
                     continue
             if (exchange := await self._try(target, call, connection)) is not None:
                 return exchange
@@ -284,7 +292,13 @@ class Attempts:
     def failed(self, error: BaseException) -> None:
         """What an engine began to answer can't be used; told to the caller if no other engine does better."""
         said = error if isinstance(error, UpstreamError) else "its answer can't be read"
-        self._last = CallError(502, "engine_failed", f"The engine failed: {said}.")
+        self._note(CallError(502, "engine_failed", f"The engine failed: {said}."))
+
+    def _note(self, error: CallError) -> None:
+        """What the caller is told if no other engine does better: the last refusal, and the soonest time of any."""
+        waits = [wait_s for wait_s in (self._last and self._last.retry_after_s, error.retry_after_s) if wait_s]
+        error.retry_after_s = min(waits, default=None)
+        self._last = error
 
     def _turn(self) -> tuple[UUID, int]:
         org_id: UUID = self._call.caller.org_id
@@ -313,7 +327,7 @@ class Attempts:
             if connection is not None:
                 connection.close()
             target.release(False, None, 0)
-            self._last = CallError(504 if error.timed_out else 502, "engine_failed", f"The engine failed: {error}.")
+            self._note(CallError(504 if error.timed_out else 502, "engine_failed", f"The engine failed: {error}."))
             return None
         except BaseException:
             target.release(True, None, 0)
@@ -334,6 +348,8 @@ class Attempts:
             body = await exchange.connection.body(10.0, ERROR_BODY_MAX_BYTES)
         except (UpstreamError, TimeoutError):
             body = b""
+        asked_s = wait_of(exchange.connection) if status in MAY_NAME_A_TIME else None
+        wait_s = None if asked_s is None else exchange.target.state.rest(asked_s)
         message, code = read_error(body)
         if status in CALLERS_FAULT or (status == 500 and any(words in message.lower() for words in SAID_WITH_500)):
             exchange.succeeded(0.0)
@@ -344,10 +360,11 @@ class Attempts:
                 refusal = await self._too_long(exchange.target) or refusal
             raise refusal
         exchange.failed(UpstreamError(f"status {status}"))  # its message may quote the prompt, and is for no log
-        if status == 429:
-            self._last = CallError(429, "engine_busy", "The engine is busy; try again shortly.", retry_after_s=2)
+        if status == 429 or wait_s is not None:
+            text = "The engine is busy; try again shortly."
+            self._note(CallError(429, "engine_busy", text, retry_after_s=wait_s or BUSY_S))
         else:
-            self._last = CallError(502, "engine_failed", f"The engine answered with status {status}.")
+            self._note(CallError(502, "engine_failed", f"The engine answered with status {status}."))
 
     def _asks_without(self, target: Target, said: bytes) -> bool:
         """Whether an engine that refused a stream is asked again, without `stream_options`; once, as it names them.
@@ -371,6 +388,28 @@ class Attempts:
         if model is None or prompt is None or prompt + answer <= model.context_tokens:
             return None
         return TooLong(prompt, answer, model.context_tokens)
+
+
+def wait_of(connection: Connection) -> float | None:
+    """Seconds after which an engine says to ask it again, as `retry-after` of RFC 9110: whole seconds, or a date.
+
+    A date counts from its own clock where it tells it; one that is past means now. None where it says nothing readable.
+    """
+    said = (connection.header(b"retry-after") or b"").strip()
+    if said.isdigit():
+        return float(said[:SECONDS_DIGITS])
+    if (until := _date(said)) is None:
+        return None
+    now = _date(connection.header(b"date") or b"") or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _date(said: bytes) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(said.decode("latin-1"))
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def read_error(body: bytes) -> tuple[str, str]:
