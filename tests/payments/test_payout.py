@@ -8,6 +8,7 @@ import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -514,6 +515,54 @@ class TestPayout:
         rest = await works.payouts.list(waiting=True, before=first[-1].id)
         assert [one.id for one in rest] == [asked[3].id]
         assert [one.id for one in await works.payouts.list(limit=1)] == [asked[3].id]
+
+    async def test_takes_no_income_that_another_approved_just_now_takes(self, works: Works) -> None:
+        """Both approvals look at the income before either of the two is in the ledger."""
+        for _ in range(2):
+            await works.ripe(300)
+        await works.payee()
+        asked = [
+            await works.payouts.request(works.maker, 300 * MICRO, client_ref=ref, actor="person:maker") for ref in "ab"
+        ]
+        for one in asked:
+            await works.payouts.approve(one.id, by="person:o1")
+        looked, of = asyncio.Barrier(2), works.payouts._earned.of
+        turns = 0
+
+        async def both_look(org_id: UUID) -> Any:
+            nonlocal turns
+            turns += 1
+            found = await of(org_id)
+            if turns <= 2:
+                await looked.wait()
+            return found
+
+        works.payouts._earned.of = both_look  # type: ignore[method-assign]
+        await asyncio.gather(*(works.payouts.approve(one.id, by="person:o2") for one in asked))
+        ended = [await works.payouts.get(one.id) for one in asked]
+        assert {one.state for one in ended} <= {PayoutState.SENT, PayoutState.CONFIRMED}, [one.reason for one in ended]
+        assert not set(ended[0].lots or ()) & set(ended[1].lots or ())
+        assert await works.income_micro() == 0
+
+    async def test_takes_no_income_that_another_takes_whose_booking_was_cut_off(
+        self, works: Works, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(2):
+            await works.ripe(300)
+        await works.payee()
+        first, second = [
+            await works.payouts.request(works.maker, 300 * MICRO, client_ref=ref, actor="person:maker") for ref in "ab"
+        ]
+        for one in (first, second):
+            await works.payouts.approve(one.id, by="person:o1")
+        with monkeypatch.context() as patch:
+            patch.setattr(works.payouts, "settle", AsyncMock())
+            await works.payouts.approve(first.id, by="person:o2")
+        await works.payouts.approve(second.id, by="person:o2")
+        await works.payouts.settle()
+        ended = [await works.payouts.get(one.id) for one in (first, second)]
+        assert {one.state for one in ended} <= {PayoutState.SENT, PayoutState.CONFIRMED}, [one.reason for one in ended]
+        assert await works.income_micro() == 0
 
     async def test_of_income_that_was_used_in_between_pays_nothing(self, works: Works) -> None:
         await works.ripe(500)

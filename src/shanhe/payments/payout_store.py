@@ -150,6 +150,22 @@ async def moving(db: Database, by_hand: str, limit: int) -> list[Payout]:
     return [_payout(row) for row in rows]
 
 
+async def booking(db: Database, org_id: UUID) -> list[Payout]:
+    """What an organisation's second approvals fixed and the ledger may not have yet, oldest first."""
+    rows = await db.fetch(
+        f"SELECT {PAYOUT} FROM payments.payout WHERE org_id = $1 AND state = 'approving' ORDER BY id", org_id
+    )
+    return [_payout(row) for row in rows]
+
+
+async def decided(conn: Connection | Database, org_id: UUID) -> int:
+    """How many of an organisation's payouts had their second approval; it only grows."""
+    found: int = await conn.fetchval(
+        "SELECT count(*) FROM payments.payout WHERE org_id = $1 AND decided_at IS NOT NULL", org_id
+    )
+    return found
+
+
 async def approved(db: Database, channel: str, limit: int) -> list[Payout]:
     """What is booked for a channel and not sent yet, oldest first."""
     rows = await db.fetch(

@@ -221,20 +221,32 @@ class Payouts:
                 held = await self._held(conn, payout_id, {PayoutState.REQUESTED})
                 await self._other_than(by, held.requested_by)
                 return await self._put(conn, held.id, PayoutState.FIRST, first_by=by)
+        while not await self._second(found, payee, chosen, by):
+            pass  # another payout of this maker was approved in between: what it takes is out first
+        await self.settle()
+        return await self.get(payout_id)
+
+    async def _second(self, found: Payout, payee: Payee, channel: str, by: str) -> bool:
+        """The second approval, out of what nothing approved before it takes; False where that changed meanwhile."""
+        known = await payout_store.decided(self._db, found.org_id)
+        for before in await payout_store.booking(self._db, found.org_id):
+            with suppress(PayoutStateError):  # somebody else has just booked it
+                await self._book(before)
         earned = await self._earned.of(found.org_id)
         async with self._db.transaction() as conn:
             await payout_store.lock_org(conn, found.org_id)
-            held = await self._held(conn, payout_id, {PayoutState.FIRST})
+            held = await self._held(conn, found.id, {PayoutState.FIRST})
+            if await payout_store.decided(conn, found.org_id) != known:
+                return False
             await self._other_than(by, held.requested_by)
             oneself = await self._same(by, held.first_by or "")
             if oneself and self.alone is None:
                 raise PayoutSamePerson
-            fixed = await self._fixed(conn, held, payee, chosen, earned.pick(held.amount_micro, held.subsidy_micro))
+            fixed = await self._fixed(conn, held, payee, channel, earned.pick(held.amount_micro, held.subsidy_micro))
             if oneself:
                 fixed["glass"] = await self._by_oneself(conn, held, int(fixed["gross_fen"]), by)
             await self._put(conn, held.id, PayoutState.APPROVING, second_by=by, **fixed)
-        await self.settle()
-        return await self.get(payout_id)
+        return True
 
     async def _same(self, one: str, other: str) -> bool:
         """Whether the same person acts, be it signed in or by a key."""
