@@ -22,6 +22,7 @@ from shanhe.compute.api import (
     Compute,
     Discovery,
     EngineBusy,
+    EngineChange,
     EngineExists,
     EngineFailed,
     FoundModel,
@@ -71,6 +72,34 @@ class TestEngine:
             assert other.prices("m", bureau.clock.today()) == bureau.compute.prices("m", bureau.clock.today())
         finally:
             await other.stop()
+
+    async def test_other_processes_follow_a_change(self, bureau: Bureau, database: Database, tmp_path: Path) -> None:
+        other = Compute(database, bureau.clock, data=tmp_path, price_rule=bureau.rule, upstream_key=bureau.keys.get)
+        await bureau.add()
+        await other.start(probe=False)
+        try:
+            await asyncio.sleep(0.2)  # the listener connects
+            await bureau.compute.change_engine("up", EngineChange(idle_timeout_ms=7_000), actor="person:1")
+
+            async def known() -> bool:
+                target = other.route("m")
+                return target is not None and target.idle_timeout_s == 7.0
+
+            await until(known, 5)
+        finally:
+            await other.stop()
+
+    async def test_what_the_city_or_a_node_runs_is_not_changed_by_hand(self, bureau: Bureau) -> None:
+        await bureau.compute.ensure_local("qwen2.5-coder-0.5b-instruct")
+        with pytest.raises(BadEngine):
+            await bureau.compute.change_engine(
+                "local-qwen2.5-coder-0.5b-instruct", EngineChange(slots=2), actor="person:1"
+            )
+
+    async def test_the_cost_of_one_side_leaves_the_other(self) -> None:
+        was = Rates(10, 1, 20, 20, 10)
+        assert was.sided(None, 30) == Rates(10, 1, 30, 30, 10)
+        assert was.sided(11, None) == Rates(11, 11, 20, 20, 11)
 
     async def test_a_target_stays_the_same_object_until_its_engine_changes(self, bureau: Bureau) -> None:
         await bureau.add()

@@ -62,11 +62,78 @@ class TestEngines:
         assert (await client.delete("/api/compute/engines/up")).status_code == 204
         assert (await client.get("/api/compute/engines/up")).status_code == 404
 
+    async def test_are_changed_without_being_removed(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        await client.post("/api/compute/engines", json=registration(bureau))
+        before = bureau.compute.route("m")
+        wanted = {
+            "idle_timeout_ms": 5_000, "first_token_timeout_ms": 90_000, "features": ["tools", "no_stream_options"],
+            "local": True, "data_classes": ["general", "citizen"], "slots": 3, "queue": 4,
+            "cost": {"input": 200_000, "output": 700_000},
+        }  # fmt: skip
+        changed = await client.patch("/api/compute/engines/up", json=wanted)
+        assert changed.status_code == 200
+        told = changed.json()
+        assert {name: told[name] for name in ("idle_timeout_ms", "first_token_timeout_ms", "slots", "queue")} == {
+            name: wanted[name] for name in ("idle_timeout_ms", "first_token_timeout_ms", "slots", "queue")
+        }
+        target = bureau.compute.route("m", data_class="citizen")
+        assert target is not None
+        assert (target.idle_timeout_s, target.cost_basis.reasoning, target.state.slots) == (5.0, 700_000, 3)
+        assert target.features == {"tools", "no_stream_options"}
+        assert before is not None
+        assert (before.engine_id, before.cost_basis.reasoning) == (target.engine_id, 400_000)
+        event = (await client.get("/api/compute/engines/events")).json()[0]
+        assert (event["event"], event["actor"].split(":")[0]) == ("changed", "person")
+        assert "idle_timeout_ms: 60000 → 5000" in event["cause"]
+        assert "cost: 100000 100000 400000 400000 100000 → 200000 200000 700000 700000 200000" in event["cause"]
+
+    async def test_that_are_not_changed_leave_no_record(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        await client.post("/api/compute/engines", json=registration(bureau))
+        for change in ({}, {"slots": 256, "local": False}):
+            assert (await client.patch("/api/compute/engines/up", json=change)).status_code == 200
+        assert [one["event"] for one in (await client.get("/api/compute/engines/events")).json()] == ["added"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"data_classes": ["government"]},
+            {"data_classes": []},
+            {"data_classes": ["secret"]},
+            {"features": ["Bad word"]},
+            {"idle_timeout_ms": 1},
+            {"first_token_timeout_ms": 3_600_001},
+            {"cost": {"input": -1, "output": 1}},
+            {"slots": 0},
+            {"url": "http://elsewhere.example/v1"},
+        ],
+    )
+    async def test_are_changed_to_nothing_that_could_not_be_registered(
+        self, client: httpx.AsyncClient, bureau: Bureau, change: dict[str, object]
+    ) -> None:
+        await client.post("/api/compute/engines", json=registration(bureau))
+        before = bureau.compute.engines()
+        assert (await client.patch("/api/compute/engines/up", json=change)).status_code == 422
+        await bureau.compute.reload()
+        assert bureau.compute.engines() == before
+
+    async def test_that_see_more_than_general_data_stay_on_the_premises(
+        self, client: httpx.AsyncClient, bureau: Bureau
+    ) -> None:
+        own = registration(bureau, local=True, data_classes=["general", "government"])
+        await client.post("/api/compute/engines", json=own)
+        assert (await client.patch("/api/compute/engines/up", json={"local": False})).status_code == 422
+        moved = {"local": False, "data_classes": ["general"]}
+        assert (await client.patch("/api/compute/engines/up", json=moved)).status_code == 200
+
+    async def test_that_nobody_registered_are_not_changed(self, client: httpx.AsyncClient) -> None:
+        assert (await client.patch("/api/compute/engines/none", json={"slots": 2})).status_code == 404
+
     async def test_need_the_operators_permission(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
         for method, path in (
             ("GET", "/engines"),
             ("POST", "/engines"),
             ("DELETE", "/engines/up"),
+            ("PATCH", "/engines/up"),
             ("GET", "/models"),
             ("POST", "/pulls"),
             ("POST", "/prices"),

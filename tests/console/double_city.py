@@ -266,6 +266,16 @@ class City:
     async def engine_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
         raise Invalid("bad_engine", "This address does not answer.", message_zh="该地址没有响应。")
 
+    async def engine(self, who: m.Who, engine_id: UUID) -> mc.EngineTerms:
+        classes, features = frozenset({"general"}), frozenset({"tools", "vision", "no_stream_options"})
+        return mc.EngineTerms(
+            ident(31), "upstream-a", False, classes, features, 256, 1_024, 60_000, 60_000, 10**6, 2_500_000
+        )
+
+    async def engine_set(self, who: m.Who, engine_id: UUID, fields: Mapping[str, str]) -> None:
+        if fields.get("slots") == "0":
+            raise Invalid("bad_engine", "Slots are 1-100,000.", message_zh="并发槽 1–100000。")
+
     async def engine_test(self, who: m.Who, engine_id: UUID) -> mc.EngineTest:
         return mc.EngineTest("local-llama", MODEL, True, 231.0, "你好！", (), ("chat_template_kwargs",))
 

@@ -69,6 +69,64 @@ def add(
         show_error(trouble)
 
 
+@app.command("set")
+def change(
+    name: Name,
+    cost_input: Annotated[str, typer.Option(help="What it costs us: credits per million input tokens.")] = "",
+    cost_output: Annotated[str, typer.Option(help="What it costs us: credits per million output tokens.")] = "",
+    feature: Annotated[list[str] | None, typer.Option(help="A feature more; may be repeated.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="A feature less; may be repeated.")] = None,
+    local: Annotated[
+        bool | None, typer.Option("--local/--remote", help="On our own premises: may see government data.")
+    ] = None,
+    data_class: Annotated[
+        list[str] | None, typer.Option(help="general, government or citizen; may be repeated, and replaces all.")
+    ] = None,
+    first_token_s: Annotated[float | None, typer.Option(help="Longest wait for the first token, seconds.")] = None,
+    idle_s: Annotated[float | None, typer.Option(help="Longest silence inside an answer, seconds.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Calls at once.")] = None,
+    queue: Annotated[int | None, typer.Option(help="Calls that may wait.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Change an upstream's terms: what is not named stays, and calls in flight end as begun.
+
+    A running city follows at once. Prices stay until they are published again.
+    """
+    from shanhe.compute.api import EngineChange
+
+    async def work(services: Services) -> Any:
+        known = services.compute.engine(name)
+        cost = None
+        if cost_input or cost_output:
+            cost = known.models[0].cost.sided(_micro(cost_input), _micro(cost_output))
+        features = None
+        if feature or without:
+            features = (known.features | frozenset(feature or ())) - frozenset(without or ())
+        wanted = EngineChange(
+            cost=cost, local=local, data_classes=frozenset(data_class) if data_class else None, features=features,
+            slots=slots, queue=queue, first_token_timeout_ms=_ms(first_token_s), idle_timeout_ms=_ms(idle_s),
+        )  # fmt: skip
+        return await services.compute.change_engine(name, wanted, actor=ACTOR)
+
+    engine = in_city(data, work)
+    made = {
+        "id": engine.id, "name": engine.name, "local": engine.local, "data_classes": sorted(engine.data_classes),
+        "features": sorted(engine.features), "slots": engine.slots, "queue": engine.queue,
+        "first_token_timeout_ms": engine.first_token_timeout_ms, "idle_timeout_ms": engine.idle_timeout_ms,
+        "cost": asdict(engine.models[0].cost),
+    }  # fmt: skip
+    show(as_json, made, lambda: "✓")
+
+
+def _micro(credits: str) -> int | None:
+    return parse_credits(credits) if credits else None
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
 @app.command("discover")
 def discover_models(
     url: Annotated[str, typer.Argument(help="Base address, like http://gpu-1:8000/v1.")],

@@ -6,7 +6,7 @@ Prices and costs are integers in micro-credits per million tokens, one for each 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from importlib.util import find_spec
@@ -96,6 +96,12 @@ class Rates:
             amounts.get("reasoning", output),
             amounts.get("tool", given),
         )
+
+    def sided(self, given: int | None, output: int | None) -> Rates:
+        """With another cost of what is read or what is written, for all buckets of that side; None leaves it."""
+        read = {} if given is None else {"input": given, "cached_input": given, "tool": given}
+        written = {} if output is None else {"output": output, "reasoning": output}
+        return replace(self, **read, **written)
 
     def most(self, other: Rates) -> Rates:
         """The larger of two, bucket by bucket."""
@@ -295,6 +301,20 @@ class NewEngine:
         if self.kind in SCENES:
             return self.kind.value
         return self.price_class or ("small" if self.kind is Kind.CHAT else "embedding")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChange:
+    """What is to be otherwise at a registered engine; None = stays. `cost`: of each of its models."""
+
+    cost: Rates | None = None
+    local: bool | None = None
+    data_classes: frozenset[str] | None = None
+    features: frozenset[str] | None = None
+    slots: int | None = None
+    queue: int | None = None
+    first_token_timeout_ms: int | None = None
+    idle_timeout_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -17,6 +18,7 @@ from shanhe.compute.model import (
     LOCAL_CLASSES,
     THINKING,
     Engine,
+    EngineChange,
     EngineKind,
     EngineModel,
     ModelCard,
@@ -27,6 +29,9 @@ from shanhe.compute.thinking import SERVERS
 from shanhe.kernel.ids import new_id
 
 MODELS_MAX: Final = 200
+FEATURE: Final = re.compile(r"[a-z0-9_]{1,32}\Z")
+TIMEOUT_MIN_MS: Final = 100
+TIMEOUT_MAX_MS: Final = 3_600_000
 UPSTREAM_MAX_CHARS: Final = 200
 COST_MAX_MICRO: Final = 10**12
 """A million credits per million tokens; anything above is a slip of the unit."""
@@ -64,25 +69,70 @@ def checked(new: NewEngine, cost: Rates, now: datetime) -> Engine:
         )
     parse_url(new.url)
     _models(new)
-    if not new.data_classes or not new.data_classes <= LOCAL_CLASSES:
+    if not 1 <= new.context_tokens <= CONTEXT_MAX_TOKENS:
+        raise _bad("context_tokens", "The context has at least one token.", "上下文长度须为正数。")
+    engine = _engine(new, cost, now)
+    _terms(engine)
+    return engine
+
+
+def changed(engine: Engine, change: EngineChange) -> Engine:
+    """A registered engine with what is to be otherwise; BadEngine names the part that is wrong.
+
+    An engine of the city itself follows its model's card and a node what it offers, so neither is changed here.
+    """
+    if engine.kind is not EngineKind.OPENAI:
+        raise _bad(
+            "name",
+            f"{engine.name} follows the card of its model or the offer of its node; only upstreams are changed.",
+            f"{engine.name} 随模型卡或节点的申报而定；只能修改上游引擎。",
+        )
+    said = {part.name: getattr(change, part.name) for part in fields(change)}
+    cost = said.pop("cost")
+    after = replace(engine, **{name: value for name, value in said.items() if value is not None})
+    if cost is not None:
+        after = replace(after, models=tuple(replace(one, cost=cost) for one in engine.models))
+    _terms(after)
+    return after
+
+
+def difference(before: Engine, after: Engine) -> str:
+    """What changed, as `name: before → after`, for the record; empty where nothing did. Costs in µ per 10^6 tokens."""
+    told = [(part.name, _plain(before, part.name), _plain(after, part.name)) for part in fields(EngineChange)]
+    return "; ".join(f"{name}: {was} → {now}" for name, was, now in told if was != now)
+
+
+def _plain(engine: Engine, name: str) -> str:
+    if name == "cost":
+        costs = {" ".join(str(getattr(one.cost, bucket)) for bucket in BUCKETS) for one in engine.models}
+        return ", ".join(sorted(costs))
+    value = getattr(engine, name)
+    return " ".join(sorted(value)) if isinstance(value, frozenset) else str(value)
+
+
+def _terms(engine: Engine) -> None:
+    """What may be changed later, too."""
+    if not engine.data_classes or not engine.data_classes <= LOCAL_CLASSES:
         raise _bad("data_classes", f"Data classes are {', '.join(sorted(LOCAL_CLASSES))}.", "未知的数据类别。")
-    if not new.local and new.data_classes != {GENERAL}:
+    if not engine.local and engine.data_classes != {GENERAL}:
         raise _bad(
             "data_classes",
             "Government and citizen data never leave local compute, and this engine is not marked local.",
             "政务与公民数据不得离开本地算力，而该引擎未标记为本地。",
         )
-    if any(not 0 <= getattr(cost, bucket) <= COST_MAX_MICRO for bucket in BUCKETS):
+    if not all(0 <= getattr(one.cost, bucket) <= COST_MAX_MICRO for one in engine.models for bucket in BUCKETS):
         raise _bad(
             "cost",
             "A cost is 0 to 10^12 micro-credits per million tokens.",
             "成本须在每百万 token 0 至 10^12 微信用之间。",
         )
-    if not 1 <= new.context_tokens <= CONTEXT_MAX_TOKENS:
-        raise _bad("context_tokens", "The context has at least one token.", "上下文长度须为正数。")
-    if not 1 <= new.slots <= 100_000 or not 0 <= new.queue <= 100_000:
+    if not 1 <= engine.slots <= 100_000 or not 0 <= engine.queue <= 100_000:
         raise _bad("slots", "Slots are 1-100,000, the queue 0-100,000.", "并发槽 1–100000，队列 0–100000。")
-    return _engine(new, cost, now)
+    if not all(map(FEATURE.match, engine.features)):
+        raise _bad("features", "A feature is 1-32 of a-z, 0-9, underscore.", "功能名为 1–32 个小写字母、数字或下划线。")
+    waits_ms = engine.first_token_timeout_ms, engine.idle_timeout_ms
+    if not all(TIMEOUT_MIN_MS <= wait_ms <= TIMEOUT_MAX_MS for wait_ms in waits_ms):
+        raise _bad("timeout", "A timeout is 0.1 s to an hour.", "超时须在 0.1 秒至 1 小时之间。")
 
 
 def _models(new: NewEngine) -> None:

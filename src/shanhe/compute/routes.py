@@ -19,6 +19,7 @@ from shanhe.compute.model import (
     DEFAULT_FEATURES,
     GENERAL,
     Engine,
+    EngineChange,
     EngineStatus,
     Kind,
     ModelCard,
@@ -91,6 +92,31 @@ class EngineBody(Body):
             slots=self.slots,
             queue=self.queue,
             features=DEFAULT_FEATURES if self.features is None else frozenset(self.features),
+        )
+
+
+class ChangeBody(Body):
+    """What is to be otherwise; what is left out stays."""
+
+    cost: CostBody | None = None
+    local: bool | None = None
+    data_classes: set[str] | None = Field(None, max_length=8)
+    features: set[Annotated[str, Field(max_length=32)]] | None = Field(None, max_length=64)
+    slots: int | None = Field(None, ge=1, le=100_000)
+    queue: int | None = Field(None, ge=0, le=100_000)
+    first_token_timeout_ms: int | None = Field(None, ge=100, le=3_600_000)
+    idle_timeout_ms: int | None = Field(None, ge=100, le=3_600_000)
+
+    def change(self) -> EngineChange:
+        return EngineChange(
+            cost=None if self.cost is None else self.cost.rates(),
+            local=self.local,
+            data_classes=None if self.data_classes is None else frozenset(self.data_classes),
+            features=None if self.features is None else frozenset(self.features),
+            slots=self.slots,
+            queue=self.queue,
+            first_token_timeout_ms=self.first_token_timeout_ms,
+            idle_timeout_ms=self.idle_timeout_ms,
         )
 
 
@@ -221,6 +247,11 @@ def _engines(compute: Compute) -> APIRouter:
     async def one(name: str, actor: Engineer) -> dict[str, Any]:
         found = compute.engine(name)
         return engine_json(found, next((status for status in compute.statuses() if status.id == found.id), None))
+
+    @routes.patch("/engines/{name}")
+    async def change(name: str, body: ChangeBody, actor: Engineer) -> dict[str, Any]:
+        """Change an upstream's timeouts, features, data classes, cost, slots or queue; calls in flight end as begun."""
+        return engine_json(await compute.change_engine(name, body.change(), actor=actor.ref), None)
 
     @routes.post("/engines/{name}/test")
     async def test(name: str, actor: Engineer) -> list[dict[str, Any]]:

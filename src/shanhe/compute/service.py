@@ -27,6 +27,7 @@ from shanhe.compute.model import (
     GENERAL,
     THINKING,
     Engine,
+    EngineChange,
     EngineKind,
     EngineModel,
     EngineStatus,
@@ -43,7 +44,7 @@ from shanhe.compute.nodes import NodeDesk, drop_node
 from shanhe.compute.price_desk import PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
-from shanhe.compute.registration import checked, completed, local_engine
+from shanhe.compute.registration import changed, checked, completed, difference, local_engine
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
@@ -395,6 +396,23 @@ class Compute:
             event = "enabled" if enabled else "disabled"
             await store.add_event(conn, name, event, reason, actor, self._clock.now())
             await store.changed(conn)
+        await self.reload()
+        return self.engine(name)
+
+    async def change_engine(self, name: str, change: EngineChange, *, actor: str) -> Engine:
+        """Change the terms of a registered upstream; calls in flight end on the old ones. BadEngine, UnknownEngine.
+
+        Prices stay: another cost reaches them when one is published.
+        """
+        async with self._db.transaction() as conn:
+            before = await store.engine_locked(conn, name)
+            if before is None:
+                raise UnknownEngine(name)
+            after = changed(before, change)
+            if told := difference(before, after):
+                await store.change_engine(conn, after)
+                await store.add_event(conn, name, "changed", told, actor, self._clock.now())
+                await store.changed(conn)
         await self.reload()
         return self.engine(name)
 

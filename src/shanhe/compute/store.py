@@ -176,6 +176,36 @@ async def follow_node(conn: Connection, engine_id: UUID, engine: Engine) -> None
     await _insert_served(conn, engine_id, engine.models)
 
 
+async def engine_locked(conn: Connection, name: str) -> Engine | None:
+    """An engine, held against other changes until the transaction ends."""
+    await conn.execute("SELECT FROM compute.engine WHERE name = $1 FOR UPDATE", name)
+    return next((engine for engine in await engines(conn) if engine.name == name), None)
+
+
+async def change_engine(conn: Connection, engine: Engine) -> None:
+    """Write what may be changed of a registered engine: its terms, and what its models cost."""
+    await conn.execute(
+        """UPDATE compute.engine SET local = $2, data_classes = $3, features = $4, slots = $5, queue = $6,
+             first_token_timeout_ms = $7, idle_timeout_ms = $8 WHERE id = $1""",
+        engine.id,
+        engine.local,
+        sorted(engine.data_classes),
+        sorted(engine.features),
+        engine.slots,
+        engine.queue,
+        engine.first_token_timeout_ms,
+        engine.idle_timeout_ms,
+    )
+    for served in engine.models:
+        await conn.execute(
+            """UPDATE compute.engine_model SET cost_input = $3, cost_cached_input = $4, cost_output = $5,
+                 cost_reasoning = $6, cost_tool = $7 WHERE engine_id = $1 AND model = $2""",
+            engine.id,
+            served.model,
+            *(getattr(served.cost, bucket) for bucket in BUCKETS),
+        )
+
+
 async def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
     """False when there is no such engine."""
     done = await conn.fetchval("UPDATE compute.engine SET enabled = $2 WHERE name = $1 RETURNING true", name, enabled)

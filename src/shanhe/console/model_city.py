@@ -68,6 +68,23 @@ class EngineRow:
 
 
 @dataclass(frozen=True)
+class EngineTerms:
+    """What can be changed of a registered engine. Times in milliseconds, costs in µ per million tokens."""
+
+    id: UUID
+    name: str
+    local: bool
+    data_classes: frozenset[str]
+    features: frozenset[str]
+    slots: int
+    queue: int
+    first_token_timeout_ms: int
+    idle_timeout_ms: int
+    cost_input: int
+    cost_output: int
+
+
+@dataclass(frozen=True)
 class EngineTest:
     engine: str
     model: str

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from shanhe.compute.api import Engine, Kind, NewEngine, Rates
+from shanhe.compute.api import Engine, EngineChange, Kind, NewEngine, Rates
 from shanhe.console import model as m
 from shanhe.console import model_city as mc
 from shanhe.console import model_postings as mp
@@ -26,6 +26,8 @@ from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
 from shanhe.ledger.api import Account, AccountView, Asset, Lot, PostingView, VerifyReport
+
+TIMEOUT_MAX_S: Final = 3_600
 
 ORGS_SHOWN = 50
 ROWS_SHOWN = 50
@@ -234,6 +236,43 @@ class LiveCity:
         )
         new, _ = await self._of.compute.looked_at(new)
         await self._of.compute.add_engine(new, actor=actor_of(who).ref)
+
+    async def engine(self, who: m.Who, engine_id: UUID) -> mc.EngineTerms:
+        engine = self._engine(engine_id)
+        cost = engine.models[0].cost if engine.models else Rates.of({})
+        return mc.EngineTerms(
+            id=engine.id,
+            name=engine.name,
+            local=engine.local,
+            data_classes=engine.data_classes,
+            features=engine.features,
+            slots=engine.slots,
+            queue=engine.queue,
+            first_token_timeout_ms=engine.first_token_timeout_ms,
+            idle_timeout_ms=engine.idle_timeout_ms,
+            cost_input=cost.input,
+            cost_output=cost.output,
+        )
+
+    async def engine_set(self, who: m.Who, engine_id: UUID, fields: Mapping[str, str]) -> None:
+        engine, shown = self._engine(engine_id), await self.engine(who, engine_id)
+        read, written = parse_credits(fields.get("cost_input", "")), parse_credits(fields.get("cost_output", ""))
+        cost = None
+        if (read, written) != (shown.cost_input, shown.cost_output):  # what is not typed anew keeps its other buckets
+            cost = engine.models[0].cost.sided(
+                None if read == shown.cost_input else read, None if written == shown.cost_output else written
+            )
+        change = EngineChange(
+            cost=cost,
+            local=fields.get("local") == "1",
+            data_classes=frozenset(str(one) for one in DataClass if fields.get(f"class_{one}") == "1"),
+            features=frozenset(fields.get("features", "").split()),
+            slots=int(fields.get("slots", "")),
+            queue=int(fields.get("queue", "")),
+            first_token_timeout_ms=_ms(fields.get("first_token_s", "")),
+            idle_timeout_ms=_ms(fields.get("idle_s", "")),
+        )
+        await self._of.compute.change_engine(engine.name, change, actor=actor_of(who).ref)
 
     async def engine_test(self, who: m.Who, engine_id: UUID) -> mc.EngineTest:
         name = self._engine(engine_id).name
@@ -470,3 +509,11 @@ def _models(text: str) -> dict[str, str]:
     if not found:
         raise Invalid("no_models", "Name at least one model.", message_zh="请至少填写一个模型。")
     return found
+
+
+def _ms(seconds: str) -> int:
+    """Milliseconds of typed seconds; ValueError for anything else."""
+    value = float(seconds)
+    if not 0 <= value <= TIMEOUT_MAX_S:
+        raise ValueError(seconds)
+    return round(value * 1000)

@@ -45,6 +45,8 @@ class CityRoom(Room):
         add("/city/models/pull", self.pull, methods=["POST"])
         add("/city/engines", self.engines, methods=["GET"])
         add("/city/engines", self.engine_add, methods=["POST"])
+        add("/city/engines/{engine_id}", self.engine, methods=["GET"])
+        add("/city/engines/{engine_id}", self.engine_set, methods=["POST"])
         add("/city/engines/{engine_id}/test", self.engine_test, methods=["POST"])
         add("/city/engines/{engine_id}/switch", self.engine_switch, methods=["POST"])
         add("/city/audit", self.audit, methods=["GET"])
@@ -169,6 +171,19 @@ class CityRoom(Room):
                 request, who, fields=fields, mistake=self.view.mistake(request, error), status=422
             )
         return go("/city/engines", "engine_added")
+
+    async def engine(self, request: Request, engine_id: UUID) -> Response:
+        who = await self.allowed(request, "engines")
+        return self.show(request, "engine.html", who, engine=await self.desk.city.engine(who, engine_id), fields={})
+
+    async def engine_set(self, request: Request, engine_id: UUID) -> Response:
+        who, fields = await self.posted(request, "engines")
+        try:
+            await self.desk.city.engine_set(who, engine_id, fields)
+        except (ShanheError, ValueError) as error:
+            engine = await self.desk.city.engine(who, engine_id)
+            return self.again(request, "engine.html", who, error, engine=engine, fields=fields)
+        return go("/city/engines", "engine_set")
 
     async def engine_test(self, request: Request, engine_id: UUID) -> Response:
         who, _ = await self.posted(request, "engines")
