@@ -10,7 +10,7 @@ import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.clock import FixedClock
-from shanhe.store.api import Offer, Terms, VersionState
+from shanhe.store.api import ListingState, Offer, Terms, VersionState, WrongState
 from stage.market import MODEL, Market, Party
 
 from .test_standing import call, told
@@ -110,6 +110,50 @@ class TestNotice:
         assert await store.start_due() == 0
         await store.restore(name, reason="已说明", actor="person:clerk", actor_org=None)
         assert await offered(market, name) == (1, 2_000)
+
+    async def test_of_what_was_withdrawn_is_taken_back_by_its_maker(self, market: Market, clock: FixedClock) -> None:
+        store, (maker, payer, name) = market.services.store, await used(market, "second-thought")
+        await store.withdraw(name, owner=maker.org, actor="tests")
+        await market.publish(maker.org, name, CONTENT, Terms(9_000))
+        await store.withdraw(name, owner=maker.org, actor="tests")
+        clock.advance(days=days_of(market, clock))
+        assert await store.start_due() == 0
+        assert (await store.listed(name)).state is ListingState.WITHDRAWN
+        assert (await told(market, payer.org)).count("store.gone") == 2
+
+    @pytest.mark.parametrize("before", ["withdraw", "remove"])
+    async def test_of_what_is_not_sold_ends_where_the_city_takes_it_out(
+        self, market: Market, clock: FixedClock, before: str
+    ) -> None:
+        store, (maker, _, name) = market.services.store, await used(market, f"stopped-{before}")
+        clerk: dict[str, Any] = {"reason": "误导用户", "actor": "person:clerk", "actor_org": None}
+        if before == "withdraw":
+            await store.withdraw(name, owner=maker.org, actor="tests")
+        else:
+            await store.remove(name, **clerk)
+        await market.publish(maker.org, name, CONTENT, Terms(9_000))
+        assert await store.coming(name) is not None
+        assert (await store.remove(name, **clerk)).state is ListingState.REMOVED
+        clock.advance(days=days_of(market, clock))
+        assert await store.start_due() == 0
+        if before == "withdraw":
+            with pytest.raises(WrongState):  # there is nothing to put back
+                await store.restore(name, **clerk)
+        else:
+            await store.restore(name, **clerk)
+            assert await offered(market, name) == (1, 2_000)
+
+    @pytest.mark.parametrize("before", ["withdraw", "remove"])
+    async def test_ends_with_its_maker(self, market: Market, clock: FixedClock, before: str) -> None:
+        store, (maker, _, name) = market.services.store, await used(market, f"orphan-{before}")
+        if before == "withdraw":
+            await store.withdraw(name, owner=maker.org, actor="tests")
+        else:
+            await store.remove(name, reason="误导用户", actor="person:clerk", actor_org=None)
+        await market.publish(maker.org, name, CONTENT, Terms(9_000))
+        await store.forget(maker.org, actor="tests")
+        clock.advance(days=days_of(market, clock))
+        assert await store.start_due() == 0
 
     async def test_does_not_get_shorter(self, market: Market, clock: FixedClock) -> None:
         maker, _, name = await used(market, "shortened")

@@ -155,6 +155,20 @@ class TestNotices:
         assert await told(market, payer.org) == ["store.gone"]
 
 
+class TestLeaving:
+    async def test_takes_what_waits_back_from_the_queue(self, market: Market) -> None:
+        store, maker = market.services.store, await market.party("gone before the review")
+        await market.listed(maker.org, "prompt/left-behind", CONTENT)
+        await store.draft("prompt/left-behind", {"text": "Better"}, Terms(3_000), owner=maker.org, actor="tests")
+        await store.submit("prompt/left-behind", owner=maker.org)
+        assert await store.forget(maker.org, actor="tests") == 1
+        assert "prompt/left-behind" not in [one.name for one, _ in await store.queue()]
+        with pytest.raises(WrongState):
+            await store.review("prompt/left-behind", 2, approve=True, note="fine", reviewer="tests", reviewer_org=None)
+        assert (await store.listed("prompt/left-behind")).state is ListingState.WITHDRAWN
+        assert await store.forget(maker.org, actor="tests") == 0
+
+
 class TestWords:
     async def test_of_what_was_offered_wait_for_the_review_of_the_next_version(self, market: Market) -> None:
         store, maker = market.services.store, await market.party("renamer")

@@ -184,8 +184,8 @@ class Deciding(Window):
         return found.owner
 
     async def remove(self, name: str, *, reason: str, actor: str, actor_org: UUID | None) -> Listing:
-        """The city takes it out of the store and says why: nothing is sold, its maker and its users are told, and what
-        was approved waits for `restore`. Idempotent. WrongState, OwnListing (R0)."""
+        """The city takes it out of the store and says why: nothing is sold, nothing announced will be, its maker and
+        its users are told, and what was approved waits for `restore`. Idempotent. WrongState, OwnListing (R0)."""
         return await self._by_city(name, ListingState.REMOVED, reason, actor, actor_org)
 
     async def restore(self, name: str, *, reason: str, actor: str, actor_org: UUID | None) -> Listing:
@@ -201,17 +201,21 @@ class Deciding(Window):
         allowed = {ListingState.LISTED, ListingState.DEPRECATED} if removes else {ListingState.REMOVED}
         async with self._db.transaction() as conn:
             found = await self._any(name, conn=conn)
-            if found.state is to:
+            comes = removes and await self._comes(found, conn)  # whatever its state, it would be sold again
+            if found.state is to and not comes:
                 return found
-            if found.state not in allowed:
+            if found.state not in allowed and not comes:
                 raise WrongState(name, found.state, to)
-            await self._shelf.move(conn, found, to, reason, actor, self._clock.now())
+            version = await self._shelf.version(conn, found, VersionState.APPROVED)
+            if not removes and version is None:  # it was not sold any more when the city took it out
+                raise WrongState(name, found.state, to)
+            if found.state is not to:
+                await self._shelf.move(conn, found, to, reason, actor, self._clock.now())
             if removes:
                 await store.retire(conn, found.id, VersionState.ANNOUNCED)
                 await self._charges.close(found.name, actor=actor, conn=conn)
                 told = [messages.gone(found, user, True, mark) for user in users]
             else:
-                version = await self._shelf.version(conn, found, VersionState.APPROVED)
                 assert version is not None
                 await self._publish(found, version, actor, conn)
                 told = [messages.back(found, user, mark) for user in users]

@@ -145,7 +145,8 @@ class Making(Window):
         return await self._move(name, owner, ListingState.LISTED, {ListingState.DEPRECATED}, actor)
 
     async def withdraw(self, name: str, *, owner: UUID | None, actor: str) -> Listing:
-        """Sell it no more; calls that are running end as they were admitted, and who used it is told."""
+        """Sell it no more; calls that are running end as they were admitted, and who used it is told. Again, it takes
+        back a version that was announced since."""
         return await self._move(
             name, owner, ListingState.WITHDRAWN, {ListingState.LISTED, ListingState.DEPRECATED}, actor
         )
@@ -156,22 +157,23 @@ class Making(Window):
         users = await self._users(name) if to is ListingState.WITHDRAWN else ()
         async with self._db.transaction() as conn:
             found = await (self._any(name, conn=conn) if owner is None else self._own(name, owner, conn=conn))
-            if found.state is not to:
+            moves = found.state is not to
+            if moves:
                 if found.state not in allowed:
                     raise WrongState(name, found.state, to)
                 await self._shelf.move(conn, found, to, "", actor, self._clock.now())
-                if to is ListingState.WITHDRAWN:
-                    await store.retire(conn, found.id, VersionState.APPROVED, VersionState.ANNOUNCED)
-                    await self._charges.close(found.name, actor=actor, conn=conn)
-                    mark = new_id()
-                    await self._tell([messages.gone(found, user, False, mark) for user in users], conn)
+            if to is ListingState.WITHDRAWN and (moves or await self._comes(found, conn)):
+                await store.retire(conn, found.id, VersionState.APPROVED, VersionState.ANNOUNCED)
+                await self._charges.close(found.name, actor=actor, conn=conn)
+                mark = new_id()
+                await self._tell([messages.gone(found, user, False, mark) for user in users], conn)
         return await self._any(name)
 
     async def erase(self, name: str, *, actor: str) -> None:
         """Withdraw a listing and delete what it says: contents, notes, words, what users said of it. Its name, terms
         and numbers stay, for receipts. Again changes nothing."""
-        found = await self._any(name)
         async with self._db.transaction() as conn:
+            found = await self._any(name, conn=conn)
             if found.state is not ListingState.WITHDRAWN:
                 await self._shelf.move(conn, found, ListingState.WITHDRAWN, "", actor, self._clock.now())
             await self._charges.close(name, actor=actor, conn=conn)
@@ -179,11 +181,19 @@ class Making(Window):
             await self._shelf.erase(conn, found)
 
     async def forget(self, owner: UUID, *, actor: str) -> int:
-        """Withdraw what somebody offers who is no longer there; how many."""
+        """Withdraw what somebody offers, or would, who is no longer there; how many. What waits for its review goes
+        back to a draft, so that nobody approves it."""
         gone = 0
-        for listing in await self._shelf.of_owner(self._db, owner):
-            if listing.state in (ListingState.LISTED, ListingState.DEPRECATED):
-                await self.withdraw(listing.name, owner=None, actor=actor)
-                gone += 1
+        for _, name in (await self.names_of([owner])).get(owner, ()):
+            async with self._db.transaction() as conn:
+                found = await self._any(name, conn=conn)
+                waiting = await self._shelf.version(conn, found, VersionState.SUBMITTED)
+                if waiting is not None:
+                    await store.recall(conn, waiting.id)
+                if found.state is ListingState.REMOVED:  # stays so on record
+                    await store.retire(conn, found.id, VersionState.ANNOUNCED)
+            if found.state in (ListingState.LISTED, ListingState.DEPRECATED, ListingState.WITHDRAWN):
+                await self.withdraw(name, owner=None, actor=actor)
+            gone += found.state in (ListingState.LISTED, ListingState.DEPRECATED)
         await contest_store.withdraw_all(self._db, owner, self._clock.now())
         return gone

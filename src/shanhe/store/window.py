@@ -194,6 +194,10 @@ class Window:
                 return True
         return False
 
+    async def _comes(self, found: Listing, conn: Any) -> bool:
+        """Whether a version of it was announced, and is offered on its day unless it is taken back."""
+        return await self._shelf.version(conn, found, VersionState.ANNOUNCED) is not None
+
     async def _tell(self, notices: Sequence[Notice], conn: Any) -> None:
         for notice in notices:
             await self._notifier.notify(notice, conn)
