@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shanhe.exchange.api import Feed
+from shanhe.exchange.api import FUND, ExchangeUnavailable, Feed
 from shanhe.exchange.routes import router
 from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
 from shanhe.kernel import http
@@ -189,3 +189,24 @@ class TestStability:
         assert shown.trace["parameters"]
         assert await world.exchange.stabilise() is None  # its cash is set aside
         await world.verify()
+
+    @pytest.mark.parametrize("accepted", [True, False])
+    async def test_says_why_of_every_order_that_got_in_and_of_no_other(self, world, monkeypatch, accepted):
+        seller, buyer = await world.seller(10_000), await world.buyer(10_000)
+        for ticks in (7000, 4000):
+            await world.sell(seller, 100, ticks)
+            await world.buy(buyer, 100, ticks)
+            await world.auction()
+        await world.exchange.endow_stability(1_100, posting_id=uuid4(), actor="test")
+        place = world.exchange.place
+
+        async def lost(new, *, actor):
+            if accepted:
+                await place(new, actor=actor)
+            raise ExchangeUnavailable  # the connection went while the batch was being written
+
+        monkeypatch.setattr(world.exchange, "place", lost)
+        assert await world.exchange.stabilise() is None
+        orders = await world.exchange.orders(FUND)
+        assert len(orders) == accepted
+        assert [one.id for one in await world.exchange.stability.interventions()] == [one.id for one in orders]

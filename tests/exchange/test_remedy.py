@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shanhe.approvals.api import SamePerson
-from shanhe.exchange import remedy_store
-from shanhe.exchange.api import Market, NothingToReverse, NotUpheld, SecondPersonNeeded
+from shanhe.approvals.api import RequestConflict, SamePerson
+from shanhe.exchange import fund_store, remedy_store
+from shanhe.exchange.api import ItemClosed, Market, NothingToReverse, NotUpheld, SecondPersonNeeded
 from shanhe.exchange.remedy import undo_of
 from shanhe.ledger.api import Asset, Charge, InsufficientCredit, Leg
 from stage.faults import lost_mark
@@ -70,6 +70,30 @@ class Case:
 @pytest.fixture
 async def case(world) -> Case:
     return await Case(world).open()
+
+
+class TestAnswer:
+    async def test_is_the_first_operators_and_the_other_is_told(self, case, monkeypatch):
+        disputes = case.world.exchange.disputes
+        decide, second = fund_store.decide_dispute, "person:o2"
+
+        async def overtaken(db, *values):
+            await decide(db, case.dispute, "dismissed", "按规则成交", second, case.world.clock.now())
+            return await decide(db, *values)
+
+        monkeypatch.setattr(fund_store, "decide_dispute", overtaken)
+        with pytest.raises(ItemClosed):
+            await disputes.decide(case.dispute, upheld=True, answer="属实", actor="person:o1")
+        (stands,) = await disputes.list(case.buyer)
+        assert (stands.state, stands.answer, stands.decided_by) == ("dismissed", "按规则成交", second)
+
+    async def test_id_of_a_request_is_not_taken_for_another_request(self, case):
+        await case.uphold()
+        asked = await case.remedies.ask(case.dispute, "why", by="person:o1", remedy_id=uuid4())
+        for other in ({"dispute_id": uuid4()}, {"reason": "else"}, {"by": "person:o2"}, {"trades": [uuid4()]}):
+            values = {"dispute_id": case.dispute, "reason": "why", "by": "person:o1", "remedy_id": asked.id} | other
+            with pytest.raises(RequestConflict):
+                await case.remedies.ask(**values)
 
 
 class TestUndo:

@@ -64,8 +64,10 @@ class Disputes:
         if row["state"] != "open" and (row["state"], row["decided_by"]) != (state, actor):
             raise ItemClosed(row["state"])
         sealed = await self._seals.seal(row["org_id"], f"{PLACE}.answer", answer)
-        await store.decide_dispute(self._db, dispute_id, state, sealed, actor, self._clock.now())
-        return await self.opened(await store.dispute(self._db, dispute_id))
+        row = await store.decide_dispute(self._db, dispute_id, state, sealed, actor, self._clock.now())
+        if (row["state"], row["decided_by"]) != (state, actor):  # somebody else was quicker, and theirs stands
+            raise ItemClosed(row["state"])
+        return await self.opened(row)
 
     async def list(self, org_id: UUID | None, *, open_only: bool = False) -> Sequence[Dispute]:
         """Newest first, a bounded page."""

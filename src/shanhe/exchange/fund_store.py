@@ -95,8 +95,17 @@ async def insert_intervention(
     )  # fmt: skip
 
 
+async def delete_intervention(db: Database, identifier: UUID) -> None:
+    await db.execute("DELETE FROM exchange.intervention WHERE id = $1", identifier)
+
+
 async def interventions(db: Database, limit: int) -> list[Any]:
-    return await db.fetch("SELECT * FROM exchange.intervention ORDER BY id DESC LIMIT $1", limit)
+    """Newest first; those whose order was accepted."""
+    return await db.fetch(
+        """SELECT i.* FROM exchange.intervention i WHERE EXISTS (SELECT FROM exchange.orders o WHERE o.id = i.id)
+            ORDER BY i.id DESC LIMIT $1""",
+        limit,
+    )
 
 
 # -- disputes ---------------------------------------------------------------------------------------------------------
@@ -126,9 +135,11 @@ async def disputes(db: Database, org_id: UUID | None, open_only: bool, limit: in
     )  # fmt: skip
 
 
-async def decide_dispute(db: Database, identifier: UUID, state: str, answer: str, actor: str, now: datetime) -> None:
+async def decide_dispute(db: Database, identifier: UUID, state: str, answer: str, actor: str, now: datetime) -> Any:
+    """As it stands then: the first answer counts."""
     await db.execute(
         """UPDATE exchange.dispute SET state = $2, answer = $3, decided_by = $4, decided_at = $5
            WHERE id = $1 AND state = 'open'""",
         identifier, state, answer, actor, now,
     )  # fmt: skip
+    return await dispute(db, identifier)

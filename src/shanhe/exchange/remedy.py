@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.approvals.api import Approvals, Deed, NotYet, Request, RequestState
+from shanhe.approvals.api import Approvals, Deed, NotYet, Request, RequestConflict, RequestState
 from shanhe.exchange import fund_store
 from shanhe.exchange import remedy_store as store
 from shanhe.exchange.disputes import Dispute, Disputes
@@ -142,7 +142,12 @@ class Remedies:
         """
         check_line("reason", reason)
         if remedy_id is not None and (known := await store.remedy(self._db, remedy_id)) is not None:
-            return await self._view(known)
+            made = await self._view(known)
+            if (made.dispute_id, made.asked_by, made.reason) != (dispute_id, by, reason) or (
+                trades and set(trades) != set(made.trades)
+            ):
+                raise RequestConflict()
+            return made
         dispute = await fund_store.dispute(self._db, dispute_id)
         if dispute is None:
             raise UnknownItem("dispute", "申诉")

@@ -19,6 +19,7 @@ from shanhe.exchange.engine import Advance, Engine, Replay
 from shanhe.exchange.errors import (
     BadPrice,
     BadQuantity,
+    ExchangeUnavailable,
     OrderTooSmall,
     TraderFrozen,
     UnknownOrder,
@@ -315,12 +316,14 @@ class Exchange:
         if decided is None:
             return None
         order, trace = decided
+        await self.stability.record(order, trace)  # before it is placed: no order of the fund is without its reason
         try:
-            placed = await self.place(order, actor=STABILITY_ACTOR)
-        except ShanheError:  # the market moved meanwhile; the next round decides anew
+            return await self.place(order, actor=STABILITY_ACTOR)
+        except ExchangeUnavailable:  # it may be in the market all the same
             return None
-        await self.stability.record(order, trace)
-        return placed
+        except ShanheError:  # the market moved meanwhile; the next round decides anew
+            await self.stability.forget(order)
+            return None
 
     async def endow_stability(self, amount_fen: int, *, posting_id: UUID, actor: str) -> None:
         """Move cash of the ecosystem fund to the stability fund; idempotent by `posting_id`."""

@@ -75,6 +75,10 @@ class Stability:
             self._db, order.id, self._clock.now(), order.side, order.ticks, order.quantity_micro, trace
         )
 
+    async def forget(self, order: NewOrder) -> None:
+        """It was refused."""
+        await store.delete_intervention(self._db, order.id)
+
     async def interventions(self) -> Sequence[Intervention]:
         """Newest first, a bounded page; public."""
         return [Intervention(**dict(row)) for row in await store.interventions(self._db, PAGE_ROWS)]
