@@ -188,6 +188,20 @@ class TestContest:
         await arena.contests.withdraw(contest, owner=maker.org)
         assert await arena.contests.standing(contest) == []
 
+    async def test_entry_changes_though_the_contest_is_full(
+        self, arena: Arena, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.store.contests.ENTRIES_MAX", 1)
+        contest = (await arena.call()).id
+        maker, late = await arena.maker("arena-full", "己公司"), await arena.maker("arena-late", "庚公司")
+        await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-full", work=WORK, actor="t")
+        again = await arena.contests.enter(
+            contest, owner=maker.org, listing="agent/arena-full", work="更好。", actor="t"
+        )
+        assert (again.n, again.work) == (1, "更好。")
+        with pytest.raises(BadContest):
+            await arena.contests.enter(contest, owner=late.org, listing="agent/arena-late", work=WORK, actor="t")
+
     async def test_few_jurors_give_no_place_and_strangers_none(
         self, arena: Arena, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -139,7 +139,8 @@ class Contests:
         async with self._db.transaction() as conn:
             found = await self._undecided(conn, contest_id)
             self._only(found, Phase.ENTRIES)
-            if len(await store.entries(conn, contest_id)) >= ENTRIES_MAX:
+            entries = await store.entries(conn, contest_id)
+            if len(entries) >= ENTRIES_MAX and all(one.org_id != owner for one in entries):
                 raise BadContest("entries", f"at most {ENTRIES_MAX}", f"不超过 {ENTRIES_MAX} 项")
             if entry_id is not None and not await store.is_free(conn, entry_id, contest_id, owner):
                 raise BadContest("id", "it is another entry's; send a new one, or none", "编号已被占用，请更换或不填")
