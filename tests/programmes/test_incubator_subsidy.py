@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
 
 import pytest
@@ -91,6 +93,30 @@ class TestIncubatorSubsidy:
         }  # fmt: skip
         with pytest.raises(WrongState):
             await breach(app.id, note="第四次", actor="test")
+        assert await city.sound()
+
+    async def test_two_breaches_told_of_at_once_are_a_first_and_a_second(self, city: City) -> None:
+        _, app = await granted(city)
+        both = (city.programmes.awards.breach(app.id, note=note, actor="test") for note in ("五月", "六月"))
+        await asyncio.gather(*both)
+        file = await city.programmes.file(app.id)
+        assert sorted(row.details["measure"] for row in file.history if row.event == "breach") == [1, 2]
+        assert (file.application.state, file.application.breaches) == (State.SUSPENDED, 2)
+
+    async def test_third_breach_brings_back_what_is_unspent_though_whoever_said_so_died_then(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        firm, app = await granted(city)
+        stopping = city.programmes.awards._stopping
+        for note in ("五月", "六月"):
+            await stopping.breach(app.id, note=note, actor="test")
+        with monkeypatch.context() as patch, pytest.raises(ConnectionError):
+            patch.setattr(stopping, "bring_back", AsyncMock(side_effect=ConnectionError))
+            patch.setattr(stopping, "claw_back", AsyncMock(side_effect=ConnectionError))
+            await stopping.breach(app.id, note="七月", actor="test")
+        await city.later(days=1)
+        assert (await city.programmes.file(app.id)).application.state is State.STOPPED
+        assert await city.balance(firm) == 0
         assert await city.sound()
 
     async def test_capital_counts_once_through_chains_of_ownership(self, city: City) -> None:

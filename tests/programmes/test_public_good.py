@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ import pytest
 
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import Invalid
-from shanhe.programmes.api import Application, State, TrancheState
+from shanhe.programmes.api import Application, State, Tranche, TrancheState
 
 from .conftest import CREDIT, City
 
@@ -61,6 +62,27 @@ class TestPublicGood:
         clerk = await city.reviewer("civil_affairs", 5)
         await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 7, 1))
         assert await city.balance(charity) == 90_000 * CREDIT
+
+    async def test_late_milestone_moves_what_follows_once_though_two_look_at_it_at_once(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, app = await granted(city)
+        city.clock.set(city.clock.now().replace(month=7, day=1))
+        milestones = city.programmes.awards._milestones
+        seen, stands = asyncio.Barrier(2), milestones._stands
+
+        async def both_decided(conn: Any, tranche: Tranche) -> bool:
+            if seen.n_waiting or not late:
+                late.append(tranche.n)
+                await seen.wait()
+            return await stands(conn, tranche)
+
+        late: list[int] = []
+        monkeypatch.setattr(milestones, "_stands", both_decided)
+        await asyncio.gather(*(city.programmes.awards.settle(app.id) for _ in range(2)))
+        assert [t.due_on for t in (await city.programmes.file(app.id)).tranches] == [
+            date(2026, 7, 1), date(2026, 10, 1), date(2026, 12, 31),
+        ]  # fmt: skip
 
     async def test_moves_nothing_by_what_the_review_of_its_document_took(self, city: City) -> None:
         charity, app = await granted(city)

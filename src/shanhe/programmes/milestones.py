@@ -84,10 +84,11 @@ class Milestones:
         delay = int(decision.outputs["delay_days"])
         outcome = Outcome(versions={decision.rule_id: decision.version}, traces={decision.rule_id: decision.trace})
         if decision.outputs["cancelled"]:
-            await self._cancel_rest(app, "too_late", outcome)
+            await self._cancel_rest(app, tranche, "too_late", outcome)
             return False
         async with ground.db.transaction() as conn:
-            await store.row(conn, app.id, lock=True)
+            if not await self._stands(conn, tranche):
+                return False
             if delay:
                 await award_store.defer(conn, app.id, n, delay, ground.now())
                 await store.note(
@@ -102,9 +103,16 @@ class Milestones:
         await self._paying.pay(app, n)
         return True
 
-    async def _cancel_rest(self, app: Application, reason: str, outcome: Outcome) -> None:
+    async def _stands(self, conn: Any, tranche: Tranche) -> bool:
+        """Whether what was decided on is still so; its award is locked. Else whoever changed it goes on from there."""
+        row = await store.row(conn, tranche.application, lock=True)
+        found = (await award_store.tranches(conn, tranche.application))[tranche.n - 1]
+        return row["state"] == State.ACTIVE and found == tranche
+
+    async def _cancel_rest(self, app: Application, late: Tranche, reason: str, outcome: Outcome) -> None:
         async with self._paying.ground.db.transaction() as conn:
-            await store.row(conn, app.id, lock=True)
+            if not await self._stands(conn, late):
+                return
             for tranche in await award_store.tranches(conn, app.id):
                 if tranche.state in OPEN:
                     await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)

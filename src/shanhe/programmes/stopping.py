@@ -68,18 +68,18 @@ class Stopping:
         """A breach of exclusivity (C2): the rule says warning, freeze, or clawback of what is unspent."""
         ground, app = self._paying.ground, await self._paying.load(application)
         programme, tranches = self._paying.programme(app), await award_store.tranches(ground.db, app.id)
-        if not programme.bound or app.state not in (State.ACTIVE, State.SUSPENDED, State.COMPLETED):
-            raise WrongState(app.state, ("须优先使用本平台的资助", "an award that is bound to this platform"))
         unspent = sum([await self._paying.books.unspent(tranche) for tranche in tranches])
-        facts = {
-            "subsidy_ends_on": last_day(programme, tranches), "asked_on": ground.today(),
-            "breach": True, "breaches_before": app.breaches, "unspent_subsidy_micro": unspent,
-        }  # fmt: skip
-        decision = ground.rulebook.evaluate(programme.bound, facts, on=app.applied_on)
-        measure = int(decision.outputs["measure"])
-        outcome = Outcome(versions={decision.rule_id: decision.version}, traces={decision.rule_id: decision.trace})
         async with ground.db.transaction() as conn:
-            await store.row(conn, app.id, lock=True)
+            app = store.application_of(await store.row(conn, app.id, lock=True), ground.vault)
+            if not programme.bound or app.state not in BOUND_STATES:
+                raise WrongState(app.state, ("须优先使用本平台的资助", "an award that is bound to this platform"))
+            facts = {
+                "subsidy_ends_on": last_day(programme, tranches), "asked_on": ground.today(),
+                "breach": True, "breaches_before": app.breaches, "unspent_subsidy_micro": unspent,
+            }  # fmt: skip
+            decision = ground.rulebook.evaluate(programme.bound, facts, on=app.applied_on)
+            measure = int(decision.outputs["measure"])
+            outcome = Outcome(versions={decision.rule_id: decision.version}, traces={decision.rule_id: decision.trace})
             if measure:
                 await award_store.breach(conn, app.id)
             await self._paying.write(conn, app, "breach", outcome, 0, note=note, actor=actor)
@@ -87,8 +87,10 @@ class Stopping:
             if measure == FREEZE and app.state is State.ACTIVE:
                 await store.move(conn, app.id, State.ACTIVE, State.SUSPENDED, at=ground.now(), actor=actor)
             await ground.notifier.notify(messages.breached(programme, app, measure), conn)
+            if measure == CLAW_BACK:
+                await self._end(conn, app, "breach", actor=actor, note=note)
         if measure == CLAW_BACK:
-            return await self.claw_back(application, "breach", note=note, actor=actor)
+            await self.bring_back(app)
         return await self._paying.load(application)
 
     async def excuse(self, conn: Any, org_id: UUID, *, actor: str) -> int:
@@ -112,20 +114,20 @@ class Stopping:
 
     async def stop(self, app: Application, cause: str, *, actor: str, note: str = "") -> None:
         """Decide that an award ends; `bring_back` then moves the money, and `tick` repeats that if need be."""
-        ground = self._paying.ground
-        async with ground.db.transaction() as conn:
-            row = await store.row(conn, app.id, lock=True)
-            if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
-                                    details={"cause": cause}):  # fmt: skip
-                raise WrongState(row["state"], ("已批准的资助", "an award"))
-            for tranche in await award_store.tranches(conn, app.id):
-                if tranche.state in OPEN:
-                    await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=cause)
-            await award_store.open_clawback(
-                conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now()
-            )
-            await self._paying.write(conn, app, "clawback", Outcome(), 0, note=note, actor=actor)
-            await ground.notifier.notify(messages.stopped(self._paying.programme(app), app, cause), conn)
+        async with self._paying.ground.db.transaction() as conn:
+            await self._end(conn, app, cause, actor=actor, note=note)
+
+    async def _end(self, conn: Any, app: Application, cause: str, *, actor: str, note: str) -> None:
+        ground, row = self._paying.ground, await store.row(conn, app.id, lock=True)
+        if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
+                                details={"cause": cause}):  # fmt: skip
+            raise WrongState(row["state"], ("已批准的资助", "an award"))
+        for tranche in await award_store.tranches(conn, app.id):
+            if tranche.state in OPEN:
+                await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=cause)
+        await award_store.open_clawback(conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now())
+        await self._paying.write(conn, app, "clawback", Outcome(), 0, note=note, actor=actor)
+        await ground.notifier.notify(messages.stopped(self._paying.programme(app), app, cause), conn)
 
     async def bring_back(self, app: Application) -> None:
         ground, open_ = self._paying.ground, await award_store.clawback(self._paying.ground.db, app.id)
