@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +14,7 @@ from msgspec import structs
 
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import ShanheError
-from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Verdict
+from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Tranche, Verdict
 
 from .conftest import CATALOGUE, CREDIT, City
 
@@ -42,6 +44,32 @@ class TestBudget:
         await city.fund("ip_credit", CREDIT)
         await city.later(hours=7)
         assert await city.budget("ip_credit") == (0, 0)
+        assert await city.sound()
+
+    @pytest.mark.parametrize("dies", [False, True])
+    async def test_gets_back_what_was_set_aside_for_an_award_that_was_ended_just_then(
+        self, city: City, monkeypatch: pytest.MonkeyPatch, dies: bool
+    ) -> None:
+        firm = await city.company()
+        awards = city.programmes.awards
+        app = await city.approve(await city.apply("software_copyright", firm, form(1)))
+        assert app.state is State.WAITING_BUDGET
+        await city.fund("ip_credit", 500 * CREDIT)
+        books = awards._paying.books
+        commit = books.commit
+
+        async def meanwhile(award: UUID, tranches: Sequence[Tranche], *, actor: str) -> None:
+            await commit(award, tranches, actor=actor)
+            if dies:
+                raise ConnectionError
+            await awards.claw_back(app.id, "error", note="登记撤销", actor="test")
+
+        with monkeypatch.context() as patch, suppress(ConnectionError):
+            patch.setattr(books, "commit", meanwhile)
+            await awards.settle(app.id)
+        await awards.claw_back(app.id, "error", note="登记撤销", actor="test")
+        assert (await city.programmes.file(app.id)).application.state is State.STOPPED
+        assert await city.budget("ip_credit") == (500 * CREDIT, 0)
         assert await city.sound()
 
     @pytest.mark.prove

@@ -8,6 +8,7 @@ promise the same fen. Credits of a release become lots that begin to expire on t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -108,6 +109,15 @@ class Books:
         await self._ledger.post(
             Posting(id=posting_id, kind="award", transfers=tuple(transfers), actor=actor, memo=f"Award {award}")
         )
+
+    async def set_aside(self, award: UUID, tranches: Sequence[Tranche], n: int) -> bool:
+        """Whether the n-th tranche's money was set aside, by itself or with those before it, whatever its row says."""
+        legs = len(tranches[n - 1].payments), sum(len(tranche.payments) for tranche in tranches[:n])
+        for first, least in zip((n, 1), legs, strict=True):
+            with suppress(UnknownPosting):
+                if least <= len((await self._ledger.posting(uuid5(award, f"commit:{first}"))).transfers):
+                    return True
+        return False
 
     async def release(
         self, award: UUID, tranche: Tranche, *, on: date, evidence: Mapping[str, Any], actor: str

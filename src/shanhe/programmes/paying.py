@@ -48,6 +48,8 @@ class Paying:
             if await store.move(conn, app.id, app.state, State.ACTIVE, at=ground.now(), actor=SYSTEM):
                 for tranche in tranches:
                     await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.COMMITTED)
+                return
+        await self.return_commitments(app)  # it was ended meanwhile
 
     async def release_due(self, app: Application) -> None:
         for tranche in await award_store.tranches(self.ground.db, app.id):
@@ -95,14 +97,17 @@ class Paying:
         except InsufficientCredit:
             return False  # the budget has to be funded first; the claim is ours, so nothing is lost
         async with ground.db.transaction() as conn:
-            await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.COMMITTED)
-        return True
+            if await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.COMMITTED):
+                return True
+        await self.return_commitments(app)  # it was ended meanwhile
+        return False
 
     async def _lapse(self, app: Application, tranche: Tranche, outcome: Outcome) -> None:
         async with self.ground.db.transaction() as conn:
             if await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.CANCELLED, reason="not_renewed"):
                 await self.write(conn, app, "refusal", outcome, tranche.n)
                 await self.ground.notifier.notify(messages.lapsed(self.programme(app), app, outcome), conn)
+        await self.return_commitments(app)
 
     async def _expire(self, app: Application, tranche: Tranche) -> None:
         """A guarantee that nobody called by its day: what was set aside for it is free again."""
@@ -205,8 +210,12 @@ class Paying:
                 await store.move(conn, app.id, State.ACTIVE, State.COMPLETED, at=self.ground.now(), actor=SYSTEM)
 
     async def return_commitments(self, app: Application) -> None:
-        for tranche in await award_store.tranches(self.ground.db, app.id):
-            if tranche.state is TrancheState.CANCELLED and tranche.committed and tranche.reason != "nothing_due":
+        """Free what was set aside for tranches that were cancelled, also where nobody got to write down that it was."""
+        tranches = await award_store.tranches(self.ground.db, app.id)
+        for tranche in tranches:
+            if tranche.state is not TrancheState.CANCELLED or tranche.reason == "nothing_due":
+                continue
+            if tranche.committed or await self.books.set_aside(app.id, tranches, tranche.n):
                 await self.books.give_back(app.id, tranche, actor=SYSTEM)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
