@@ -516,6 +516,50 @@ class TestPayout:
         assert [one.id for one in rest] == [asked[3].id]
         assert [one.id for one in await works.payouts.list(limit=1)] == [asked[3].id]
 
+    async def test_asked_for_many_times_at_once_is_never_more_than_was_earned(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await asyncio.gather(
+            *(
+                works.payouts.request(works.maker, 300 * MICRO, client_ref=ref, actor="person:maker")
+                for ref in "abcdef"
+            ),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(one, Payout) for one in asked) == 1
+        assert sum(isinstance(one, PayoutOutOfBounds) for one in asked) == 5
+        with pytest.raises(PayoutOutOfBounds):
+            await works.payouts.request(works.maker, 200 * MICRO + 1, client_ref="g", actor="person:maker")
+        await works.payouts.request(works.maker, 200 * MICRO, client_ref="g", actor="person:maker")
+
+    async def test_may_come_to_the_least_and_the_most_of_the_rule_and_to_no_fen_beyond(self, works: Works) -> None:
+        today = works.clock.today()
+        price, least, most = (
+            int(RULES.parameter("P10_payout", name, today)) for name in ("settlement_price", "minimum", "maximum")
+        )
+        await works.ripe(most * 2 // price + 1)
+        await works.payee()
+        least_micro, beyond_micro = -(-least * MICRO // price), -(-(most + 1) * MICRO // price)
+        for ref, amount in (("too little", least_micro - 1), ("too much", beyond_micro)):
+            with pytest.raises(PayoutOutOfBounds):
+                await works.payouts.request(works.maker, amount, client_ref=ref, actor="person:maker")
+        for ref, amount in (("least", least_micro), ("most", beyond_micro - 1)):
+            await works.payouts.request(works.maker, amount, client_ref=ref, actor="person:maker")
+
+    async def test_of_subsidy_that_was_asked_for_is_not_asked_for_again(self, works: Works) -> None:
+        await works.ripe(300)
+        await works.ripe(300, Provenance.SUBSIDY)
+        await works.payee()
+        ask = works.payouts.request
+        asked = await ask(works.maker, 500 * MICRO, client_ref="a", actor="person:maker", with_subsidy=True)
+        assert (asked.state, asked.subsidy_micro) == (PayoutState.REVIEW, 200 * MICRO)
+        with pytest.raises(PayoutOutOfBounds):
+            await ask(works.maker, 101 * MICRO, client_ref="b", actor="person:maker", with_subsidy=True)
+        rest = await ask(works.maker, 100 * MICRO, client_ref="b", actor="person:maker", with_subsidy=True)
+        assert rest.subsidy_micro == 100 * MICRO
+        with pytest.raises(PayoutSamePerson):
+            await works.payouts.review(asked.id, by="person:maker", note="真实使用")
+
     async def test_takes_no_income_that_another_approved_just_now_takes(self, works: Works) -> None:
         """Both approvals look at the income before either of the two is in the ledger."""
         for _ in range(2):

@@ -38,6 +38,31 @@ class TestRefund:
         with pytest.raises(OrderConflict):
             await counter.payments.refund(order.id, 1_001, client_ref="a", reason="r", actor="t")
 
+    async def test_is_of_something_and_of_no_fen_more_than_is_left(self, counter):
+        order = await counter.paid()
+        await counter.payments.refund(order.id, 3_000, client_ref="a", reason="r", actor="t")
+        for amount_fen in (-1, 0, 4_001):
+            with pytest.raises(AmountOutOfBounds):
+                await counter.payments.refund(order.id, amount_fen, client_ref="b", reason="r", actor="t")
+        await counter.payments.refund(order.id, 4_000, client_ref="b", reason="r", actor="t")
+
+    async def test_repeated_under_another_number_is_refused(self, counter):
+        order = await counter.paid()
+        asked = await counter.payments.refund(order.id, 1_000, client_ref="a", reason="r", actor="t")
+        with pytest.raises(OrderConflict):
+            await counter.payments.refund(order.id, 1_000, client_ref="a", reason="r", actor="t", refund_id=uuid4())
+        assert [one.id for one in await counter.payments.refunds(order.id)] == [asked.id]
+
+    async def test_that_was_told_of_and_shown_by_a_statement_leaves_once(self, counter):
+        order = await counter.paid()
+        asked = await counter.payments.refund(order.id, 3_000, client_ref="a", reason="r", actor="t")
+        await counter.deliver()
+        assert await counter.payments.end_refund(asked.id, RefundState.SUCCEEDED)
+        assert not await counter.payments.end_refund(asked.id, RefundState.FAILED)
+        assert (await counter.payments.order(order.id)).refunded_fen == 3_000
+        with pytest.raises(AmountOutOfBounds):
+            await counter.payments.refund(order.id, 4_001, client_ref="b", reason="r", actor="t")
+
     async def test_needs_a_paid_order(self, counter):
         order = await counter.ordered()
         with pytest.raises(OrderState):
