@@ -10,7 +10,7 @@ from uuid import UUID
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
-from shanhe.gateway.http import Client
+from shanhe.gateway.http import Client, Headers
 from shanhe.gateway.model import Admission, with_commission
 from shanhe.gateway.tags import under_header
 from shanhe.gateway.terms import Today
@@ -33,6 +33,8 @@ PRIVATE: Final = "clone-"
 CALL_TTL: Final = timedelta(seconds=2400)
 """A call's reservation lapses after this: the longest call (`pipeline.CALL_MAX_S`), a blocked write, its capture."""
 MINUTE: Final = timedelta(minutes=1)
+RATES: Final = {"requests_per_minute": b"requests", "tokens_per_minute": b"tokens"}
+"""Counters of which callers are told what is left, by the word that OpenAI's headers have for them."""
 MISSING_KEY: Final = "No API key given. Send it as `Authorization: Bearer sk-sh-…` (or `x-api-key`)."
 
 
@@ -117,6 +119,15 @@ class Admitter:
             raise CallError(402, "run_budget_exceeded", f"This step may cost {may} µ; {left} µ are left of the budget.")
         now, held = self._clock.now(), call.admission.held_micro
         limits = self._limits(call.caller, call.admission, now)
+        try:
+            await self._reserve_within(payer, held, limits, call, now)
+        finally:
+            if limits:
+                call.rates = self._rates(limits, now)
+
+    async def _reserve_within(
+        self, payer: UUID, held: int, limits: tuple[Limit, ...], call: Call, now: datetime
+    ) -> None:
         if call.admission.subsidy_max_micro == 0:  # a fee: no earmark and no subsidy can pay it, a lease's lots can
             call.reservation = self._ledger.try_admit(
                 payer, held, receipt_id=call.receipt_id, limits=limits, ttl=CALL_TTL, now=now, unsubsidised=True
@@ -153,7 +164,11 @@ class Admitter:
         call.reservation = self._ledger.try_admit(
             payer, admission.held_micro, receipt_id=call.receipt_id, limits=limits, ttl=CALL_TTL, now=now
         )
-        return call.reservation is not None
+        if call.reservation is None:
+            return False
+        if limits:
+            call.rates = self._rates(limits, now)
+        return True
 
     def model(self, caller: Caller, name: str) -> ModelInfo:
         """A model that this key may use; CallError 404 whether it does not exist or is not allowed.
@@ -250,6 +265,23 @@ class Admitter:
         if caller.budget_month_micro is not None:
             limits.append(Limit(scope, "budget_per_month", month, caller.budget_month_micro, held))
         return tuple(limits)
+
+    def _rates(self, limits: tuple[Limit, ...], now: datetime) -> Headers:
+        """What is left of a key's rates with this call counted, by OpenAI's names; tokens count as they are reserved.
+
+        It is what this process knows: calls that other processes take at the same time are not in it.
+        """
+        reset = b"%ds" % (MINUTE.seconds - now.second)
+        told: Headers = []
+        for limit in limits:
+            word = RATES.get(limit.name)
+            if word is not None and (left := self._ledger.left(limit)) is not None:
+                told += [
+                    (b"x-ratelimit-limit-" + word, b"%d" % limit.cap),
+                    (b"x-ratelimit-remaining-" + word, b"%d" % left),
+                    (b"x-ratelimit-reset-" + word, reset),
+                ]
+        return told
 
     def _windows(self, now: datetime) -> tuple[str, str, str]:
         """Names of the city's minute, day and month, worked out once a minute."""

@@ -23,9 +23,30 @@ class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = (
-        "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "most_micro",
-        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "since", "started_at", "through",
-        "traceparent", "weigh", "weights", "writer",
+        "admission",
+        "admitted_at",
+        "caller",
+        "carried",
+        "errand",
+        "face",
+        "fees",
+        "inside",
+        "keep",
+        "most_micro",
+        "paid_micro",
+        "parsed",
+        "parted",
+        "rates",
+        "receipt",
+        "receipt_id",
+        "reservation",
+        "since",
+        "started_at",
+        "through",
+        "traceparent",
+        "weigh",
+        "weights",
+        "writer",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -43,6 +64,7 @@ class Call:
         self.traceparent: bytes | None  # where calls are traced
         self.admission: Admission
         self.reservation: Any = None
+        self.rates: Sequence[tuple[bytes, bytes]] = ()  # what is left of the key's rates, where it has any
         self.admitted_at = started_at
         self.through: Sequence[str] = ()  # listings the call comes through
         self.since: datetime | None = None  # when the run began that the call is a step of
@@ -65,6 +87,6 @@ def timings(call: Call, first_at: float, done_at: float) -> Timings:
 
 
 def receipt_headers(call: Call, *first: tuple[bytes, bytes]) -> Headers:
-    """The headers that name a call's receipt."""
+    """The headers that name a call's receipt, and what is left of its key's rates."""
     receipt = call.receipt.encode()
-    return [*first, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt), (b"request-id", receipt)]
+    return [*first, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt), (b"request-id", receipt), *call.rates]

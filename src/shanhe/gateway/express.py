@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
-from shanhe.gateway.call import CALL_MAX_S, Call
+from shanhe.gateway.call import CALL_MAX_S, Call, receipt_headers
 from shanhe.gateway.faces.base import Face
-from shanhe.gateway.http import Client
+from shanhe.gateway.http import JSON_TYPE, Client
 from shanhe.gateway.pipeline import IN_FLIGHT_MAX, Pipeline, believed, completed, decode_answer
 
 if TYPE_CHECKING:
@@ -175,7 +175,10 @@ class Flight:
             self._client.carry_on(express.pipeline.fail(call, self._client, error))
             return
         express.pipeline.in_flight.discard(call.receipt_id)
-        self._client.deliver(self._answer, call.receipt.encode())
+        if call.rates:
+            self._client.carry_on(self._client.answer(200, self._answer, receipt_headers(call, JSON_TYPE)))
+        else:
+            self._client.deliver(self._answer, call.receipt.encode())
         express.metrics.answered(call, self._exchange, self._outcome)
 
     def _leave(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -212,13 +212,15 @@ class Pipeline:
             await client.write(last, last=True)
             self._metrics.refused(error.code)
             return
-        await self.refuse(call.face, call.receipt_id, error, client)
+        await self.refuse(call.face, call.receipt_id, error, client, call.rates)
 
-    async def refuse(self, face: Face, receipt_id: UUID, error: CallError, client: Client) -> None:
-        """Answer with the face's typed error."""
+    async def refuse(
+        self, face: Face, receipt_id: UUID, error: CallError, client: Client, more: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Answer with the face's typed error; `more`: further headers."""
         self._metrics.refused(error.code)
         told = str(receipt_id).encode()
-        headers = [JSON_TYPE, (b"x-request-id", told), (b"request-id", told)]
+        headers = [JSON_TYPE, (b"x-request-id", told), (b"request-id", told), *more]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(error.retry_after_s).encode()))
         if error.status == 415:

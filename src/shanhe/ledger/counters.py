@@ -99,6 +99,16 @@ class CounterBook:
             block.touched_s = now_s
         return True
 
+    def left(self, limit: Limit) -> int | None:
+        """What a window has room for as far as this worker knows; None where it knows nothing of it.
+
+        What others took since it last asked is not in it, and what they gave back isn't either.
+        """
+        block = self._blocks.get((limit.scope, limit.name, limit.window))
+        if block is None or block.cap != limit.cap:
+            return None
+        return min(limit.cap, max(0, limit.cap - block.used) + block.cell[0])
+
     def give_back(self, limits: Sequence[Limit], actuals: Sequence[int] = ()) -> None:
         """Return what was counted and not used; without actuals nothing was used."""
         for index, limit in enumerate(limits):

@@ -71,6 +71,10 @@ class LeaseBook:
 
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def left(self, limit: Limit) -> int | None:
+        """See `CounterBook.left`."""
+        return self._counters.left(limit)
+
     def try_admit(
         self, payer: UUID, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta, now: datetime
     ) -> Reservation | None:

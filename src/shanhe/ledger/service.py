@@ -225,6 +225,10 @@ class Ledger(Reader):
 
     # ── calls and holds ──────────────────────────────────────────────────────────────────────────────────────────
 
+    def left(self, limit: Limit) -> int | None:
+        """What a counter's window has room for, as far as this worker knows; None where it knows nothing of it."""
+        return self._book.left(limit)
+
     def try_admit(
         self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
         ttl: timedelta = CALL_TTL, now: datetime | None = None, unsubsidised: bool = False,

@@ -1,0 +1,64 @@
+"""A key with rates is told what is left of them, by OpenAI's names; a key without is told nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import TOKEN, Desk
+from .engine import DONE, chunk, stream, usage_chunk, whole
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+STREAM = (chunk("Hello "), chunk("there"), chunk(finish="stop"), usage_chunk(9, 2), DONE)
+USED = 11
+"""Tokens of each answer."""
+
+
+def told(answer: httpx.Response) -> dict[str, str]:
+    start = "x-ratelimit-"
+    return {name.removeprefix(start): value for name, value in answer.headers.items() if name.startswith(start)}
+
+
+async def ask(desk: Desk, more: dict[str, Any]) -> httpx.Response:
+    desk.engine.scripts = [stream(*STREAM) if more.get("stream") else whole()]
+    return await desk.chat(**more)
+
+
+class TestRates:
+    @pytest.mark.parametrize("more", [{}, {"stream": True}])
+    async def test_of_requests_are_told_with_every_answer(self, desk: Desk, more: dict[str, Any]) -> None:
+        desk.keys.known[TOKEN] = desk.caller(rpm=3)
+        for left in (2, 1, 0):
+            answer = await ask(desk, more)
+            assert answer.status_code == 200
+            assert told(answer) == {"limit-requests": "3", "remaining-requests": str(left), "reset-requests": "60s"}
+
+    @pytest.mark.parametrize("more", [{}, {"stream": True}])
+    async def test_of_tokens_count_what_a_call_may_use_then_what_it_used(
+        self, desk: Desk, more: dict[str, Any]
+    ) -> None:
+        desk.keys.known[TOKEN] = desk.caller(tpm=10_000)
+        first, second = told(await ask(desk, more)), told(await ask(desk, more))
+        assert (first["limit-tokens"], first["reset-tokens"]) == ("10000", "60s")
+        assert int(first["remaining-tokens"]) <= 10_000 - 64
+        assert int(first["remaining-tokens"]) - int(second["remaining-tokens"]) == USED
+
+    async def test_that_are_used_up_are_told_with_the_refusal(self, desk: Desk) -> None:
+        desk.keys.known[TOKEN] = desk.caller(rpm=1, tpm=10_000)
+        await ask(desk, {})
+        refused = await desk.chat()
+        assert refused.status_code == 429
+        rates = told(refused)
+        assert (rates["limit-requests"], rates["remaining-requests"], rates["reset-requests"]) == ("1", "0", "60s")
+        assert rates["remaining-tokens"] == str(10_000 - USED)
+
+    @pytest.mark.parametrize("limits", [{}, {"budget_day_micro": 10**9}])
+    @pytest.mark.parametrize("more", [{}, {"stream": True}])
+    async def test_of_a_key_without_any_are_not_told(
+        self, desk: Desk, limits: dict[str, Any], more: dict[str, Any]
+    ) -> None:
+        desk.keys.known[TOKEN] = desk.caller(**limits)
+        for _ in range(2):
+            assert told(await ask(desk, more)) == {}
