@@ -82,8 +82,12 @@ def change(
     data_class: Annotated[
         list[str] | None, typer.Option(help="general, government or citizen; may be repeated, and replaces all.")
     ] = None,
-    first_token_s: Annotated[float | None, typer.Option(help="Longest wait for the first token, seconds.")] = None,
-    idle_s: Annotated[float | None, typer.Option(help="Longest silence inside an answer, seconds.")] = None,
+    first_token_s: Annotated[
+        int | None, typer.Option(min=1, max=3_600, help="Longest wait for the first token, seconds.")
+    ] = None,
+    idle_s: Annotated[
+        int | None, typer.Option(min=1, max=3_600, help="Longest silence inside an answer, seconds.")
+    ] = None,
     slots: Annotated[int | None, typer.Option(help="Calls at once.")] = None,
     queue: Annotated[int | None, typer.Option(help="Calls that may wait.")] = None,
     data: Data = None,
@@ -123,8 +127,8 @@ def _micro(credits: str) -> int | None:
     return parse_credits(credits) if credits else None
 
 
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+def _ms(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1000
 
 
 @app.command("discover")
