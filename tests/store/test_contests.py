@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from shanhe.identity.api import NewPerson, Role
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset
+from shanhe.store import contest_store
 from shanhe.store.api import (
     BadContest,
     Contest,
@@ -201,6 +203,20 @@ class TestContest:
         assert (again.n, again.work) == (1, "更好。")
         with pytest.raises(BadContest):
             await arena.contests.enter(contest, owner=late.org, listing="agent/arena-late", work=WORK, actor="t")
+
+    async def test_is_not_left_by_an_entry_while_it_is_decided(self, arena: Arena, market: Market) -> None:
+        db, contest = market.services.db, (await arena.call()).id
+        maker, now = await arena.maker("arena-leaves", "辛公司"), market.services.clock.now()
+        await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-leaves", work=WORK, actor="t")
+        async with db.transaction() as conn:
+            assert await contest_store.contest(conn, contest, lock=True) is not None
+            leaving = asyncio.create_task(contest_store.withdraw_all(db, maker.org, now))
+            await asyncio.wait({leaving}, timeout=0.3)
+            await contest_store.set_decided(conn, contest, now, "t")
+        await leaving
+        entry = await arena.contests.entry(contest, maker.org)
+        assert entry is not None
+        assert entry.withdrawn_at is None
 
     async def test_few_jurors_give_no_place_and_strangers_none(
         self, arena: Arena, monkeypatch: pytest.MonkeyPatch

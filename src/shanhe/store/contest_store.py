@@ -155,9 +155,12 @@ async def withdraw(conn: Connection, contest_id: UUID, org_id: UUID, now: dateti
 
 
 async def withdraw_all(conn: Connection | Database, org_id: UUID, now: datetime) -> None:
-    """An organisation leaves every contest that is not decided."""
+    """An organisation leaves every contest that is not decided; one that is just being decided is waited for."""
     await conn.execute(
-        "UPDATE store.entry SET withdrawn_at = coalesce(withdrawn_at, $2) WHERE org_id = $1 AND place IS NULL",
+        """WITH undecided AS (SELECT id FROM store.contest WHERE decided_at IS NULL
+                                AND id IN (SELECT contest FROM store.entry WHERE org_id = $1) ORDER BY id FOR UPDATE)
+           UPDATE store.entry e SET withdrawn_at = coalesce(e.withdrawn_at, $2) FROM undecided u
+            WHERE e.contest = u.id AND e.org_id = $1""",
         org_id, now,
     )  # fmt: skip
 
