@@ -236,6 +236,23 @@ class TestReversal:
         assert await case.stands() == (100, 0, 0, 10_000, 0)
         await case.world.verify()
 
+    async def test_waits_while_the_lots_move_at_every_try(self, case, monkeypatch):
+        await case.uphold()
+        before, post = await case.stands(), case.world.ledger.post
+
+        async def moved(posting):
+            raise InsufficientCredit(posting.deltas[0].lot, 0, 1)
+
+        monkeypatch.setattr(case.world.ledger, "post", moved)
+        waits = await case.undo()
+        assert (waits.state, list(waits.reversals)) == ("open", [])
+        assert await case.remedies.run() == 0
+        assert await case.stands() == before
+        monkeypatch.setattr(case.world.ledger, "post", post)
+        assert await case.remedies.run() == 1
+        (done,) = (await case.remedies.get(waits.id)).reversals
+        assert (done.quantity_micro, done.cash_fen, done.fee_fen) == (100 * CREDIT, 6_000, 600)
+
     async def test_leaves_the_journal_as_it_was(self, case):
         await (await case.uphold()).undo()
         assert (await case.world.exchange.replay(Market.REAL)).same
