@@ -369,6 +369,12 @@ class TestSuspense:
         with pytest.raises(SuspenseDecided):
             await branch.desk.give_back(item.id, actor="person:2", note="again")
 
+    async def test_keeps_the_one_fen_that_is_too_much(self, branch: Branch) -> None:
+        order, item = await branch.ordered(), await self.suspended(branch, "5000.01")
+        await branch.desk.apply(item.id, order.id, actor="person:2", note="付款单位来电确认")
+        assert [rest.amount_fen for rest in await branch.waiting()] == [1]
+        assert await branch.suspended_fen() == 1
+
     async def test_is_used_up_order_by_order_and_no_rest_is_lost(self, branch: Branch) -> None:
         paid, (item,) = [], [await self.suspended(branch, "1000")]
         for fen in (40_000, 30_000, 20_000, 5_000):

@@ -516,9 +516,19 @@ class TestPayout:
         assert [one.id for one in rest] == [asked[3].id]
         assert [one.id for one in await works.payouts.list(limit=1)] == [asked[3].id]
 
-    async def test_asked_for_many_times_at_once_is_never_more_than_was_earned(self, works: Works) -> None:
+    async def test_asked_for_many_times_at_once_is_never_more_than_was_earned(
+        self, works: Works, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await works.ripe(500)
         await works.payee()
+        open_micro = payouts_module.payout_store.open_micro
+
+        async def slow(conn: Any, org_id: UUID) -> int:
+            found = await open_micro(conn, org_id)
+            await asyncio.sleep(0.05)  # long enough for another to look, were it let
+            return found
+
+        monkeypatch.setattr(payouts_module.payout_store, "open_micro", slow)
         asked = await asyncio.gather(
             *(
                 works.payouts.request(works.maker, 300 * MICRO, client_ref=ref, actor="person:maker")
@@ -559,6 +569,48 @@ class TestPayout:
         assert rest.subsidy_micro == 100 * MICRO
         with pytest.raises(PayoutSamePerson):
             await works.payouts.review(asked.id, by="person:maker", note="真实使用")
+
+    async def test_is_taxed_with_what_was_paid_out_before_in_its_month_and_no_other(self, works: Works) -> None:
+        await works.ripe(3_000)
+        await works.payee(kind=PayeeKind.PERSON)
+        works.clock.set(NOON.replace(month=7, day=2))
+        first = await works.approved(1_000, ref="a")
+        works.clock.set(NOON.replace(month=7, day=30))
+        second = await works.approved(1_000, ref="b")
+        works.clock.set(NOON.replace(month=8, day=1))
+        third = await works.approved(1_000, ref="c")
+        assert first.gross_fen == second.gross_fen == third.gross_fen
+        assert (second.withheld_fen or 0) > (first.withheld_fen or 0) == third.withheld_fen
+
+    async def test_by_a_channel_is_nothing_to_send_at_the_bank(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        await works.approved(200, ref="a")
+        assert await works.desk().outgoing() == []
+        by_file = await works.approved(200, BANK_FILE, ref="b")
+        assert [one.reference for one in await works.desk().outgoing()] == [by_file.reference]
+        await works.payouts.confirm(by_file.id, by="person:o2")
+        assert await works.desk().outgoing() == []
+        by_file = await works.approved(100, BANK_FILE, ref="c")
+        await works.payouts.fail(by_file.id, by="person:o2", reason="账户已销户")
+        assert await works.desk().outgoing() == []
+
+    async def test_whose_income_went_before_it_was_booked_is_nothing_to_send_at_the_bank(
+        self, works: Works, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await works.ripe(500)
+        await works.payee()
+        with monkeypatch.context() as patch:
+            patch.setattr(works.payouts, "settle", AsyncMock())
+            cut_off = await works.approved(500, BANK_FILE)
+        assert [one.reference for one in await works.desk().outgoing()] == [cut_off.reference]
+        income = await works.ledger.ensure_account(works.maker, Asset.CREDIT, "income")
+        sink = await works.ledger.system_account("revenue", Asset.CREDIT)
+        spent = Transfer(new_id(), income.id, sink.id, MICRO)
+        await works.ledger.post(Posting(id=new_id(), kind="x", transfers=(spent,)))
+        await works.payouts.settle()
+        assert (await works.payouts.get(cut_off.id)).state is PayoutState.REFUSED
+        assert await works.desk().outgoing() == []
 
     async def test_takes_no_income_that_another_approved_just_now_takes(self, works: Works) -> None:
         """Both approvals look at the income before either of the two is in the ledger."""
