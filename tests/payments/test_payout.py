@@ -542,6 +542,16 @@ class TestPayout:
             await works.payouts.request(works.maker, 200 * MICRO + 1, client_ref="g", actor="person:maker")
         await works.payouts.request(works.maker, 200 * MICRO, client_ref="g", actor="person:maker")
 
+    async def test_is_asked_for_once_until_it_is_booked(self, works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 500 * MICRO, client_ref="a", actor="person:maker")
+        monkeypatch.setattr(works.payouts, "settle", AsyncMock())
+        for clerk, state in (("person:o1", PayoutState.FIRST), ("person:o2", PayoutState.APPROVING)):
+            assert (await works.payouts.approve(asked.id, by=clerk)).state is state
+            with pytest.raises(PayoutOutOfBounds):
+                await works.payouts.request(works.maker, 200 * MICRO, client_ref="b", actor="person:maker")
+
     async def test_may_come_to_the_least_and_the_most_of_the_rule_and_to_no_fen_beyond(self, works: Works) -> None:
         today = works.clock.today()
         price, least, most = (
@@ -574,9 +584,13 @@ class TestPayout:
         await works.ripe(3_000)
         await works.payee(kind=PayeeKind.PERSON)
         works.clock.set(NOON.replace(month=7, day=2))
-        first = await works.approved(1_000, ref="a")
+        first = await works.approved(1_000, BANK_FILE, ref="a")
+        await works.payouts.confirm(first.id, by="person:o2")
         works.clock.set(NOON.replace(month=7, day=30))
-        second = await works.approved(1_000, ref="b")
+        second = await works.approved(1_000, BANK_FILE, ref="b")
+        await works.payouts.fail(second.id, by="person:o2", reason="账户已销户")
+        again = await works.approved(1_000, BANK_FILE, ref="again")
+        assert again.withheld_fen == second.withheld_fen
         works.clock.set(NOON.replace(month=8, day=1))
         third = await works.approved(1_000, ref="c")
         assert first.gross_fen == second.gross_fen == third.gross_fen
