@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from shanhe.cli import app
 from shanhe.gateway.http import BODY_MAX_BYTES
-from shanhe.gateway.pipeline import CALL_MAX_S
+from shanhe.gateway.call import CALL_MAX_S
 from shanhe.kernel.migrations import LIMIT_S
 from shanhe.settings import Settings
 from shanhe.web import UPLOADS
