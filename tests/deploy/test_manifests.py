@@ -15,8 +15,8 @@ import yaml
 from typer.main import get_command
 
 from shanhe.cli import app
-from shanhe.gateway.http import BODY_MAX_BYTES
 from shanhe.gateway.call import CALL_MAX_S
+from shanhe.gateway.http import BODY_MAX_BYTES
 from shanhe.kernel.migrations import LIMIT_S
 from shanhe.settings import Settings
 from shanhe.web import UPLOADS
