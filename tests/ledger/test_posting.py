@@ -574,9 +574,10 @@ class TestPeriod:
             late = move(wallet.id, books.revenue.id, 5, day=clock.today() - timedelta(days=1))
             await ledger.post(late)
             await books.call(wallet, 100, 20)
-            before = await ledger.trial_balance()
+            before, of_today = await ledger.trial_balance(), await ledger.period(clock.today(), clock.today())
             await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
             assert await ledger.trial_balance() == before
+            assert await ledger.period(clock.today(), clock.today()) == of_today
             assert all(row.balance == row.credits - row.debits for row in before)
             carried = await ledger.opening_balances()
             assert carried[wallet.id] == (await ledger.balance(wallet.id)).balance + 20

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shanhe.kernel.clock import CITY_TZ, midnight
+from shanhe.kernel.clock import CITY_TZ, DAY, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.errors import BadCursor, TooManyVouchers
@@ -40,7 +40,6 @@ from shanhe.ledger.reversing import CALL
 PAGE_MAX: Final = 500
 STREAM_ROWS: Final = 500
 VOUCHER_LINES_MAX: Final = 100_000
-ONE_DAY: Final = timedelta(days=1)
 PERIOD_LOCK: Final = 0x4C454447
 CURSOR_SEPARATOR: Final = "~"
 LOOKS: Final = (timedelta(minutes=5), timedelta(hours=6), timedelta(days=10))
@@ -294,12 +293,16 @@ class Store:
             cursor, balance = page.next, page.closing
 
     async def period(self, since: date, until: date, asset: Asset | None) -> list[PeriodRow]:
-        rows = await self._db.fetch(_PERIOD, since, until, asset)
+        """What the last close before it counted, and what came since."""
+        async with self._db.snapshot() as connection:
+            counted: date | None = await connection.fetchval(_CLOSED_BEFORE, since)
+            begun = _EPOCH if counted is None else midnight(counted + DAY)
+            rows = await connection.fetch(_PERIOD, since, until, asset, counted, begun)
         return [PeriodRow(account_of(row), row["opening"], row["debits"], row["credits"]) for row in rows]
 
     async def vouchers(self, since: date, until: date, asset: Asset) -> list[VoucherLine]:
         first = since.replace(day=1)
-        between = (midnight(first - ONE_DAY), midnight(until + 2 * ONE_DAY))  # of a posting, `day` decides
+        between = (midnight(first - DAY), midnight(until + 2 * DAY))  # of a posting, `day` decides
         rows = await self._db.fetch(_VOUCHERS, asset, first, until, *between, VOUCHER_LINES_MAX + 1)
         if len(rows) > VOUCHER_LINES_MAX:
             raise TooManyVouchers(VOUCHER_LINES_MAX)
@@ -324,7 +327,7 @@ class Store:
             if counted is None:
                 moved = await _turnover(connection, _ALL)
             else:  # a day that is closed takes no more postings
-                begun = midnight(counted + timedelta(days=1))
+                begun = midnight(counted + DAY)
                 moved = await _turnover(connection, _SINCE, begun, counted, more=_COUNTED_THEN)
             rows = await connection.fetch(
                 f"SELECT {_ACCOUNT}, {_BALANCE} AS total FROM ledger.account a WHERE a.id = ANY($1) "
@@ -380,20 +383,20 @@ SELECT f.*, p.kind, p.memo FROM (
    WHERE credit = $1 AND (at, id) > ($2, $3) AND at < $4 ORDER BY at, id LIMIT $5)
 ) f JOIN ledger.posting p ON p.id = f.posting ORDER BY f.at, f.id LIMIT $5
 """
+_CLOSED_BEFORE: Final = "SELECT max(closed_through) FROM ledger.period WHERE closed_through < $1"
 _PERIOD: Final = f"""
-WITH base AS (SELECT max(closed_through) AS day FROM ledger.period WHERE closed_through < $1),
-moved AS (
+WITH moved AS (
   SELECT f.account, coalesce(sum(f.credit - f.debit) FILTER (WHERE p.day < $1), 0)::bigint AS before,
          coalesce(sum(f.debit) FILTER (WHERE p.day >= $1), 0)::bigint AS debits,
          coalesce(sum(f.credit) FILTER (WHERE p.day >= $1), 0)::bigint AS credits
-    FROM (SELECT posting, debit AS account, amount AS debit, 0::bigint AS credit FROM ledger.transfer
-          UNION ALL SELECT posting, credit, 0, amount FROM ledger.transfer) f
-    JOIN ledger.posting p ON p.id = f.posting
-   WHERE p.day <= $2 AND p.day > coalesce((SELECT day FROM base), '-infinity') GROUP BY 1)
+    FROM (SELECT posting, debit AS account, amount AS debit, 0::bigint AS credit FROM ledger.transfer WHERE at >= $5
+          UNION ALL SELECT posting, credit, 0, amount FROM ledger.transfer WHERE at >= $5) f
+    JOIN ledger.posting p ON p.id = f.posting AND p.at >= $5
+   WHERE p.day <= $2 AND p.day > coalesce($4::date, '-infinity') GROUP BY 1)
 SELECT {_ACCOUNT}, coalesce(b.balance, 0) + coalesce(m.before, 0) AS opening, coalesce(m.debits, 0) AS debits,
        coalesce(m.credits, 0) AS credits
   FROM ledger.account a
-  LEFT JOIN ledger.period_balance b ON b.account = a.id AND b.closed_through = (SELECT day FROM base)
+  LEFT JOIN ledger.period_balance b ON b.account = a.id AND b.closed_through = $4::date
   LEFT JOIN moved m ON m.account = a.id
  WHERE ($3::text IS NULL OR a.asset = $3) AND (coalesce(b.balance, 0) <> 0 OR m.account IS NOT NULL)
  ORDER BY asset, kind, name, id
