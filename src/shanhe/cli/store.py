@@ -11,9 +11,11 @@ from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_cit
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import date
 
     from shanhe.app import Services
+    from shanhe.store.api import Listing
 
 app = typer.Typer(no_args_is_help=True)
 First = Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")]
@@ -162,38 +164,23 @@ def review(
 @app.command()
 def withdraw(name: Name, org: Owner, data: Data = None, as_json: Json = False) -> None:
     """Its maker sells it no more; calls that are running end as they were admitted."""
-    from shanhe.store.routes import listing_view
 
-    async def work(services: Services) -> Any:
-        owner = (await find_org(services, org)).id
-        return listing_view(await services.store.withdraw(name, owner=owner, actor=ACTOR))
+    async def move(services: Services) -> Listing:
+        return await services.store.withdraw(name, owner=(await find_org(services, org)).id, actor=ACTOR)
 
-    done = in_city(data, work)
-    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+    _moves(data, as_json, move)
 
 
 @app.command()
 def remove(name: Name, note: Note, data: Data = None, as_json: Json = False) -> None:
     """The city takes a listing out of the store and says why; its maker and its users are told."""
-    from shanhe.store.routes import listing_view
-
-    async def work(services: Services) -> Any:
-        return listing_view(await services.store.remove(name, reason=note, actor=ACTOR, actor_org=None))
-
-    done = in_city(data, work)
-    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+    _moves(data, as_json, lambda services: services.store.remove(name, reason=note, actor=ACTOR, actor_org=None))
 
 
 @app.command()
 def restore(name: Name, note: Note, data: Data = None, as_json: Json = False) -> None:
     """Put back what the city took out, as it was approved."""
-    from shanhe.store.routes import listing_view
-
-    async def work(services: Services) -> Any:
-        return listing_view(await services.store.restore(name, reason=note, actor=ACTOR, actor_org=None))
-
-    done = in_city(data, work)
-    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+    _moves(data, as_json, lambda services: services.store.restore(name, reason=note, actor=ACTOR, actor_org=None))
 
 
 @app.command()
@@ -242,26 +229,17 @@ def case(name: Name, data: Data = None, as_json: Json = False) -> None:
 @app.command()
 def deprecate(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Show a listing no more; whoever knows it may go on calling it."""
-    from shanhe.store.routes import listing_view
-
-    async def work(services: Services) -> Any:
-        return listing_view(await services.store.deprecate(name, owner=None, actor=ACTOR))
-
-    done = in_city(data, work)
-    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+    _moves(data, as_json, lambda services: services.store.deprecate(name, owner=None, actor=ACTOR))
 
 
 @app.command()
 def relist(name: Name, org: Owner, data: Data = None, as_json: Json = False) -> None:
     """Show it again after `deprecate`."""
-    from shanhe.store.routes import listing_view
 
-    async def work(services: Services) -> Any:
-        owner = (await find_org(services, org)).id
-        return listing_view(await services.store.relist(name, owner=owner, actor=ACTOR))
+    async def move(services: Services) -> Listing:
+        return await services.store.relist(name, owner=(await find_org(services, org)).id, actor=ACTOR)
 
-    done = in_city(data, work)
-    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+    _moves(data, as_json, move)
 
 
 @app.command()
@@ -426,6 +404,17 @@ def ranks(
         (f"{one['month']:%Y-%m}", one["name"], one["place"], f"{one['score'] / 100:.1f}", one["payers"],
          said_credits(one["own_micro"]), said_credits(one["reward_micro"]), one["application"] or "–") for one in found
     ], right=("place", "score", "payers", "own", "reward")))  # fmt: skip
+
+
+def _moves(data: Path | None, as_json: bool, move: Callable[[Services], Awaitable[Listing]]) -> None:
+    """Move a listing, and say where it stands then."""
+    from shanhe.store.routes import listing_view
+
+    async def work(services: Services) -> Any:
+        return listing_view(await move(services))
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
 
 
 def _period(services: Services, first: str | None, last: str | None) -> tuple[date, date]:
