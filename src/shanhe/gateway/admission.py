@@ -31,7 +31,7 @@ MODEL_NAME_MAX: Final = 128
 PRIVATE: Final = "clone-"
 """How the names of models begin that only a listing may call, not a key."""
 CALL_TTL: Final = timedelta(seconds=2400)
-"""A call's reservation lapses after this: the longest call (`pipeline.CALL_MAX_S`), a blocked write, its capture."""
+"""A call's reservation lapses after this: the longest call (`call.CALL_MAX_S`), a blocked write, its capture."""
 MINUTE: Final = timedelta(minutes=1)
 RATES: Final = {"requests_per_minute": b"requests", "tokens_per_minute": b"tokens"}
 """Counters of which callers are told what is left, by the word that OpenAI's headers have for them."""

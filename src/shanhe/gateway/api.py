@@ -174,7 +174,8 @@ class Gateway:
         dispatcher = Dispatcher(compute, self._pool, self._weights)
         self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
         self._clock = clock
-        prices, waiting = self._prices, _ = PriceList(compute, clock), PriceList(compute, clock, rulebook)
+        prices = self._prices = PriceList(compute, clock)
+        waiting = PriceList(compute, clock, rulebook)
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
         self._returns = Returns(ledger, slates)
         settler = self._settler = Settler(ledger, self._terms, self._usage, self.charges.divide, self._returns, tags)
