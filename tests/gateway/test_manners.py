@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shanhe.compute.api import NO_STREAM_OPTIONS
+from shanhe.compute.api import BOUND, NO_STREAM_OPTIONS
 from shanhe.compute.target import REST_MAX_S
 from shanhe.kernel.ids import new_id
 
@@ -67,6 +67,57 @@ class TestStreamOptions:
         desk.engine.default = refusing(400, OPENAI)
         assert (await desk.chat(stream=True)).status_code == 200
         assert ["stream_options" in asked for asked in desk.engine.requests] == [False]
+
+
+BOUNDS = {
+    "error": {
+        "message": "Unsupported parameter: 'max_tokens' is not supported with this model."
+        " Use 'max_completion_tokens' instead.",
+        "type": "invalid_request_error", "param": "max_tokens", "code": "unsupported_parameter",
+    }
+}  # fmt: skip
+
+
+def bounded_by(field: str) -> Script:
+    """Answers who bounds an answer by this field, as OpenAI's reasoning models do."""
+    refusal, told = raw(400, json.dumps(BOUNDS).encode()), whole()
+
+    async def script(request: dict[str, Any], writer: Any) -> None:
+        answer = stream(*STREAM) if request["stream"] else told
+        await (answer if [one for one in request if one.startswith("max_")] == [field] else refusal)(request, writer)
+
+    return script
+
+
+class TestBound:
+    @pytest.mark.parametrize("extra", [{}, {"n": 1}, {"stream": True}, {"max_completion_tokens": 64}])
+    async def test_that_an_engine_wants_by_another_name_is_given_so_at_once_and_from_then_on(
+        self, desk: Desk, extra: dict[str, Any]
+    ) -> None:
+        desk.engine.default = bounded_by(BOUND)
+        for _ in range(2):
+            answer = await desk.chat(**extra)
+            assert answer.status_code == 200, answer.text
+        assert [one.get(BOUND) for one in desk.engine.requests] == [None, 64, 64]
+        assert desk.engines.targets[0].state.found == {BOUND}
+
+    async def test_is_asked_for_once_otherwise_and_the_refusal_told_where_that_was_not_it(self, desk: Desk) -> None:
+        desk.engine.default = bounded_by("max_length")
+        answer = await desk.chat()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+        assert len(desk.engine.requests) == 2
+        assert not desk.engines.targets[0].has(BOUND)
+
+    async def test_and_stream_options_may_be_refused_one_after_the_other(self, desk: Desk) -> None:
+        bounded, streamed = bounded_by(BOUND), refusing(400, OPENAI)
+
+        async def script(request: dict[str, Any], writer: Any) -> None:
+            await (streamed if BOUND in request else bounded)(request, writer)
+
+        desk.engine.default = script
+        assert (await desk.chat(stream=True)).status_code == 200
+        assert desk.engines.targets[0].state.found == {BOUND, NO_STREAM_OPTIONS}
+        assert len(desk.engine.requests) == 3
 
 
 class TestRetryAfter:

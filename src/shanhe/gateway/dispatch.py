@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -50,6 +51,7 @@ BEGUN_CALL: Final = {"role": "assistant", "content": "<tool_call>\n"}
 """What begins a tool call in the templates of the Hermes kind."""
 THOUGHT_KEY: Final = b'"%b"' % THOUGHT.encode()
 """Quotes inside a text are escaped, so this is a key wherever it stands."""
+CHAT_PATH: Final = "/chat/completions"
 STREAM_OPTIONS: Final = "stream_options"
 TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
@@ -168,30 +170,32 @@ def request_bytes(head: bytes, body: bytes) -> bytes:
     return b"%b%d\r\n\r\n%b" % (head, len(body), body)
 
 
-def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None, *, options: bool = True) -> bytes:
+def upstream_body(
+    parsed: Parsed, target: Target, max_tokens: int | None, supposed: Collection[str] = frozenset()
+) -> bytes:  # fmt: skip
     """The request for the engine: the caller's fields, with model, bound and usage report set by us.
 
-    `options`: False where the engine is to be asked without `stream_options`, known to refuse them or not.
+    `supposed`: features it is asked as if it had them, for what it said when it refused.
     """
     if parsed.form is not None:
         return parsed.form(target.upstream_model)
     plain = parsed.plain
     if plain is not None:
         plain.model, plain.max_tokens, plain.stream = target.upstream_model, max_tokens, False
-        if BOUND in target.features and max_tokens is not None:
+        if max_tokens is not None and (target.has(BOUND) or BOUND in supposed):
             plain.max_tokens = None
             return b'%b,"%b":%d}' % (_encode(plain)[:-1], BOUND.encode(), max_tokens)
         return _adapted(_encode(plain), target)
     fields: dict[str, Any] = parsed.body
     fields["model"] = target.upstream_model
     if parsed.max_tokens_field is not None:
-        bounds = parsed.path == "/chat/completions" and BOUND in target.features
+        bounds = parsed.path == CHAT_PATH and (target.has(BOUND) or BOUND in supposed)
         fields.pop("max_tokens" if bounds else BOUND, None)
         fields[BOUND if bounds else "max_tokens"] = max_tokens
     fields["stream"] = parsed.stream
     if parsed.stream:
         fields[STREAM_OPTIONS] = TRUE_USAGE
-        if not options or target.has(NO_STREAM_OPTIONS):
+        if target.has(NO_STREAM_OPTIONS) or NO_STREAM_OPTIONS in supposed:
             del fields[STREAM_OPTIONS]
     if parsed.effort is not None or parsed.unseen:
         fields = fields | told(parsed.effort, target, unseen=parsed.unseen)
@@ -239,8 +243,8 @@ class Attempts:
         self._dispatcher = dispatcher
         self._call = call
         self._excluded: set[UUID] = set()
-        self._refusing: set[UUID] = set()
-        """Engines that said no to `stream_options`, if that was what they said; they are asked once more without."""
+        self._supposed: dict[UUID, frozenset[str]] = {}
+        """Of engines that refused, the features that would explain it; they are asked once more as if they had them."""
         self._count = 0
         self._last: CallError | None = None
         self._begun: tuple[Target, Connection | None] | None = None
@@ -319,8 +323,8 @@ class Attempts:
             if connection is not None:
                 await connection.head(call.seconds_left())
             else:
-                options = target.engine_id not in self._refusing
-                body = upstream_body(call.parsed, target, call.admission.max_tokens, options=options)
+                supposed = self._supposed.get(target.engine_id, frozenset())
+                body = upstream_body(call.parsed, target, call.admission.max_tokens, supposed)
                 connection = await self._dispatcher.send(target, call.parsed, body, call.seconds_left())
         except UpstreamError as error:
             log.warning("engine unreachable", engine=target.engine_name, error=str(error)[:200])
@@ -334,8 +338,8 @@ class Attempts:
             raise
         exchange = Exchange(self._dispatcher, target, connection, self._count)
         if connection.status == 200:
-            if target.engine_id in self._refusing:
-                target.found(NO_STREAM_OPTIONS)
+            for feature in self._supposed.get(target.engine_id, ()):
+                target.found(feature)
             return exchange
         with exchange:
             await self._refused(exchange)
@@ -353,7 +357,7 @@ class Attempts:
         message, code = read_error(body)
         if status in CALLERS_FAULT or (status == 500 and any(words in message.lower() for words in SAID_WITH_500)):
             exchange.succeeded(0.0)
-            if self._asks_without(exchange.target, body):
+            if self._asks_otherwise(exchange.target, body):
                 return
             refusal = engine_refusal(message, code)
             if refusal.code == "context_length_exceeded":
@@ -366,15 +370,23 @@ class Attempts:
         else:
             self._note(CallError(502, "engine_failed", f"The engine answered with status {status}."))
 
-    def _asks_without(self, target: Target, said: bytes) -> bool:
-        """Whether an engine that refused a stream is asked again, without `stream_options`; once, as it names them.
+    def _asks_otherwise(self, target: Target, said: bytes) -> bool:
+        """Whether an engine that refused is asked again, once for each field that it names: a stream without
+        `stream_options`, a bound by its newer name.
 
-        The words may be the caller's, quoted. That it answers without is what shows that it refuses them.
+        The words may be the caller's, quoted. That it answers what it is asked otherwise is what shows that it meant
+        them.
         """
-        asked = self._call.parsed.stream and not target.has(NO_STREAM_OPTIONS)
-        if not asked or target.engine_id in self._refusing or STREAM_OPTIONS.encode() not in said:
+        parsed, before = self._call.parsed, self._supposed.get(target.engine_id, frozenset())
+        named: set[str] = set()
+        if parsed.stream and STREAM_OPTIONS.encode() in said:
+            named.add(NO_STREAM_OPTIONS)
+        if parsed.path == CHAT_PATH and BOUND.encode() in said:
+            named.add(BOUND)
+        news = frozenset(one for one in named if not target.has(one)) - before
+        if not news:
             return False
-        self._refusing.add(target.engine_id)
+        self._supposed[target.engine_id] = before | news
         self._excluded.discard(target.engine_id)
         self._count -= 1
         return True
