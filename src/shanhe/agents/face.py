@@ -11,7 +11,7 @@ import msgspec
 from shanhe.agents.asked import purpose_of
 from shanhe.agents.model import Contribution, Outcome
 from shanhe.agents.service import FACE_OPENAI, Agents
-from shanhe.gateway.api import Call, CallError, Client, Metadata, tags_of, under
+from shanhe.gateway.api import Call, CallError, Client, Metadata, Parsed, tags_of, under
 from shanhe.identity.api import Caller
 from shanhe.retrieval.api import Hit
 
@@ -104,11 +104,15 @@ class OpenAiFace:
             raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
         caller, purpose = _asked(caller, request.metadata)
         inputs = None if request.metadata is None else request.metadata.inputs
+        named = (b"x-request-id", call.receipt.encode())
+        if request.stream:
+            call.parsed = Parsed(request.model, {}, stream=True)
+            client.heartbeat(call.face.heartbeat, lambda: [named])
         outcome = await self._agents.run(
             agent, caller, request.messages, face=FACE_OPENAI, purpose=purpose, inputs=inputs
         )
         created = int(call.receipt_id.int >> 80) // 1000
-        run = [(b"x-shanhe-run", str(outcome.run_id).encode()), (b"x-request-id", call.receipt.encode())]
+        run = [(b"x-shanhe-run", str(outcome.run_id).encode()), named]
         if outcome.label is not None:
             run.append((b"x-aigc-label", base64.b64encode(_encode({"AIGC": outcome.label}))))
         if outcome.receipt_id is not None:

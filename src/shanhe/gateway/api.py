@@ -24,7 +24,7 @@ from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.errand import Answered, Errand, Inbox, Keep
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
-from shanhe.gateway.faces.base import Metadata, tags_named, tags_of
+from shanhe.gateway.faces.base import Metadata, Parsed, tags_named, tags_of
 from shanhe.gateway.faces.embeddings import Embeddings
 from shanhe.gateway.faces.openai import Chat, openai_error
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone, preflight
@@ -83,6 +83,7 @@ __all__ = [
     "KeyDay",
     "LedgerDay",
     "Metadata",
+    "Parsed",
     "Pool",
     "Receipt",
     "ReceiptLine",

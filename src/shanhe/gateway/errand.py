@@ -59,6 +59,9 @@ class Inbox:
         wait = dict(headers).get(b"retry-after")
         self.answered = Answered(status, body, int(wait) if wait is not None else None)
 
+    def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        raise RuntimeError("a call that waits is not streamed")
+
     async def start(self, headers: Headers) -> None:
         raise RuntimeError("a call that waits is not streamed")
 

@@ -19,6 +19,9 @@ BODY_WAIT_S: Final = 15.0
 """Longest silence while a body arrives."""
 BODY_TOTAL_S: Final = 60.0
 """Longest time a whole body may take."""
+QUIET_S: Final = 20.0
+"""A stream says that it is alive when it has said nothing for this long, or at most for twice as long: proxies are set
+to give up after 60 s of silence."""
 SEND_WAIT_S: Final = 60.0
 """Longest time a client may take to read one piece of a stream before it counts as gone."""
 JSON_TYPE: Final = (b"content-type", b"application/json")
@@ -71,11 +74,19 @@ class Client(Protocol):
         ...
 
     async def start(self, headers: Headers) -> None:
-        """Send the head of an event stream."""
+        """Send the head of an event stream, unless it is out."""
         ...
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Pass bytes of a stream on."""
+        ...
+
+    def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        """Until the stream ends, send `sign` whenever nothing was sent for a while (`QUIET_S`).
+
+        A stream that has not started is started for it with the headers of `head`. That is no answer yet: who has none
+        in the end says so inside the stream.
+        """
         ...
 
     async def left(self) -> None:
@@ -139,6 +150,9 @@ class AsgiClient:
         length = (b"content-length", str(len(body)).encode())
         await self._send({"type": "http.response.start", "status": status, "headers": [*OPEN, *headers, length]})
         await self._send({"type": "http.response.body", "body": body})
+
+    def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        """The server that it is behind has its own ways."""
 
     async def start(self, headers: Headers) -> None:
         self.started = True

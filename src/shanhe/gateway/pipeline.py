@@ -10,6 +10,7 @@ import asyncio
 import base64
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -76,6 +77,9 @@ class Collected:
 
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
         self.answered = body
+
+    def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        """Whole answers only."""
 
     async def start(self, headers: Headers) -> None:
         """Whole answers only."""
@@ -208,8 +212,8 @@ class Pipeline:
         if self._metrics.traces is not None:
             self._metrics.traces.refused(call, error)
         if client.started:
-            last = b"" if call.writer is None else call.writer.broken(error, call.receipt)
-            await client.write(last, last=True)
+            writer = call.writer or call.face.writer(call.parsed, call.receipt_id.hex, "")
+            await client.write(writer.broken(error, call.receipt), last=True)
             self._metrics.refused(error.code)
             return
         await self.refuse(call.face, call.receipt_id, error, client, call.rates)
@@ -268,6 +272,7 @@ class Pipeline:
     # -- streams ----------------------------------------------------------------------------------------------
     async def _stream(self, call: Call, client: Client, attempts: Attempts) -> None:
         self._settler.expect_room()
+        client.heartbeat(call.face.heartbeat, partial(receipt_headers, call))
         while True:
             with await attempts.next() as exchange:
                 await self._settler.prepare(exchange)
@@ -278,12 +283,12 @@ class Pipeline:
                     metered = believed(call, exchange, relay.usage, relay.delivered_bytes)
                     metered = metered or await self._count(call, exchange, relay.delivered_bytes, relay)
                 except asyncio.CancelledError:
-                    if client.started:  # the city stops: what was delivered is charged before it does
+                    if relay.begun:  # the city stops: what was delivered is charged before it does
                         await asyncio.shield(self._broken(call, exchange, relay))
                     raise
                 except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
-                    if not client.started:
+                    if not relay.begun:
                         attempts.failed(error)
                         continue
                     await self._broken(call, exchange, relay)

@@ -38,6 +38,8 @@ class Relay:
         self.first_at = call.started_at
         self.done_at = call.started_at
         self._finished = False
+        self.begun = False
+        """Something of this answer has left."""
 
     @property
     def text(self) -> str:
@@ -71,15 +73,16 @@ class Relay:
                     await self._forward(ready)
         if not self._finished and self.finish_reason is None:
             raise UpstreamError("the stream ended without an end")
-        if not self._client.started:
+        if not self.begun:
             await self._begin()
 
     async def _forward(self, ready: bytes) -> None:
-        if not self._client.started:
+        if not self.begun:
             await self._begin()
         await self._client.write(ready)
 
     async def _begin(self) -> None:
+        self.begun = True
         self.first_at = perf_counter()
         await self._client.start(receipt_headers(self._call))
 

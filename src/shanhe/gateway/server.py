@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
@@ -26,6 +26,7 @@ from shanhe.gateway.http import (
     BODY_WAIT_S,
     EVENT_STREAM,
     OPEN,
+    QUIET_S,
     SEND_WAIT_S,
     ClientGone,
     Headers,
@@ -57,10 +58,12 @@ class WireClient:
     """The `Client` of one request on one connection; also stands where uvicorn expects its own cycle."""
 
     __slots__ = (
+        "_beat",
         "_chunked",
         "_continue",
         "_head",
         "_protocol",
+        "_quiet",
         "_waiter",
         "body_parts",
         "disconnected",
@@ -81,6 +84,8 @@ class WireClient:
         self._chunked = chunked
         self._head = b""
         self._waiter: asyncio.Future[None] | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._quiet = True
         self.method = method
         self.path = path
         self.query = ""
@@ -173,7 +178,24 @@ class WireClient:
             self._protocol.transport.write(head + (b"" if self.method == "HEAD" else body))
         self._finish()
 
+    def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        self._beat = self._protocol.loop.call_later(QUIET_S, self._still_here, sign, head)
+
+    def _still_here(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        if self.response_complete or self.disconnected or self._protocol.transport.is_closing():
+            return
+        if self._quiet and not self._protocol.flow.write_paused:
+            if not self.started:
+                self._start(head())
+            self._send(sign, last=False)
+        self._quiet = True
+        self.heartbeat(sign, head)
+
     async def start(self, headers: Headers) -> None:
+        if not self.started:
+            self._start(headers)
+
+    def _start(self, headers: Headers) -> None:
         self.started = True
         if not self._chunked:
             self.keep_alive = False
@@ -181,6 +203,7 @@ class WireClient:
         self._head = self._head_lines(200, [*EVENT_STREAM, *headers], framing)
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
+        self._quiet = False
         if self.disconnected:
             if last:
                 self._finish()
@@ -193,6 +216,9 @@ class WireClient:
                 self.disconnected = True
                 self._protocol.transport.abort()
                 return
+        self._send(data, last=last)
+
+    def _send(self, data: bytes, *, last: bool) -> None:
         if self._chunked:
             tail = b"\r\n0\r\n\r\n" if last and data else b"0\r\n\r\n" if last else b"\r\n"
             out = (
@@ -221,6 +247,8 @@ class WireClient:
 
     def _finish(self) -> None:
         self.response_complete = True
+        if self._beat is not None:
+            self._beat.cancel()
         if not self.keep_alive:
             if self.more_body and not self.disconnected:
                 self._protocol.linger()

@@ -6,6 +6,9 @@ from typing import Final
 
 EVENT_MAX_BYTES: Final = 4 * 1024 * 1024
 DONE: Final = b"[DONE]"
+COMMENT: Final = b": keep-alive\n\n"
+"""A comment in a block of its own, as DeepSeek writes it: clients that read by lines and those that read by blocks skip
+it."""
 
 
 class EventTooLarge(Exception):

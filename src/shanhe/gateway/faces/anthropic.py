@@ -27,6 +27,7 @@ UNSERVED: Final[Mapping[str, tuple[Any, ...]]] = {
     "billing_policy": ({"type": "billing_policy", "bill_to": "self"},), "inference_geo": ("global",),
 }  # fmt: skip
 """What would change an answer, who sees it or who pays and is not done here, and the values that ask for nothing."""
+PING: Final = event_bytes(b'{"type":"ping"}', b"ping")
 CALLER: Final = {"type": "direct"}
 """Who asked for a tool: always the model itself."""
 
@@ -243,6 +244,7 @@ class Messages:
     """`POST /v1/messages`."""
 
     name = "anthropic.messages"
+    heartbeat = PING
     needs_max_tokens = True
 
     def parse(self, body: bytes) -> Parsed:

@@ -242,6 +242,8 @@ class Face(Protocol):
     """One protocol endpoint."""
 
     name: str
+    heartbeat: bytes
+    """What tells the client of a stream that it is alive, and nothing else."""
 
     def parse(self, body: bytes) -> Parsed: ...
 

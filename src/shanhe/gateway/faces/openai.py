@@ -22,7 +22,7 @@ from shanhe.gateway.faces.base import (
 )
 from shanhe.gateway.faces.reading import bounded_answers, bounded_stops, bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
-from shanhe.gateway.sse import event_bytes
+from shanhe.gateway.sse import COMMENT, event_bytes
 from shanhe.gateway.thinking import Wish, effort_of
 
 IMAGE_TOKENS = 4096
@@ -230,6 +230,7 @@ class Chat:
     """`POST /v1/chat/completions`."""
 
     name = "openai.chat"
+    heartbeat = COMMENT
 
     def parse(self, body: bytes) -> Parsed:
         try:

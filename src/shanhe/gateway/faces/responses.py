@@ -24,6 +24,7 @@ from shanhe.gateway.faces.responses_answer import (
     response_object,
 )
 from shanhe.gateway.meter import Metered
+from shanhe.gateway.sse import COMMENT
 
 _encode = msgspec.json.Encoder().encode
 _echo: Final = (
@@ -232,6 +233,7 @@ class Responses:
     """`POST /v1/responses`."""
 
     name = "openai.responses"
+    heartbeat = COMMENT
 
     def parse(self, body: bytes) -> Parsed:
         request = decode(_request, body)
