@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from shanhe import exchange
 from shanhe.exchange import cash_store, timing
 from shanhe.exchange.api import (
     ItemClosed,
     Market,
     NotEnoughCash,
+    OrderConflict,
     OutsideCorridor,
     PlayOnly,
     RealOnly,
@@ -20,7 +24,9 @@ from shanhe.exchange.api import (
 from shanhe.kernel.errors import Invalid
 from shanhe.ledger.api import Asset
 
-from .conftest import CREDIT, LICENCE
+from .conftest import CREDIT, LICENCE, later
+
+MIGRATIONS = Path(exchange.__file__).parent / "migrations"
 
 
 class TestGate:
@@ -187,6 +193,60 @@ class TestCash:
         clearing = await world.ledger.system_account("cash", Asset.CNY, "bank_transfer")
         assert (await world.ledger.balance(clearing.id)).balance == -6_000
         await world.verify()
+
+    @pytest.mark.parametrize("step", ["insert_withdrawal", "withdrawal"])
+    async def test_is_asked_for_and_set_aside_together_or_not_at_all(self, world, monkeypatch, step):
+        """The process ends after the money was set aside, before or after the request was written down."""
+        org, asked = await world.buyer(100), uuid4()
+        cash, left = world.exchange.cash, getattr(cash_store, step)
+        calls = []
+
+        async def dies(*args):
+            calls.append(args)
+            if step == "insert_withdrawal" or len(calls) == 2:
+                assert await world.db.fetchval("SELECT count(*) FROM ledger.hold") == 0, "not seen by others yet"
+                raise ConnectionResetError("the process ends here")
+            return await left(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cash_store, step, dies)
+            with pytest.raises(ConnectionResetError):
+                await cash.withdraw(org, 4_000, withdrawal_id=asked, payee="山河银行 6222", actor="person:owner")
+        assert await world.cash(org) == (10_000, 10_000)
+        assert list(await cash.withdrawals(None)) == []
+        again = [
+            cash.withdraw(org, 4_000, withdrawal_id=asked, payee="山河银行 6222", actor="person:owner")
+            for _ in range(3)
+        ]
+        made = await asyncio.gather(*again)
+        assert {one.id for one in made} == {asked}
+        assert await world.cash(org) == (10_000, 6_000), "sent three times at once, it is asked for once"
+        await world.verify()
+
+    async def test_that_an_interrupted_request_left_set_aside_is_free_after_the_upgrade(self, world):
+        org, asked = await world.buyer(100), uuid4()
+        _, cash = await world.exchange.cash.accounts(org, Market.REAL)
+        await world.exchange.cash.withdraw(org, 1_000, withdrawal_id=asked, payee="山河银行", actor="person:owner")
+        left = uuid4()
+        await world.ledger.hold(
+            cash.id, 4_000, hold_id=left, purpose="withdrawal", expires_at=later(world.clock, days=9_000)
+        )
+        assert await world.cash(org) == (10_000, 5_000)
+        await world.db.execute((MIGRATIONS / "0800_withdrawal_and_its_hold.sql").read_text())
+        assert await world.cash(org) == (10_000, 9_000)
+        with pytest.raises(OrderConflict):
+            await world.exchange.cash.withdraw(org, 4_000, withdrawal_id=left, payee="山河银行", actor="person:owner")
+        await world.verify()
+
+    async def test_is_not_set_aside_by_the_id_of_an_order(self, world):
+        org = await world.buyer(100)
+        order = await world.buy(org, 100, 4000)
+        with pytest.raises(OrderConflict):
+            await world.exchange.cash.withdraw(
+                org, 4_000, withdrawal_id=order.id, payee="山河银行", actor="person:owner"
+            )
+        await world.exchange.cash.withdraw(org, 1_000, withdrawal_id=uuid4(), payee="山河银行", actor="person:owner")
+        assert await world.cash(org) == (10_000, 5_000)
 
     @pytest.mark.parametrize("first", [True, False])
     async def test_is_paid_or_refused_as_was_booked_though_that_was_not_written_down(self, world, monkeypatch, first):

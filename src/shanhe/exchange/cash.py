@@ -32,9 +32,9 @@ from shanhe.ledger.api import (
     Account,
     Asset,
     Charge,
+    EscrowRequest,
     HoldClosed,
     HoldState,
-    InsufficientCredit,
     Ledger,
     Leg,
     NewLot,
@@ -46,13 +46,14 @@ from shanhe.payments.api import Order as PaymentOrder
 from shanhe.payments.api import OrderRequest, Payments, State
 
 PURPOSE: Final = "exchange_deposit"
+PURPOSE_OUT: Final = "withdrawal"
+"""Of what is set aside until it is paid out."""
 SPACE: Final = UUID("5f0c5d4e-8a57-5a35-9d8e-3c1a7f2b9e10")
 CASH_MAX_FEN: Final = 10**12
 PLACE: Final = "exchange.withdrawal"
 CREDIT_KIND: Final = {Market.REAL: "wallet", Market.PLAY: "play_wallet"}
 CASH_KIND: Final = {Market.REAL: "exchange_cash", Market.PLAY: "play_cash"}
 PLAY: Final = "play_issuance"
-FOREVER: Final = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True)
@@ -207,18 +208,21 @@ class Cash:
         _check_amount(amount_fen)
         check_line("payee", payee)
         _, cash = await self.accounts(org_id, Market.REAL)
-        known = await store.withdrawal(self._db, withdrawal_id)
+        sealed = await self._seals.seal(org_id, f"{PLACE}.payee", payee)
+        request = EscrowRequest(withdrawal_id, cash.id, amount_fen)
+        async with self._db.transaction() as conn:  # what is set aside and what it is for: both, or neither
+            known = await store.withdrawal(conn, withdrawal_id)
+            if known is None:
+                (verdict,) = await self._ledger.escrow.hold(conn, [request], purpose=PURPOSE_OUT)
+                if verdict.verdict == "short":
+                    raise NotEnoughCash(verdict.available, amount_fen, play=False)
+                if verdict.verdict == "held":
+                    await store.insert_withdrawal(
+                        conn, withdrawal_id, org_id, amount_fen, sealed, actor, self._clock.now()
+                    )
+                known = await store.withdrawal(conn, withdrawal_id)  # or asked for by another process just now
         if known is None:
-            try:
-                await self._ledger.hold(
-                    cash.id, amount_fen, hold_id=withdrawal_id, purpose="withdrawal", expires_at=FOREVER
-                )
-            except InsufficientCredit as short:
-                raise NotEnoughCash(short.available_micro, amount_fen, play=False) from short
-            known = await store.insert_withdrawal(
-                self._db, withdrawal_id, org_id, amount_fen,
-                await self._seals.seal(org_id, f"{PLACE}.payee", payee), actor, self._clock.now(),
-            )  # fmt: skip
+            raise OrderConflict()
         made = await self._withdrawal(known)
         if (made.org_id, made.amount_fen, made.payee) != (org_id, amount_fen, payee):
             raise OrderConflict()

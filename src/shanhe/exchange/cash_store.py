@@ -9,6 +9,7 @@ from uuid import UUID
 from shanhe.kernel.db import Database
 
 PAGE_ROWS = 200
+Connection = Any
 
 
 async def tradeable(db: Database, account: UUID, now: datetime) -> int:
@@ -32,19 +33,18 @@ async def set_deposit(db: Database, deposit_id: UUID, state: str) -> None:
     await db.execute("UPDATE exchange.deposit SET state = $2 WHERE id = $1 AND state = 'open'", deposit_id, state)
 
 
-async def withdrawal(db: Database, withdrawal_id: UUID) -> Any:
-    return await db.fetchrow("SELECT * FROM exchange.withdrawal WHERE id = $1", withdrawal_id)
+async def withdrawal(conn: Connection | Database, withdrawal_id: UUID) -> Any:
+    return await conn.fetchrow("SELECT * FROM exchange.withdrawal WHERE id = $1", withdrawal_id)
 
 
 async def insert_withdrawal(
-    db: Database, withdrawal_id: UUID, org_id: UUID, amount_fen: int, payee: str, actor: str, now: datetime
-) -> Any:
-    await db.execute(
+    conn: Connection, withdrawal_id: UUID, org_id: UUID, amount_fen: int, payee: str, actor: str, now: datetime
+) -> None:
+    await conn.execute(
         """INSERT INTO exchange.withdrawal (id, org_id, amount_fen, payee, state, actor, created_at)
-           VALUES ($1, $2, $3, $4, 'open', $5, $6) ON CONFLICT (id) DO NOTHING""",
+           VALUES ($1, $2, $3, $4, 'open', $5, $6)""",
         withdrawal_id, org_id, amount_fen, payee, actor, now,
     )  # fmt: skip
-    return await withdrawal(db, withdrawal_id)
 
 
 async def decide_withdrawal(

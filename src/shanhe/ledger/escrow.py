@@ -78,12 +78,14 @@ class Escrow:
         self._clock = clock
         self._terms = terms
 
-    async def hold(self, conn: Any, requests: Sequence[EscrowRequest]) -> list[EscrowVerdict]:
+    async def hold(
+        self, conn: Any, requests: Sequence[EscrowRequest], *, purpose: str = PURPOSE
+    ) -> list[EscrowVerdict]:
         """Set aside in order; a verdict for each. Subsidy, locked, earmarked and expired lots never count."""
         if not requests:
             return []
         rows = await conn.fetch(
-            ESCROW, self._clock.now(), texts(self._terms(self._clock.today()).order), PURPOSE, FOREVER,
+            ESCROW, self._clock.now(), texts(self._terms(self._clock.today()).order), purpose, FOREVER,
             uuids([request.id for request in requests]),
             uuids([request.account for request in requests]), integers([request.amount for request in requests]),
         )  # fmt: skip
