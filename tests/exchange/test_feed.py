@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 
+import asyncpg
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -44,6 +45,24 @@ class TestFeed:
                 pass
             assert diff["trades"][0]["price_ticks"] == 6000
             assert diff["last_ticks"] == 6000
+
+    async def test_goes_on_after_the_market_could_not_be_read(self, world, feed, monkeypatch):
+        """The database is a standby for a moment: who listens hears what came next all the same."""
+        monkeypatch.setattr(feeding, "LOOK_EVERY_S", 0.01)
+        buyer, failed = await world.buyer(100), asyncio.Event()
+
+        async def standby(**_):
+            failed.set()
+            raise asyncpg.ReadOnlySQLTransactionError("a standby")
+
+        async with feed.subscribe() as queue:
+            await queue.get()
+            with monkeypatch.context() as patch:
+                patch.setattr(world.exchange, "trades", standby)
+                await asyncio.wait_for(failed.wait(), 20)
+            await world.buy(buyer, 50, 6000)
+            diff = await asyncio.wait_for(queue.get(), 20)
+            assert diff["levels"] == [("buy", 6000, 50 * CREDIT, 1)]
 
     async def test_lets_go_of_who_does_not_read(self, world, feed):
         buyer = await world.buyer(1_000)

@@ -13,7 +13,8 @@ import structlog
 from shanhe.exchange.errors import ExchangeBusy
 from shanhe.exchange.model import SIDES, BookView, TradeView
 from shanhe.exchange.service import CHANNEL, Exchange
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
+from shanhe.kernel.errors import ShanheError
 
 SUBSCRIBERS_MAX: Final = 500
 WAITING_MAX: Final = 16
@@ -69,7 +70,7 @@ class Feed:
             self._changed.clear()
             try:
                 await self._look()
-            except OSError as error:
+            except (ShanheError, *FAILURES) as error:
                 log.warning("the market could not be read", error=str(error))
             await asyncio.sleep(LOOK_AT_MOST_EVERY_S)
 
