@@ -15,7 +15,6 @@ from shanhe.compute.api import PRICE_TOPIC
 from shanhe.credits.api import PriceChange
 from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
-from shanhe.exchange.api import tick as exchange_tick
 from shanhe.filings.api import purge as filings_purge
 from shanhe.filings.api import tick as filings_tick
 from shanhe.governance.api import simulate as governance_simulate
@@ -56,7 +55,12 @@ def register_jobs(services: Services) -> None:
     jobs = services.jobs
     jobs.every("payments.tick", EVERY_5_S, lambda: _payments_tick(services))
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
-    jobs.every("exchange.tick", EVERY_5_S, lambda: exchange_tick(services.exchange))
+    exchange = services.exchange  # each part apart: trouble with one keeps no auction from being held
+    jobs.every("exchange.tick", EVERY_5_S, exchange.tick)
+    jobs.every("exchange.deposits", EVERY_5_S, exchange.cash.reconcile)
+    jobs.every("exchange.stabilise", EVERY_MINUTE, exchange.stabilise)
+    jobs.every("exchange.fund", EVERY_MINUTE, exchange.fund.run)
+    jobs.every("exchange.reversals", EVERY_MINUTE, exchange.remedies.run)
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
     gauges = LogGauges(services.metrics.registry)
     jobs.every("log.seal", EVERY_2_S, lambda: log_tick(services.log, gauges))

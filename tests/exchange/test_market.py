@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from shanhe import exchange
+from shanhe.exchange import cash as cash_module
 from shanhe.exchange import cash_store, timing
 from shanhe.exchange.api import (
     ItemClosed,
@@ -138,6 +139,21 @@ class TestAuction:
         assert len(set(slots)) == len(slots)
         await world.verify()
 
+    async def test_is_held_though_the_market_that_is_shut_is_in_trouble(self, world, monkeypatch):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 6000)
+
+        async def broken():
+            raise ConnectionResetError
+
+        monkeypatch.setattr(world.exchange._engines[Market.PLAY], "advance", broken)
+        with pytest.raises(ConnectionResetError):
+            await world.exchange.tick()
+        assert len(await world.exchange.trades()) == 1
+        (trade,) = await world.exchange.trades()
+        assert trade.settled_at is not None
+
     async def test_shows_beforehand_what_it_would_give(self, world):
         seller, buyer = await world.seller(100), await world.buyer(100)
         await world.sell(seller, 60, 6000)
@@ -168,9 +184,35 @@ class TestCash:
             return await world.payments.notify("sandbox", headers, body)
 
         await world.sandbox.deliver_due(receive)
-        await world.exchange.sweep()
+        assert await world.exchange.cash.reconcile() == 0, "it is booked as it is heard of"
         assert await world.cash(org) == (5_000, 5_000)
         await world.verify()
+
+    async def test_comes_in_though_another_deposit_is_in_trouble(self, world, monkeypatch):
+        cash, orgs = world.exchange.cash, [uuid4(), uuid4()]
+        for org in orgs:
+            made = await cash.deposit(org, Market.REAL, 5_000, client_ref="d", method="sandbox", actor="person:x")
+            await world.sandbox.pay(made.redirect_url.rsplit("/", 1)[-1])
+
+        async def receive(headers, body):
+            return await world.payments.notify("sandbox", headers, body)
+
+        async def nobody(order):
+            raise Invalid("away", "Nobody is there to hear of it.")
+
+        world.payments.subscribe(cash_module.PURPOSE, nobody)
+        await world.sandbox.deliver_due(receive)
+        assert [(await world.cash(org))[0] for org in orgs] == [0, 0]
+        book_in = cash._book_in
+
+        async def not_the_first(number, org, *rest):
+            if org == orgs[0]:
+                raise Invalid("trouble", "Its account is in trouble.")
+            return await book_in(number, org, *rest)
+
+        monkeypatch.setattr(cash, "_book_in", not_the_first)
+        assert await cash.reconcile() == 1
+        assert [(await world.cash(org))[0] for org in orgs] == [0, 5_000]
 
     async def test_goes_out_when_a_second_person_says_it_was_paid(self, world):
         org, first, second = await world.buyer(100), uuid4(), uuid4()

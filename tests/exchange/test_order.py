@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from shanhe.exchange import intake
+from shanhe.exchange import intake, store
 from shanhe.exchange.api import (
     BUY,
     SELL,
     BadPrice,
     BadQuantity,
+    BelowFilled,
+    ExchangeUnavailable,
     Market,
     MarketPaused,
     NewOrder,
@@ -30,6 +33,7 @@ from shanhe.exchange.api import (
     Validity,
 )
 from shanhe.exchange.errors import TooManyOrders
+from shanhe.exchange.model import Auction
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
 
@@ -233,8 +237,63 @@ class TestAmendment:
         order = await world.buy(buyer, 100, 6000)
         await world.sell(seller, 50, 6000)
         await world.auction()
-        with pytest.raises(BadQuantity):
+        with pytest.raises(BelowFilled):
             await world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=50 * CREDIT, actor="test")
+
+    async def test_that_would_meet_an_order_of_ones_own_is_refused_and_said_so(self, world):
+        org = await world.seller(100)
+        await world.exchange.cash.receive(org, 100_000, reference="x", actor="test")
+        sold, bought = await world.sell(org, 50, 6000), await world.buy(org, 50, 5000)
+        for order, ticks in ((sold, 5000), (bought, 6000)):
+            with pytest.raises(SelfTrade):
+                await world.exchange.amend(order.id, org_id=org, ticks=ticks, quantity_micro=60 * CREDIT, actor="test")
+        assert await world.cash(org) == (100_000, 97_500), "nothing more is set aside"
+        done = await world.exchange.amend(bought.id, org_id=org, ticks=5999, quantity_micro=50 * CREDIT, actor="test")
+        assert done.ticks == 5999
+
+    async def test_does_not_meet_a_party_that_became_related_since(self, world):
+        seller, buyer = await world.seller(100), await world.buyer()
+        sold = await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 5000)
+        world.traders[seller] = Trader(seller, seller, related=(buyer,))
+        with pytest.raises(SelfTrade):
+            await world.exchange.amend(sold.id, org_id=seller, ticks=5000, quantity_micro=50 * CREDIT, actor="test")
+
+    async def test_of_a_frozen_organisation_is_refused(self, world):
+        buyer = await world.buyer()
+        order = await world.buy(buyer, 50, 5000)
+        world.traders[buyer] = Trader(buyer, buyer, frozen=True)
+        with pytest.raises(TraderFrozen):
+            await world.exchange.amend(order.id, org_id=buyer, ticks=9000, quantity_micro=50 * CREDIT, actor="test")
+        await world.exchange.cancel(order.id, org_id=buyer, actor="test")
+
+    async def test_that_comes_too_late_disturbs_nobody_else(self, world, monkeypatch):
+        """The order is filled, settled and released between the look at it and the amendment of its escrow."""
+        buyer, seller, other = await world.buyer(), await world.seller(50), await world.buyer()
+        order = await world.buy(buyer, 50, 6000)
+        await world.sell(seller, 50, 6000)
+        look = store.known_orders
+
+        async def meanwhile(conn, identifiers):
+            found = await look(conn, identifiers)
+            monkeypatch.setattr(store, "known_orders", look)
+            for market in world.exchange._engines.values():
+                await market.advance()
+            await world.exchange._settlements[Market.REAL].run()
+            return found
+
+        async with world.db.transaction() as conn:
+            batch = await world.exchange._intakes[Market.REAL].begin(conn)
+            batch.events.append(Auction(**batch.next(), slot_us=1, reference=6000))
+            await world.exchange._intakes[Market.REAL].finish(conn, batch)
+        monkeypatch.setattr(store, "known_orders", meanwhile)
+        late = world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=90 * CREDIT, actor="test")
+        outcome = await asyncio.gather(late, world.buy(other, 50, 5000), return_exceptions=True)
+        assert isinstance(outcome[0], OrderEnded)
+        assert outcome[0].details["state"] == "filled"
+        assert outcome[1].state == "open"
+        assert await world.cash(buyer) == (97_000, 97_000)
+        await world.verify()
 
 
 class TestPause:
@@ -252,6 +311,25 @@ class TestPause:
         await world.buy(buyer, 50, 6000)
         assert (await world.auction()).trades == 1
         await world.verify()
+
+
+class TestAcceptance:
+    async def test_of_those_behind_goes_on_when_one_batch_cannot_be_booked(self, world, monkeypatch):
+        monkeypatch.setattr(intake, "BATCH_MAX", 1)
+        buyers = [await world.buyer() for _ in range(3)]
+        here, days = world.exchange._intakes[Market.REAL], []
+
+        def withheld(on):
+            days.append(on)
+            if len(days) == 1:
+                raise KeyError("a rule that cannot be read")
+            return world.exchange.policy.day(on)
+
+        monkeypatch.setattr(here, "_day", withheld)
+        async with asyncio.timeout(20):
+            done = await asyncio.gather(*(world.buy(buyer, 50, 6000) for buyer in buyers), return_exceptions=True)
+        assert isinstance(done[0], ExchangeUnavailable)
+        assert [order.state for order in done[1:]] == ["open", "open"]
 
 
 class TestOpenOrders:

@@ -204,7 +204,7 @@ class TestReversal:
             with pytest.raises(ConnectionError):
                 await case.remedies.approve(asked.id, by="person:o2")
         stood = await case.stands()
-        await case.world.exchange.tick()
+        await case.world.exchange.remedies.run()
         done = await case.remedies.get(asked.id)
         assert (done.state, [one.cash_fen for one in done.reversals]) == ("done", [6_000])
         assert await case.stands() == stood == (100, 0, 0, 10_000, 0)

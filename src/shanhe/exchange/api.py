@@ -1,4 +1,4 @@
-"""The door of the exchange: `Exchange`, its records and errors, and `tick` for the jobs worker."""
+"""The door of the exchange: `Exchange`, its records and errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from shanhe.exchange.engine import Advance, Replay
 from shanhe.exchange.errors import (
     BadPrice,
     BadQuantity,
+    BelowFilled,
     ExchangeBusy,
     ExchangeUnavailable,
     ItemClosed,
@@ -35,7 +36,6 @@ from shanhe.exchange.errors import (
 )
 from shanhe.exchange.feed import Feed
 from shanhe.exchange.fund import FUND_PAYMENT, FundPayment, FundView
-from shanhe.exchange.jobs import tick
 from shanhe.exchange.model import (
     BUY,
     SELL,
@@ -69,6 +69,7 @@ __all__ = [
     "AuctionView",
     "BadPrice",
     "BadQuantity",
+    "BelowFilled",
     "Book",
     "BookView",
     "Candle",
@@ -118,7 +119,6 @@ __all__ = [
     "Withdrawal",
     "cash_of",
     "parse_price",
-    "tick",
     "uniform_price",
     "yuan_of",
 ]

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+import structlog
+
 from shanhe.approvals.api import Approvals
 from shanhe.exchange import cash_store as store
 from shanhe.exchange.errors import (
@@ -23,7 +25,7 @@ from shanhe.exchange.model import Market
 from shanhe.exchange.policy import Day
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.sealing import Seals
@@ -54,6 +56,8 @@ PLACE: Final = "exchange.withdrawal"
 CREDIT_KIND: Final = {Market.REAL: "wallet", Market.PLAY: "play_wallet"}
 CASH_KIND: Final = {Market.REAL: "exchange_cash", Market.PLAY: "play_cash"}
 PLAY: Final = "play_issuance"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -185,11 +189,16 @@ class Cash:
         await self._payments.acknowledge(order)
 
     async def reconcile(self) -> int:
-        """Deposits that were paid while nobody was there to hear it."""
-        orders = await self._payments.outstanding(PURPOSE)
-        for order in orders:
-            await self._paid(order)
-        return len(orders)
+        """Book deposits that were paid while nobody was there to hear it; how many."""
+        done = 0
+        for order in await self._payments.outstanding(PURPOSE):
+            try:
+                await self._paid(order)
+            except ShanheError as error:  # one deposit's trouble does not keep the others waiting
+                log.warning("deposit is still not booked", order=str(order.id), error=error.code)
+            else:
+                done += 1
+        return done
 
     async def _book_in(self, number: UUID, org_id: UUID, amount_fen: int, clearing: str, actor: str, memo: str) -> None:
         _, cash = await self.accounts(org_id, Market.REAL)

@@ -52,6 +52,20 @@ class BadQuantity(Invalid):
         )
 
 
+class BelowFilled(Invalid):
+    """An amendment to no more than was filled already."""
+
+    def __init__(self, filled_micro: int) -> None:
+        super().__init__(
+            "below_filled",
+            f"{said_credits(filled_micro)} credits of the order are filled already; the new total must be more.",
+            message_zh=f"该委托已成交 {said_credits(filled_micro)} 积分，改后的总数量须多于此数。",
+            hint="Cancel the order to end what is left of it.",
+            hint_zh="如不再需要其余部分，请撤单。",
+            details={"filled_micro": filled_micro},
+        )
+
+
 class OrderTooSmall(Invalid):
     """C8."""
 

@@ -160,6 +160,8 @@ class Intake:
                 answers = await self._flush(batch)
             except FAILURES as error:
                 log.warning("orders could not be accepted", market=self._market, error=str(error)[:200])
+            except Exception:  # one batch that can't be booked must not hold up those that wait behind it
+                log.exception("orders could not be accepted", market=self._market)
             finally:
                 self._tell()
                 answered = {id(one) for one, _ in answers}
@@ -272,7 +274,8 @@ class Intake:
             if verdict.verdict in ("conflict", "known"):
                 outcome.append((one, OrderConflict()))
             elif verdict.verdict == "short":
-                outcome.append((one, self._short(one, verdict)))
+                assert one.new is not None
+                outcome.append((one, self._short(one, one.new.side, verdict)))
             else:
                 one.expiry = verdict.expiry
                 outcome.append((one, self._place(batch, one)))
@@ -312,10 +315,9 @@ class Intake:
             batch.now, None, None if until_us is None else instant(until_us), one.actor,
         )  # fmt: skip
 
-    def _short(self, one: Wanted, verdict: Any) -> Exception:
-        selling = one.new.side == SELL if one.new is not None else one.reason is Reason.FILLED
+    def _short(self, one: Wanted, side: int, verdict: Any) -> Exception:
         refusal: ShanheError
-        if selling:
+        if side == SELL:
             refusal = NothingToSell(verdict.available, one.need)
         else:
             refusal = NotEnoughCash(verdict.available, one.need, play=self._market is Market.PLAY)
@@ -344,6 +346,10 @@ class Intake:
             return MarketPaused(batch.head["reason"])
         if not batch.head["floor"] <= ticks <= batch.head["ceiling"]:
             return OutsideCorridor(ticks, batch.head["floor"], batch.head["ceiling"])
+        if await store.meeting_own(
+            conn, self._market, [(0, party, found["side"], ticks) for party in _own(one, found)]
+        ):
+            return SelfTrade()
         if found["side"] == SELL:
             account, extra = found["credit_account"], quantity - found["quantity"]
         else:  # fills at the old price may still happen before this takes effect: provide for the dearer way
@@ -354,11 +360,12 @@ class Intake:
             one.need = extra
             (verdict,) = await self._ledger.escrow.hold(conn, [EscrowRequest(one.amend_id, account, extra)])
             if verdict.verdict == "short":
-                one.reason = Reason.FILLED if found["side"] == SELL else Reason.CANCELLED
-                return self._short(one, verdict)
+                return self._short(one, found["side"], verdict)
             if verdict.verdict != "held":
                 return OrderConflict()
-            await self._ledger.escrow.merge(conn, one.order_id, one.amend_id)
+            if not await self._ledger.escrow.merge(conn, one.order_id, one.amend_id):  # it ended since we looked
+                await self._ledger.escrow.trim(conn, {one.amend_id: 0})
+                return OrderEnded((await store.known_orders(conn, [one.order_id]))[one.order_id]["state"])
             one.expiry = verdict.expiry
         until_us = None if one.expiry is None else micros(one.expiry)
         event = Amend(**batch.next(), order=one.order_id, ticks=ticks, quantity=quantity, until_us=until_us)
@@ -371,6 +378,12 @@ def _pays_from(one: Wanted) -> UUID:
     account = one.cash_account if one.new.side == BUY else one.credit_account
     assert account is not None
     return account
+
+
+def _own(one: Wanted, found: Any) -> set[UUID]:
+    """Whom an order must not meet: those known when it was placed and those known now."""
+    now = set() if one.trader is None else {one.trader.party, *one.trader.related}
+    return {found["party"], *found["related"]} | now
 
 
 def _same(new: NewOrder, row: Any, market: Market) -> bool:

@@ -249,12 +249,18 @@ class Candle:
 
 @dataclass(frozen=True)
 class Ran:
-    """What `run_auction` or `sweep` did."""
+    """What `run_auction`, `sweep` or `tick` did."""
 
     auction: AuctionView | None = None
     trades: int = 0
     settled: int = 0
     ended: int = 0
+
+    def __add__(self, other: Ran) -> Ran:
+        return Ran(
+            self.auction or other.auction, self.trades + other.trades, self.settled + other.settled,
+            self.ended + other.ended,
+        )  # fmt: skip
 
 
 TraderOf = Callable[[UUID], Awaitable[Trader]]

@@ -19,6 +19,7 @@ from shanhe.exchange.engine import Advance, Engine, Replay
 from shanhe.exchange.errors import (
     BadPrice,
     BadQuantity,
+    BelowFilled,
     ExchangeUnavailable,
     OrderTooSmall,
     TraderFrozen,
@@ -74,6 +75,7 @@ GATE_KEPT_S: Final = 0.5
 SWEEP_ROWS: Final = 1_000
 CANDLES_MAX: Final = 500
 CHANNEL: Final = "exchange_market"
+OTHER: Final = {Market.REAL: Market.PLAY, Market.PLAY: Market.REAL}
 TICKS_SHOWN_MAX: Final = 10_000
 """Levels looked at for an indicative price."""
 VALUE_MAX: Final = 2**62
@@ -163,10 +165,7 @@ class Exchange:
         value_fen = cash_of(new.ticks * new.quantity_micro)
         if value_fen < day.min_order_fen:
             raise OrderTooSmall(value_fen, day.min_order_fen)
-        market = await self.market()
-        trader = Trader(FUND, FUND) if new.org_id == FUND else await self._trader(new.org_id)
-        if trader.frozen:
-            raise TraderFrozen()
+        market, trader = await self.market(), await self._who_trades(new.org_id)
         credit, cash = await self.cash.accounts(new.org_id, market)
         discount_bps = await self._fee_discount(new.org_id, day.on) if new.side == SELL else 0
 
@@ -182,6 +181,13 @@ class Exchange:
             accepted = None
         return accepted or await self.order(new.id)
 
+    async def _who_trades(self, org_id: UUID) -> Trader:
+        """TraderFrozen when it may not."""
+        trader = Trader(FUND, FUND) if org_id == FUND else await self._trader(org_id)
+        if trader.frozen:
+            raise TraderFrozen()
+        return trader
+
     async def cancel(self, order_id: UUID, *, org_id: UUID | None, actor: str) -> OrderView:
         """End an order; what was filled stays. `org_id` None: an operator's hand. UnknownOrder, OrderEnded."""
         found = await self.order(order_id, org_id=org_id)
@@ -192,15 +198,21 @@ class Exchange:
         self, order_id: UUID, *, org_id: UUID | None, ticks: int, quantity_micro: int, actor: str,
         amend_id: UUID | None = None,
     ) -> OrderView:  # fmt: skip
-        """New limit and new total quantity (the filled part included). Less at the same price keeps its place."""
+        """New limit and new total quantity (the filled part included). Less at the same price keeps its place.
+
+        Raises what `place` does of an order, BelowFilled, UnknownOrder, OrderEnded.
+        """
         found = await self.order(order_id, org_id=org_id)
+        trader = await self._who_trades(found.org_id)
         _check(found.side, ticks, quantity_micro)
         value_fen = cash_of(ticks * quantity_micro)
         if value_fen < self.day().min_order_fen:
             raise OrderTooSmall(value_fen, self.day().min_order_fen)
         if quantity_micro <= found.filled_micro:
-            raise BadQuantity(QUANTITY_MAX_MICRO)
-        await self._change(found, Wanted, amend=(ticks, quantity_micro), amend_id=amend_id or new_id(), actor=actor)
+            raise BelowFilled(found.filled_micro)
+        await self._change(
+            found, Wanted, trader=trader, amend=(ticks, quantity_micro), amend_id=amend_id or new_id(), actor=actor
+        )
         return await self.order(order_id)
 
     async def _change(self, found: OrderView, make: Callable[..., Wanted], **rest: Any) -> None:
@@ -283,32 +295,28 @@ class Exchange:
 
         Idempotent and bounded; call it every few seconds.
         """
-        await self.cash.reconcile()
         opened = await self.market()
-        settled = ended = trades = 0
-        for market in Market:
-            intake = self._intakes[market]
-            async with self._db.transaction() as conn:
-                batch = await intake.begin(conn, now)
-                if market is not opened:
-                    for order_id in await store.open_ids(conn, market, SWEEP_ROWS):
-                        event = Cancel(**batch.next(), order=order_id, reason=Reason.MARKET_CLOSED)
-                        batch.events.append(event)
-                elif await store.due(conn, market, batch.head["at_us"]):
-                    batch.events.append(Expire(**batch.next()))
-                await intake.finish(conn, batch)
-            advance, done = await self.work(market)
-            settled, ended, trades = settled + done, ended + advance.ended, trades + advance.trades
-        return Ran(None, trades, settled, ended)
+        return await self._sweep(opened, now, open=True) + await self._sweep(OTHER[opened], now, open=False)
+
+    async def _sweep(self, market: Market, now: datetime | None, *, open: bool) -> Ran:
+        intake = self._intakes[market]
+        async with self._db.transaction() as conn:
+            batch = await intake.begin(conn, now)
+            if not open:
+                for order_id in await store.open_ids(conn, market, SWEEP_ROWS):
+                    event = Cancel(**batch.next(), order=order_id, reason=Reason.MARKET_CLOSED)
+                    batch.events.append(event)
+            elif await store.due(conn, market, batch.head["at_us"]):
+                batch.events.append(Expire(**batch.next()))
+            await intake.finish(conn, batch)
+        advance, settled = await self.work(market)
+        return Ran(None, advance.trades, settled, advance.ended)
 
     async def tick(self) -> Ran:
-        """The jobs worker's round: sweep, let the stability fund act, then the auction if one is due."""
-        swept = await self.sweep()
-        await self.fund.run()
-        await self.remedies.run()
-        await self.stabilise()
-        ran = await self.run_auction()
-        return Ran(ran.auction, swept.trades + ran.trades, swept.settled + ran.settled, swept.ended + ran.ended)
+        """The market's round: what is due in the one that is open, its auction, then what is left of the other."""
+        opened = await self.market()
+        ran = await self._sweep(opened, None, open=True) + await self.run_auction()
+        return ran + await self._sweep(OTHER[opened], None, open=False)
 
     async def stabilise(self) -> OrderView | None:
         """Place the order that the stability fund's rule (F8) allows now, if any; its reason is recorded and public."""

@@ -54,8 +54,8 @@ async def move_head(conn: Connection, market: Market, values: dict[str, Any]) ->
 
 async def known_orders(conn: Connection, identifiers: Sequence[UUID]) -> dict[UUID, Any]:
     rows = await conn.fetch(
-        """SELECT id, market, org_id, side, ticks, quantity, filled, value, asked_ticks, asked_quantity, state,
-                  validity, until_us, credit_account, cash_account
+        """SELECT id, market, org_id, party, related, side, ticks, quantity, filled, value, asked_ticks, asked_quantity,
+                  state, validity, until_us, credit_account, cash_account
            FROM exchange.orders WHERE id = ANY($1)""",
         identifiers,
     )

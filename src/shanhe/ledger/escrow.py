@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from shanhe.kernel.clock import Clock
@@ -21,6 +22,8 @@ PURPOSE: Final = "order"
 FOREVER: Final = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
 """The order's end frees its escrow, not a date of the hold."""
 PAY_LEG, FEE_LEG = 1, 2
+CLOSED: Final = "SH001"
+"""What the database says of a hold that has ended."""
 BATCH_MAX: Final = 5_000
 
 ESCROW: Final = (
@@ -95,9 +98,16 @@ class Escrow:
             verdicts[row["ord"] - 1] = found
         return verdicts
 
-    async def merge(self, conn: Any, into: UUID, extra: UUID) -> None:
-        """Add one hold's content to another of the same account."""
-        await conn.execute("SELECT ledger.merge_holds($1, $2)", into, extra)
+    async def merge(self, conn: Any, into: UUID, extra: UUID) -> bool:
+        """Add one hold's content to another of the same account; False, and nothing done, when either has ended."""
+        try:
+            async with conn.transaction():  # a savepoint
+                await conn.execute("SELECT ledger.merge_holds($1, $2)", into, extra)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != CLOSED:
+                raise
+            return False
+        return True
 
     async def trim(self, conn: Any, keep: Mapping[UUID, int]) -> int:
         """Cut open holds down to what each is to keep; 0 ends it. How many were cut."""
