@@ -67,6 +67,20 @@ class TestEvent:
         await outbox.deliver_due()
         assert (fine.numbers, flaky.numbers) == ([1], [1])
 
+    async def test_reaches_the_others_though_one_never_handles_it(
+        self, outbox: Outbox, database: Database, clock: FixedClock
+    ) -> None:
+        stuck, fine = Recorder(fail_first=ATTEMPTS_MAX), Recorder()
+        outbox.subscribe("paid", "stuck", stuck)
+        outbox.subscribe("paid", "fine", fine)
+        await emit(outbox, database, "a", 1)
+        for _ in range(ATTEMPTS_MAX + 1):
+            await outbox.deliver_due()
+            clock.advance(seconds=BACKOFF_MAX_S)
+        assert (stuck.numbers, fine.numbers) == ([], [1])
+        (failed,) = await outbox.failed()
+        assert failed["error"].startswith("stuck: ")
+
     async def test_keeps_the_order_of_its_key_and_does_not_hold_up_other_keys(
         self, outbox: Outbox, database: Database, clock: FixedClock
     ) -> None:

@@ -137,8 +137,8 @@ class Outbox:
             except Exception as failure:  # noqa: BLE001 - a subscriber's fault must not stop the others' events
                 error = f"{name}: {type(failure).__name__}: {failure}"[:ERROR_CHARS]
                 log.warning("event handler failed", topic=event.topic, event_id=str(event.id), error=error)
-                break
-            done.append(name)
+            else:
+                done.append(name)
         await self._mark(row["seq"], event.attempts, done, error)
 
     async def _mark(self, seq: int, attempts: int, done: list[str], error: str) -> None:
