@@ -33,6 +33,7 @@ from shanhe.programmes.api import tick as programmes_tick
 from shanhe.studio.api import DEPLOYED_TOPIC
 from shanhe.wiring.arrivals import follow_arrivals
 from shanhe.wiring.erasure import follow_erasures
+from shanhe.wiring.exchange import follow_freezes
 from shanhe.wiring.knowledge import renew_guide
 from shanhe.wiring.metrics import Watch
 from shanhe.wiring.personal_columns import PLACES
@@ -131,6 +132,7 @@ def _subscribe(services: Services) -> None:
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
     follow_erasures(outbox, services)
+    follow_freezes(outbox, services.identity, services.exchange)
     follow_arrivals(outbox, services.identity, services.notifier, services.clock)
     outbox.subscribe(DEPLOYED_TOPIC, "programmes.tuned", partial(ask_for_subsidies, services.programmes))
     outbox.subscribe(ISSUED_TOPIC, "programmes.nomad_credits", lambda event: nomad_credits(services, event))

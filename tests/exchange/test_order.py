@@ -33,6 +33,7 @@ from shanhe.exchange.api import (
     Validity,
 )
 from shanhe.exchange.errors import TooManyOrders
+from shanhe.exchange.journal import decode
 from shanhe.exchange.model import Auction
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
@@ -139,6 +140,14 @@ class TestOrder:
         order = await world.buy(await world.buyer(), 50, 6000)
         with pytest.raises(UnknownOrder):
             await world.exchange.cancel(order.id, org_id=uuid4(), actor="test")
+
+    async def test_that_an_operator_ends_says_so_and_the_journal_says_who(self, world):
+        order = await world.buy(await world.buyer(100), 50, 6000)
+        done = await world.exchange.cancel(order.id, org_id=None, actor="person:operator")
+        assert done.state == "stopped"
+        (body,) = await world.db.fetch("SELECT body FROM exchange.event ORDER BY seq DESC LIMIT 1")
+        assert decode(body["body"]).actor == "person:operator"
+        await world.verify()
 
     async def test_that_ended_cannot_be_cancelled_again(self, world):
         buyer = await world.buyer()

@@ -11,14 +11,15 @@ import pytest
 
 from shanhe.app import Services, open_services
 from shanhe.approvals.api import NewLicence, Scope
-from shanhe.exchange.api import BUY, SELL, NewOrder, OrderView, SelfTrade
+from shanhe.exchange.api import BUY, SELL, Market, NewOrder, OrderView, SelfTrade
 from shanhe.facts.api import NewFact, Standing
-from shanhe.identity.api import NewOrganisation, NewPerson, OrgKind, Role
+from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, OrgKind, Role
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
 from shanhe.settings import Settings
+from shanhe.timetable import register_jobs
 from shanhe.wiring import relatives
 
 
@@ -51,6 +52,64 @@ async def order(services: Services, org: UUID, side: int) -> OrderView:
 async def fact(services: Services, subject: UUID, name: str, value: object, key: object) -> None:
     new = NewFact(new_id(), subject, name, value, date(2026, 1, 1), None, str(key), Standing.CHECKED, "register")
     await services.facts.publish(new, actor="test")
+
+
+class TestGone:
+    """Who may not trade any more has nothing in the book."""
+
+    async def test_orders_end_when_their_organisation_is_frozen(self, services: Services) -> None:
+        register_jobs(services)
+        one, other = [await company(services, name) for name in ("甲", "乙")]
+        theirs = [await order(services, one, SELL) for _ in range(3)]
+        others = await order(services, other, BUY)
+        await services.identity.orgs.freeze(one, "登记机关通报", by="test")
+        await services.outbox.deliver_due()
+        assert {(await services.exchange.order(one.id)).state for one in theirs} == {"frozen"}
+        assert (await services.exchange.order(others.id)).state == "open"
+        assert (await services.exchange.cash.purse(one, Market.REAL)).tradeable_micro == 100 * MICRO
+        assert (await services.exchange.replay()).same
+
+    async def test_orders_end_when_a_leaked_key_freezes_the_organisation(self, services: Services) -> None:
+        register_jobs(services)
+        org = await company(services, "甲")
+        _, token = await services.identity.keys.create(org, NewKey("脚本"), by="test")
+        mine = await order(services, org, SELL)
+        await services.identity.keys.report_leak(token, "scanner", freeze=True)
+        await services.outbox.deliver_due()
+        assert (await services.exchange.order(mine.id)).state == "frozen"
+
+    async def test_orders_of_who_was_released_meanwhile_stay(self, services: Services) -> None:
+        register_jobs(services)
+        org = await company(services, "甲")
+        mine = await order(services, org, SELL)
+        await services.identity.orgs.freeze(org, "误会", by="test")
+        await services.identity.orgs.unfreeze(org, by="test")
+        await services.outbox.deliver_due()
+        assert (await services.exchange.order(mine.id)).state == "open"
+
+    async def test_orders_end_when_their_person_is_erased(self, services: Services) -> None:
+        register_jobs(services)
+        person = await services.identity.people.create(NewPerson("李四", login="lisi"), by="test")
+        own = await services.identity.orgs.create_personal(person.id, by="test")
+        await services.exchange.cash.receive(own.id, 100_000, reference="own", actor="test")
+        mine = await order(services, own.id, BUY)
+        await services.identity.people.erase(person.id, by="test")
+        await services.outbox.deliver_due()
+        assert (await services.exchange.order(mine.id)).state == "stopped"
+        assert (await services.exchange.cash.purse(own.id, Market.REAL)).cash_available_fen == 100_000
+
+    async def test_more_orders_than_a_page_all_end(self, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+        org = await company(services, "甲")
+        page = services.exchange.orders
+
+        async def two_at_a_time(*args: object, **more: object) -> object:
+            return await page(*args, **more, limit=2)  # type: ignore[arg-type]
+
+        for _ in range(5):
+            await order(services, org, SELL)
+        monkeypatch.setattr(services.exchange, "orders", two_at_a_time)
+        assert await services.exchange.end_orders(org, actor="test") == 5
+        assert await services.exchange.end_orders(org, actor="test") == 0
 
 
 class TestRelated:

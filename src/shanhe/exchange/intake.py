@@ -333,7 +333,7 @@ class Intake:
         elif found["state"] != "open":
             outcome.append((one, OrderEnded(found["state"])))
         elif one.amend is None:
-            batch.events.append(Cancel(**batch.next(), order=one.order_id, reason=one.reason))
+            batch.events.append(Cancel(**batch.next(), order=one.order_id, reason=one.reason, actor=one.actor))
             outcome.append((one, None))
         else:
             outcome.append((one, await self._amend(conn, batch, one, found)))
@@ -368,8 +368,11 @@ class Intake:
                 return OrderEnded((await store.known_orders(conn, [one.order_id]))[one.order_id]["state"])
             one.expiry = verdict.expiry
         until_us = None if one.expiry is None else micros(one.expiry)
-        event = Amend(**batch.next(), order=one.order_id, ticks=ticks, quantity=quantity, until_us=until_us)
-        batch.events.append(event)
+        batch.events.append(
+            Amend(
+                **batch.next(), order=one.order_id, ticks=ticks, quantity=quantity, until_us=until_us, actor=one.actor
+            )
+        )
         return None
 
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     SELF_TRADE = "self_trade"
     MARKET_CLOSED = "market_closed"
+    STOPPED = "stopped"  # by an operator
+    FROZEN = "frozen"  # with its organisation
 
 
 class Validity(StrEnum):
@@ -65,6 +67,7 @@ class Place(Event, frozen=True, kw_only=True, tag="place"):
 class Cancel(Event, frozen=True, kw_only=True, tag="cancel"):
     order: UUID
     reason: Reason = Reason.CANCELLED
+    actor: str = ""
 
 
 class Amend(Event, frozen=True, kw_only=True, tag="amend"):
@@ -74,6 +77,7 @@ class Amend(Event, frozen=True, kw_only=True, tag="amend"):
     ticks: int
     quantity: int
     until_us: int | None = None  # when it adds lots that expire sooner
+    actor: str = ""
 
 
 class Auction(Event, frozen=True, kw_only=True, tag="auction"):

@@ -21,6 +21,7 @@ from shanhe.exchange.errors import (
     BadQuantity,
     BelowFilled,
     ExchangeUnavailable,
+    OrderEnded,
     OrderTooSmall,
     TraderFrozen,
     UnknownOrder,
@@ -191,8 +192,26 @@ class Exchange:
     async def cancel(self, order_id: UUID, *, org_id: UUID | None, actor: str) -> OrderView:
         """End an order; what was filled stays. `org_id` None: an operator's hand. UnknownOrder, OrderEnded."""
         found = await self.order(order_id, org_id=org_id)
-        await self._change(found, Wanted, reason=Reason.CANCELLED, actor=actor)
+        reason = Reason.STOPPED if org_id is None else Reason.CANCELLED
+        await self._change(found, Wanted, reason=reason, actor=actor)
         return await self.order(order_id)
+
+    async def end_orders(self, org_id: UUID, *, reason: Reason = Reason.STOPPED, actor: str) -> int:
+        """End all that an organisation has open; their escrow is free again. How many."""
+        ended, before, touched = 0, None, set[Market]()
+        while page := await self.orders(org_id, open_only=True, before=before):
+            before = page[-1].id
+            touched |= {order.market for order in page}
+            answers = await asyncio.gather(
+                *(self._submit(order, Wanted, reason=reason, actor=actor) for order in page), return_exceptions=True
+            )
+            for answer in answers:
+                if isinstance(answer, BaseException) and not isinstance(answer, OrderEnded):
+                    raise answer
+            ended += sum(answer is None for answer in answers)
+        for market in touched:
+            await self.work(market)
+        return ended
 
     async def amend(
         self, order_id: UUID, *, org_id: UUID | None, ticks: int, quantity_micro: int, actor: str,
@@ -216,11 +235,14 @@ class Exchange:
         return await self.order(order_id)
 
     async def _change(self, found: OrderView, make: Callable[..., Wanted], **rest: Any) -> None:
+        await self._submit(found, make, **rest)
+        await self.work(found.market)
+
+    async def _submit(self, found: OrderView, make: Callable[..., Wanted], **rest: Any) -> None:
         def wanted(future: asyncio.Future[Any]) -> Wanted:
             return make(future, found.id, org_id=found.org_id, **rest)
 
         await self._intakes[found.market].submit(wanted)
-        await self.work(found.market)
 
     async def order(self, order_id: UUID, *, org_id: UUID | None = None) -> OrderView:
         """UnknownOrder when absent or of another organisation."""
@@ -304,7 +326,7 @@ class Exchange:
             batch = await intake.begin(conn, now)
             if not open:
                 for order_id in await store.open_ids(conn, market, SWEEP_ROWS):
-                    event = Cancel(**batch.next(), order=order_id, reason=Reason.MARKET_CLOSED)
+                    event = Cancel(**batch.next(), order=order_id, reason=Reason.MARKET_CLOSED, actor="exchange")
                     batch.events.append(event)
             elif await store.due(conn, market, batch.head["at_us"]):
                 batch.events.append(Expire(**batch.next()))

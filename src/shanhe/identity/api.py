@@ -100,7 +100,7 @@ from shanhe.identity.model import (
 from shanhe.identity.names import clean
 from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
-from shanhe.identity.service.endings import ANSWERED_TOPIC
+from shanhe.identity.service.endings import ANSWERED_TOPIC, FROZEN_TOPIC
 from shanhe.identity.service.invitations import INVITED_TOPIC
 from shanhe.identity.service.orgs import LEFT_TOPIC
 from shanhe.identity.service.people import ERASED_TOPIC, OWNERLESS_TOPIC
@@ -112,6 +112,7 @@ __all__ = [
     "AUTOMATED",
     "CITY_ROLES",
     "ERASED_TOPIC",
+    "FROZEN_TOPIC",
     "INVITED_TOPIC",
     "LEFT_TOPIC",
     "OWNERLESS_TOPIC",

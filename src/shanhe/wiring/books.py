@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.alliances.api import Alliances
 from shanhe.credits.api import Affected, Credits, Incubation, Payer
-from shanhe.exchange.api import Exchange, Trader
+from shanhe.exchange.api import Exchange, Reason, Trader
 from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity, LeakReport, OrgKind, OrgState
@@ -86,8 +86,7 @@ class Books:
 
     async def end_orders(self, org_id: UUID) -> None:
         """End an organisation's open orders; their escrow is free again."""
-        for order in await self.exchange.orders(org_id, open_only=True):
-            await self.exchange.cancel(order.id, org_id=None, actor="estate")
+        await self.exchange.end_orders(org_id, reason=Reason.FROZEN, actor="estate")
 
     async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
         """Micro-credits spent in [start, end); windows are whole days of the city."""

@@ -12,6 +12,7 @@ from uuid import UUID
 from shanhe.agents.api import Agents
 from shanhe.board.api import Board
 from shanhe.clones.api import Clones
+from shanhe.exchange.api import Exchange
 from shanhe.identity.api import ERASED_TOPIC
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.log.api import Log, forget
@@ -33,6 +34,8 @@ class House(Protocol):
     def log(self) -> Log: ...
     @property
     def bank(self) -> BankDesk: ...
+    @property
+    def exchange(self) -> Exchange: ...
     @property
     def nomads(self) -> Nomads: ...
     @property
@@ -72,6 +75,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
     outbox.subscribe(ERASED_TOPIC, "agents.thumbs", thumbs)
     shop = services.workshop
     for name, act in {
+        "exchange.orders": lambda org: services.exchange.end_orders(org, actor=ACTOR),
         "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),
         "agents.thumbs_of_keys": lambda org: services.agents.thumbs.forget(org_id=org),
         "science.retract": services.commons.science.forget,

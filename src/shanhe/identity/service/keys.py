@@ -21,7 +21,7 @@ from shanhe.identity.model import ALL_PERMISSIONS, Actor, Organisation, OrgState
 from shanhe.identity.names import NAME_MAX, NOTE_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import TOKEN
-from shanhe.identity.service.endings import take_back
+from shanhe.identity.service.endings import freeze_ends, take_back
 from shanhe.identity.store import keys as store
 from shanhe.identity.store import orgs
 from shanhe.kernel import acts
@@ -217,7 +217,7 @@ class Keys:
             if freeze and org is not None and org.state == OrgState.ACTIVE:
                 reason = f"leaked key {key.prefix}…{key.last4}"
                 await orgs.update(conn, replace(org, state=OrgState.FROZEN, frozen_reason=reason, frozen_at=now))
-                await take_back(self._ground, conn, org_id=org.id)
+                await freeze_ends(self._ground, conn, org.id)
             await self._note(conn, reporter, "key.leak", key, {"frozen": freeze, "prefix": key.prefix})
         name = (await self._opened(key)).name
         report = LeakReport(new_id(), key.id, key.org_id, name, reporter, now, freeze, await self._traced(key.id))

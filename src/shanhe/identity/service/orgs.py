@@ -25,7 +25,7 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import NOTE_MAX, ORG_NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
-from shanhe.identity.service.endings import take_back
+from shanhe.identity.service.endings import freeze_ends, take_back
 from shanhe.identity.store import orgs as store
 from shanhe.identity.store import people
 from shanhe.kernel import acts
@@ -164,7 +164,7 @@ class Organisations:
             said = self._seal(org.person_id).text(REASON_FIELD, reason) if reason else reason
             org = await store.update(conn, replace(org, state=state, frozen_reason=said, frozen_at=frozen_at))
             if state == OrgState.FROZEN:
-                await take_back(self._ground, conn, org_id=org_id)
+                await freeze_ends(self._ground, conn, org_id)
             action = "org.freeze" if state == OrgState.FROZEN else "org.unfreeze"
             details = {"reason": reason} if said == reason else {}
             await acts.note(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
