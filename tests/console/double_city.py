@@ -17,8 +17,8 @@ from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console import model_postings as mp
 from shanhe.console import model_rules as mr
-from shanhe.console.live.exchange import DISPUTES, REVERSALS
-from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.console.live.exchange import DISPUTES, REVERSALS, TRADES
+from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.money import MICRO, parse_yuan
 
 
@@ -416,7 +416,7 @@ class Exchange:
         hours = [(NOW - timedelta(hours=40 - n), 6_300 + 9 * n, 6_420 + 9 * n, 6_250 + 8 * n, 6_350 + 8 * n)
                  for n in range(40)]  # fmt: skip
         return x.MarketPage(
-            self.mode, "示例机关 示例〔2026〕1 号", False, False, "", 3_000, 10_000, 6_512, 6_520, 240 * MICRO,
+            self.mode, "示例机关 示例〔2026〕1 号", False, False, "", 3_000, 10_000, 1_000, 6_512, 6_520, 240 * MICRO,
             NOW + timedelta(minutes=27), rows, sells, [x.TapeRow(NOW, 6_512, 31 * MICRO)],
             [x.AuctionRow(NOW, 6_512, 310 * MICRO, 12)], chart.candles(hours, 3_000, 10_000),
         )  # fmt: skip
@@ -424,12 +424,12 @@ class Exchange:
     async def fund(self) -> x.FundPage:
         row = x.FundRow(ident(9), NOW, "山河一中", 500_000, "人工智能大赛奖金", "paid", "")
         acted = x.InterventionRow(NOW, "buy", 5_400, 40 * MICRO)
-        return x.FundPage(self.mode, "示例机关", 1_204_350, 1_704_350, 500_000, 1_402, [row], [acted])
+        return x.FundPage(self.mode, "示例机关", 1_204_350, 1_904_350, 500_000, 200_000, 1_402, [row], [acted])
 
     async def mine(self, who: m.Who) -> x.MyMarket:
         orders = [
             x.MyOrder(ident(n), NOW, "buy" if n % 2 else "sell", 6_500, 100 * MICRO, 40 * MICRO, 2_600, 260 * (n % 2),
-                      "gtc", "open" if n < 23 else "filled")
+                      "gtc", "open" if n < 23 else "filled", NOW + timedelta(days=9))
             for n in range(20, 26)
         ]  # fmt: skip
         paid = x.WithdrawalRow(ident(8), NOW, "启明", 10_000, "山河银行 6222", "paid", "流水 8821")
@@ -437,13 +437,18 @@ class Exchange:
             ident(7), (NOW, ident(21), "成交价格与显示不一致", "upheld", "属实", 40 * MICRO, 2_340, "credits")
         )
         disputes = c.Sheet("exchange.my_disputes", DISPUTES, [contested], "exchange.no_disputes")
-        return x.MyMarket(8_200 * MICRO, 250_000, 184_000, orders, [paid], disputes)
+        traded = c.Row(ident(6), (NOW, "sell", "0.6500", 40 * MICRO, 2_600, 260, 40 * MICRO, 2_340))
+        trades = c.Sheet("exchange.my_trades", TRADES, [traded], "exchange.no_trades")
+        return x.MyMarket(8_200 * MICRO, 250_000, 184_000, 184_000, orders, trades, [paid], disputes)
 
     async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
         if fields.get("price") != "0.65":
             raise Invalid("outside_corridor", "Outside the corridor.", message_zh="报价不在价格通道内。")
 
-    async def cancel(self, who: m.Who, order_id: UUID) -> None: ...
+    async def cancel(self, who: m.Who, order_id: UUID) -> None:
+        if order_id == ident(25):
+            raise Conflict("order_ended", "It is filled.", message_zh="该委托已结束（已成交）。")
+
     async def amend(self, who: m.Who, order_id: UUID, price: str, quantity: str) -> None:
         if price != "0.65":
             raise Invalid("outside_corridor", "Outside the corridor.", message_zh="报价不在价格通道内。")

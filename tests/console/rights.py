@@ -55,7 +55,7 @@ class Rights:
         return {
             "person": SimpleNamespace(name="张伟", email="wei@example.cn", phone=None), "purposes": PURPOSES,
             "by_people": True, "facts": [fact], "readings": [reading], "requests": [request("open"), request("done")],
-            "left": {"wallet_micro": 100_000_000, "income_micro": 2_500_000, "listings": 1},
+            "left": {"wallet_micro": 100_000_000, "income_micro": 2_500_000, "exchange_fen": 12_345, "listings": 1},
         }  # fmt: skip
 
     async def correct(self, who: m.Who, fields: Mapping[str, str]) -> None:

@@ -53,6 +53,36 @@ class TestExchange:
         done = await member.post(path, data={"price": "0.65", "quantity": "12", **TOKEN})
         assert done.headers["location"] == "/exchange/trade?done=order_amended"
 
+    async def test_says_where_the_orders_are_that_one_cannot_be_cancelled_any_more(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        done = await member.post(f"/exchange/orders/{ident(20)}/cancel", data=TOKEN)
+        assert done.headers["location"] == "/exchange/trade?done=order_cancelled"
+        late = await member.post(f"/exchange/orders/{ident(25)}/cancel", data=TOKEN)
+        assert late.status_code == 409
+        assert "该委托已结束（已成交）" in late.text
+        assert 'id="orders"' in late.text
+
+    async def test_shows_ones_own_trades_what_was_undone_of_them_and_until_when_orders_stand(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        page = (await member.get("/exchange/trade")).text
+        trades = page[page.index("我的成交") : page.index("我的申诉")]
+        for words in ("卖出", "0.6500", "26.00", "2.60", "23.40"):
+            assert words in trades, words
+        assert "每笔委托不少于 10.00 元" in page
+        assert page.count("至 <") == 3, "of those that are open"
+
+    async def test_gives_real_cash_back_though_the_market_is_play_now(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        desk.exchange.mode = "play"  # type: ignore[attr-defined]
+        page = (await member.get("/exchange/trade")).text
+        assert "真实资金 1,840.00 元仍可转出" in page
+        assert 'action="/exchange/withdraw"' in page
+        assert "流水 8821" in page, "and what became of earlier requests"
+        assert 'action="/exchange/deposit"' not in page
+
     async def test_takes_cash_by_every_configured_way(
         self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -147,6 +147,37 @@ class TestFund:
         assert await world.cash(org) == (500, 500)
         await world.verify()
 
+    async def test_adds_up_after_reversals_and_what_went_to_the_stability_fund(self, site):
+        world = site.world
+        for n in range(2):
+            seller, buyer = await world.seller(100), await world.buyer(100)
+            await world.sell(seller, 100, 6000)
+            order = await world.buy(buyer, 100, 6000)
+            await world.auction()
+            if n == 0:
+                dispute = uuid4()
+                await world.exchange.dispute(order.id, buyer, "价格不对", dispute_id=dispute, actor="person:b")
+                await world.exchange.disputes.decide(dispute, upheld=True, answer="是", actor="person:o1")
+                asked = await world.exchange.remedies.ask(dispute, "撤销", by="person:o1")
+                await world.exchange.remedies.approve(asked.id, by="person:o2")
+        await world.exchange.endow_stability(150, posting_id=uuid4(), actor="test")
+        view = (await site.anybody.get("/api/exchange/fund")).json()
+        assert (view["fees_fen"], view["stability_fen"], view["paid_fen"], view["balance_fen"]) == (600, 150, 0, 450)
+
+    async def test_books_nothing_for_an_organisation_that_is_not_there(self, site, monkeypatch):
+        operator, _ = await site.client("运营", "accounts")
+
+        async def looked_up(org_id):
+            return await site.identity.orgs.get(org_id)
+
+        monkeypatch.setattr(site.world.exchange, "_trader", looked_up)
+        body = {"org_id": str(uuid4()), "amount_fen": 1, "reference": "bank 7", "reason": "奖金"}
+        for path, more in (("receipts", "reference"), ("fund/payments", "reason")):
+            said = await operator.post(
+                f"/api/exchange/{path}", json={name: body[name] for name in ("org_id", "amount_fen", more)}
+            )
+            assert said.status_code == 404, said.text
+
     async def test_never_pays_more_than_it_has(self, site):
         first, org = await site.client("第一人", "accounts")
         second, _ = await site.client("第二人", "accounts")

@@ -122,6 +122,19 @@ class TestAuction:
         ran = await world.exchange.run_auction()
         assert (ran.auction.slot, ran.trades) == (slot, 1)
 
+    @pytest.mark.parametrize("minutes", [7 * 60, 50, 1_440, 1])
+    def test_times_begin_anew_with_each_day_and_are_close_to_the_last_secret(self, minutes):
+        """Also where the day is no multiple of the interval: midnight's closes early too, and people are told of it."""
+        interval, secret = timedelta(minutes=minutes), b"secret"
+        midnight = datetime(2026, 11, 24, 16, tzinfo=UTC)
+        before = midnight - timedelta(seconds=1)
+        assert timing.next_slot(before, interval, None) == midnight
+        close = timing.close_of(midnight, secret, 60)
+        assert midnight - timedelta(seconds=60) < close <= midnight
+        assert timing.due_slot(close, interval, secret, 60) == midnight
+        assert timing.due_slot(close - timedelta(milliseconds=1), interval, secret, 60) < midnight
+        assert timing.next_slot(close, interval, midnight) == midnight + interval
+
     async def test_is_not_repeated_by_a_clock_that_jumps(self, world):
         seller, buyer = await world.seller(100), await world.buyer(100)
         await world.exchange.run_auction()
@@ -165,6 +178,22 @@ class TestAuction:
         assert (ran.auction.ticks, ran.auction.quantity_micro) == (6500, 50 * CREDIT)
         (candle,) = await world.exchange.candles()
         assert (candle.open, candle.high, candle.low, candle.close) == (6500, 6500, 6500, 6500)
+
+
+class TestCandles:
+    async def test_of_a_day_are_of_the_day_in_the_city(self, world):
+        """Eight hours ahead of UTC: what is traded at 00:30 and at 23:30 is one day's."""
+        world.clock.advance(hours=11, minutes=20)  # 23:30
+        for hours in (0, 1, 23):  # 23:30, 00:30, 23:30
+            world.clock.advance(hours=hours)
+            await world.sell(await world.seller(20), 20, 6000 + hours)
+            await world.buy(await world.buyer(20), 20, 6000 + hours)
+            await world.auction()
+        days = await world.exchange.candles(step_s=86_400)
+        assert [(one.start, one.open, one.close) for one in days] == [
+            (datetime(2026, 11, 23, 16, tzinfo=UTC), 6000, 6000),
+            (datetime(2026, 11, 24, 16, tzinfo=UTC), 6001, 6023),
+        ]
 
 
 class TestCash:

@@ -238,6 +238,24 @@ class TestEscrow:
         await world.verify()
 
 
+class TestFeeOfAnyRule:
+    @pytest.mark.parametrize("dues", [(0, 3_000, 4_000), (500, 100, 100), (9_999, 9_999, 9_999)])
+    async def test_neither_takes_more_than_a_trade_brings_in_nor_gives_back(self, world, monkeypatch, dues):
+        """Whatever an amended rule makes due on the proceeds so far: the market goes on and settles."""
+        due = dict(zip((1_200, 2_400, 3_600), dues, strict=True))
+        monkeypatch.setattr(world.exchange.policy, "fee_fen", lambda proceeds_fen, *_: due[proceeds_fen])
+        seller = await world.seller(60)
+        order = await world.sell(seller, 60, 6000)
+        charged = 0
+        for most in due.values():
+            await world.buy(await world.buyer(100), 20, 6000)
+            assert (await world.auction()).settled == 1
+            charged = max(charged, min(most, charged + 1_200))
+            assert (await world.exchange.order(order.id)).fee_fen == charged
+        assert (await world.cash(seller))[0] == 3_600 - charged
+        await world.verify()
+
+
 class TestCrash:
     async def test_between_match_and_settlement_loses_and_doubles_nothing(self, world, monkeypatch):
         seller, buyer = await world.seller(100), await world.buyer(100)

@@ -62,7 +62,7 @@ class CandleChart:
 
 @dataclass(frozen=True)
 class MarketPage:
-    """`mode`: real, sample (a sample approval), or play."""
+    """`mode`: real, sample (a sample approval), or play. `least_fen`: what an order is worth at least."""
 
     mode: str
     licence: str
@@ -71,6 +71,7 @@ class MarketPage:
     pause_reason: str
     floor: int
     ceiling: int
+    least_fen: int
     last: int | None
     indicative: int | None
     indicative_micro: int
@@ -94,6 +95,7 @@ class MyOrder:
     fee_fen: int
     validity: str
     state: str
+    until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,15 @@ class WithdrawalRow:
 
 @dataclass(frozen=True)
 class MyMarket:
-    """An organisation's money and orders in the open market."""
+    """An organisation's money and orders in the open market. `out_fen`: real cash that it may take out, though the open
+    market be play."""
 
     tradeable_micro: int
     cash_fen: int
     cash_available_fen: int
+    out_fen: int
     orders: Sequence[MyOrder]
+    trades: Sheet
     withdrawals: Sequence[WithdrawalRow]
     disputes: Sheet
 
@@ -145,6 +150,7 @@ class FundPage:
     balance_fen: int
     fees_fen: int
     paid_fen: int
+    stability_fen: int
     trades: int
     payments: Sequence[FundRow]
     interventions: Sequence[InterventionRow]

@@ -193,21 +193,17 @@ class _Party:
             if order.ticks < self.min_sell:
                 self.min_sell = order.ticks
 
-    def crosses(self, side: int, ticks: int, besides: int | None) -> bool:
-        """Whether an order would meet one of this party's."""
+    def crosses(self, side: int, ticks: int) -> bool:
+        """Whether an order would meet one of this party's, which are on the other side."""
         if side == BUY:
             if ticks < self.min_sell:
                 return False
-            found = [order.ticks for order in self.sells.values() if order.left and order.key != besides]
-            if besides is None:
-                self.min_sell = min(found, default=NEVER_US)
-            return min(found, default=NEVER_US) <= ticks
+            self.min_sell = min((order.ticks for order in self.sells.values() if order.left), default=NEVER_US)
+            return self.min_sell <= ticks
         if ticks > self.max_buy:
             return False
-        found = [order.ticks for order in self.buys.values() if order.left and order.key != besides]
-        if besides is None:
-            self.max_buy = max(found, default=0)
-        return max(found, default=0) >= ticks
+        self.max_buy = max((order.ticks for order in self.buys.values() if order.left), default=0)
+        return self.max_buy >= ticks
 
 
 class Effects:
@@ -316,7 +312,7 @@ class Book:
         )  # fmt: skip
         if event.until_us is not None and event.until_us <= event.at_us:
             effects.ended.append(Ended(order, Reason.EXPIRED))
-        elif self._meets_own(order, order.ticks, None):
+        elif self._meets_own(order, order.ticks):
             effects.ended.append(Ended(order, Reason.SELF_TRADE))
         elif self.continuous and not self.paused and self.floor <= order.ticks <= self.ceiling:
             self._take(order, effects)
@@ -331,7 +327,7 @@ class Book:
         if left <= 0:
             self._end(order, Reason.CANCELLED, effects)
             return
-        if self._meets_own(order, event.ticks, order.key):
+        if self._meets_own(order, event.ticks):
             effects.amended.append((order, False))
             return
         if event.until_us is not None and (order.until_us is None or event.until_us < order.until_us):
@@ -361,14 +357,14 @@ class Book:
             if order is not None and order.rank == rank:
                 self._end(order, Reason.EXPIRED, effects)
 
-    def _meets_own(self, order: Order, ticks: int, besides: int | None) -> bool:
+    def _meets_own(self, order: Order, ticks: int) -> bool:
         parties = self._parties
         own = parties.get(order.party.int)
-        if own is not None and own.crosses(order.side, ticks, besides):
+        if own is not None and own.crosses(order.side, ticks):
             return True
         for other in order.related:
             found = parties.get(other.int)
-            if found is not None and found.crosses(order.side, ticks, besides):
+            if found is not None and found.crosses(order.side, ticks):
                 return True
         return False
 

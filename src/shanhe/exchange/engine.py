@@ -119,7 +119,10 @@ class Engine:
         return Advance(len(events), sum(len(effects.trades) for _, effects in made), len(ended))
 
     async def _record_trades(self, conn: Any, made: list[tuple[AnyEvent, Effects]]) -> dict[UUID, int]:
-        """Write trades with their fees; what each seller owes more. Fees are due on an order's proceeds so far (C8)."""
+        """Write trades with their fees; what each seller owes more. Fees are due on an order's proceeds so far (C8).
+
+        What is due and more than a trade brings in falls on those that follow; what was charged is not given back.
+        """
         sellers = list({trade.sell.id for _, effects in made for trade in effects.trades})
         bases = await store.fee_bases(conn, sellers)
         added: dict[UUID, int] = dict.fromkeys(sellers, 0)
@@ -132,7 +135,7 @@ class Engine:
                 _, charged, discount_bps, ordered_on = bases[seller]
                 so_far[seller] += trade.cash_fen
                 due = self._policy.fee_fen(so_far[seller], discount_bps, ordered_on)
-                fee = due - charged - added[seller]
+                fee = min(max(due - charged - added[seller], 0), trade.cash_fen)
                 added[seller] += fee
                 records.append((
                     trade_id(self._market, event.at_us, event.seq, n), self._market, event.seq, n, at, trade.buy.id,

@@ -43,13 +43,15 @@ class FundPayment:
 
 @dataclass(frozen=True)
 class FundView:
-    """What the fund has, took in and paid out, in fen; the newest payments."""
+    """What the fund has, took in (less what reversals gave back), paid out and moved to the stability fund, in fen; the
+    newest payments."""
 
     market: Market
     balance_fen: int
     fees_fen: int
     trades: int
     paid_fen: int
+    stability_fen: int
     payments: Sequence[FundPayment]
 
 
@@ -67,12 +69,12 @@ class Fund:
         return (await self._ledger.ensure_account(CITY_OWNER, Asset.CNY, KIND[market], lots=False)).id
 
     async def view(self, market: Market) -> FundView:
-        balance = await self._ledger.balance(await self.account(market))
-        totals = await store.totals(self._db, market)
+        account = await self.account(market)
+        balance, totals = await self._ledger.balance(account), await store.totals(self._db, market, account)
         payments = await store.payments(self._db, PAGE_ROWS) if market is Market.REAL else []
         return FundView(
             market, balance.balance, totals["fees"], totals["trades"], totals["paid"] if market is Market.REAL else 0,
-            [FundPayment(**dict(row)) for row in payments],
+            totals["endowed"], [FundPayment(**dict(row)) for row in payments],
         )  # fmt: skip
 
     async def request(

@@ -10,6 +10,8 @@ from shanhe.exchange.model import Market
 from shanhe.kernel.db import Database
 
 Connection = Any
+ENDOWMENT = "stability_fund"
+"""The kind of posting that moves cash of the ecosystem fund to the stability fund."""
 
 
 async def insert(
@@ -42,13 +44,20 @@ async def close(db: Database, identifier: UUID, state: str, now: datetime) -> No
     )  # fmt: skip
 
 
-async def totals(db: Database, market: Market) -> Any:
+async def totals(db: Database, market: Market, account: UUID) -> Any:
+    """Of a market's fund: fees less what reversals gave back, settled trades, payments, what went to the stability
+    fund."""
     return await db.fetchrow(
-        """SELECT coalesce(sum(fee_fen), 0)::bigint AS fees, count(*) AS trades,
-                  (SELECT coalesce(sum(amount_fen), 0)::bigint FROM exchange.fund_payment WHERE state = 'paid') AS paid
+        """SELECT (coalesce(sum(fee_fen), 0) - (
+                    SELECT coalesce(sum(r.fee_fen), 0) FROM exchange.reversal r
+                    JOIN exchange.trade t ON t.id = r.trade_id WHERE t.market = $1))::bigint AS fees,
+                  count(*) AS trades,
+                  (SELECT coalesce(sum(amount_fen), 0)::bigint FROM exchange.fund_payment WHERE state = 'paid') AS paid,
+                  (SELECT coalesce(sum(t.amount), 0)::bigint FROM ledger.transfer t
+                   JOIN ledger.posting p ON p.id = t.posting AND p.kind = $3 WHERE t.debit = $2) AS endowed
            FROM exchange.trade WHERE market = $1 AND settled_at IS NOT NULL""",
-        market,
-    )
+        market, account, ENDOWMENT,
+    )  # fmt: skip
 
 
 # -- stability --------------------------------------------------------------------------------------------------------
@@ -57,7 +66,7 @@ async def totals(db: Database, market: Market) -> Any:
 async def average(db: Database, market: Market, since: datetime) -> int:
     """Mean price by volume since an instant, in ticks, rounded down; 0 without trades."""
     value = await db.fetchval(
-        """SELECT (sum(ticks::numeric * quantity) / sum(quantity))::bigint FROM exchange.trade
+        """SELECT div(sum(ticks::numeric * quantity), sum(quantity))::bigint FROM exchange.trade
            WHERE market = $1 AND at >= $2""",
         market, since,
     )  # fmt: skip

@@ -238,10 +238,9 @@ class Remedies:
         """Upheld disputes that nobody has asked to reverse yet, a bounded page."""
         return [await self._disputes.opened(row) for row in await store.due(self._db, PAGE_ROWS)]
 
-    async def of_trade(self, trade_id: UUID) -> Reversal | None:
-        """What became of a trade that was undone."""
-        row = await store.reversal(self._db, trade_id)
-        return _reversal(row) if row is not None else None
+    async def of_trades(self, trade_ids: Sequence[UUID]) -> Mapping[UUID, Reversal]:
+        """What became of those trades that were undone, by trade."""
+        return {row["trade_id"]: _reversal(row) for row in await store.of_trades(self._db, trade_ids)}
 
     async def _view(self, row: Any) -> Remedy:
         rows = await store.reversals(self._db, [row["id"]])

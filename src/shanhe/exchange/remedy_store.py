@@ -98,5 +98,9 @@ async def reversals(db: Database, remedy_ids: Sequence[UUID]) -> list[Any]:
     return await db.fetch(f"{_REVERSAL} WHERE r.remedy_id = ANY($1) ORDER BY t.seq, t.n", list(remedy_ids))
 
 
+async def of_trades(db: Database, trade_ids: Sequence[UUID]) -> list[Any]:
+    return await db.fetch(f"{_REVERSAL} WHERE r.trade_id = ANY($1)", list(trade_ids))
+
+
 async def reversal(db: Database, trade_id: UUID) -> Any:
     return await db.fetchrow(f"{_REVERSAL} WHERE r.trade_id = $1", trade_id)

@@ -254,7 +254,7 @@ def _orders(routes: APIRouter, exchange: Exchange) -> None:
         trade, org = await exchange.trade(trade_id), org_of(actor)
         if trade is None or org not in (trade.buyer, trade.seller):
             raise UnknownItem("trade", "成交")
-        undone = await exchange.remedies.of_trade(trade_id)
+        undone = (await exchange.remedies.of_trades([trade_id])).get(trade_id)
         reversal = None if undone is None else asdict(undone)
         return as_json({**own_trade(trade, org), "fee": await exchange.why_fee(trade), "reversal": reversal})
 
@@ -329,6 +329,7 @@ def _operators(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/receipts", status_code=201)
     async def receive(body: ReceiveBody, actor: Operator) -> Response:
         """Book cash that came by bank transfer for an organisation's exchange account."""
+        await exchange.known(body.org_id)
         posting = await exchange.cash.receive(body.org_id, body.amount_fen, reference=body.reference, actor=actor.ref)
         return as_json({"posting_id": posting}, 201)
 
@@ -354,6 +355,7 @@ def _fund(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/fund/payments", status_code=201)
     async def request(body: PaymentBody, actor: Operator) -> Response:
         """Ask to pay an organisation out of the fund; a second person decides."""
+        await exchange.known(body.org_id)
         made = await exchange.fund.request(body.org_id, body.amount_fen, body.reason, by=actor.ref, request_id=body.id)
         return as_json(asdict(made), 201)
 

@@ -59,7 +59,7 @@ from shanhe.exchange.settlement import Settlement
 from shanhe.exchange.stability import ACTOR as STABILITY_ACTOR
 from shanhe.exchange.stability import FUND, Stability
 from shanhe.kernel.asking import Record
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -181,6 +181,10 @@ class Exchange:
             await self.work(market)
             accepted = None
         return accepted or await self.order(new.id)
+
+    async def known(self, org_id: UUID) -> None:
+        """NotFound for an organisation that is not there: what is booked to it would be nobody's."""
+        await self._trader(org_id)
 
     async def _who_trades(self, org_id: UUID) -> Trader:
         """TraderFrozen when it may not."""
@@ -450,9 +454,9 @@ class Exchange:
         return await store.auctions(self._db, await self.market(), limit)
 
     async def candles(self, *, step_s: int = 3600, days: int = 20) -> Sequence[Candle]:
-        """Open, high, low, close by step, oldest first, a bounded number."""
-        since = self._clock.now() - timedelta(days=days)
-        rows = await store.candles(self._db, await self.market(), step_s, since, CANDLES_MAX)
+        """Open, high, low, close by step, oldest first, a bounded number. Steps begin with the city's day."""
+        origin, since = midnight(self._clock.today()), self._clock.now() - timedelta(days=days)
+        rows = await store.candles(self._db, await self.market(), step_s, origin, since, CANDLES_MAX)
         return [Candle(**dict(row)) for row in rows][::-1]
 
     async def _reference(self, conn: Any, market: Market, day: Day) -> int:

@@ -88,4 +88,4 @@ class Stability:
         check_line("actor", actor)
         _, cash = await self._cash.accounts(FUND, market)
         transfer = Transfer(posting_id, source, cash.id, amount_fen)
-        await self._ledger.post(Posting(id=posting_id, kind="stability_fund", transfers=(transfer,), actor=actor))
+        await self._ledger.post(Posting(id=posting_id, kind=store.ENDOWMENT, transfers=(transfer,), actor=actor))

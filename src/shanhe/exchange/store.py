@@ -372,14 +372,16 @@ def auction_view(row: Any) -> AuctionView:
     )
 
 
-async def candles(db: Database, market: Market, step_s: int, since: datetime, limit: int) -> list[Any]:
-    """(start, open, high, low, close, quantity) by step, oldest first."""
+async def candles(
+    db: Database, market: Market, step_s: int, origin: datetime, since: datetime, limit: int
+) -> list[Any]:
+    """(start, open, high, low, close, quantity) by step from an origin on, newest first."""
     return await db.fetch(
-        """SELECT to_timestamp(floor(extract(epoch FROM at) / $2) * $2) AS start,
+        """SELECT date_bin($2 * interval '1 second', at, $5) AS start,
                   (array_agg(ticks ORDER BY seq, n))[1] AS open, max(ticks) AS high, min(ticks) AS low,
                   (array_agg(ticks ORDER BY seq DESC, n DESC))[1] AS close, sum(quantity)::bigint AS quantity_micro
            FROM exchange.trade WHERE market = $1 AND at >= $3 GROUP BY 1 ORDER BY 1 DESC LIMIT $4""",
-        market, step_s, since, limit,
+        market, step_s, since, limit, origin,
     )  # fmt: skip
 
 

@@ -9,13 +9,18 @@ import hashlib
 import hmac
 from datetime import datetime, timedelta
 
-from shanhe.kernel.clock import city_date, midnight
+from shanhe.kernel.clock import DAY, city_date, midnight
 
 
 def slot_before(at: datetime, interval: timedelta) -> datetime:
     """The latest regular time at or before an instant."""
     start = midnight(city_date(at))
     return start + (at - start) // interval * interval
+
+
+def slot_after(at: datetime, interval: timedelta) -> datetime:
+    """The first regular time after an instant; each day of the city begins with one."""
+    return min(slot_before(at, interval) + interval, midnight(city_date(at) + DAY))
 
 
 def close_of(slot: datetime, secret: bytes, window_s: int) -> datetime:
@@ -28,12 +33,11 @@ def close_of(slot: datetime, secret: bytes, window_s: int) -> datetime:
 
 def due_slot(at: datetime, interval: timedelta, secret: bytes, window_s: int) -> datetime:
     """The latest auction that may be held by now. Those missed while nobody was there are not made up for."""
-    slot = slot_before(at, interval)
-    following = slot + interval
-    return following if close_of(following, secret, window_s) <= at else slot
+    following = slot_after(at, interval)
+    return following if close_of(following, secret, window_s) <= at else slot_before(at, interval)
 
 
 def next_slot(at: datetime, interval: timedelta, last: datetime | None) -> datetime:
     """The next auction's time, for people."""
-    following = slot_before(at, interval) + interval
-    return following + interval if last is not None and last >= following else following
+    following = slot_after(at, interval)
+    return slot_after(following, interval) if last is not None and last >= following else following

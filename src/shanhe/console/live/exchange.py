@@ -11,7 +11,19 @@ from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console.live.modules import Names, actor_of
-from shanhe.exchange.api import SIDES, Dispute, Exchange, Level, NewOrder, Remedy, Status, Validity, parse_price
+from shanhe.exchange.api import (
+    SIDES,
+    Dispute,
+    Exchange,
+    Level,
+    Market,
+    NewOrder,
+    Remedy,
+    Status,
+    Validity,
+    parse_price,
+    yuan_of,
+)
 from shanhe.identity.api import Identity
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.money import parse_credits, parse_yuan
@@ -22,6 +34,9 @@ AUCTION_ROWS = 8
 ORDER_ROWS = 50
 WHOLE = 10_000
 Col = c.Col
+TRADES = (Col("calls.at", "minute"), Col("exchange.side", "word:exchange"), Col("exchange.price"),
+          Col("exchange.quantity", "credits"), Col("exchange.money", "yuan"), Col("exchange.fee_column", "yuan"),
+          Col("exchange.back_micro", "credits"), Col("exchange.back_fen", "yuan"))  # fmt: skip
 DISPUTES = (Col("calls.at", "minute"), Col("exchange.order", "short"), Col("exchange.dispute_text"),
             Col("calls.status", "state:order_dispute"), Col("exchange.answer"), Col("exchange.back_micro", "credits"),
             Col("exchange.back_fen", "yuan"), Col("exchange.bound", "word:reversal_bound"))  # fmt: skip
@@ -50,6 +65,7 @@ class LiveExchange:
             pause_reason=status.pause_reason,
             floor=status.floor_ticks,
             ceiling=status.ceiling_ticks,
+            least_fen=exchange.day().min_order_fen,
             last=status.last_ticks,
             indicative=book.indicative_ticks,
             indicative_micro=book.indicative_micro,
@@ -70,21 +86,39 @@ class LiveExchange:
     async def mine(self, who: m.Who) -> x.MyMarket:
         exchange = self._exchange
         purse = await exchange.cash.purse(who.org_id, await exchange.market())
+        real = purse if purse.market is Market.REAL else await exchange.cash.purse(who.org_id, Market.REAL)
         orders = await exchange.orders(who.org_id, limit=ORDER_ROWS)
         return x.MyMarket(
             purse.tradeable_micro,
             purse.cash_fen,
             purse.cash_available_fen,
+            real.cash_available_fen,
             [
                 x.MyOrder(
                     o.id, o.placed_at, SIDES[o.side], o.ticks, o.quantity_micro, o.filled_micro, o.cash_fen, o.fee_fen,
-                    str(o.validity), o.state,
+                    str(o.validity), o.state, o.until,
                 )
                 for o in orders
             ],
+            await self._trades(who.org_id),
             await self._withdrawals(who.org_id, open_only=False),
             _disputes(await exchange.disputes.list(who.org_id), await exchange.remedies.list(who.org_id)),
         )  # fmt: skip
+
+    async def _trades(self, org_id: UUID) -> c.Sheet:
+        """An organisation's newest trades as its side of them, with what a reversal took back."""
+        trades = await self._exchange.trades(org_id=org_id, limit=ORDER_ROWS)
+        undone = await self._exchange.remedies.of_trades([trade.id for trade in trades])
+        rows = []
+        for trade in trades:
+            bought, back = trade.buyer == org_id, undone.get(trade.id)
+            fee = 0 if bought else trade.fee_fen
+            given = "" if back is None else back.cash_fen if bought else back.cash_fen - back.fee_fen
+            rows.append(c.Row(trade.id, (
+                trade.at, SIDES[not bought], yuan_of(trade.ticks), trade.quantity_micro, trade.cash_fen, fee or "",
+                "" if back is None else back.quantity_micro, given,
+            )))  # fmt: skip
+        return c.Sheet("exchange.my_trades", TRADES, rows, "exchange.no_trades")
 
     async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
         side = SIDES.index(fields.get("side", ""))
@@ -129,6 +163,7 @@ class LiveExchange:
             view.balance_fen,
             view.fees_fen,
             view.paid_fen,
+            view.stability_fen,
             view.trades,
             [
                 x.FundRow(p.id, p.asked_at, await self._names.owner(p.org_id), p.amount_fen, p.reason, p.state, "")

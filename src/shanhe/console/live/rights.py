@@ -11,6 +11,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.console.model_credits import File
+from shanhe.exchange.api import Market
 from shanhe.facts.api import Use, names
 from shanhe.identity.api import AUTOMATED, purposes
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
@@ -77,14 +78,15 @@ class LiveRights:
         }  # fmt: skip
 
     async def _left(self, person_id: UUID) -> Mapping[str, int]:
-        """What an erasure leaves behind for nobody: the person's own credits and income, and what they offer."""
-        found = {"wallet_micro": 0, "income_micro": 0, "listings": 0}
+        """What an erasure leaves behind for nobody: the person's own credits, income and cash, and what they offer."""
+        found = {"wallet_micro": 0, "income_micro": 0, "exchange_fen": 0, "listings": 0}
         for org, _ in await self._modules.identity.orgs.of_person(person_id):
             if org.person_id != person_id:
                 continue
             for kind in ("wallet", "income"):
                 account = await self._modules.ledger.ensure_account(org.id, Asset.CREDIT, kind)
                 found[f"{kind}_micro"] += (await self._modules.ledger.balance(account.id)).balance
+            found["exchange_fen"] += (await self._modules.exchange.cash.purse(org.id, Market.REAL)).cash_fen
             offered = await self._modules.store.mine(org.id)
             found["listings"] += sum(one.state in ("listed", "deprecated") for one, _ in offered)
         return found

@@ -92,7 +92,11 @@ class ExchangeRoom(Room):
 
     async def cancel(self, request: Request, order_id: UUID) -> Response:
         who, _ = await self.posted(request, "topup")
-        await self.desk.exchange.cancel(who, order_id)
+        try:
+            await self.desk.exchange.cancel(who, order_id)
+        except ShanheError as error:  # filled just now, most likely: the page shows how it stands
+            mistake = self.view.mistake(request, error)
+            return await self._trade(request, who, order_mistake=mistake, status=error.status)
         return go("/exchange/trade", "order_cancelled")
 
     async def amend(self, request: Request, order_id: UUID) -> Response:
