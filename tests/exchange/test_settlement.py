@@ -337,6 +337,29 @@ class TestCrash:
         assert await world.credits(seller) == (1_000 - sum(range(20, 27))) * CREDIT
         await world.verify()
 
+    @pytest.mark.parametrize("fails", [1, 2, 3])
+    async def test_of_one_batch_beside_the_next_leaves_what_is_not_booked_for_later(self, world, monkeypatch, fails):
+        monkeypatch.setattr(settlement, "TRADES_MAX", 1)
+        seller, deliver, calls = await world.seller(1_000), world.ledger.escrow.deliver, []
+        for n in range(4):
+            await world.sell(seller, 20 + n, 6000)
+            await world.buy(await world.buyer(100), 20 + n, 6000)
+
+        async def dies_once(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == fails:
+                raise ConnectionResetError("the connection ends here")
+            await deliver(*args, **kwargs)
+
+        monkeypatch.setattr(world.ledger.escrow, "deliver", dies_once)
+        with pytest.raises(ConnectionResetError):
+            await world.auction()
+        booked = sum(trade.settled_at is not None for trade in await world.exchange.trades())
+        assert booked < 4
+        assert (await world.exchange.sweep()).settled == 4 - booked
+        assert await world.credits(seller) == (1_000 - sum(range(20, 24))) * CREDIT
+        await world.verify()
+
 
 class TestDatabase:
     async def test_settles_a_trade_once_and_keeps_it(self, world):

@@ -16,6 +16,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Final
 from uuid import UUID
 
@@ -82,6 +83,9 @@ class _Level:
         self.alive = 0
         self.total = 0
 
+    def living(self) -> Iterable[Order]:
+        return self.queue if self.alive == len(self.queue) else [order for order in self.queue if order.left]
+
     def head(self) -> Order:
         queue = self.queue
         while not queue[0].left:
@@ -117,7 +121,7 @@ class _Side:
             del self.levels[ticks]
             del self.ticks[bisect_left(self.ticks, ticks)]
         elif len(level.queue) > 2 * level.alive + LEVEL_SLACK:
-            level.queue = deque(order for order in level.queue if order.left)
+            level.queue = deque(level.living())
 
     def best_first(self, floor: int, ceiling: int) -> Iterator[int]:
         """Prices inside the corridor, best first."""
@@ -134,7 +138,7 @@ class _Side:
         for ticks in self.best_first(floor, ceiling):
             level = self.levels[ticks]
             if level.total <= volume:
-                found += [order for order in level.queue if order.left]
+                found += level.living()
                 volume -= level.total
                 continue
             for order in level.queue:
@@ -448,10 +452,12 @@ class Book:
         self.last_ticks, volume = found
         buys, sells = (side.first(volume, low, high) for side in self._sides)
         effects.trades = fill(buys, sells, self.last_ticks, volume)
-        effects.ended += [Ended(order, Reason.FILLED) for order in buys + sells if not order.left]
+        filled = [order for order in buys + sells if not order.left]
+        effects.ended += map(Ended, filled, repeat(Reason.FILLED))
+        for order in filled:
+            del self.orders[order.key]
         for side, last in zip(self._sides, (buys[-1], sells[-1]), strict=True):
             side.bury(last, low, high)
-        self.orders = {key: order for key, order in self.orders.items() if order.left}
         self._untidy = list(self._parties)  # what they keep of it is forgotten a few at a time
 
     def _trade(self, buy: Order, sell: Order, quantity: int, ticks: int, effects: Effects) -> None:

@@ -69,42 +69,50 @@ def fill(buys: list[Order], sells: list[Order], price: int, volume: int) -> list
     Laid end to end, each side's orders cut [0, volume] into pieces. A trade is a piece that neither side cuts further:
     the two lists of cuts, merged. What an order has cost so far is what is rounded, as in `Book._trade`.
     """
-    had = [order.value for order in buys]
-    kind: Any = np.int64 if price * volume + max(had) <= INT64_MAX else object  # exact either way
-    bought, sold = (_cuts(side, volume, kind) for side in (buys, sells))
-    ends = np.union1d(bought, sold)
-    sizes = np.diff(ends, prepend=0)
-    buyer, seller = np.searchsorted(bought, ends), np.searchsorted(sold, ends)
+    had = [[order.value for order in side] for side in (buys, sells)]
+    kind: Any = np.int64 if price * volume + max(map(max, had)) <= INT64_MAX else object  # exact either way
+    (bought, buy_left), (sold, sell_left) = (_cuts(side, volume, kind) for side in (buys, sells))
+    buy_before, sell_before = (np.array(values, kind) for values in had)
+    buy_values = buy_before + price * np.diff(bought, prepend=0)
+    sell_values = sell_before + price * np.diff(sold, prepend=0)
 
-    before = np.array(had, kind)
-    values = before + price * np.diff(bought, prepend=0)
-    costs = cash_of_all(values[buyer] - price * (bought[buyer] - ends))
+    ends = np.union1d(bought, sold)
+    buyer, seller = np.searchsorted(bought, ends), np.searchsorted(sold, ends)
+    opens_buy, opens_sell = (np.diff(of, prepend=-1) > 0 for of in (buyer, seller))
+    costs = cash_of_all(buy_values[buyer] - price * (bought[buyer] - ends))
     cash = np.diff(costs, prepend=0)
-    opening = np.diff(buyer, prepend=-1) > 0  # a buyer's first trade: what was paid before is not of this auction
-    cash[opening] = costs[opening] - cash_of_all(before)
+    cash[opens_buy] = costs[opens_buy] - cash_of_all(buy_before)  # what was paid before is not of this auction
     trades = list(
-        map(Trade, [buys[n] for n in buyer.tolist()], [sells[n] for n in seller.tolist()], sizes.tolist(),
+        map(Trade, _objects(buys)[buyer].tolist(), _objects(sells)[seller].tolist(), np.diff(ends, prepend=0).tolist(),
             repeat(price), cash.tolist())
     )  # fmt: skip
-    _book(buys, bought, price, cash, np.flatnonzero(opening))
-    _book(sells, sold, price, cash, np.flatnonzero(np.diff(seller, prepend=-1) > 0))
+    _book(buys, buy_left, buy_values, np.add.reduceat(cash, np.flatnonzero(opens_buy)))
+    _book(sells, sell_left, sell_values, np.add.reduceat(cash, np.flatnonzero(opens_sell)))
     return trades
 
 
-def _cuts(orders: list[Order], volume: int, kind: Any) -> Any:
-    """Where each order ends when they are laid end to end; the last one at `volume`."""
+def _cuts(orders: list[Order], volume: int, kind: Any) -> tuple[Any, int]:
+    """Where each order ends when they are laid end to end, the last one at `volume`; and what that one has beyond."""
     ends = np.cumsum(np.array([order.left for order in orders], kind))
+    beyond = int(ends[-1]) - volume
     ends[-1] = volume
-    return ends
+    return ends, beyond
 
 
-def _book(orders: list[Order], ends: Any, price: int, cash: Any, starts: Any) -> None:
-    """Write down what each order has traded. `starts`: the first of its trades, of which `cash` has all."""
-    parts = np.diff(ends, prepend=0).tolist()
-    for order, part, paid in zip(orders, parts, np.add.reduceat(cash, starts).tolist(), strict=True):
-        order.left -= part
-        order.value += part * price
+def _objects(orders: list[Order]) -> Any:
+    """An array of them, to be picked from by their places."""
+    found = np.empty(len(orders), object)
+    found[:] = orders
+    return found
+
+
+def _book(orders: list[Order], left: int, values: Any, cash: Any) -> None:
+    """Write down what each order has traded: only the last one has something left."""
+    for order, value, paid in zip(orders, values.tolist(), cash.tolist(), strict=True):
+        order.left = 0
+        order.value = value
         order.cash += paid
+    orders[-1].left = left
 
 
 def cash_of_all(values: Any) -> Any:

@@ -7,6 +7,7 @@ postings by itself. Afterwards the escrow of ended orders is released, and that 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +24,7 @@ from shanhe.ledger.api import Delivery, Ledger
 
 KIND: Final = "trade"
 TRADES_MAX: Final = 2_000
+BOOKED_AT_ONCE: Final = 2
 RELEASE_MAX: Final = 5_000
 REST_TRADES: Final = 100
 """Made ready before others in this process get their turn."""
@@ -58,26 +60,38 @@ class Settlement:
     async def run(self) -> int:
         """Settle everything recorded so far and release what is no longer needed; how many trades."""
         settled = 0
-        batch = await self._read(FIRST)
-        while batch:
-            ahead = asyncio.create_task(self._read(batch.last)) if len(batch.deliveries) == TRADES_MAX else None
-            try:
-                booked = await self._book(batch)
-            except BaseException:
-                if ahead is not None:
-                    ahead.cancel()
-                raise
-            settled += len(batch.deliveries) if booked else 0
-            following = await ahead if ahead is not None else None
-            batch = following if booked and following is not None else await self._read(FIRST)
+        while booked := await self._settle():
+            settled += booked
         while await self._release():
             pass
         while await self._trim():
             pass
         return settled
 
+    async def _settle(self) -> int:
+        """Book what is unsettled, oldest first; how many trades.
+
+        While a batch is booked the next one is read, sent and marked, and waits for the accounts, so that the database
+        always has something to do.
+        """
+        settled, after = 0, FIRST
+        booking: deque[asyncio.Task[int]] = deque()
+        try:
+            while (batch := await self._read(after)) is not None:
+                booking.append(asyncio.create_task(self._book(batch)))
+                after = batch.last
+                if len(booking) == BOOKED_AT_ONCE:
+                    settled += await booking.popleft()
+            while booking:
+                settled += await booking.popleft()
+        finally:
+            for task in booking:
+                task.cancel()
+            await asyncio.gather(*booking, return_exceptions=True)
+        return settled
+
     async def _read(self, after: tuple[int, int]) -> Batch | None:
-        """The next trades to settle after a place, made ready; in time while the ones before them are booked."""
+        """The next trades to settle after a place, made ready."""
         rows = await store.unsettled(self._db, self._market, after, TRADES_MAX)
         if not rows:
             return None
@@ -95,8 +109,8 @@ class Settlement:
             evidence=evidence_of(row, self._market, day.versions),
         )  # fmt: skip
 
-    async def _book(self, batch: Batch) -> bool:
-        """One transaction; False, and nothing done, when somebody else has settled some of these meanwhile."""
+    async def _book(self, batch: Batch) -> int:
+        """One transaction, how many trades; 0, and nothing done, when somebody else has settled some meanwhile."""
         fund = await self._fund(self._market)
         try:
             async with self._db.transaction() as conn:
@@ -106,8 +120,8 @@ class Settlement:
                 unlock_at = batch.day.unlock_at
                 await self._ledger.escrow.deliver(conn, batch.deliveries, kind=KIND, fund=fund, unlock_at=unlock_at)
         except Overtaken:
-            return False
-        return True
+            return 0
+        return len(batch.deliveries)
 
     async def _release(self) -> int:
         async with self._db.transaction() as conn:
