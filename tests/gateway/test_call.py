@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shanhe.gateway.errors import CallError
 from shanhe.gateway.meter import BUCKETS
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import earmark
@@ -23,6 +24,7 @@ HEALTH = uuid.UUID(int=7)
 WORDS = ("Hello ", "there, ", "how ", "are ", "you ", "today?")
 STREAM = (*(chunk(word) for word in WORDS), chunk(finish="stop"), usage_chunk(9, 6), DONE)
 LONG = 64
+STEP = {"model": "syn", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 64}
 STREAM_COST = (9 * RATES.input + 6 * RATES.output) // 1_000_000
 WHOLE_COST = (9 * RATES.input + 2 * RATES.output) // 1_000_000
 
@@ -324,6 +326,17 @@ class TestRefusal:
         answers = [await desk.chat() for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert int(answers[-1].headers["retry-after"]) > 0
+
+    async def test_when_a_step_may_cost_more_than_its_run_has_left(self, desk: Desk) -> None:
+        gateway, caller = desk.gateway, desk.keys.known[TOKEN]
+        first = await gateway.ask(caller, STEP)
+        held = (await gateway.receipt(first.receipt_id, desk.org)).evidence.held_micro
+        assert (await gateway.ask(caller, STEP, most_micro=held)).paid_micro == WHOLE_COST
+        before = await desk.balance()
+        with pytest.raises(CallError) as refused:
+            await gateway.ask(caller, STEP, most_micro=held - 1)
+        assert (refused.value.status, refused.value.code) == (402, "run_budget_exceeded")
+        assert await desk.balance() == before
 
     async def test_when_the_key_may_not_use_the_model(self, desk: Desk) -> None:
         desk.keys.known[TOKEN] = desk.caller(models=frozenset({"other"}))

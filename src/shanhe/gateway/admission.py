@@ -114,9 +114,7 @@ class Admitter:
         """Ask the database for what a priced call may cost at most; CallError 402 where that is not there."""
         org_id = call.caller.org_id
         payer = self._wallets.get(org_id) or await self._wallet(org_id)
-        if call.most_micro is not None and call.admission.held_micro > call.most_micro:
-            may, left = call.admission.held_micro, call.most_micro
-            raise CallError(402, "run_budget_exceeded", f"This step may cost {may} µ; {left} µ are left of the budget.")
+        _within_budget(call)
         now, held = self._clock.now(), call.admission.held_micro
         limits = self._limits(call.caller, call.admission, now)
         try:
@@ -160,6 +158,7 @@ class Admitter:
         payer = self._wallets.get(caller.org_id)
         if payer is None or self._may_be_brought(caller.org_id, now):
             return False
+        _within_budget(call)
         limits = self._limits(caller, admission, now)
         call.reservation = self._ledger.try_admit(
             payer, admission.held_micro, receipt_id=call.receipt_id, limits=limits, ttl=CALL_TTL, now=now
@@ -308,6 +307,13 @@ class Admitter:
             f" call may cost {needed}. Raise the key's budget, or ask for fewer tokens."
         )
         return CallError(402, "key_budget_exceeded", text)
+
+
+def _within_budget(call: Call) -> None:
+    """CallError where a step of a run may cost more than what is left of the run's budget."""
+    may, left = call.admission.held_micro, call.most_micro
+    if left is not None and may > left:
+        raise CallError(402, "run_budget_exceeded", f"This step may cost {may} µ; {left} µ are left of the budget.")
 
 
 def understood(call: Call, body: bytes) -> Parsed:
