@@ -22,6 +22,7 @@ from shanhe.ledger.api import (
     call_facts,
     earmark,
 )
+from shanhe.ledger.leases import SOON
 
 
 class TestExpiry:
@@ -70,6 +71,18 @@ class TestExpiry:
         clock.advance(days=1)
         with pytest.raises(InsufficientCredit):
             await books.ledger.admit(wallet.id, 1, receipt_id=new_id())
+
+    async def test_is_not_outlived_by_a_lease_that_is_in_use(self, books: Books, clock: FixedClock) -> None:
+        wallet = await books.wallet(1_000_000, expires_at=clock.now() + SOON + timedelta(minutes=1))
+        for _ in range(66):
+            await books.call(wallet, 10)
+            clock.advance(seconds=10)
+            await books.ledger._book.housekeep()
+        with pytest.raises(InsufficientCredit):
+            await books.call(wallet, 10)
+        await books.ledger.sweep()
+        assert (await books.ledger.balance(wallet.id)).balance == 0
+        assert await books.clean()
 
     async def test_the_schedule_shows_what_lapses_when_and_what_is_held(
         self, books: Books, clock: FixedClock, database: Database

@@ -370,7 +370,8 @@ class LeaseBook:
         return set()
 
     async def housekeep(self) -> None:
-        """Renew leases in use, give idle ones back, turn calls older than half a lease into holds."""
+        """Renew leases in use, give back idle ones and those of lots that expire soon, turn calls older than half a
+        lease into holds."""
         now = self._clock.now()
         for lease in [*self._leases.values(), *self._retired]:
             half = LEASE_TTL / 2
@@ -386,7 +387,8 @@ class LeaseBook:
                 continue
             old = [r for r in lease.open if retired or now - r.at > half]
             idle = not lease.open and now - lease.used_at > half
-            if retired or idle:
+            ends = any(one.expires_at is not None and one.expires_at <= now + SOON for one in lease.pieces)
+            if retired or idle or ends:
                 await self.shrink(lease, old, everything=True)
                 if not any(piece.amount for piece in lease.pieces):
                     self._retired.discard(lease)
