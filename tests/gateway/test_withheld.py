@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from shanhe.gateway import returns, settlement
-from shanhe.gateway.api import ResourceTerms
+from shanhe.gateway.api import CallError, ResourceTerms
 from shanhe.gateway.returns import Returns
 from shanhe.gateway.settlement import Unsettled
 from shanhe.gateway.slate import left_behind
@@ -92,13 +92,13 @@ class Lossy:
             "SELECT coalesce(sum(used), 0) FROM ledger.counter WHERE name = 'budget_per_day' AND scope = $1", scope
         ))  # fmt: skip
 
-    async def toll(self) -> Toll:
+    async def toll(self, most_micro: int | None = None) -> Toll:
         """The fee of a call of a tool, held."""
         charges, name = self.desk.gateway.charges, f"mcp/tool-{new_id().hex[-8:]}"
         makers = ((new_id(), 1_000_000),)
         terms = ResourceTerms(name=name, role="mcp_developer", markup_bps=0, fee_micro=FEE_MICRO, makers=makers)
         await charges.publish(terms, actor="tests")
-        return await self.desk.gateway.toll(self.desk.keys.known[TOKEN], name, f"{name}/t")
+        return await self.desk.gateway.toll(self.desk.keys.known[TOKEN], name, f"{name}/t", most_micro)
 
     async def die(self) -> None:
         """The process is killed, and another one starts. What it had in its hands has no answer."""
@@ -232,6 +232,21 @@ class TestFee:
         toll = await lossy.toll()
         await toll.book()
         assert (toll.paid_micro, before - await lossy.desk.balance()) == (FEE_MICRO, FEE_MICRO)
+
+    async def test_is_paid_by_a_wallet_that_has_just_as_much_and_a_budget_too(self, lossy: Lossy) -> None:
+        desk = lossy.desk
+        desk.org = new_id()
+        desk.keys.known[TOKEN] = desk.caller(budget_day_micro=2 * FEE_MICRO)
+        await desk.fund(2 * FEE_MICRO)
+        for left in (FEE_MICRO, 0):
+            toll = await lossy.toll(most_micro=FEE_MICRO)
+            await toll.book()
+            assert await desk.balance() == left
+        await desk.fund(FEE_MICRO)
+        with pytest.raises(CallError, match="budget"):
+            await lossy.toll()
+        with pytest.raises(CallError, match="budget"):
+            await lossy.toll(most_micro=FEE_MICRO - 1)
 
     async def test_is_given_back_when_who_waits_for_its_booking_leaves(self, lossy: Lossy) -> None:
         before = await lossy.desk.balance()

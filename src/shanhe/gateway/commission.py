@@ -121,7 +121,8 @@ class Commission(msgspec.Struct, frozen=True, eq=False):
         """(largest price, of which at most so much subsidy) of a call whose model costs at most `model_micro`.
 
         Whatever the model costs in the end, what subsidy may not pay is there: the fee, and of the markup what exceeds
-        R1's part, which is largest with the largest model cost. Two µ more than that, because totals are rounded.
+        R1's part, which is largest with the largest model cost. Two µ more than that, because totals are rounded; a fee
+        alone is whole.
         """
         most = model_micro + -(-model_micro * self.rate_bps // BPS) + self.fee_micro
         most += sum(-(-one.carried_micro * one.rate_bps // BPS) for one in self.markups)
@@ -130,7 +131,8 @@ class Commission(msgspec.Struct, frozen=True, eq=False):
         excess = max(0, -(-model_micro * (self.rate_bps - self.subsidy_markup_bps) // BPS))
         excess += sum(-(-one.carried_micro * max(0, one.rate_bps - self.subsidy_markup_bps) // BPS)
                       for one in self.markups)  # fmt: skip
-        return most + ROUNDING_MICRO, most - self.fee_micro - excess
+        rounding = ROUNDING_MICRO if most > self.fee_micro else 0
+        return most + rounding, most - self.fee_micro - excess
 
     def subsidy_max(self, numerator: int) -> int:
         """R1: the most of a call that subsidy pays, µ, rounded down; `numerator` ÷ PER_TOKENS is its model cost."""
