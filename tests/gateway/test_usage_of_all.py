@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -41,27 +42,54 @@ async def test_no_payer_is_left_out_where_a_page_ends(database: Database, monkey
         await usage.of_all(DAY, DAY, ("org",))
 
 
-async def test_what_is_just_being_written_is_read(database: Database) -> None:
-    """Whoever asks while the sums of a second are on their way to the database."""
-    begun, may = asyncio.Event(), asyncio.Event()
+class Slow(UsageStore):
+    """Writes once it may."""
 
-    class Slow(UsageStore):
-        async def add(self, sums: dict[UsageKey, list[int]]) -> None:
-            begun.set()
-            await may.wait()
-            await super().add(sums)
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.begun, self.may = asyncio.Event(), asyncio.Event()
 
-    clock = FixedClock(NOON)
-    usage = UsageBook(Slow(database), Today(clock), TagBook(database, clock, Seals(), unkeyed))
+    async def add(self, sums: dict[UsageKey, list[int]]) -> None:
+        self.begun.set()
+        await self.may.wait()
+        await super().add(sums)
+
+
+def counted(store: UsageStore, database: Database, clock: FixedClock) -> tuple[UsageBook, UUID]:
+    """A book that has counted one call, and whose."""
+    usage = UsageBook(store, Today(clock), TagBook(database, clock, Seals(), unkeyed))
     caller = SimpleNamespace(org_id=new_id(), key_id=new_id(), tags=())
     call = SimpleNamespace(caller=caller, parsed=SimpleNamespace(model="m", tags=()))
     usage.count(cast(Any, call), cast(Any, SimpleNamespace(metered=SimpleNamespace(buckets=Buckets(input=3)))), 7)
+    return usage, caller.org_id
+
+
+async def test_what_is_just_being_written_is_read(database: Database) -> None:
+    """Whoever asks while the sums of a second are on their way to the database."""
+    clock, store = FixedClock(NOON), Slow(database)
+    usage, org_id = counted(store, database, clock)
     writing = asyncio.create_task(usage.flush())
-    await begun.wait()
-    reading = asyncio.create_task(usage.read(caller.org_id, clock.today(), clock.today(), ()))
+    await store.begun.wait()
+    reading = asyncio.create_task(usage.read(org_id, clock.today(), clock.today(), ()))
     done, _ = await asyncio.wait({reading}, timeout=0.2)
     assert not done
-    may.set()
+    store.may.set()
     (row,) = await reading
     assert (row.calls, row.amount_micro) == (1, 7)
     await writing
+
+
+async def test_what_is_just_being_written_is_not_lost_by_a_stop(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shanhe.gateway.usage.FLUSH_S", 0)
+    clock, store = FixedClock(NOON), Slow(database)
+    usage, org_id = counted(store, database, clock)
+    usage.start()
+    await store.begun.wait()
+    stopping = asyncio.create_task(usage.stop())
+    await asyncio.sleep(0)
+    store.may.set()
+    await stopping
+    (row,) = await usage.read(org_id, clock.today(), clock.today(), ())
+    assert (row.calls, row.amount_micro) == (1, 7)

@@ -60,7 +60,8 @@ class UsageBook:
     async def stop(self) -> None:
         """Write what is left."""
         if self._task is not None:
-            self._task.cancel()
+            async with self._writing:  # what is on its way to the database gets there
+                self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
 
