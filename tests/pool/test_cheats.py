@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from shanhe.compute.api import NewEngine, Rates
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, NewLot, Posting, Provenance, Transfer
 from shanhe.pool.model import NodeState
 from shanhe.pool.synthetic import Character, Engine
 
@@ -19,6 +22,8 @@ from .conftest import MODEL, Town, ask, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CALLS_MAX = 200
 AT_ONCE = 4
+LOTS = 501
+"""More than a page of the ledger's."""
 DEAR = Rates.of({"input": 400_000, "output": 900_000})
 HARD = "请逐步推算并说明每一步的依据，最后把结论翻译成英文：" + "水库在汛期的调度需要兼顾上下游的安全与发电。" * 5
 
@@ -101,6 +106,39 @@ class TestCheat:
         await pool.remove("removed", actor="tests")
         await pool.sweep()
         assert await judged.income(machine.owner) == 0
+
+    async def test_loses_the_income_of_a_call_that_was_reversed_only_once(self, judged: Town) -> None:
+        machine = await judged.machine("reversed")
+        _, client = await judged.tenant("reversed")
+        answers = [await client.post("/v1/chat/completions", json=ask(f"question {at}")) for at in range(2)]
+        older, newer = (UUID(answer.headers["x-shanhe-receipt"]) for answer in answers)
+        pool = judged.services.pool
+        await judged.services.ledger.reverse(newer, actor="tests", reason="a dispute")
+        node, income = await pool.node("reversed"), await judged.income(machine.owner)
+        (proof,) = await pool.earnings.proofs(node)
+        assert (proof.receipt_id, proof.amount_micro) == (older, income)
+        await pool.quarantine("reversed", actor="tests", reason="seen cheating")
+        await pool.sweep()
+        assert await judged.income(machine.owner) == 0
+        assert [row["receipt_id"] for row in await pool.withheld(node)] == [older]
+        assert "spent" not in [event.event for event in await pool.events(node)]
+
+    async def test_loses_what_its_calls_brought_and_no_older_income(self, judged: Town) -> None:
+        machine = await judged.machine("old")
+        _, client = await judged.tenant("old")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        services, earned = judged.services, await judged.income(machine.owner)
+        account = await services.ledger.ensure_account(machine.owner, Asset.CREDIT, "income")
+        (minted,) = await services.ledger.lots(account.id)
+        issuance = await services.ledger.system_account("issuance", Asset.CREDIT)
+        soon = services.clock.now() + timedelta(days=1)
+        older = tuple(NewLot(account=account.id, provenance=Provenance.REWARD, amount=1, expires_at=soon)
+                      for _ in range(LOTS))  # fmt: skip
+        transfer = Transfer(new_id(), issuance.id, account.id, LOTS)
+        await services.ledger.post(Posting(id=new_id(), kind="test", transfers=(transfer,), lots=older))
+        await services.pool.quarantine("old", actor="tests", reason="seen cheating")
+        assert await services.pool.sweep() == earned
+        assert (await services.ledger.lots_by_id([minted.id]))[minted.id].remaining == 0
 
     async def test_whose_owner_took_it_out_before_the_verdict_keeps_none_of_its_recent_income_either(
         self, judged: Town

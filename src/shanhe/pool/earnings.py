@@ -79,7 +79,7 @@ class Earnings:
         self._rule = rule
 
     async def proofs(self, node: Node, limit: int = PAGE, since: datetime | None = None) -> list[Proof]:
-        """Calls that a node served, newest first, as the ledger has them."""
+        """Calls that a node served and that were not reversed, newest first, as the ledger has them."""
         return [proof for _, proof in await self._served(node, limit, since)]
 
     async def days(self, node: Node, since: datetime) -> list[Day]:
@@ -99,8 +99,9 @@ class Earnings:
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await self._ledger.postings(account=account.id, kind=CALL, since=since, cursor=cursor, limit=PAGE)
+            undone = await self._ledger.reversed_among([posting.id for posting in page.items])
             for posting in page.items:
-                proof = _proof(posting, node, account.id)
+                proof = None if posting.id in undone else _proof(posting, node, account.id)
                 if proof is not None:
                     found.append((posting, proof))
                 if len(found) >= limit:
@@ -156,8 +157,8 @@ class Earnings:
 
     async def _lots(self, call: PostingView, income: UUID) -> tuple[LotDelta, ...]:
         """The parts of the contributor's lots that a call minted."""
-        theirs = {lot.id for lot in await self._ledger.lots(income, spent=True, limit=1_000)}
-        return tuple(LotDelta(d.lot, -d.amount) for d in call.lots if d.amount > 0 and d.lot in theirs)
+        lots = await self._ledger.lots_by_id([delta.lot for delta in call.lots])
+        return tuple(LotDelta(d.lot, -d.amount) for d in call.lots if d.amount > 0 and lots[d.lot].account == income)
 
     async def restore(self, node: Node, actor: str) -> int:
         """Give back what was withheld, by reversing it; the amount, µ."""
