@@ -600,6 +600,23 @@ class TestPeriod:
         await database.execute("UPDATE ledger.period_balance SET debits = NULL, credits = NULL")
         assert await ledger.trial_balance() == before
 
+    async def test_into_which_a_clock_set_back_booked_is_found_and_counted_by_the_next_close(
+        self, books: Books, clock: FixedClock
+    ) -> None:
+        ledger, wallet = books.ledger, await books.wallet(10_000)
+        clock.advance(days=1)
+        await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
+        assert await books.clean()
+        clock.advance(days=-1)
+        await books.call(wallet, 100, 10)
+        clock.advance(days=2)
+        found = {(one.invariant, one.subject, one.expected, one.found) for one in (await ledger.verify()).findings}
+        said = "a close counted all that is dated by it"
+        assert found == {(said, str(wallet.id), 9_990, 10_000), (said, str(books.revenue.id), 10, 0)}
+        await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
+        assert await books.clean()
+        assert all(row.balance == row.credits - row.debits for row in await ledger.trial_balance())
+
     async def test_books_are_taken_over_in_one_posting(self, books: Books) -> None:
         wallet = await books.wallet()
         lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=50)

@@ -45,6 +45,18 @@ CHECKS: Final[dict[str, str]] = {
             SELECT debit AS account, -amount AS amount FROM ledger.transfer
             UNION ALL SELECT credit, amount FROM ledger.transfer) u GROUP BY account) f ON f.account = t.id
         WHERE t.balance <> coalesce(f.amount, 0)""",
+    "a close counted all that is dated by it": """
+        WITH last AS (SELECT max(closed_through) AS through FROM ledger.period p WHERE NOT EXISTS (
+          SELECT FROM ledger.period_balance b WHERE b.closed_through = p.closed_through AND b.debits IS NULL))
+        SELECT coalesce(b.account, f.account)::text AS subject, coalesce(f.amount, 0)::bigint AS expected,
+          coalesce(b.balance, 0) AS found
+        FROM (SELECT account, balance FROM ledger.period_balance JOIN last ON closed_through = through) b
+        FULL JOIN (
+          SELECT u.account, sum(u.amount) AS amount
+          FROM last JOIN ledger.posting p ON p.day <= last.through JOIN ledger.transfer t ON t.posting = p.id
+          CROSS JOIN LATERAL (VALUES (t.debit, -t.amount), (t.credit, t.amount)) u(account, amount)
+          GROUP BY u.account) f ON f.account = b.account
+        WHERE coalesce(b.balance, 0) <> coalesce(f.amount, 0)""",
     "lots sum to their account's balance": f"""
         SELECT t.id::text AS subject, t.balance AS expected, coalesce(l.amount, 0)::bigint AS found
         FROM ({_TOTAL}) t LEFT JOIN (SELECT account, sum(remaining) AS amount FROM ledger.lot GROUP BY 1) l
