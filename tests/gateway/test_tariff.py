@@ -5,13 +5,19 @@ from __future__ import annotations
 import uuid
 from fractions import Fraction
 from math import ceil
+from types import SimpleNamespace
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shanhe.gateway.meter import BUCKETS as BUCKETS_NAMED
 from shanhe.gateway.meter import Buckets
 from shanhe.gateway.tariff import PER_TOKENS, Party, Prices, charge
+from shanhe.gateway.terms import PriceList, waiting_price
+from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.money import round_half_even
+from shanhe.rulebook.api import RuleAmendment, Rulebook
 
 PLATFORM, NODE, COST = uuid.UUID(int=1), uuid.UUID(int=2), uuid.UUID(int=3)
 COUNTS = st.integers(0, 200_000)
@@ -83,3 +89,22 @@ class TestCharge:
             for written in (Buckets(output=completion), Buckets(reasoning=completion), Buckets(tool=completion))
         ]
         assert prices.most(prompt, completion) == ceil(max(costs))
+
+
+class TestPriceOfACallThatMayWait:
+    def test_follows_the_rulebook_within_a_day(self, clock: FixedClock) -> None:
+        """An amendment that is set aside counts for nothing from then on."""
+        amounts = dict.fromkeys(BUCKETS_NAMED, 1_000)
+        facts = {name: {"cost": 400} for name in amounts}
+        listed = SimpleNamespace(**amounts, facts=facts, version="v", thin=False, loss=False)
+        compute = SimpleNamespace(price_revision=1, prices=lambda model, on: listed)
+        row = {"from": "2026-03-01", "announced": "2026-02-01", "value": 5_000, "given": True}
+        rulebook = Rulebook.load()
+        half = rulebook.amended([RuleAmendment("a", "P11_batch", {"parameters": {"discount": [row]}}, "council")])
+        packaged = Rulebook.load()
+        rulebook.adopt(half)
+        prices = PriceList(cast(Any, compute), clock, rulebook)
+        assert prices.of("m", clock.now()).input == 500
+        rulebook.adopt(packaged)
+        assert prices.of("m", clock.now()).input == waiting_price(packaged, 1_000, 400, clock.today()) == 900
+        assert prices.of("m", clock.now()) is prices.of("m", clock.now())

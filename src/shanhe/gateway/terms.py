@@ -49,22 +49,24 @@ class Today:
 class PriceList:
     """List prices by model and day, remembered until compute says that they changed.
 
-    With `deferred`, prices of calls that may wait: the rulebook takes something off each bucket.
+    With `deferred`, prices of calls that may wait: the rulebook, which may change within a day, takes something off
+    each bucket.
     """
 
     def __init__(self, compute: Compute, clock: Clock, deferred: Rulebook | None = None) -> None:
         self._compute = compute
         self._deferred = deferred
         self._today = Today(clock)
-        self._known: dict[str, tuple[date, int, Prices]] = {}
+        self._known: dict[str, tuple[date, int, object, Prices]] = {}
 
     def of(self, model: str, now: datetime) -> Prices:
         """Prices in force for a model on the day of `now`."""
         on = self._today(now)
         known = self._known.get(model)
         revision = self._compute.price_revision
-        if known is not None and known[0] == on and known[1] == revision:
-            return known[2]
+        edition = None if self._deferred is None else self._deferred.edition
+        if known is not None and known[0] == on and known[1] == revision and known[2] is edition:
+            return known[3]
         found: Any = self._compute.prices(model, on)
         amounts = [getattr(found, bucket) for bucket in BUCKETS]
         if self._deferred is not None:
@@ -72,7 +74,7 @@ class PriceList:
             amounts = [waiting_price(self._deferred, *pair, on) for pair in zip(amounts, costs, strict=True)]
         given, cached, output, reasoning, tool = amounts
         prices = Prices(given, cached, output, reasoning, tool, found.version, found.thin, found.loss)
-        self._known[model] = (on, revision, prices)
+        self._known[model] = (on, revision, edition, prices)
         return prices
 
 
