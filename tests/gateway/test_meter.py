@@ -61,6 +61,45 @@ class TestBuckets:
         assert metered.clamped
         assert metered.buckets.completion == 64
 
+    def test_of_an_answer_may_hold_a_few_markers_beside_what_was_delivered(self) -> None:
+        metered = believe(Usage(5, 108, 113), Bounds(10, 200, 100))
+        assert metered is not None
+        assert (metered.buckets.completion, metered.clamped) == (108, False)
+
+    def test_hold_no_more_thought_than_was_written_and_nothing_below_none(self) -> None:
+        for thought, buckets in ((50, (5, 0, 0, 10, 0)), (-3, (5, 0, 10, 0, 0))):
+            metered = believe(Usage(5, 10, 15, None, Details(reasoning_tokens=thought)), Bounds(10, 20))
+            assert metered is not None
+            assert metered.buckets.as_tuple() == buckets
+
+    def test_know_what_was_cached_in_the_words_of_any_supplier(self) -> None:
+        for usage in (
+            Usage(9, 1, 10, Details(cached_tokens=4)), Usage(9, 1, 10, prompt_cache_hit_tokens=4),
+            Usage(9, 1, 10, cached_tokens=4),
+        ):  # fmt: skip
+            metered = believe(usage, Bounds(10, 10))
+            assert metered is not None
+            assert metered.buckets.as_tuple() == (5, 4, 1, 0, 0)
+
+
+class TestVerbatim:
+    """Whether the engine's own object can be passed on as what was charged."""
+
+    def test_is_only_what_says_just_that(self) -> None:
+        cached = Details(cached_tokens=4)
+        for usage, bounds, verbatim in (
+            (Usage(9, 1, 10), Bounds(10, 10), True),
+            (Usage(9, 1, 10, cached), Bounds(10, 10), True),
+            (Usage(9, 1, 10, prompt_cache_hit_tokens=4), Bounds(10, 10), False),  # in words that clients do not read
+            (Usage(9, 1, 11), Bounds(10, 10), False),
+            (Usage(9, 1), Bounds(10, 10), False),
+            (Usage(9, None, 9), Bounds(10, 10), False),
+            (Usage(11, 1, 12), Bounds(10, 10), False),  # more than there was
+        ):
+            metered = believe(usage, bounds)
+            assert metered is not None
+            assert metered.verbatim is verbatim, usage
+
 
 class TestUnusableClaims:
     def test_negative_counts_are_not_believed(self) -> None:
@@ -69,3 +108,8 @@ class TestUnusableClaims:
 
     def test_an_empty_object_is_no_count(self) -> None:
         assert believe(Usage(), Bounds(10, 10)) is None
+
+    def test_nothing_written_of_an_answer_that_was_delivered_is_no_count(self) -> None:
+        for completion in (0, None):
+            assert believe(Usage(5, completion, 5), Bounds(10, 10, 20)) is None
+            assert believe(Usage(5, completion, 5), Bounds(10, 10, 0)) is not None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.cli.nodes import _why
-from shanhe.pool.checks import Memory, canary, disagrees, miscounted, refuses
+from shanhe.pool.checks import ANSWERS_KEPT, REPLAY_MIN_BYTES, Memory, canary, disagrees, miscounted, refuses
 from shanhe.pool.messages import CHECKS
 from shanhe.pool.model import Verdict
 from shanhe.pool.suspicion import AuditTerms, Check, Suspicion, Tolerance, beside_peers
@@ -57,7 +57,17 @@ class TestHonestNode:
         assert beside_peers(usual, 0, 0) == usual
         assert beside_peers(usual, 0, 1_000) == usual
         assert beside_peers(usual, 200, 1_000).honest_bps == 3_000
-        assert beside_peers(usual, 900, 1_000).honest_bps == 3_333
+        assert beside_peers(usual, 900, 1_000) == Tolerance(3_333, 6_666)
+
+    def test_is_judged_anew_with_every_epoch(self) -> None:
+        """What a long life gathers counts for nothing: the chance to be blamed holds for an epoch."""
+        test, tolerance = Suspicion(10_000, 30, 9_000.0), TERMS.tolerances[Check.COUNT]
+        test.add(False, tolerance, TERMS.epoch_checks)
+        assert test.score < 1
+        assert (test.checks, test.failures) == (10_001, 30)
+
+    def test_is_blamed_as_rarely_as_the_rule_says(self) -> None:
+        assert TERMS.threshold == 10_000
 
 
 class TestCheat:
@@ -101,6 +111,8 @@ class TestCheck:
         assert refuses("抱歉。", "很长的回答" * 10)
         assert refuses("", "a long answer, spoken at length")
         assert not refuses("another long answer", "a long answer, spoken at length")
+        assert refuses("x" * 24, "y" * 100)
+        assert not refuses("x" * 25, "y" * 100)
 
     def test_for_replays_knows_another_question_with_the_same_answer(self) -> None:
         memory, answer = Memory(), "the same answer again and again, long enough to count"
@@ -108,6 +120,16 @@ class TestCheck:
         assert memory.repeats(b"q1", answer) is False
         assert memory.repeats(b"q2", answer) is True
         assert memory.repeats(b"q3", "short") is None
+        assert memory.repeats(b"q3", "x" * REPLAY_MIN_BYTES) is False
+        assert memory.repeats(b"q3", "x" * (REPLAY_MIN_BYTES - 1)) is None
+
+    def test_for_replays_remembers_the_latest_answers_only(self) -> None:
+        memory = Memory()
+        for number in range(ANSWERS_KEPT + 1):
+            assert memory.repeats(b"q", f"{number:064d}") is False
+        assert len(memory.answers) == ANSWERS_KEPT
+        assert memory.repeats(b"another", f"{0:064d}") is False
+        assert memory.repeats(b"another", f"{ANSWERS_KEPT:064d}") is True
 
     def test_draws_canaries_that_differ_and_of_which_half_are_hard(self) -> None:
         coins = random.Random(1)

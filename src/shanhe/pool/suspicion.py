@@ -63,18 +63,9 @@ class AuditTerms:
 
 def terms_of(read: Callable[[str], Any]) -> AuditTerms:
     """The terms in force, from a reader of the rule's parameters."""
-    numbers = (
-        "alarm_ppm",
-        "epoch_checks",
-        "canary_every_calls",
-        "spot_bps",
-        "withhold_calls",
-        "slack_tokens",
-        "slack_bps",
-    )
     honest, cheat = read("honest_bps"), read("cheat_bps")
     return AuditTerms(
-        **{name: int(read(name)) for name in numbers},
+        **{name: int(read(name)) for name in NUMBERS},
         tolerances={check: Tolerance(int(honest[check.value]), int(cheat[check.value])) for check in Check},
     )
 
