@@ -7,11 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
+from shanhe.kernel.ids import new_id
+
 from .conftest import TOKEN, Desk
 from .engine import DONE, chunk, stream, usage_chunk, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STREAM = (chunk("Hello "), chunk("there"), chunk(finish="stop"), usage_chunk(9, 2), DONE)
+SCOPE = new_id()
 USED = 11
 """Tokens of each answer."""
 
@@ -53,6 +56,17 @@ class TestRates:
         rates = told(refused)
         assert (rates["limit-requests"], rates["remaining-requests"], rates["reset-requests"]) == ("1", "0", "60s")
         assert rates["remaining-tokens"] == str(10_000 - USED)
+
+    async def test_that_a_call_can_never_keep_to_are_not_to_be_waited_for(self, desk: Desk) -> None:
+        desk.keys.known[TOKEN] = desk.caller(tpm=10_000)
+        may = 10_000 - int(told(await ask(desk, {}))["remaining-tokens"])
+        answers = []
+        for cap in (may, may, may - 1):
+            desk.keys.known[TOKEN] = desk.caller(tpm=cap, limit_scope=SCOPE)
+            answers.append(await desk.chat())
+        assert [answer.status_code for answer in answers] == [200, 429, 429]
+        assert ["retry-after" in answer.headers for answer in answers] == [False, True, False]
+        assert f"may use {may} tokens" in answers[-1].json()["error"]["message"]
 
     @pytest.mark.parametrize("limits", [{}, {"budget_day_micro": 10**9}])
     @pytest.mark.parametrize("more", [{}, {"stream": True}])

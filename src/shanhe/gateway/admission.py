@@ -296,6 +296,12 @@ class Admitter:
         if limit.name.endswith("_per_minute"):
             wait_s = 60 - self._clock.now().second
             what = "calls" if limit.name.startswith("requests") else "tokens"
+            if limit.amount > limit.cap:  # no minute has room for it
+                text = (
+                    f"This call may use {limit.amount} {what}; its key may use {limit.cap} a minute. Ask for fewer"
+                    " tokens, or raise the key's rate."
+                )
+                return CallError(429, "rate_limit_exceeded", text)
             text = (
                 f"This key may use {limit.cap} {what} a minute and has {left} left; this needs {limit.amount}."
                 f" Try again in {wait_s} s."
