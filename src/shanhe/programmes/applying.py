@@ -288,7 +288,8 @@ class Applying:
     async def supplement(
         self, application: UUID, org_id: UUID, *, answers: Mapping[str, Any], evidence: Mapping[str, Any], actor: str
     ) -> Application:
-        """Add or correct what a returned application lacked; it goes back to the step that returned it."""
+        """Add or correct what a returned application lacked; it is reviewed anew from the first step, for who passed it
+        before had seen something else."""
         app = await self.own(application, org_id)
         programme = self._ground.programme(app.programme)
         given = await self.named(programme, answers, org_id)
@@ -296,9 +297,9 @@ class Applying:
         papers = forms.evidence_of(programme, {**{k: asdict(v) for k, v in app.evidence.items()}, **evidence})
         await self.strangers(programme, await self._ground.party(org_id), clean)
         answered = {**app.answers, **clean}
-        due = self._ground.now() + timedelta(days=programme.path(app.round)[app.step].days)
+        due = self._ground.now() + timedelta(days=programme.path(app.round)[0].days)
         async with self._ground.db.transaction() as conn:
-            await self._move(conn, app, State.RETURNED, State.IN_REVIEW, actor, step_due=due)
+            await self._move(conn, app, State.RETURNED, State.IN_REVIEW, actor, step_due=due, round_=app.round)
             await store.unclaim(conn, app.id)
             await self._claim(conn, programme, app, answered)
             content = {"answers": answered, "evidence": {k: asdict(v) for k, v in papers.items()}}

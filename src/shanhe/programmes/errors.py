@@ -191,6 +191,19 @@ class AlreadyJudged(Conflict):
         )  # fmt: skip
 
 
+class AlreadyAssessed(Conflict):
+    """`changed`: answers by name, as people know them."""
+
+    def __init__(self, changed: Sequence[tuple[str, Field]]) -> None:
+        super().__init__(
+            "already_assessed",
+            f"Others have passed this application with another assessment: {', '.join(one.en for _, one in changed)}.",
+            message_zh=f"他人已按另一认定通过：{'、'.join(one.zh for _, one in changed)}。",
+            hint="Return it with your reason: it is then reviewed anew from the first step.",
+            hint_zh="请写明理由退回：补正后从第一环节重新审核。",
+        )  # fmt: skip
+
+
 class NeedsReason(Invalid):
     def __init__(self) -> None:
         super().__init__(

@@ -12,6 +12,7 @@ from shanhe.programmes.applying import Applying, content_of
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.cases import Application, Outcome, Reason, State, Verdict
 from shanhe.programmes.errors import (
+    AlreadyAssessed,
     AlreadyJudged,
     JudgesItself,
     NeedsReason,
@@ -130,7 +131,7 @@ class Reviewing:
             planned = await self._awards.plan(question, outcome) if outcome.entitled else []
         actor = f"person:{person_id}"
         async with ground.db.transaction() as conn:
-            turn = await self._speak(conn, app, person_id, verdict, actor)
+            turn = await self._speak(conn, app, person_id, verdict, actor, answers)
             if answers != dict(app.answers):
                 await store.replace_content(conn, app.id, seal(ground.vault, app.person_id, content_of(app, answers)))
             if verdict is Verdict.RETURN:
@@ -150,12 +151,21 @@ class Reviewing:
         done = await self._app(application)
         return await self._awards.settle(done.id) if done.state is State.APPROVED else done
 
-    async def _speak(self, conn: Any, app: Application, person_id: UUID, verdict: Verdict, actor: str) -> int:
-        """Write the voice down under the application's lock; how often the application had been returned before."""
+    async def _speak(
+        self, conn: Any, app: Application, person_id: UUID, verdict: Verdict, actor: str, answers: Mapping[str, Any]
+    ) -> int:  # fmt: skip
+        """Write the voice down under the application's lock; how often the application had been returned before.
+
+        AlreadyAssessed where it would change what others have passed: nobody is made to agree to another thing.
+        """
         row = await store.row(conn, app.id, lock=True)
         if (row["state"], row["round"], row["step"]) != (State.IN_REVIEW, app.round, app.step):
             raise WrongState(row["state"], (f"审核中（第 {app.step + 1} 步）", f"in review at step {app.step + 1}"))
         now, turn = self._ground.now(), await store.turn(conn, app.id)
+        held = store.application_of(row, self._ground.vault).answers
+        changed = [name for name, value in held.items() if answers.get(name) != value]
+        if verdict is Verdict.PASS and changed and await self._passed(conn, app, turn):
+            raise AlreadyAssessed(forms.lacking(self._ground.programme(app.programme), changed))
         if not await store.add_verdict(conn, app, turn, person_id, verdict, now):
             raise AlreadyJudged
         details = {"step": app.step, "round": app.round}
@@ -220,12 +230,15 @@ class Reviewing:
         return Question(programme, party, answers, app.applied_on, self._ground.today(), application=app.id)
 
     async def _enough(self, conn: Any, app: Application, step: Step, turn: int) -> bool:
-        wanted = (app.round, app.step, turn, Verdict.PASS)
+        passed = await self._passed(conn, app, turn)
+        return len({row["person_id"] for row in passed if row["step"] == app.step}) >= step.eyes
+
+    @staticmethod
+    async def _passed(conn: Any, app: Application, turn: int) -> list[Any]:
+        """Voices that passed the application as it stands, on this step or before."""
+        wanted = (app.round, turn, Verdict.PASS)
         voices = await store.voices(conn, app.id)
-        passed = {
-            row["person_id"] for row in voices if (row["round"], row["step"], row["turn"], row["verdict"]) == wanted
-        }
-        return len(passed) >= step.eyes
+        return [row for row in voices if (row["round"], row["turn"], row["verdict"]) == wanted]
 
     async def _end(
         self, conn: Any, app: Application, programme: Programme, becomes: State, outcome: Outcome, actor: str,
