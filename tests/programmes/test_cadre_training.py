@@ -69,6 +69,8 @@ class TestCadreTraining:
         await city.know(official, "ai_training_hours", 16, on=date(2026, 12, 1), key="next-year")
         await city.at(date(2027, 3, 2))
         assert await city.balance(official, "point") == 160
+        await city.at(date(2028, 3, 1))
+        assert await certified(city, official)  # for the year that was renewed, too
         await city.at(date(2028, 3, 2))  # nothing since December 2026
         await city.at(date(2028, 3, 4))
         assert await city.balance(official, "point") == 160

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import date
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +16,11 @@ from msgspec import structs
 
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Posting, Transfer
+from shanhe.programmes import award_store
 from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Tranche, Verdict
+from shanhe.programmes.errors import AlreadyAssessed
 
 from .conftest import CATALOGUE, CREDIT, City
 
@@ -69,6 +75,33 @@ class TestBudget:
             await awards.settle(app.id)
         await awards.claw_back(app.id, "error", note="登记撤销", actor="test")
         assert (await city.programmes.file(app.id)).application.state is State.STOPPED
+        assert await city.budget("ip_credit") == (500 * CREDIT, 0)
+        assert await city.sound()
+
+    @pytest.mark.parametrize("dies", [False, True])
+    async def test_gets_back_what_was_set_aside_for_an_application_that_was_withdrawn_just_then(
+        self, city: City, monkeypatch: pytest.MonkeyPatch, dies: bool
+    ) -> None:
+        firm = await city.company()
+        awards, applying = city.programmes.awards, city.programmes.applying
+        app = await city.approve(await city.apply("software_copyright", firm, form(1)))
+        assert app.state is State.WAITING_BUDGET
+        await city.fund("ip_credit", 500 * CREDIT)
+        books = awards._paying.books
+        commit = books.commit
+
+        async def meanwhile(award: UUID, tranches: Sequence[Tranche], *, actor: str) -> None:
+            await commit(award, tranches, actor=actor)
+            if dies:
+                raise ConnectionError
+            await applying.withdraw(app.id, firm, actor="test")
+
+        with monkeypatch.context() as patch, suppress(ConnectionError):
+            patch.setattr(books, "commit", meanwhile)
+            await awards.settle(app.id)
+        if dies:
+            await applying.withdraw(app.id, firm, actor="test")
+        assert (await city.programmes.file(app.id)).application.state is State.WITHDRAWN
         assert await city.budget("ip_credit") == (500 * CREDIT, 0)
         assert await city.sound()
 
@@ -160,6 +193,39 @@ class TestDecision:
         with pytest.raises(AlreadyClaimed):
             await city.apply("software_copyright", other, form(77), ref="b")
 
+    async def test_of_two_is_about_one_assessment_that_the_second_cannot_exchange(self, city: City) -> None:
+        await city.fund("brand_cash")
+        firm = await city.company()
+        app = await city.apply("brand_award", firm, {"campaign": "山河之夜"})
+        decide = city.programmes.reviewing.decide
+        few, many = {"exposure": 50_000_000}, {"exposure": 200_000_000}
+        await decide(app.id, await city.reviewer("publicity"), Verdict.PASS, assessed=few)
+        with pytest.raises(AlreadyAssessed, match="Exposure as audited"):
+            await decide(app.id, await city.reviewer("finance"), Verdict.PASS, assessed=many)
+        await decide(app.id, await city.reviewer("finance"), Verdict.PASS, assessed=few)
+        with pytest.raises(AlreadyAssessed):
+            await decide(app.id, await city.reviewer("finance", 1), Verdict.PASS, assessed=many)
+        app = await decide(app.id, await city.reviewer("finance", 1), Verdict.RETURN, reason="曝光量有误")
+        app = await city.programmes.applying.supplement(app.id, firm, answers={}, evidence={}, actor="test")
+        await decide(app.id, await city.reviewer("publicity"), Verdict.PASS, assessed=many)
+        for eye in (0, 1):  # everybody agreed to it by now
+            app = await decide(app.id, await city.reviewer("finance", eye), Verdict.PASS)
+        assert app.state is State.COMPLETED
+
+    async def test_returned_by_the_second_step_begins_with_the_first_for_what_it_passed_was_another_thing(
+        self, city: City
+    ) -> None:
+        firm = await city.company()
+        app = await city.apply("enclave_support", firm, {"site": "shanghai", "raised_fen": 100})
+        decide, commerce = city.programmes.reviewing.decide, await city.reviewer("commerce")
+        await decide(app.id, commerce, Verdict.PASS, assessed={"at_base": True})
+        await decide(app.id, await city.reviewer("finance"), Verdict.RETURN, reason="融资证明不清")
+        more = {"raised_fen": 10**12}
+        app = await city.programmes.applying.supplement(app.id, firm, answers=more, evidence={}, actor="test")
+        assert app.step == 0
+        assert await city.programmes.reviewing.queue(commerce, programme=app.programme) == [app]
+        assert (await decide(app.id, commerce, Verdict.PASS)).step == 1
+
 
 class TestClaim:
     async def test_of_one_number_by_two_at_once_is_given_to_one(self, city: City) -> None:
@@ -228,6 +294,32 @@ class TestAward:
         assert last.details == {"recovered": {"credit": 800 * CREDIT}, "owed": {"credit": 200 * CREDIT}}
         assert await city.sound()
 
+    async def test_taken_back_twice_after_a_crash_owes_what_it_owed_and_takes_nothing_of_what_came_since(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await city.fund("brand_cash")
+        firm = await city.company()
+        app = await city.approve(
+            await city.apply("brand_award", firm, {"campaign": "山河之夜"}), {"exposure": 200_000_000}
+        )
+        wallet, treasury = await city.wallet(firm, "cny"), await city.ledger.system_account("cash", Asset.CNY)
+        prize = await city.balance(firm, "cny")
+
+        async def moved(debit: UUID, credit: UUID) -> None:
+            leg = Transfer(new_id(), debit, credit, prize)
+            await city.ledger.post(Posting(id=new_id(), kind="test", transfers=(leg,), actor="test", memo="moved"))
+
+        await moved(wallet, treasury.id)
+        with monkeypatch.context() as patch, pytest.raises(ConnectionError):
+            patch.setattr(award_store, "settle_clawback", AsyncMock(side_effect=ConnectionError))
+            await city.programmes.awards.claw_back(app.id, "error", note="审计有误", actor="test")
+        await moved(treasury.id, wallet)
+        await city.later(hours=7)
+        last = (await city.programmes.file(app.id)).history[-1]
+        assert last.details == {"recovered": {"cny": 0}, "owed": {"cny": prize}}
+        assert await city.balance(firm, "cny") == prize
+        assert await city.sound()
+
 
 class TestPerson:
     async def test_erased_leaves_nothing_readable_and_the_sums_still_balance(self, city: City) -> None:
@@ -245,6 +337,37 @@ class TestPerson:
         assert file.application.answers == {}
         assert all(row.reasons == () and row.traces == {} for row in file.decisions)
         assert await city.balance(person) == 500 * CREDIT
+        assert await city.sound()
+
+    async def test_erased_while_it_is_decided_or_paid_is_asked_about_no_more_and_the_money_is_free(
+        self, city: City
+    ) -> None:
+        await city.fund("referral_cash")
+        await city.fund("referral_credit")
+        person, firm = await city.person(), await city.company()
+        await city.know(firm, "registered_here", True)
+        await city.know(firm, "paid_in_capital_fen", 10**9)
+        await city.know(person, "role", "data_analyst")
+        company = {"company": str(firm), "settled_on": "2026-01-05"}
+        paid = await city.approve(await city.apply("company_referral", person, company))
+        waits = await city.apply("role_grant", person, ref="b")
+        asked = await city.apply("paper_grant", person, {"doi": "10/1"}, ref="c")
+        back = await city.apply("software_copyright", person, form(1), ref="d")
+        clerk = await city.reviewer("ip_office")
+        await city.programmes.reviewing.decide(back.id, clerk, Verdict.RETURN, reason="页码不全")
+        assert (paid.state, waits.state) == (State.ACTIVE, State.WAITING_BUDGET)
+        await city.at(date(2027, 1, 5))  # the first of five yearly instalments
+        await city.identity.people.erase(await city.subject(person), by="test")
+        for _ in range(2):
+            await city.programmes.awards.forget(person)
+        await city.fund("talent_credit")
+        await city.later(days=400)
+        apps = [(await city.programmes.file(one.id)).application for one in (paid, waits, asked, back)]
+        assert [one.state for one in apps] == [State.COMPLETED] + [State.WITHDRAWN] * 3
+        assert await city.programmes.reviewing.queue(await city.reviewer("science")) == []
+        assert (await city.budget("referral_cash"))[1] == 0
+        assert await city.budget("talent_credit") == (10**13, 0)
+        assert await city.balance(person, "cny") > 0  # what was paid stays
         assert await city.sound()
 
 

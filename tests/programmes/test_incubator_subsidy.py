@@ -147,26 +147,26 @@ class TestIncubatorSubsidy:
     async def test_a_month_spent_mostly_elsewhere_is_found_and_counts_once(self, city: City) -> None:
         firm, app = await granted(city)
         city.measured["captured_last_month_micro", firm] = 1_000 * CREDIT
-        await city.know(firm, "outside_use_fen", 100_000, on=date(2026, 3, 1), to=date(2026, 3, 31))
-        await city.at(date(2026, 4, 2))
+        await city.know(firm, "outside_use_fen", 100_000, on=date(2026, 4, 1), to=date(2026, 4, 30))
+        await city.at(date(2026, 5, 2))
         file = await city.programmes.file(app.id)
         assert [row.details for row in file.history if row.event == "exclusivity_checked"] == [{
-            "month": "2026-03", "breach": False, "here_micro": 1_000 * CREDIT, "elsewhere_fen": 100_000,
+            "month": "2026-04", "breach": False, "here_micro": 1_000 * CREDIT, "elsewhere_fen": 100_000,
             "accepted": False,
         }]  # fmt: skip
-        await city.know(firm, "outside_use_fen", 100_001, on=date(2026, 4, 1), to=date(2026, 4, 30))
-        await city.at(date(2026, 5, 2))
-        await city.at(date(2026, 5, 20))
+        await city.know(firm, "outside_use_fen", 100_001, on=date(2026, 5, 1), to=date(2026, 5, 31))
+        await city.at(date(2026, 6, 2))
+        await city.at(date(2026, 6, 20))
         file = await city.programmes.file(app.id)
         assert [row.details for row in file.history if row.event == "breach"] == [{"measure": 1}]
-        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 5, 1), to=date(2026, 5, 31))
-        await city.know(firm, "infeasibility_report", True, on=date(2026, 5, 1), to=date(2026, 5, 31))
-        await city.at(date(2026, 6, 2))
-        assert (await city.programmes.file(app.id)).application.breaches == 1
-        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 6, 1), to=date(2026, 7, 31))
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 6, 1), to=date(2026, 6, 30))
+        await city.know(firm, "infeasibility_report", True, on=date(2026, 6, 1), to=date(2026, 6, 30))
         await city.at(date(2026, 7, 2))
-        assert (await city.programmes.file(app.id)).application.state is State.SUSPENDED
+        assert (await city.programmes.file(app.id)).application.breaches == 1
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 7, 1), to=date(2026, 8, 31))
         await city.at(date(2026, 8, 2))
+        assert (await city.programmes.file(app.id)).application.state is State.SUSPENDED
+        await city.at(date(2026, 9, 2))
         done = await city.programmes.file(app.id)
         assert (done.application.state, done.application.breaches) == (State.STOPPED, 3)
         assert await city.balance(firm) == 0
@@ -187,11 +187,23 @@ class TestIncubatorSubsidy:
         assert file.application.state is State.ACTIVE
         assert file.history[-1].details == {"cause": "infeasibility_accepted"}
         city.measured["captured_last_month_micro", firm] = 0
-        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 3, 1))
-        await city.at(date(2026, 4, 2))
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 4, 1))
+        await city.at(date(2026, 5, 2))
         assert (await city.programmes.file(app.id)).application.breaches == 2
         await city.at(date(2027, 4, 2))  # the report was valid for a year
         assert (await city.programmes.file(app.id)).application.state is State.STOPPED
+
+    async def test_the_month_in_which_it_was_applied_for_is_not_judged_for_nobody_was_bound_in_all_of_it(
+        self, city: City
+    ) -> None:
+        firm, app = await granted(city)
+        city.measured["captured_last_month_micro", firm] = 0
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 2, 1), to=date(2026, 3, 31))
+        await city.at(date(2026, 4, 1))
+        assert (await city.programmes.file(app.id)).application.breaches == 0
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 4, 1), to=date(2026, 4, 30))
+        await city.at(date(2026, 5, 1))
+        assert (await city.programmes.file(app.id)).application.breaches == 1
 
     async def test_a_month_that_nobody_declared_says_nothing(self, city: City) -> None:
         _, app = await granted(city)

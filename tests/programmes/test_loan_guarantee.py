@@ -139,12 +139,13 @@ class TestLoanGuarantee:
             await city.programmes.second.approve(asked.id, by="person:one")
         assert await city.balance(bank, "cny") == 0
 
-    async def test_ends_on_its_day_and_the_fund_is_free_again(self, city: City) -> None:
+    async def test_may_be_called_on_its_last_day_and_after_it_the_fund_is_free_again(self, city: City) -> None:
         await city.fund(FUND, FUND_FEN)
         _, _, app = await guaranteed(city)
-        await city.at(date(2027, 3, 1))
-        assert await city.budget(FUND) == (20_000_000, 80_000_000)
         await city.at(date(2027, 3, 2))
+        assert await city.budget(FUND) == (20_000_000, 80_000_000)
+        await city.programmes.guarantees.decide(app.id, LOAN_FEN, 90)
+        await city.at(date(2027, 3, 3))
         assert await city.budget(FUND) == (FUND_FEN, 0)
         assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
         with pytest.raises(WrongState):

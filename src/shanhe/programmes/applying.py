@@ -329,6 +329,8 @@ class Applying:
         async with self._ground.db.transaction() as conn:
             await self._move(conn, app, app.state, State.WITHDRAWN, actor)
             await store.unclaim(conn, app.id)
+            await self._awards.cancel_open(conn, app.id, "withdrawn")
+        await self._awards.free(app)  # it may have been set aside just then
         return await self.own(application, org_id)
 
     async def _move(

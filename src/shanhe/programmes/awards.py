@@ -12,7 +12,7 @@ import structlog
 
 from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import ShanheError
-from shanhe.programmes import award_store
+from shanhe.programmes import award_store, store
 from shanhe.programmes.cases import Application, Outcome, State
 from shanhe.programmes.judging import Question
 from shanhe.programmes.milestones import Milestones, Planned, tranches_of
@@ -100,6 +100,24 @@ class Awards:
                 await self._paying.release_due(app)
             await self._paying.complete(app)
         return await self._paying.load(application)
+
+    async def cancel_open(self, conn: Any, application: UUID, reason: str) -> None:
+        """Cancel whatever of an award is not decided, in the caller's transaction; `free` then frees its money."""
+        await self._paying.cancel_open(conn, application, reason)
+
+    async def free(self, app: Application) -> None:
+        """Free what was set aside for tranches that were cancelled."""
+        await self._paying.return_commitments(app)
+
+    async def forget(self, org_id: UUID) -> int:
+        """After an erasure: end what the applicant had under way; how many. May be repeated."""
+        found = await store.under_way(self._ground.db, org_id)
+        for application in found:
+            app = await self._paying.load(application)
+            if app.state is State.APPROVED:
+                await self._paying.commit(app)
+            await self._stopping.forget(app)
+        return len(found)
 
     async def met(self, application: UUID, n: int, on: date, *, actor: str) -> Application:
         """A reviewer accepts a milestone's document as of a day."""

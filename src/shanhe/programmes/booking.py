@@ -189,27 +189,33 @@ class Books:
         """Reverse what is unspent of a released tranche; the rest becomes a receivable unless `unspent_only`.
 
         Returns minor units recovered and owed, by asset. What gateway workers hold for running calls counts as spent.
+        What an attempt before this one booked as owed stays owed, whatever came into the wallet since.
         """
         recovered, owed = dict[str, int](), dict[str, int]()
         for ordinal, item in enumerate(tranche.payments):
             if not item.released:
                 continue
-            taken = await self._take(award, tranche, ordinal, actor)
-            rest = item.released - taken
+            debt = uuid5(award, f"owed:{tranche.n}:{ordinal}")
+            rest = await self._booked(debt)
+            taken = await self._take(award, tranche, ordinal, actor) if rest is None else item.released - rest
             recovered[item.asset] = recovered.get(item.asset, 0) + taken
-            if rest and not unspent_only:
-                owed[item.asset] = owed.get(item.asset, 0) + rest
-                await self._owe(uuid5(award, f"owed:{tranche.n}:{ordinal}"), item, rest, actor)
+            if taken < item.released and not unspent_only:
+                owed[item.asset] = owed.get(item.asset, 0) + item.released - taken
+                await self._owe(debt, item, item.released - taken, actor)
         return recovered, owed
+
+    async def _booked(self, posting_id: UUID) -> int | None:
+        """What a posting of one leg moved; None when it was not made."""
+        with suppress(UnknownPosting):
+            return sum(leg.amount for leg in (await self._ledger.posting(posting_id)).transfers)
+        return None
 
     async def _take(self, award: UUID, tranche: Tranche, ordinal: int, actor: str) -> int:
         posting_id, item = uuid5(award, f"clawback:{tranche.n}:{ordinal}"), tranche.payments[ordinal]
         wallet, budget = await self.wallet(item.to_org, item.asset), await self.budget(item.budget)
         for attempt in range(ATTEMPTS_MAX):
-            try:  # an earlier attempt may have been booked before its process died
-                return sum(leg.amount for leg in (await self._ledger.posting(posting_id)).transfers)
-            except UnknownPosting:
-                pass
+            if (taken := await self._booked(posting_id)) is not None:  # an earlier attempt may have died after it
+                return taken
             deltas: tuple[LotDelta, ...] = ()
             if wallet.lots:
                 lot = (await self._minted(tranche)).get(ordinal)

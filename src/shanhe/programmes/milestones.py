@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from shanhe.programmes import award_store, store
@@ -16,7 +16,6 @@ from shanhe.programmes.loading import USED
 from shanhe.programmes.model import Programme
 from shanhe.programmes.paying import SYSTEM, Paying
 
-OPEN: Final = (TrancheState.PLANNED, TrancheState.COMMITTED)
 Planned = tuple[int, date, tuple[Payment, ...]]
 
 
@@ -113,9 +112,7 @@ class Milestones:
         async with self._paying.ground.db.transaction() as conn:
             if not await self._stands(conn, late):
                 return
-            for tranche in await award_store.tranches(conn, app.id):
-                if tranche.state in OPEN:
-                    await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)
+            await self._paying.cancel_open(conn, app.id, reason)
             await self._paying.write(conn, app, "refusal", outcome, 0)
         await self._paying.return_commitments(app)
 

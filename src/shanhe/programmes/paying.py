@@ -24,6 +24,8 @@ RELEASED_TOPIC: Final = "programmes.released"
 CLAIM_INDEX: Final = "programmes-claim"
 MONTHS_A_YEAR: Final = 12
 SYSTEM: Final = "system"
+OPEN: Final = (TrancheState.PLANNED, TrancheState.COMMITTED)
+"""A tranche of which nothing was decided yet."""
 
 
 class Paying:
@@ -56,7 +58,8 @@ class Paying:
             if tranche.due_on > self.ground.today() and tranche.state is not TrancheState.DUE:
                 continue
             if self.programme(app).schedule.kind == "guarantee" and tranche.state is TrancheState.COMMITTED:
-                await self._expire(app, tranche)
+                if tranche.due_on < self.ground.today():
+                    await self._expire(app, tranche)
                 continue
             if tranche.state is TrancheState.PLANNED and not await self._renew(app, tranche):
                 return
@@ -110,7 +113,7 @@ class Paying:
         await self.return_commitments(app)
 
     async def _expire(self, app: Application, tranche: Tranche) -> None:
-        """A guarantee that nobody called by its day: what was set aside for it is free again."""
+        """A guarantee that nobody called by the end of its last day: what was set aside for it is free again."""
         async with self.ground.db.transaction() as conn:
             if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.CANCELLED, reason="expired"):
                 await store.note(conn, app.id, "expired", at=self.ground.now(), actor=SYSTEM)
@@ -150,7 +153,7 @@ class Paying:
         today = ground.today()
         posting = await self.books.release(app.id, tranche, on=today, evidence=evidence, actor=SYSTEM)
         paid = any(item.released for item in tranche.payments) or not tranche.payments
-        fact = await self._fact(app, programme, n) if paid else None
+        fact = await self._fact(app, programme, tranche) if paid else None
         async with ground.db.transaction() as conn:
             ends = TrancheState.RELEASED if paid else TrancheState.CANCELLED
             moved = await self.advance(
@@ -181,26 +184,31 @@ class Paying:
                 due_on = add_months(app.applied_on, MONTHS_A_YEAR * n)
                 await award_store.insert_tranche(conn, app.id, n + 1, due_on, (), ground.now())
 
-    async def _fact(self, app: Application, programme: Programme, n: int) -> NewFact | None:
-        """The fact that this award makes true, known at once to every other rule. Asked before the transaction that
-        publishes it, which keeps to its one connection."""
-        if programme.publishes is None:
+    async def _fact(self, app: Application, programme: Programme, tranche: Tranche) -> NewFact | None:
+        """The fact that this award makes true, known at once to every other rule; from a renewal on for another year.
+        Asked before the transaction that publishes it, which keeps to its one connection."""
+        publishes, n = programme.publishes, tranche.n
+        if publishes is None or (publishes.of and publishes.of not in app.answers):  # of an erased applicant: no more
             return None
-        question = Question(
-            programme, await self.ground.party(app.org_id), app.answers, app.applied_on, app.applied_on, n, app.id
-        )
-        until = (await self.judge.outcome(question)).until
-        publishes, subject = programme.publishes, app.subject
-        if publishes.of:
-            subject = (await self.ground.party(UUID(app.answers[publishes.of]))).subject
         keyed = bool(names()[publishes.fact].keyed)
         if keyed and n > 1:
             return None  # a relation begins once
+        on, subject = app.applied_on if n == 1 else tranche.due_on, app.subject
+        question = Question(programme, await self.ground.party(app.org_id), app.answers, on, on, n, app.id)
+        until = (await self.judge.outcome(question)).until
+        if publishes.of:
+            subject = (await self.ground.party(UUID(app.answers[publishes.of]))).subject
         return NewFact(
             UUID(int=app.id.int ^ n), subject, publishes.fact, True, self.ground.today(), until,
             key=str(app.subject) if keyed else "", standing=Standing.MEASURED, source=f"programme:{programme.id}",
             evidence=str(app.id),
         )  # fmt: skip
+
+    async def cancel_open(self, conn: Any, application: UUID, reason: str) -> None:
+        """Cancel every tranche of which nothing was decided yet; `return_commitments` then frees what was set aside."""
+        for tranche in await award_store.tranches(conn, application):
+            if tranche.state in OPEN:
+                await self.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)
 
     async def complete(self, app: Application) -> None:
         """An award whose tranches are all settled has run its course."""

@@ -13,7 +13,6 @@ from shanhe.programmes import award_store, messages, store
 from shanhe.programmes.cases import Application, Outcome, State, Tranche, TrancheState
 from shanhe.programmes.errors import WrongState
 from shanhe.programmes.judging import PURPOSE, Question
-from shanhe.programmes.milestones import OPEN
 from shanhe.programmes.model import Programme
 from shanhe.programmes.paying import MONTHS_A_YEAR, Paying
 
@@ -24,6 +23,9 @@ HERE: Final = "captured_last_month_micro"
 ELSEWHERE, ACCEPTED = "outside_use_fen", "infeasibility_report"
 BOUND_STATES: Final = frozenset({State.ACTIVE, State.SUSPENDED, State.COMPLETED})
 CHECKED: Final = "exclusivity_checked"
+ERASURE: Final = "erasure"
+UNDECIDED: Final = frozenset({State.IN_REVIEW, State.RETURNED, State.WAITING_BUDGET})
+"""Whose application may still be taken back."""
 BY_YEAR: Final = ("instalments", "yearly")
 
 
@@ -35,13 +37,16 @@ class Stopping:
 
     async def detect(self, app: Application) -> bool:
         """Look once a month at the month before: what was metered here against what the company is known to have spent
-        elsewhere (C2). Whether that was a breach; nothing is said of a month that nobody declared."""
+        elsewhere (C2). Whether that was a breach; nothing is said of a month that nobody declared, nor of the month of
+        the application, part of which nobody was bound in."""
         ground, programme = self._paying.ground, self._paying.programme(app)
         if not programme.bound or app.state not in BOUND_STATES:
             return False
         first = ground.today().replace(day=1)
         month, party = first - timedelta(days=1), await ground.party(app.org_id)
-        if month < app.applied_on or await store.checked_month(ground.db, app.id, CHECKED, f"{month:%Y-%m}"):
+        if month.replace(day=1) < app.applied_on or await store.checked_month(
+            ground.db, app.id, CHECKED, f"{month:%Y-%m}"
+        ):
             return False
         async with ground.facts.reading(Use(PURPOSE, "system", str(app.id))) as reader:
             elsewhere = await reader.value(party.subject, ELSEWHERE, on=month, sound=True)
@@ -122,9 +127,7 @@ class Stopping:
         if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
                                 details={"cause": cause}):  # fmt: skip
             raise WrongState(row["state"], ("已批准的资助", "an award"))
-        for tranche in await award_store.tranches(conn, app.id):
-            if tranche.state in OPEN:
-                await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=cause)
+        await self._paying.cancel_open(conn, app.id, cause)
         await award_store.open_clawback(conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now())
         await self._paying.write(conn, app, "clawback", Outcome(), 0, note=note, actor=actor)
         await ground.notifier.notify(messages.stopped(self._paying.programme(app), app, cause), conn)
@@ -150,6 +153,22 @@ class Stopping:
             await award_store.settle_clawback(conn, app.id, recovered, owed, ground.now())
             await store.note(conn, app.id, "clawed_back", at=ground.now(), actor=open_["actor"],
                              details={"recovered": recovered, "owed": owed})  # fmt: skip
+
+    async def forget(self, app: Application) -> None:
+        """End what an erased applicant had under way: nobody decides about somebody of whom nothing is known, nobody is
+        paid who is gone, and what was set aside is free. What was paid stays paid."""
+        ground = self._paying.ground
+        async with ground.db.transaction() as conn:
+            was = State((await store.row(conn, app.id, lock=True))["state"])
+            if was in UNDECIDED:
+                await store.move(conn, app.id, was, State.WITHDRAWN, at=ground.now(), actor=ERASURE)
+                await store.unclaim(conn, app.id)
+            await self._paying.cancel_open(conn, app.id, ERASURE)
+        for tranche in await award_store.tranches(ground.db, app.id):
+            if tranche.state is TrancheState.DUE:
+                await self._paying.pay(app, tranche.n)  # decided before the end
+        await self._paying.return_commitments(app)
+        await self._paying.complete(app)
 
     async def must_stop(self, app: Application) -> bool:
         """Whether what an award forbids happened while it ran; what happens afterwards is free."""

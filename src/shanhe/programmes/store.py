@@ -96,6 +96,16 @@ async def move(
     return moved is not None
 
 
+async def under_way(conn: Connection, org_id: UUID) -> list[UUID]:
+    """Applications and awards of somebody that are not at an end."""
+    rows = await conn.fetch(
+        """SELECT id FROM programmes.application WHERE org_id = $1
+             AND state IN ('in_review', 'returned', 'approved', 'waiting_budget', 'active') ORDER BY id""",
+        org_id,
+    )
+    return [row["id"] for row in rows]
+
+
 async def next_step(conn: Connection, application: UUID, step: int, due: datetime, at: datetime) -> None:
     await conn.execute(
         """UPDATE programmes.application SET step = $2, step_due = $3, overdue_at = NULL, changed_at = $4

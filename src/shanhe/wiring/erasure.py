@@ -18,6 +18,7 @@ from shanhe.kernel.outbox import Event, Outbox
 from shanhe.log.api import Log, forget
 from shanhe.nomads.api import Nomads
 from shanhe.payments.api import BankDesk
+from shanhe.programmes.api import Programmes
 from shanhe.store.api import Store
 from shanhe.wiring.knowledge import Library
 from shanhe.wiring.research import Commons
@@ -38,6 +39,8 @@ class House(Protocol):
     def exchange(self) -> Exchange: ...
     @property
     def nomads(self) -> Nomads: ...
+    @property
+    def programmes(self) -> Programmes: ...
     @property
     def store(self) -> Store: ...
     @property
@@ -81,6 +84,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
         "science.retract": services.commons.science.forget,
         "rights.withdraw": services.commons.rights.forget,
         "board.posts": services.board.posts.forget,
+        "programmes.awards": services.programmes.awards.forget,
         "nomads.venues": services.nomads.venues.forget,
         "batches.files": shop.batches.forget_all,
         "datasets.rows": shop.datasets.forget_all,
