@@ -20,6 +20,7 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger
 from shanhe.nomads import store
 from shanhe.nomads.api import NewVenue, Nomad, Nomads, Venue, VenueKind, Verdict
+from shanhe.wiring.relatives import Relatives
 
 URL = "https://city.example"
 START = datetime(2026, 3, 2, 10, tzinfo=CITY_TZ)
@@ -35,6 +36,7 @@ class Town(City):
         self.nomads = Nomads(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=self.facts, identity=self.identity,
             credentials=self.credentials, notifier=self.notifier, announce=self.outbox.emit, record=self._record,
+            akin=Relatives(self.identity, self.facts, clock).akin,
             url=URL, city="山河 Shanhe",
         )  # fmt: skip
 

@@ -115,3 +115,17 @@ class TestAppeal:
         assert (found.why, found.days, found.evidence) == ("", (), "")
         with pytest.raises(PersonErased):
             town.vault.encrypt(person, "x", "x")
+
+    async def test_of_an_erased_person_waits_for_nobody_and_keeps_nothing_else_from_its_turn(self, town: Town) -> None:
+        person, decision = await refused(town)
+        upheld = await appealed(town, person, decision)
+        await town.nomads.appeals.decide(upheld, await town.nomad("经办"), uphold=True, answer="属实")
+        open_ = await appealed(town, person, (await town.ask(person)).id)
+        await town.identity.people.erase(person, by="t")
+        town.clock.advance(days=60)
+        assert (await town.nomads.tick())["late"] == 1  # what was left of the erased one stopped everything
+        assert await town.nomads.appeals.forget(person) == 1
+        assert await town.nomads.appeals.open() == []
+        assert await town.nomads.appeals.unsettled() == []
+        with pytest.raises(NotFound):
+            await town.nomads.appeals.get(open_)

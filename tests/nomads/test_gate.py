@@ -8,17 +8,19 @@ import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
 
 from shanhe.cli import app as shanhe
+from shanhe.identity.api import Role
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Posting, Transfer
 from shanhe.nomads import codes
-from shanhe.nomads.api import BadCode, NotEligible, Scan, UsedAlready, VenueKind
+from shanhe.nomads.api import BadCode, NotEligible, Scan, UsedAlready, Venue, VenueKind
 
 from .conftest import Town, days
 
@@ -201,6 +203,41 @@ class TestCourse:
         with pytest.raises(NotEligible, match="no valid"):
             await town.nomads.benefits.course(academy, await town.pass_of(await town.nomad()), 100_000)
         assert await town.sound()
+
+
+class TestOwnVenue:
+    """R0: whoever runs a venue, or is related to it, is neither vouched for nor paid for by it."""
+
+    async def owned(self, town: Town, kind: VenueKind, how: str) -> tuple[UUID, Venue]:
+        person, venue = await town.carded(), await town.venue("自家场所", kind, certified=True)
+        if how == "member":
+            await town.identity.orgs.set_member(venue.org_id, person, Role.MEMBER, by="test")
+        else:
+            org = await town.nomads._ground.purse(person)
+            await town.know(org, "employer", True, key=venue.org_id)
+        return person, venue
+
+    @pytest.mark.parametrize("how", ["member", "employee"])
+    async def test_gets_no_vouchers_and_no_subsidy_by_it(self, town: Town, how: str) -> None:
+        await town.fund("nomad_courses", 1_000_000)
+        person, venue = await self.owned(town, VenueKind.ACADEMY, how)
+        await TestVoucher().funded(town, person, 5_000)
+        for act in (town.nomads.benefits.pay, town.nomads.benefits.course):
+            with pytest.raises(NotEligible, match="own, or a related"):
+                await act(venue, await town.pass_of(person), 1_000)
+        assert await town.money(venue.org_id, "cny") == 0
+
+    @pytest.mark.parametrize("how", ["member", "employee"])
+    async def test_counts_no_day_by_its_word(self, town: Town, how: str) -> None:
+        person, venue = await self.owned(town, VenueKind.LODGING, how)
+        town.clock.advance(days=2)
+        with pytest.raises(NotEligible, match="own, or a related"):
+            await town.nomads.presence.check_in(person, town.nomads.venues.code(venue))
+        with pytest.raises(NotEligible, match="own, or a related"):
+            await town.nomads.presence.admit(venue, await town.pass_of(person))
+        number, day = (await town.nomads.presence.nomad(person)).number, town.today()
+        lines = await town.nomads.feeds.run(venue, f"nomad,date\n{number},{day}\n".encode())
+        assert [one.outcome for one in lines] == ["refused"]
 
 
 class TestStay:

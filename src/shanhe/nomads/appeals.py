@@ -147,6 +147,10 @@ class Appeals:
     async def settled(self, appeal_id: UUID) -> None:
         await store.settle_appeal(self._ground.db, appeal_id)
 
+    async def forget(self, person_id: UUID) -> int:
+        """After an erasure: what was not decided is no more, for nobody can; how many."""
+        return await store.forget_appeals(self._ground.db.writes, person_id)
+
     async def escalate(self) -> int:
         """Tell the operators, once, about appeals whose day has passed; how many."""
         ground = self._ground

@@ -204,8 +204,8 @@ class Benefits:
             raise BadField("amount", f"it is CNY 0.01 to {most}", f"金额须为 0.01–{most} 元")
         ground = self._ground
         nomad, code = await self._presence.of_pass(text)
-        if venue.org_id == (home := await ground.purse(nomad.person_id)):
-            raise NotEligible("own_venue", "nobody pays themselves", "不能向本人付款")
+        await ground.strangers(nomad.person_id, venue)
+        home = await ground.purse(nomad.person_id)
         posting_id = uuid5(venue.id, f"pay:{code.mark.hex()}:{fen}")
         account, target = await self._wallet(home, Asset.VOUCHER), await self._wallet(venue.org_id, Asset.CNY)
         retired = await ground.ledger.system_account("issuance", Asset.VOUCHER)
@@ -242,6 +242,7 @@ class Benefits:
             raise BadField("price", "it is a positive amount", "价格须为正数")
         ground, today = self._ground, self._ground.today()
         nomad, code = await self._presence.of_pass(text)
+        await ground.strangers(nomad.person_id, venue)
         card = await self._valid(nomad.person_id)
         left = await self._left(card, Benefit.COURSE)
         a_year = int(ground.rulebook.parameter(*COUNTS[Benefit.COURSE], card.valid_from))

@@ -145,8 +145,10 @@ class Presence:
         return outputs
 
     async def record(self, nomad: Nomad, day: date, proof: Proof, venue: Venue) -> bool:
-        """Count a day by a proof; False when it counted already. The rule has the last word on the date."""
+        """Count a day by a proof; False when it counted already. The rule has the last word on the date; nobody's own
+        venue vouches for them."""
         ground = self._ground
+        await ground.strangers(nomad.person_id, venue)
         outputs = self._ruled(day, days_back=(ground.today() - day).days)
         salt = secrets.token_bytes(SALT_BYTES)
         plain = {"d": day.isoformat(), "p": str(proof), "s": base64.b64encode(salt).decode()}

@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from shanhe.credentials.api import Credentials, Jwk
 from shanhe.facts.api import Facts
 from shanhe.identity.api import Identity
-from shanhe.kernel.asking import Announce, Record
+from shanhe.kernel.asking import Akin, Announce, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
@@ -31,17 +34,32 @@ from shanhe.nomads.venues import Venues
 from shanhe.nomads.views import appeal_view, card_view, verdict_view
 from shanhe.rulebook.api import Rulebook
 
+log = structlog.get_logger(__name__)
+
 
 class Nomads:
     """`presence` counts days, `cards` decides, `benefits` and `offline` serve gates, `venues` and `feeds` venues."""
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
-        identity: Identity, credentials: Credentials, notifier: Notifier, announce: Announce, record: Record, url: str,
-        city: str,
+        identity: Identity, credentials: Credentials, notifier: Notifier, announce: Announce, record: Record,
+        akin: Akin, url: str, city: str,
     ) -> None:  # fmt: skip
         ground = Ground(
-            db, clock, vault, ledger, rulebook, facts, identity, credentials, notifier, announce, record, url, city
+            db,
+            clock,
+            vault,
+            ledger,
+            rulebook,
+            facts,
+            identity,
+            credentials,
+            notifier,
+            announce,
+            record,
+            akin,
+            url,
+            city,
         )
         self._ground = ground
         self.venues = Venues(ground)
@@ -114,7 +132,10 @@ class Nomads:
     async def tick(self) -> dict[str, int]:
         """What repeats: what a crash left, what is over, what is to be forgotten."""
         for appeal in await self.appeals.unsettled():
-            await self._follow(appeal)
+            try:
+                await self._follow(appeal)
+            except ShanheError as error:
+                log.warning("an appeal could not be followed through", appeal=str(appeal.id), error=error.code)
         return {
             "repaired": await self.benefits.repair(), "forgotten": await self.presence.forget(),
             "late": await self.appeals.escalate(),

@@ -281,6 +281,15 @@ async def settle_appeal(conn: Connection, identifier: UUID) -> None:
     await conn.execute("UPDATE nomads.appeal SET settled = true WHERE id = $1 AND state = 'upheld'", identifier)
 
 
+async def forget_appeals(conn: Connection, person_id: UUID) -> int:
+    """Drop a person's open appeals, and follow none that was upheld; how many."""
+    await conn.execute(
+        "UPDATE nomads.appeal SET settled = true WHERE person_id = $1 AND state = 'upheld' AND NOT settled", person_id
+    )
+    gone: str = await conn.execute("DELETE FROM nomads.appeal WHERE person_id = $1 AND state = 'open'", person_id)
+    return int(gone.rpartition(" ")[2])
+
+
 async def late_appeals(conn: Connection, now: datetime, limit: int) -> Sequence[Any]:
     """Open appeals whose day has passed and of which nobody was told; marked as told."""
     found: Sequence[Any] = await conn.fetch(

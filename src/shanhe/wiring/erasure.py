@@ -76,6 +76,11 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
         await services.agents.thumbs.forget(person=UUID(event.key))
 
     outbox.subscribe(ERASED_TOPIC, "agents.thumbs", thumbs)
+
+    async def appeals(event: Event) -> None:
+        await services.nomads.appeals.forget(UUID(event.key))
+
+    outbox.subscribe(ERASED_TOPIC, "nomads.appeals", appeals)
     shop = services.workshop
     for name, act in {
         "exchange.orders": lambda org: services.exchange.end_orders(org, actor=ACTOR),

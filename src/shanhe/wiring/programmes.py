@@ -111,7 +111,8 @@ def open_promises(
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(
         db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,
-        notifier=notifier, announce=outbox.emit, record=log.record, url=settings.url, city=settings.city_name,
+        notifier=notifier, announce=outbox.emit, record=log.record, akin=relatives.akin,
+        url=settings.url, city=settings.city_name,
     )  # fmt: skip
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
     approvals.deeds[AMENDMENT] = Deed(amendments.carry_out, "/rules/{rule_id}", ready=amendments.ready)
