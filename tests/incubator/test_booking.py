@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shanhe.facts.api import Facts, NewFact, RelationTerms, Standing
+from shanhe.incubator import store
 from shanhe.incubator.api import (
     BadSlot,
     BeyondQuota,
@@ -197,3 +198,25 @@ class TestBooking:
         assert await house.units(firm, "training") == 0
         with pytest.raises(Exception, match="no such resource"):
             await house.book(firm, hall, at(DAY, 9))
+
+    async def test_that_were_used_before_their_resource_closes_stay_used(self, house: House) -> None:
+        firm, hall = await house.firm(), await house.resource("training")
+        desk = await house.resource("desk")
+        await house.book(firm, hall, at(DAY, 9))
+        await house.book(firm, hall, at(DAY, 15))
+        await house.book(firm, desk, at(DAY.replace(day=1)))
+        house.clock.set(at(DAY, 12))
+        await house.incubator.close(hall.id)
+        await house.incubator.close(desk.id)
+        assert (await house.units(firm, "training"), await house.units(firm, "desk")) == (1, 0)
+        assert [one.starts_at for one in await house.incubator.bookings(firm)] == [at(DAY, 9)]
+
+    async def test_of_a_resource_that_closes_are_all_given_back_however_many(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "ROWS_MAX", 1)
+        firm, hall = await house.firm(), await house.resource("training")
+        for hour in (9, 10, 11):
+            await house.book(firm, hall, at(DAY, hour))
+        await house.incubator.close(hall.id)
+        assert await house.units(firm, "training") == 0

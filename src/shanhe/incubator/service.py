@@ -105,11 +105,13 @@ class Incubator:
         return await store.resources(self._db, service)
 
     async def close(self, resource_id: UUID) -> None:
-        """Take a resource away; bookings to come are cancelled and told."""
-        await self.resource(resource_id)
-        await store.close(self._db, resource_id, self._clock.now())
-        for one in await self.bookings(resource_id=resource_id):
-            await self._cancel(one, "closed", by="system")
+        """Take a resource away; every booking to come, and a desk's month or a campaign's day that still runs, is
+        cancelled and told. What was used stays used."""
+        resource, now = await self.resource(resource_id), self._clock.now()
+        await store.close(self._db, resource_id, now)
+        while standing := await store.standing(self._db, resource_id, now, begun=resource.service not in HOURLY):
+            for one in standing:
+                await self._cancel(one, "closed", by="system")
 
     async def slots(self, resource_id: UUID, day: date) -> list[Slot]:
         """A day's slots with what is free: hours, the day, or for desks the month."""

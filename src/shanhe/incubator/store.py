@@ -113,6 +113,16 @@ async def bookings(
     return [Booking(**dict(row)) for row in rows]
 
 
+async def standing(conn: Connection, resource_id: UUID, now: datetime, *, begun: bool) -> list[Booking]:
+    """Standing bookings of a resource that have not begun, or (`begun`) have not ended; a bounded page."""
+    rows = await conn.fetch(
+        f"""SELECT {BOOKING} FROM incubator.booking WHERE state = 'booked' AND resource = $1
+             AND CASE WHEN $3 THEN ends_at ELSE starts_at END > $2 ORDER BY starts_at, id LIMIT $4""",
+        resource_id, now, begun, ROWS_MAX,
+    )  # fmt: skip
+    return [Booking(**dict(row)) for row in rows]
+
+
 async def cancel(conn: Connection, identifier: UUID, reason: str, at: datetime) -> None:
     await conn.execute(
         "UPDATE incubator.booking SET state = 'cancelled', reason = $2, cancelled_at = $3 WHERE id = $1",
