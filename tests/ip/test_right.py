@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from datetime import date
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from shanhe.ip import store
 from shanhe.ip.api import (
     BadEntry,
     JudgesOwn,
@@ -71,6 +73,25 @@ class TestShares:
         parties = [await city.company(f"企业{n}") for n in range(len(shares))] or [await city.company()]
         with pytest.raises(BadEntry):
             city.rights._desk.check_terms(tuple(zip(parties, shares, strict=False)), None)
+
+    @pytest.mark.parametrize(("parties", "fits"), [(32, True), (33, False)])
+    async def test_are_of_thirty_two_holders_at_most(self, city: City, parties: int, fits: bool) -> None:
+        each, rest = divmod(WHOLE, parties)
+        shares = tuple((uuid4(), each + (n < rest)) for n in range(parties))
+        with nullcontext() if fits else pytest.raises(BadEntry, match="1 to 32 holders"):
+            city.rights._desk.check_terms(shares, None)
+
+    async def test_are_read_with_every_entry_of_a_list_however_long(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        org = await city.company()
+        entries = [(await city.verified(org)).entry.id for _ in range(3)]
+        for entry in entries:
+            await city.rights.propose(entry, ((org, WHOLE),), 5_000, org_id=org, actor="test")
+        monkeypatch.setattr(store, "ROWS_MAX", 3)
+        monkeypatch.setattr(store, "TERMS_MAX", 1)
+        found = await city.rights.mine(org)
+        assert [one.in_force.rate_ppm for one in found if one.in_force] == [5_000] * 3
 
     async def test_that_are_no_whole_are_refused_by_the_database_too(self, city: City) -> None:
         made = await city.draft(await city.company())

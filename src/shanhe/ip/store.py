@@ -115,8 +115,9 @@ async def terms(conn: Connection, entries: Sequence[UUID]) -> dict[UUID, list[Te
              (SELECT array_agg(s.share_ppm ORDER BY s.at) FROM ip.share s WHERE (s.entry, s.n) = (t.entry, t.n)) ppm,
              (SELECT array_agg(c.party ORDER BY c.at) FROM ip.consent c WHERE (c.entry, c.n) = (t.entry, t.n)) said_by,
              (SELECT array_agg(c.accept ORDER BY c.at) FROM ip.consent c WHERE (c.entry, c.n) = (t.entry, t.n)) said
-           FROM ip.terms t WHERE t.entry = ANY($1) ORDER BY t.entry, t.n DESC LIMIT $2""",
-        list(entries), ROWS_MAX + TERMS_MAX,
+           FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL
+             (SELECT * FROM ip.terms WHERE entry = e.id ORDER BY n DESC LIMIT $2) t ORDER BY t.entry, t.n DESC""",
+        list(entries), TERMS_MAX,
     )  # fmt: skip
     found: dict[UUID, list[Terms]] = {}
     for row in rows:
