@@ -99,6 +99,13 @@ class TestInternalFirst:
         day = hall.clock.today()
         found = await watching.may_use_other("government", org)
         assert found.outputs["may_use_other"]
+        await hall.governance.watching._db.execute(  # a hundred reports of others since
+            """INSERT INTO governance.proposal SELECT (jsonb_populate_record(p, jsonb_build_object(
+                 'id', gen_random_uuid(), 'content', jsonb_build_object('org_id', gen_random_uuid())))).*
+               FROM governance.proposal p, generate_series(1, 100) WHERE p.id = $1""",
+            made.id,
+        )
+        assert (await watching.may_use_other("government", org)).outputs["may_use_other"]
         lapses = found.outputs["lapses_on"]
         assert (lapses.year, lapses.month) == (day.year + 1, day.month)
         assert not (await watching.may_use_other("government", org, lapses)).outputs["may_use_other"]

@@ -84,6 +84,16 @@ async def page(
     return [_proposal(row) for row in rows]
 
 
+async def last_report(conn: Connection, org_id: UUID) -> datetime | None:
+    """When the last infeasibility report of an organisation was adopted."""
+    found: datetime | None = await conn.fetchval(
+        """SELECT max(changed_at) FROM governance.proposal
+            WHERE matter = 'infeasibility' AND state = 'adopted' AND content ->> 'org_id' = $1""",
+        str(org_id),
+    )
+    return found
+
+
 async def due(conn: Connection, today: date) -> list[UUID]:
     """Proposals whose day has come: discussed long enough, to be announced, or past their veto."""
     rows = await conn.fetch(

@@ -116,9 +116,8 @@ class Watching:
     async def may_use_other(self, body: str, org_id: UUID | None, on: date | None = None) -> Decision:
         """Whether a body may use another platform: by an infeasibility report that both offices approved."""
         day = on or self._clock.today()
-        reports = await store.page(self._db, states=[State.ADOPTED], matter="infeasibility", before=None, limit=100)
-        mine = [one for one in reports if org_id is not None and one.content.get("org_id") == str(org_id)]
-        approved = max((city_date(one.changed_at) for one in mine), default=None)
+        adopted = await store.last_report(self._db, org_id) if org_id is not None else None
+        approved = city_date(adopted) if adopted is not None else None
         facts = {"body": body, "own_department": approved is not None, "digital_office": approved is not None,
                  "approved_on": approved or day, "asked_on": day}  # fmt: skip
         return self._rulebook.evaluate(INTERNAL, facts, on=day)
