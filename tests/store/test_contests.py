@@ -218,6 +218,27 @@ class TestContest:
         assert entry is not None
         assert entry.withdrawn_at is None
 
+    async def test_takes_nothing_more_from_anybody_while_it_is_decided(
+        self, arena: Arena, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        db, contests, contest = market.services.db, arena.contests, (await arena.call()).id
+        maker, late = await arena.maker("arena-in", "壬公司"), await arena.maker("arena-out", "癸公司")
+        await contests.enter(contest, owner=maker.org, listing="agent/arena-in", work=WORK, actor="t")
+        (juror,) = await arena.jury(contest, 1)
+        acts = [
+            contests.enter(contest, owner=late.org, listing="agent/arena-out", work=WORK, actor="t"),
+            contests.withdraw(contest, owner=maker.org),
+            contests.name_juror(contest, await arena.person(), actor="t"),
+            contests.dismiss_juror(contest, juror, actor="t"),
+        ]
+        async with db.transaction() as conn:
+            assert await contest_store.contest(conn, contest, lock=True) is not None
+            waiting = [asyncio.create_task(act) for act in acts]
+            await asyncio.wait(waiting, timeout=0.3)
+            await contest_store.set_decided(conn, contest, market.services.clock.now(), "another")
+        done = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(one) for one in done] == [NotThePhase] * len(acts)
+
     async def test_few_jurors_give_no_place_and_strangers_none(
         self, arena: Arena, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -284,9 +305,11 @@ class TestContest:
     async def test_call_is_in_order_and_operators_only(self, arena: Arena, market: Market) -> None:
         today = market.services.clock.today()
         past = today - timedelta(1)
-        for wrong in ({"title_zh": ""}, {"pool_fen": -1}, {"judged_until": today}, {"entries_until": past}):
+        last = {"entries_until": today + timedelta(20)}  # the jury would have no day
+        for wrong in ({"title_zh": ""}, {"pool_fen": -1}, {"judged_until": today}, {"entries_until": past}, last):
             with pytest.raises(BadContest):
                 await arena.call(**wrong)
+        assert await arena.call(entries_until=today + timedelta(19))
         payer = await market.party("某公司")
         body = {"title_zh": "x", "title_en": "x", "call_zh": "x", "call_en": "x", "pool_fen": 1, "opens_on": str(today),
                 "entries_until": str(today), "judged_until": str(today + timedelta(1))}  # fmt: skip
