@@ -77,6 +77,21 @@ class TestAgreement:
         assert (await daily(city.credits))["instalments"] == 3
         assert (await daily(city.credits))["instalments"] == 0
 
+    async def test_the_body_is_told_however_many_others_have_not_paid_for_months(self, city: City) -> None:
+        await city.db.execute(
+            """INSERT INTO credits.agreement (id, org_id, year, reference, rule_version, trace, actor, created_at)
+               SELECT gen_random_uuid(), gen_random_uuid(), 2026, 'r', 'v', '{}', 'person:o', $1
+                 FROM generate_series(1, 110)""",
+            city.clock.now(),
+        )
+        await city.db.execute(
+            """INSERT INTO credits.instalment (agreement_id, number, due_on, amount_fen)
+               SELECT id, 1, DATE '2026-01-01', 100 FROM credits.agreement"""
+        )
+        assert (await daily(city.credits))["instalments"] == 110
+        await signed(city)
+        assert (await daily(city.credits))["instalments"] == 4
+
     async def test_is_nobody_elses(self, city: City) -> None:
         made = await signed(city)
         with pytest.raises(UnknownAgreement):

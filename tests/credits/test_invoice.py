@@ -160,6 +160,20 @@ class TestRedLetter:
         assert (await refunds.any(made.id)).state is not RefundState.POSTED
         assert await city.credits.invoices.invoiceable_fen(city.org) == 0
 
+    async def test_has_a_number_that_no_invoice_has_nor_the_other_way_round(self, city: City) -> None:
+        bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
+        first = await request(city, 10_000, kind="ordinary")
+        await city.credits.invoices.issue(first.id, number="1", by="person:o")
+        await city.credits.refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        (letter,) = await city.credits.refunds.red_letters.list()
+        with pytest.raises(InvoiceConflict):
+            await city.credits.refunds.red_letters.issue(letter.id, number="1", by="person:o")
+        await city.credits.refunds.red_letters.issue(letter.id, number="2", by="person:o")
+        await city.buy(10_000, "b3")
+        third = await request(city, 100, "i3", kind="ordinary")
+        with pytest.raises(InvoiceConflict):
+            await city.credits.invoices.issue(third.id, number="2", by="person:o")
+
     async def test_takes_back_the_newest_first_and_no_more_than_was_refunded(self, city: City) -> None:
         bought, _ = await city.buy(10_000), await city.buy(10_000, "b2")
         old, new = await self.issued(city, 9_000, "a1", "ordinary"), await self.issued(city, 3_000, "a2", "ordinary")

@@ -69,6 +69,24 @@ class TestRefund:
         assert await city.payments.outstanding("credits") == []
         assert (await city.ledger.verify()).clean
 
+    async def test_that_nobody_heard_of_is_told_of_again_so_that_its_posting_is_known(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The bank's line that shows it and its posting are tied by what payments knows."""
+        asked = await refund(city, await city.buy(10_000))
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.payments, "acknowledge_refund", crash)
+            await city.deliver()
+        assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
+        ((_, told),) = await city.payments.outstanding_refunds("credits")
+        await city.credits.refunds.run()
+        assert await city.payments.outstanding_refunds("credits") == []
+        assert (await city.payments.refund_of(told.id)).settled_ref == asked.payout_posting_id
+
     async def test_a_discount_that_was_spent_does_not_become_cash(self, city: City) -> None:
         bought = await city.buy(10_000)
         await city.spend(30 * MICRO)  # the subsidy burns first

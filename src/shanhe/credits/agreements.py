@@ -28,6 +28,8 @@ Rows = list
 GOVERNMENT = ("government", "institution")
 INSTALMENTS_MAX = 12
 PAGE_ROWS = 100
+DUE_ROWS = 10_000
+"""Every instalment of a year that nobody paid: those that were told of stand in front of those that were not."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class Agreements:
                WHERE i.due_on <= $1 AND i.due_on > $1 - 366 AND p.state IS DISTINCT FROM 'posted'
                ORDER BY i.due_on LIMIT $2""",
             today,
-            PAGE_ROWS,
+            DUE_ROWS,
         )
         for row in rows:
             notice = messages.instalment_due(row["org_id"], row["id"], row["number"], row["amount_fen"], row["due_on"])

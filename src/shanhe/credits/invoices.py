@@ -144,7 +144,7 @@ class Invoices:
                 if (known.state, known.number, known.reason) == (to, number, reason):
                     return known
                 raise InvoiceDecided(row["state"])
-            if number and await conn.fetchval("SELECT EXISTS (SELECT FROM credits.invoice WHERE number = $1)", number):
+            if number and await number_taken(conn, number):
                 raise InvoiceConflict(number)
             if to == "issued":
                 await self._check_covered(conn, row)
@@ -220,6 +220,16 @@ def paper(invoice: Invoice, *, org_name: str, city_name: str, language: str = "z
         notes=(word("本单不是发票，发票以税务机关开具的为准。", "This is not the invoice; the tax bureau's counts."),),
         footer=f"{city_name} · {invoice.id}",
     )
+
+
+async def number_taken(conn: Any, number: str) -> bool:
+    """Whether an invoice or a red letter has a number of the tax bureau's."""
+    found: bool = await conn.fetchval(
+        """SELECT EXISTS (SELECT FROM credits.invoice WHERE number = $1)
+               OR EXISTS (SELECT FROM credits.red_letter WHERE number = $1)""",
+        number,
+    )
+    return found
 
 
 async def line_up(conn: Any, org_id: UUID) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from shanhe.credits import messages
 from shanhe.credits.errors import InvoiceConflict, RedLetterDone, SheetMissing, UnknownRedLetter
-from shanhe.credits.invoices import line_up
+from shanhe.credits.invoices import line_up, number_taken
 from shanhe.credits.model import Refund
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -131,9 +131,7 @@ class RedLetters:
                 raise RedLetterDone(held.state)
             if held.kind == SPECIAL and held.state != "confirmed":
                 raise SheetMissing
-            taken = """SELECT EXISTS (SELECT FROM credits.invoice WHERE number = $1)
-                           OR EXISTS (SELECT FROM credits.red_letter WHERE number = $1)"""
-            if await conn.fetchval(taken, number):
+            if await number_taken(conn, number):
                 raise InvoiceConflict(number)
             await conn.execute(
                 """UPDATE credits.red_letter SET state = 'issued', number = $2, issued_by = $3, issued_at = $4

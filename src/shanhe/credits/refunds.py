@@ -27,6 +27,7 @@ from shanhe.credits.errors import (
     UnknownRefund,
 )
 from shanhe.credits.model import Purchase, PurchaseState, Refund, RefundState
+from shanhe.credits.purchases import PURPOSE
 from shanhe.credits.red_letters import RedLetters
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -331,11 +332,14 @@ class Refunds:
     async def settle(self, order: Order, told: Sending) -> None:
         """What payments tells when a refund ended; idempotent, acknowledged last."""
         refund = await refund_store.of_purchase(self._db, order.id)
-        if refund is None or told.client_ref != _reference(refund):
+        if refund is not None and told.client_ref == _reference(refund):
+            refund = await self._advance(refund)
+        if told.state is Sent.FAILED:  # whoever tries once more asks under another reference
+            await self._payments.acknowledge_refund(told)
+        elif refund is None or told.client_ref != _reference(refund) or refund.state is not RefundState.PAID:
             log.error("a refund needs an operator", order=str(order.id), refund=str(told.id))
-            return
-        await self._advance(refund)
-        await self._payments.acknowledge_refund(told, refund.payout_posting_id)
+        else:
+            await self._payments.acknowledge_refund(told, refund.payout_posting_id)
 
     # -- by operators -------------------------------------------------------------------------------------------------
 
@@ -410,6 +414,11 @@ class Refunds:
                 moved += (await self._advance(refund)).state is not refund.state
             except ShanheError as error:  # one refund's trouble does not keep the others waiting
                 log.warning("a refund does not move", refund=str(refund.id), error=error.code)
+        for order, told in await self._payments.outstanding_refunds(PURPOSE, limit=BATCH_ROWS):
+            try:
+                await self.settle(order, told)
+            except ShanheError as error:
+                log.warning("a refund is not settled yet", refund=str(told.id), error=error.code)
         return moved
 
     async def _purchase(self, refund: Refund) -> Purchase:
