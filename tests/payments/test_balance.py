@@ -162,7 +162,7 @@ class TestBalance:
         office.moves(FIRST, -30_00, "退回货款")
         await office.statement()
         (left,) = await office.waiting()
-        await office.desk.explain(left.id, item.release_id, actor="t", note="已退回")
+        await office.desk.explain(left.id, [item.release_id], actor="t", note="已退回")
         sheet = await office.balances.on(FIRST)
         assert (sheet.bank_fen, sheet.ledger_fen, sheet.items) == (0, 0, ())
 

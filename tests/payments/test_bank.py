@@ -435,6 +435,7 @@ class TestSuspense:
         await branch.desk.apply(again.id, second.id, actor="person:2", note="x")  # and closed again
         (last,) = await branch.waiting()
         assert (last.kind, last.amount_fen, await branch.suspended_fen()) == (SuspenseKind.LATE, 500_000, 500_000)
+        assert [await branch.desk.paid_by(one.id) for one in (order, second)] == [None, None]
 
     async def test_too_small_pays_nothing(self, branch: Branch) -> None:
         order, item = await branch.ordered(), await self.suspended(branch, "4999.99")
@@ -490,7 +491,7 @@ class TestSuspense:
         await branch.upload(branch.row("手工充值", "80"))
         (item,) = await branch.waiting()
         posting = await self.booked(branch, 8_000)
-        assert (await branch.desk.explain(item.id, posting, actor="t", note="见充值")).explained_by == posting
+        assert (await branch.desk.explain(item.id, [posting], actor="t", note="见充值")).explained_by == [posting]
         assert (await branch.cash_fen(), await branch.suspended_fen()) == (8_000, 0)
 
     async def test_is_not_explained_by_what_has_another_sum_went_the_other_way_or_is_nothing(
@@ -502,9 +503,9 @@ class TestSuspense:
         reversed_one = await self.booked(branch, -8_000)
         await branch.ledger.reverse(reversed_one, actor="t", reason="twice")
         wrong = [await self.booked(branch, fen) for fen in (8_000, -7_999)]
-        for posting in (*wrong, reversed_one, item.id, uuid4(), None):
+        for postings in (*([one] for one in (*wrong, reversed_one, uuid4())), [], wrong):
             with pytest.raises(NotExplained):
-                await branch.desk.explain(item.id, posting, actor="t", note="见分录")
+                await branch.desk.explain(item.id, postings, actor="t", note="见分录")
         assert [one.id for one in await branch.waiting()] == [item.id]
 
     async def test_that_an_earlier_release_explained_and_left_in_the_books_is_open_again(
@@ -513,7 +514,8 @@ class TestSuspense:
         await branch.upload(*(branch.row(f"手工充值{n}", "80") for n in range(3)))
         stuck, undone, released = (item.id for item in await branch.waiting())
         await branch.ledger.reverse(undone, actor="t", reason="by hand")
-        await branch.desk.explain(released, await self.booked(branch, 8_000), actor="t", note="见充值")
+        await branch.desk.explain(released, [await self.booked(branch, 8_000)], actor="t", note="见充值")
+        await database.execute("ALTER TABLE payments.suspense ADD COLUMN explained_by uuid")  # as it was then
         await database.execute(
             """UPDATE payments.suspense SET state = 'explained', explained_by = NULL, decided_by = 't',
                       decided_at = created_at, released_at = created_at"""
@@ -529,17 +531,77 @@ class TestSuspense:
         await branch.upload(branch.row("手工充值", "80"), branch.row("手工充值", "80"))
         one, other = await branch.waiting()
         posting = await self.booked(branch, 8_000)
-        await branch.desk.explain(one.id, posting, actor="t", note="见充值")
+        await branch.desk.explain(one.id, [posting], actor="t", note="见充值")
         with pytest.raises(ExplainsAnother):
-            await branch.desk.explain(other.id, posting, actor="t", note="见充值")
+            await branch.desk.explain(other.id, [posting], actor="t", note="见充值")
+
+    async def test_is_explained_by_the_postings_that_it_is_the_sum_of_and_by_none_twice(self, branch: Branch) -> None:
+        """The finance bureau pays for three bodies at once."""
+        await branch.upload(branch.row("财政集中支付", "240"), branch.row("财政集中支付", "160"))
+        small, large = sorted(await branch.waiting(), key=lambda item: item.amount_fen)
+        parts = [await self.booked(branch, 8_000) for _ in range(3)]
+        for some in (parts[:2], [*parts, await self.booked(branch, 1)]):
+            with pytest.raises(NotExplained):
+                await branch.desk.explain(large.id, some, actor="t", note="三家")
+        done = await branch.desk.explain(large.id, [*parts, parts[0]], actor="t", note="三家")
+        assert (done.explained_by, await branch.suspended_fen()) == (sorted(parts), 16_000)
+        with pytest.raises(ExplainsAnother):
+            await branch.desk.explain(small.id, [parts[0], await self.booked(branch, 8_000)], actor="t", note="两家")
+
+    async def test_is_not_explained_by_what_another_line_has_booked(self, branch: Branch) -> None:
+        """Two transfers of one sum that a clerk sent to himself would each be the other's reason."""
+        await branch.upload(*(branch.row(f"货款{n}", debit="80") for n in range(2)))
+        one, other = await branch.waiting()
+        for posting in (one.id, other.id):
+            with pytest.raises(ExplainsAnother):
+                await branch.desk.explain(one.id, [posting], actor="t", note="见分录")
+        await branch.desk.explain(one.id, [await self.booked(branch, -8_000)], actor="t", note="见分录")
+        await branch.upload(branch.row("不明", "80"))
+        came = next(item for item in await branch.waiting() if not item.outgoing)
+        with pytest.raises(ExplainsAnother):  # that it left suspense is no money that came
+            await branch.desk.explain(came.id, [one.release_id], actor="t", note="见分录")
+        assert await branch.suspended_fen() == 0
+
+    async def test_is_not_explained_by_the_order_that_another_line_paid(self, branch: Branch) -> None:
+        async def hear(order: Order) -> None:
+            await branch.payments.acknowledge(order, await self.booked(branch, order.amount_fen))
+
+        branch.payments.subscribe("test", hear)
+        order = await branch.ordered(40_000)
+        await branch.upload(branch.row(order.provider_ref or "", "400.01"), branch.row("不明", "400"))
+        rest, stray = sorted(await branch.waiting(), key=lambda item: item.amount_fen)
+        await branch.desk.apply(rest.id, (await branch.ordered(1)).id, actor="t", note="余款")
+        booked = (await branch.payments.order(order.id)).settled_ref
+        assert booked is not None
+        with pytest.raises(ExplainsAnother):
+            await branch.desk.explain(stray.id, [booked], actor="t", note="见充值")
+
+    async def test_that_is_used_for_another_order_leaves_the_first_one_its_payer(self, branch: Branch) -> None:
+        """A refund goes back to whoever paid, however much of it was too much."""
+        first, second = await branch.ordered(40_000), await branch.ordered(30_000)
+        await branch.upload(branch.row(first.provider_ref or "", "1000"))
+        for order in (second, await branch.ordered(30_000)):
+            (rest,) = await branch.waiting()
+            await branch.desk.apply(rest.id, order.id, actor="t", note="合并汇款")
+            line = await branch.desk.paid_by(order.id)
+            assert line is not None
+            assert line.party == "市教育局"
+        line = await branch.desk.paid_by(first.id)
+        assert line is not None
+        assert (line.party, line.amount_fen) == ("市教育局", 100_000)
+        assert await branch.waiting() == []
 
     async def test_that_an_institution_settles_leaves_its_account_with_what_it_kept(self, branch: Branch) -> None:
         await branch.upload(branch.row("财付通结算", "497"), branch.row("缴纳个税", debit="64"))
         for item in await branch.waiting():
             booked_as, fee_fen = (BookAs.TAX, 0) if item.outgoing else (BookAs.WECHAT, 300)
             await branch.desk.book(item.id, actor="t", note="六月", booked_as=booked_as, fee_fen=fee_fen)
-        assert (await branch.cash_fen(), await branch.suspended_fen()) == (43_300, 0)
-        for kind, name, fen in (("cash", "wechat", 50_000), ("expense", "payment commission", -300),
+        await branch.upload(branch.row("现金缴存", "90"))
+        (brought,) = await branch.waiting()
+        await branch.desk.book(brought.id, actor="t", note="六月", booked_as=BookAs.CASH_DESK)
+        assert (await branch.cash_fen(), await branch.suspended_fen()) == (52_300, 0)
+        for kind, name, fen in (("cash", "wechat", 50_000), ("cash", "cash_desk", 9_000),
+                                ("expense", "payment commission", -300),
                                 ("payable", "withheld tax", -6_400)):  # fmt: skip
             account = await branch.ledger.system_account(kind, Asset.CNY, name)
             assert (await branch.ledger.balance(account.id)).balance == fen, name

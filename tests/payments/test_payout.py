@@ -17,8 +17,10 @@ import pytest
 
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.ledger.api import (
     Asset,
@@ -37,6 +39,7 @@ from shanhe.payments.api import (
     BANK_FILE,
     BankDesk,
     CheckResult,
+    ExplainsAnother,
     MoreThanSent,
     NothingToPay,
     NotReturned,
@@ -83,9 +86,12 @@ class Works:
         self.maker, self.person = uuid4(), uuid4()
         self.vault.create(self.person)
         self.relatives: set[UUID] = set()
-        self.payouts = Payouts(
-            db, self.clock, ledger=self.ledger, rulebook=RULES, vault=self.vault, related=self.related,
-            channels={"sandbox": SandboxPayouts(db, self.clock)},
+        self.payouts = self.treasury()
+
+    def treasury(self, seals: Seals | None = None) -> Payouts:
+        return Payouts(
+            self.db, self.clock, ledger=self.ledger, rulebook=RULES, vault=self.vault, related=self.related,
+            channels={"sandbox": SandboxPayouts(self.db, self.clock)}, seals=seals,
         )  # fmt: skip
 
     async def related(self, one: UUID, other: UUID) -> bool:
@@ -270,6 +276,21 @@ class TestPayee:
         )
         with pytest.raises(PayeeNotChecked):
             await works.payouts.approve(asked.id, by="person:o2")
+
+    async def test_of_one_person_is_a_persons_whatever_they_say(self, works: Works) -> None:
+        """An organisation invoices and pays its own tax; a person's is withheld."""
+
+        maker = works.maker
+
+        async def person_of(org_id: UUID) -> UUID | None:
+            return works.person if org_id == maker else None
+
+        works.payouts = works.treasury(Seals(works.vault, person_of))
+        with pytest.raises(Invalid):
+            await works.payee()
+        await works.payee(kind=PayeeKind.PERSON)
+        works.maker = uuid4()
+        await works.payee()
 
     async def test_is_checked_by_a_plug_in_where_there_is_one(self, works: Works) -> None:
         class Bureau:
@@ -726,6 +747,118 @@ class TestBankFile:
         await works.payouts.payees.record_check(payee.id, passed=False, reference="户名不符", by="person:o1")
         with pytest.raises(NothingToPay):
             await works.payouts.export(by=CLERK)
+        await works.payee("6200 0000 3333 4444")  # and stays wrong when its maker names another one
+        with pytest.raises(NothingToPay):
+            await works.payouts.export(by=CLERK)
+
+    async def test_has_whose_maker_named_another_account_after_the_approvals(self, works: Works) -> None:
+        """Whoever took over an account of the city gets nothing that was approved before."""
+        await works.ripe(500)
+        await works.payee()
+        await works.approved(300, channel=BANK_FILE)
+        await works.payouts.payees.set(
+            works.maker, person_id=works.person, kind=PayeeKind.ORGANISATION, holder="贼", account="6200000099998888",
+            bank="x",
+        )  # fmt: skip
+        assert "6200000011112222" in (await works.payouts.export(by=CLERK)).text
+
+    async def test_leaves_out_when_it_is_downloaded_again_what_has_ended_since_and_says_who_had_it(
+        self, works: Works
+    ) -> None:
+        """A file that went to the bank twice would pay what failed, whose maker has the income back."""
+        await works.ripe(1_000)
+        await works.payee()
+        done = [await works.approved(150, channel=BANK_FILE, ref=f"p{n}") for n in range(4)]
+        file = await works.payouts.export(by=CLERK)
+        assert file.payouts == 4
+        await works.payouts.fail(done[0].id, by=CLERK, reason="账户已销户")
+        await works.payouts.confirm(done[1].id, by=CLERK)
+        text = f"日期,借方,贷方,附言\n20260608,150.00,,{done[2].reference}\n"
+        await works.desk().upload(text.encode(), name="s", actor="person:o1")
+        again = await works.payouts.export(file.id, by="person:other")
+        assert [row[-1] for row in csv.reader(io.StringIO(again.text))][1:] == [done[3].reference]
+        await works.payouts.fail(done[3].id, by=CLERK, reason="账户已销户")
+        with pytest.raises(NothingToPay):
+            await works.payouts.export(file.id, by=CLERK)
+        noted = await works.db.fetch(
+            "SELECT actor, object, details FROM kernel.act WHERE action = 'payout.file' ORDER BY id"
+        )
+        assert [(row["actor"], row["object"], row["details"]["net_fen"]) for row in noted] == [
+            (CLERK, f"payout_file:{file.id}", 60_000), ("person:other", f"payout_file:{file.id}", 15_000),
+        ]  # fmt: skip
+
+    async def test_that_the_bank_sends_in_one_sum_is_explained_by_its_number(self, works: Works) -> None:
+        """A bank's payroll service debits the file, not its rows; what comes back of one of them is sent again."""
+        await works.ripe(1_000)
+        await works.payee()
+        done = [await works.approved(150, channel=BANK_FILE, ref=f"p{n}") for n in range(3)]
+        file = await works.payouts.export(by=CLERK)
+        await works.payouts.fail(done[2].id, by=CLERK, reason="银行未受理")
+        desk = works.desk()
+        await desk.upload("日期,借方,贷方,附言\n20260608,300.00,,代发2笔\n".encode(), name="s", actor="person:o1")
+        (item,) = await desk.suspense()
+        await desk.explain(item.id, [file.id], actor=CLERK, note="代发")
+        states = [(await works.payouts.get(one.id)).state for one in done]
+        assert states == [PayoutState.CONFIRMED, PayoutState.CONFIRMED, PayoutState.FAILED]
+        assert (await desk.outgoing(), await works.fen("suspense", "bank transfers")) == ([], 0)
+        assert await works.fen("cash", "bank_transfer") == 30_000
+        sheet = await desk.balances.on(works.clock.today())
+        assert (sheet.bank_fen, sheet.ledger_fen, sheet.items) == (-30_000, -30_000, ())
+        works.clock.advance(days=14)
+        text = f"日期,借方,贷方,附言\n20260609,150.00,,{done[0].reference}\n20260609,,150.00,退汇{done[1].reference}\n"
+        await desk.upload(text.encode(), name="s", actor="person:o1")
+        (twice,) = await desk.suspense()  # it was sent before
+        assert (twice.kind, twice.amount_fen) == (SuspenseKind.OUTGOING, 15_000)
+        back = await works.payouts.get(done[1].id)
+        assert (back.state, back.ended_by) == (PayoutState.FAILED, "bank")
+        reversal = (await works.ledger.reversed_among([back.posting_id]))[back.posting_id]
+        await desk.upload("日期,借方,贷方,附言\n20260610,,150.00,不明\n".encode(), name="s", actor="person:o1")
+        stray = next(item for item in await desk.suspense() if not item.outgoing)
+        with pytest.raises(ExplainsAnother):  # the return's own line has shown it
+            await desk.explain(stray.id, [reversal], actor=CLERK, note="退汇")
+
+    async def test_that_somebody_confirmed_is_still_shown_by_its_line_and_by_its_return(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        await works.payouts.confirm(done.id, by=CLERK)
+        desk = works.desk()
+        text = f"日期,借方,贷方,附言\n20260608,300.00,,{done.reference}\n20260609,,300.00,退汇{done.reference}\n"
+        works.clock.advance(days=14)
+        report = await desk.upload(text.encode(), name="s", actor="person:o1")
+        assert report.counts["matched"] == 2
+        assert (await works.payouts.get(done.id)).state is PayoutState.FAILED
+        assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
+
+    async def test_that_failed_or_went_another_way_is_not_what_the_bank_sent(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        failed = await works.approved(200, channel=BANK_FILE, ref="a")
+        await works.payouts.fail(failed.id, by=CLERK, reason="账户已销户")
+        other = await works.approved(300, ref="b")
+        desk = works.desk()
+        text = f"日期,借方,贷方,附言\n20260608,200.00,,{failed.reference}\n20260608,300.00,,{other.reference}\n"
+        await desk.upload(text.encode(), name="s", actor="person:o1")
+        assert sorted((item.kind, item.amount_fen) for item in await desk.suspense()) == [
+            (SuspenseKind.OUTGOING, 20_000), (SuspenseKind.OUTGOING, 30_000),
+        ]  # fmt: skip
+        assert await works.fen("cash", "bank_transfer") == 50_000
+
+    async def test_that_names_two_of_ours_has_to_go_to_both_their_payees(self, works: Works) -> None:
+        """A thief at the bank, himself a maker, writes his own reference beside somebody else's."""
+        done = await self.sent(works, "6200000011112222")
+        works.maker, works.person = uuid4(), uuid4()
+        works.vault.create(works.person)
+        await works.ripe(500)
+        await works.payee("6200 0000 9999 8888")
+        theirs = await works.approved(150, channel=BANK_FILE, ref="theirs")
+        await works.payouts.export(by=CLERK)
+        remark = f"{done.reference} {theirs.reference}"
+        text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260620,150.00,,青山机器人,6200000011112222,{remark}\n"
+        works.clock.advance(days=14)
+        await works.desk().upload(text.encode(), name="t", actor="person:o1")
+        assert (await works.payouts.get(theirs.id)).state is PayoutState.SENT
 
     @pytest.mark.parametrize("account", ["6200000011112222", "6200 **** **** 2222", ""])
     async def test_is_confirmed_where_the_bank_names_its_payee(self, works: Works, account: str) -> None:

@@ -127,12 +127,18 @@ def accept(item: Item, note: Note, data: Data = None, as_json: Json = False) -> 
 @app.command()
 def explain(
     item: Item,
-    posting: Annotated[UUID, typer.Argument(help="The posting that has its money already.")],
+    posting: Annotated[
+        list[UUID],
+        typer.Argument(
+            help="The posting that has its money already, those that have it together, or the"
+            " bank's file of payouts that it sent in one sum."
+        ),
+    ],
     note: Note,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Say which posting has the money of an item already."""
+    """Say which posting, or which together, have the money of an item already."""
     done = in_city(data, lambda services: services.bank.explain(item, posting, actor=ACTOR, note=note))
     show(as_json, done, lambda: "✓")
 
@@ -155,7 +161,10 @@ def book(
     item: Item,
     note: Note,
     as_: Annotated[
-        str, typer.Option("--as", help="charges, interest, tax, wechat, alipay or own; default: charges or interest.")
+        str,
+        typer.Option(
+            "--as", help="charges, interest, tax, wechat, alipay, cash_desk or own; default: charges or interest."
+        ),
     ] = "",
     fee: Annotated[int, typer.Option(min=0, help="What WeChat Pay or Alipay kept of it, in fen.")] = 0,
     data: Data = None,

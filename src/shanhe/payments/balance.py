@@ -176,12 +176,11 @@ def _of_bookings(orders: Sequence[Any], outgoing: Sequence[Any], items: Sequence
     ties += [(("reference", row["reference"]), ("posting", row["posting"])) for row in outgoing]
     named = _named(items)
     for item in items:
-        line, by = ("line", item["file_hash"], item["row"]), named.get(item["explained_by"], item["explained_by"])
+        line = ("line", item["file_hash"], item["row"])
         ties += [(line, ("posting", UUID(int=item["id"].int ^ bit))) for bit in (0, 2)]
+        ties += [(line, ("posting", named.get(by, by))) for by in item["explained_by"]]
         ties += [
-            (line, tie)
-            for tie in (("order", item["order_id"]), ("posting", by), ("reference", item["reference"]))
-            if tie[1] is not None
+            (line, tie) for tie in (("order", item["order_id"]), ("reference", item["reference"])) if tie[1] is not None
         ]
     return ties
 

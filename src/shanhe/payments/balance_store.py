@@ -66,7 +66,9 @@ async def items(db: Database) -> list[Any]:
     """Every item in suspense, with the order that it came for, the reference under which it was sent again, and the
     posting that has its money otherwise."""
     return await db.fetch(
-        """SELECT s.id, s.file_hash, s.row, s.order_id, s.explained_by, o.reference FROM payments.suspense s
+        """SELECT s.id, s.file_hash, s.row, s.order_id, o.reference, ARRAY(
+                    SELECT posting_id FROM payments.explanation x WHERE x.suspense_id = s.id) AS explained_by
+             FROM payments.suspense s
              LEFT JOIN payments.bank_outgoing o ON o.subject_id = s.id"""
     )
 

@@ -18,7 +18,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Asset, Ledger, UnknownPosting
+from shanhe.ledger.api import Asset, Ledger, PostingView, UnknownPosting
 from shanhe.payments import bank_csv, bank_store, store
 from shanhe.payments.balance import Balances
 from shanhe.payments.bank_matching import BATCH_ROWS, CASH, RESEND, Matching
@@ -77,6 +77,8 @@ CHAIN_ROWS: Final = 2_000
 REPORT_ROWS: Final = bank_csv.ROWS_MAX
 SKEW: Final = timedelta(days=1)
 """By how much a bank's clock may be ahead."""
+EXPLAIN_MAX: Final = 200
+"""How many postings one line may be the sum of."""
 RESENDS_MAX: Final = 20
 """How often one transfer is followed back from being sent again."""
 BY_PAYER: Final = "used by its payer · 由付款人用于订单"
@@ -154,12 +156,13 @@ class BankDesk:
                 await bank_store.set_elsewhere(conn, file_hash, elsewhere)
 
     async def _goes_elsewhere(self, line: Parsed) -> bool:
-        """Whether money with one of our references left for another account than its payee's."""
+        """Whether money with one of our references left for another account than its payee's: of several references
+        it has to be every one's."""
         for reference in references(line.remark) if line.direction is Direction.OUT else ():
             sent = await bank_store.outgoing(self._db, reference=reference)
-            if sent is not None:
-                payee = await self._payee_of(sent)
-                return payee is not None and not is_theirs(line, *payee)
+            payee = await self._payee_of(sent) if sent is not None else None
+            if payee is not None and not is_theirs(line, *payee):
+                return True
         return False
 
     async def _check_agrees(self, conn: object, file: BankFile, prints: list[str], unread: int) -> None:
@@ -279,7 +282,7 @@ class BankDesk:
             for part in (item, *parts):
                 said = self._slips.note(part, note)
                 await bank_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
-            await bank_store.decide_line(conn, line, LineState.MATCHED, BY_HAND, order_id, order.provider_ref)
+            await self.matching.pay(conn, line, order, BY_HAND, order.provider_ref)
             if given_fen > order.amount_fen:
                 excess_fen = given_fen - order.amount_fen
                 await self.matching.wait(conn, line, SuspenseKind.OVER, excess_fen, order_id, owner=item.owner)
@@ -319,7 +322,7 @@ class BankDesk:
             return await self.resend(suspense_id, actor=actor, note=note, fee_fen=fee_fen)
         if ending.to is SuspenseState.BOOKED:
             return await self.book(suspense_id, actor=actor, note=note, booked_as=ending.booked_as, fee_fen=fee_fen)
-        return await self.explain(suspense_id, ending.posting_id, actor=actor, note=note)
+        return await self.explain(suspense_id, ending.postings, actor=actor, note=note)
 
     async def resend(self, suspense_id: UUID, *, actor: str, note: str, fee_fen: int = 0) -> Suspense:
         """Send what the bank returned of a refund or payout once more, under a new reference, to whom it is due.
@@ -430,42 +433,52 @@ class BankDesk:
             raise UnknownSuspense
         await self._open(conn, suspense_id)
 
-    async def explain(self, suspense_id: UUID, posting_id: UUID | None, *, actor: str, note: str) -> Suspense:
-        """Take an item out of the books because a posting has its money already. Raises NotExplained where that moved
-        another sum of the account, is reversed, or has been shown by another line."""
+    async def explain(self, suspense_id: UUID, postings: Collection[UUID], *, actor: str, note: str) -> Suspense:
+        """Take an item out of the books because postings have its money already; what they paid out has been sent.
+
+        Raises NotExplained where they moved another sum of the account, or one the other way, or is reversed;
+        ExplainsAnother where another line has shown one."""
         check_line("note", note)
-        await self._moves_it(await self.get(suspense_id), posting_id)
+        found = await self._moving_it(await self.get(suspense_id), postings)
         async with self._db.transaction() as conn:
             item = await self._open(conn, suspense_id)
-            await self._unused(conn, posting_id)
+            await self._unused(conn, found)
             said, now = self._slips.note(item, note), self._clock.now()
-            state = SuspenseState.EXPLAINED
-            await bank_store.decide(conn, item.id, state, said, actor, now, explained_by=posting_id)
+            await bank_store.decide(conn, item.id, SuspenseState.EXPLAINED, said, actor, now)
+            await bank_store.explain(conn, item.id, [one.id for one in found])
         await self.matching.settle()
         return await self.get(suspense_id)
 
-    async def _moves_it(self, item: Suspense, posting_id: UUID | None) -> None:
-        """Whether a posting moved the bank's account as an item did, and stands."""
+    async def _moving_it(self, item: Suspense, postings: Collection[UUID]) -> list[PostingView]:
+        """Postings that together moved the bank's account as an item did, each the same way, and stand."""
+        if item.state is not SuspenseState.OPEN:
+            raise SuspenseDecided(item.state)
         cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
-        try:
-            posting = await self._ledger.posting(posting_id) if posting_id is not None else None
-        except UnknownPosting:
-            posting = None
-        moved = 0 if posting is None else posting.moved(cash.id)
         item_fen = -item.amount_fen if item.outgoing else item.amount_fen
-        if posting is None or posting.id == item.id or -moved != item_fen:
-            raise NotExplained(item_fen, None if posting is None else -moved)
-        if await self._ledger.reversed_among([posting.id]):
+        wanted = await bank_store.whole_files(self._db, sorted(set(postings)))
+        try:
+            found = [await self._ledger.posting(one) for one in wanted[:EXPLAIN_MAX]]
+        except UnknownPosting:
+            found = []
+        moved = [-one.moved(cash.id) for one in found]
+        if len(found) != len(wanted) or any(fen * item_fen <= 0 for fen in moved) or sum(moved) != item_fen:
+            raise NotExplained(item_fen, sum(moved) if found else None)
+        if await self._ledger.reversed_among(wanted):
             raise NotExplained(item_fen, 0)
+        return found
 
-    async def _unused(self, conn: object, posting_id: UUID | None) -> None:
-        await bank_store.turn(conn, posting_id)
-        if posting_id is None or await bank_store.shown_otherwise(conn, posting_id):
-            raise ExplainsAnother
+    async def _unused(self, conn: object, postings: Sequence[PostingView]) -> None:
+        """That no line has shown any of these, which come in the order of their ids: whoever names the same waits."""
+        for one in postings:
+            await bank_store.turn(conn, one.id)
+            if await bank_store.shown_otherwise(conn, one.id, one.reverses):
+                raise ExplainsAnother
 
     async def check(self, suspense_id: UUID, ending: Ending) -> tuple[Suspense, int]:
         """An item that may end so now; and how many fen that moves: an order's earlier parts move with it."""
         check_line("note", ending.note)
+        explains = ending.to is SuspenseState.EXPLAINED
+        found = await self._moving_it(await self.get(suspense_id), ending.postings) if explains else []
         async with self._db.transaction() as conn:
             if ending.to is SuspenseState.RESENT:
                 item, *_ = await self._returned(conn, suspense_id, ending.fee_fen)
@@ -479,10 +492,7 @@ class BankDesk:
             item = await self._open(conn, suspense_id)
             if ending.to is SuspenseState.BOOKED:
                 _bookable(item, ending.booked_as, ending.fee_fen)
-            if ending.to is SuspenseState.EXPLAINED:
-                await self._unused(conn, ending.posting_id)
-        if ending.to is SuspenseState.EXPLAINED:
-            await self._moves_it(item, ending.posting_id)
+            await self._unused(conn, found)
         return item, item.amount_fen + ending.fee_fen
 
     def seal_note(self, item: Suspense, note: str) -> str:

@@ -29,6 +29,7 @@ from shanhe.payments.bank_model import (
     Suspense,
     SuspenseKind,
     SuspenseState,
+    new_reference,
     references,
 )
 from shanhe.payments.bank_slips import Slips
@@ -49,7 +50,8 @@ CHARGES, TO_RESEND, COMMISSION = "bank charges", "returned transfers", "payment 
 """Accounts: what the bank charges, what came back and is to be sent again, and what institutions keep."""
 BOOKED: Final = {
     BookAs.CHARGES: ("expense", CHARGES), BookAs.INTEREST: ("revenue", "bank interest"), BookAs.TAX: ("payable", TAX),
-    BookAs.WECHAT: ("cash", "wechat"), BookAs.ALIPAY: ("cash", "alipay"), BookAs.OWN: ("cash", "other accounts"),
+    BookAs.WECHAT: ("cash", "wechat"), BookAs.ALIPAY: ("cash", "alipay"), BookAs.CASH_DESK: ("cash", "cash_desk"),
+    BookAs.OWN: ("cash", "other accounts"),
 }  # fmt: skip
 """The account (kind, name) of what is no order, refund or payout."""
 FEE_LEG: Final = 4
@@ -123,7 +125,7 @@ class Matching:
     async def _decide_out(self, conn: object, line: BankLine, found: list[str]) -> None:
         for reference in found:
             sent = await bank_store.outgoing(conn, reference=reference)
-            fits = sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None
+            fits = sent is not None and sent.amount_fen == line.amount_fen
             if sent is not None and fits and not await bank_store.shown(conn, reference):
                 if line.elsewhere:
                     kind = SuspenseKind.ELSEWHERE
@@ -188,9 +190,14 @@ class Matching:
             note = f"completed by row {line.row}"
             await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, "matching", now)
         why = "" if excess_fen == 0 else f"CNY {format_fen(excess_fen)} too much · 多付 {format_fen(excess_fen)} 元"
-        await bank_store.decide_line(conn, line, LineState.MATCHED, why, order.id, reference)
+        await self.pay(conn, line, order, why, reference)
         if excess_fen:
             await self.wait(conn, line, SuspenseKind.OVER, excess_fen, order.id)
+
+    async def pay(self, conn: object, line: BankLine, order: Order, why: str, reference: str | None) -> None:
+        """Have a line, which is locked, complete the payment of an order."""
+        await bank_store.decide_line(conn, line, LineState.MATCHED, why, order.id, reference)
+        await bank_store.complete(conn, order, line, new_reference("H"), self._clock.now())
 
     async def _suspend(
         self,
@@ -249,6 +256,8 @@ class Matching:
             held = await bank_store.line(conn, line.file_hash, line.row)
             if (held.state, held.order_id, held.confirmed_at) == (LineState.MATCHED, line.order_id, None):
                 await self._suspend(conn, held, kind, amount_fen, order, line.reference)
+                if order is not None:
+                    await bank_store.complete(conn, order, None, new_reference("H"), self._clock.now())
 
     async def _refund_sent(self, _: str, refund_id: UUID, amount_fen: int, at: datetime) -> bool:
         return await self._payments.end_refund(refund_id, RefundState.SUCCEEDED)
@@ -263,6 +272,9 @@ class Matching:
             await self._post(item.posting_id, [Transfer(item.posting_id, *into, item.amount_fen)], memo)
             await bank_store.mark(self._db, item.id, "posted_at", self._clock.now())
         if item.state is not SuspenseState.OPEN:
+            for sent in await bank_store.sent_by(self._db, item.explained_by):
+                if await self._sent[sent.kind](sent.kind, sent.subject_id, sent.amount_fen, self._clock.now()):
+                    await bank_store.end_outgoing(self._db, sent.reference, self._clock.now())
             legs = await self._out_of(item, waiting.id, cash.id)
             await self._post(item.release_id, legs, f"{item.state}: {memo}")
             await bank_store.mark(self._db, item.id, "released_at", self._clock.now())

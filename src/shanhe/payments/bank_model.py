@@ -66,6 +66,8 @@ class BookAs(StrEnum):
     WECHAT = "wechat"
     ALIPAY = "alipay"
     """What a payment institution settles to the bank, or is given for refunds."""
+    CASH_DESK = "cash_desk"
+    """What the cash desk took and brought to the bank, or was given for change."""
     OWN = "own"
     """From or to another account of the city's own company."""
 
@@ -196,8 +198,8 @@ class Suspense:
     """What the bank kept of a transfer that came back, or an institution of what it settled: the city bears it."""
     wanted_back_by: str | None = None
     wanted_back_at: datetime | None = None
-    explained_by: UUID | None = None
-    """The posting that has its money already."""
+    explained_by: Sequence[UUID] = ()
+    """The postings that have its money already."""
     booked_as: BookAs | None = None
 
     @property
@@ -217,13 +219,13 @@ class Suspense:
 
 @dataclass(frozen=True)
 class Ending:
-    """How an item in suspense ends. `order_id`: what it is applied to; `posting_id`: what has its money already, where
+    """How an item in suspense ends. `order_id`: what it is applied to; `postings`: what has its money already, where
     that explains it; `booked_as`: what it is booked as; `fee_fen`: what the bank or an institution kept of it."""
 
     to: SuspenseState
     note: str
     order_id: UUID | None = None
-    posting_id: UUID | None = None
+    postings: tuple[UUID, ...] = ()
     booked_as: BookAs | None = None
     fee_fen: int = 0
 

@@ -28,6 +28,8 @@ ACCOUNT: Final = r"\d[\d*x \-]{2,38}[\d*x]"
 AMOUNT: Final = r"(?:\([^)]*\))?[\s:,]*([-+]?\s*[¥￥]?\s*(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d{1,2})?)"
 OPENING: Final = re.compile(rf"(?:期初余额|上期余额|上日余额|承前余额|opening balance){AMOUNT}", re.IGNORECASE)
 CLOSING: Final = re.compile(rf"(?:期末余额|本期余额|closing balance){AMOUNT}", re.IGNORECASE)
+LAST_DIGITS: Final = 4
+"""So many have to be seen at least."""
 ONE_DAY: Final = timedelta(days=1)
 Span = tuple[datetime, datetime, BankFile]
 
@@ -115,11 +117,13 @@ def _leads(said: Told, opening_fen: int, closing_fen: int) -> None:
 
 
 def is_ours(account: str, ours: str) -> bool:
-    """Whether an account number that a statement names, some digits hidden perhaps, is this one."""
+    """Whether an account number that a statement names, some digits hidden or left out in front perhaps, is this one.
+    Of ours, too, only the last digits may be known."""
     named, own = (re.sub(r"[^\d*]", "", text.lower().replace("x", "*")) for text in (account, ours))
     if len(named) == len(own):
         return all(one in ("*", other) for one, other in zip(named, own, strict=True))
-    return named[-4:] == own[-4:]
+    seen = named.rpartition("*")[2]
+    return len(min(seen, own, key=len)) >= LAST_DIGITS and (own.endswith(seen) or seen.endswith(own))
 
 
 def is_theirs(line: Parsed, holder: str, account: str) -> bool:

@@ -30,7 +30,8 @@ LINE = (
 SUSPENSE = (
     "id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state, posted_at, note, decided_by, decided_at,"
     " released_at, created_at, assigned_by, fee_fen, wanted_back_by, wanted_back_at,"
-    " explained_by, booked_as"
+    " booked_as, ARRAY(SELECT posting_id FROM payments.explanation x WHERE x.suspense_id = suspense.id ORDER BY 1)"
+    " AS explained_by"
 )
 OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at, batch, payee_id"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
@@ -262,7 +263,9 @@ async def shown(conn: Connection, reference: str, direction: Direction = Directi
     await conn.execute("SELECT FROM payments.bank_outgoing WHERE reference = $1 FOR UPDATE", reference)
     found: bool = await conn.fetchval(
         """SELECT EXISTS (SELECT FROM payments.bank_line
-                           WHERE reference = $1 AND direction = $2 AND state = 'matched')""",
+                           WHERE reference = $1 AND direction = $2 AND state = 'matched')
+               OR ($2 = 'out' AND EXISTS (SELECT FROM payments.payout JOIN payments.explanation USING (posting_id)
+                                           WHERE reference = $1))""",
         reference,
         direction,
     )
@@ -305,11 +308,22 @@ async def confirm_line(db: Connection | Database, held: BankLine, now: datetime)
 async def completing(conn: Connection | Database, order_id: UUID) -> BankLine | None:
     """The line that completed an order's payment."""
     row = await conn.fetchrow(
-        f"""SELECT {LINE} FROM payments.bank_line WHERE order_id = $1 AND state = 'matched' AND direction = 'in'
-            ORDER BY at LIMIT 1""",
+        f"""SELECT {LINE} FROM payments.bank_line
+            WHERE (file_hash, row) = (SELECT file_hash, row FROM payments.bank_order WHERE order_id = $1)""",
         order_id,
     )
     return None if row is None else _line(row)
+
+
+async def complete(conn: Connection, order: Order, held: BankLine | None, wanted: str, now: datetime) -> None:
+    """Say which line completed an order's payment, None where its money waits instead. `wanted`: the reference of an
+    order that has none yet."""
+    await conn.execute(
+        """INSERT INTO payments.bank_order (reference, order_id, amount_fen, created_at, file_hash, row)
+           VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (order_id) DO UPDATE SET file_hash = EXCLUDED.file_hash, row = EXCLUDED.row""",
+        wanted, order.id, order.amount_fen, now, held and held.file_hash, held and held.row,
+    )  # fmt: skip
 
 
 async def plain_lines(db: Database, limit: int) -> list[Any]:
@@ -402,35 +416,66 @@ async def returning(conn: Connection, reference: str) -> Suspense | None:
 
 async def decide(
     conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime, *, fee_fen: int = 0,
-    explained_by: UUID | None = None, booked_as: BookAs | None = None,
+    booked_as: BookAs | None = None,
 ) -> None:  # fmt: skip
     await conn.execute(
         """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5, fee_fen = $6,
-                                        explained_by = $7, booked_as = $8
+                                        booked_as = $7
            WHERE id = $1 AND state = 'open'""",
-        suspense_id, state, note, by, now, fee_fen, explained_by, booked_as,
+        suspense_id, state, note, by, now, fee_fen, booked_as,
     )  # fmt: skip
 
 
-async def turn(conn: Connection, posting_id: UUID | None) -> None:
+async def explain(conn: Connection, suspense_id: UUID, postings: Collection[UUID]) -> None:
+    """Each posting once, for whichever item."""
+    await conn.execute("INSERT INTO payments.explanation SELECT unnest($1::uuid[]), $2", list(postings), suspense_id)
+
+
+async def turn(conn: Connection, posting_id: UUID) -> None:
     """Whoever names the same posting waits for this one."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", f"explains:{posting_id}")
 
 
-async def shown_otherwise(conn: Connection, posting_id: UUID) -> bool:
-    """Whether a statement has shown already what a posting booked: as an order, a refund or a payout, or because it
-    explains another item."""
+async def shown_otherwise(conn: Connection, posting_id: UUID, reverses: UUID | None) -> bool:
+    """Whether a statement has shown already what a posting booked: as an order, a refund or a payout or its return,
+    because it explains another item, or as the line of an item, whose postings these are. Only what says that an item
+    was sent back is yet to be shown."""
     found: bool = await conn.fetchval(
-        """SELECT EXISTS (SELECT FROM payments.suspense WHERE explained_by = $1)
-               OR EXISTS (SELECT FROM payments.pay_order o JOIN payments.bank_line l ON l.order_id = o.id
-                           WHERE o.settled_ref = $1 AND l.state IN ('matched', 'partial'))
+        """SELECT EXISTS (SELECT FROM payments.explanation WHERE posting_id = $1)
+               OR EXISTS (SELECT FROM payments.pay_order o JOIN payments.bank_order b ON b.order_id = o.id
+                           WHERE o.settled_ref = $1 AND b.file_hash IS NOT NULL)
                OR EXISTS (SELECT FROM payments.bank_outgoing o JOIN payments.bank_line l USING (reference)
                             LEFT JOIN payments.payout p ON p.id = o.subject_id
                             LEFT JOIN payments.refund r ON r.id = o.subject_id
-                           WHERE coalesce(p.posting_id, r.settled_ref) = $1 AND l.state = 'matched')""",
-        posting_id,
-    )
+                           WHERE coalesce(p.posting_id, r.settled_ref) = $1 AND l.state = 'matched')
+               OR EXISTS (SELECT FROM payments.payout JOIN payments.bank_line l USING (reference)
+                           WHERE posting_id = $2 AND l.direction = 'in' AND l.state = 'matched')
+               OR EXISTS (SELECT FROM payments.suspense
+                           WHERE id = ANY($3) AND NOT (id = $4 AND state = 'returned'))""",
+        posting_id, reverses, [UUID(int=posting_id.int ^ bit) for bit in (0, 1, 2)], UUID(int=posting_id.int ^ 1),
+    )  # fmt: skip
     return found
+
+
+async def whole_files(db: Database, named: Sequence[UUID]) -> list[UUID]:
+    """Postings, by their ids; in place of the number of a bank's file those of the payouts that it sent."""
+    rows = await db.fetch(
+        """SELECT batch, posting_id FROM payments.payout
+            WHERE batch = ANY($1) AND state IN ('sent', 'confirmed') ORDER BY posting_id""",
+        list(named),
+    )
+    files = {row["batch"] for row in rows}
+    return sorted({*(one for one in named if one not in files), *(row["posting_id"] for row in rows)})
+
+
+async def sent_by(db: Database, postings: Sequence[UUID]) -> list[Outgoing]:
+    """What of ours these postings sent."""
+    rows = await db.fetch(
+        f"""SELECT {OUTGOING} FROM payments.bank_outgoing
+             WHERE subject_id IN (SELECT id FROM payments.payout WHERE posting_id = ANY($1))""",
+        list(postings),
+    )
+    return [Outgoing(**dict(row)) for row in rows]
 
 
 async def resent_fen(conn: Connection, reference: str) -> int:
@@ -505,13 +550,3 @@ async def last_until(db: Database) -> date | None:
     """The last day that any statement says it covers."""
     found: date | None = await db.fetchval("SELECT max(until) FROM payments.bank_file")
     return found
-
-
-async def taken(db: Database, since: datetime, until: datetime) -> list[Any]:
-    """Statement lines in [since, until) that count: (direction, amount_fen, at, state, order_id, reference)."""
-    return await db.fetch(
-        """SELECT direction, amount_fen, at, state, order_id, reference FROM payments.bank_line
-           WHERE at >= $1 AND at < $2 AND state NOT IN ('duplicate', 'refused') ORDER BY at""",
-        since,
-        until,
-    )

@@ -38,7 +38,8 @@ class Payees:
         self, org_id: UUID, *, person_id: UUID, kind: PayeeKind, holder: str, account: str, bank: str
     ) -> Payee:
         """Say where an organisation is paid. Name and number are sealed with the person's key; a new account needs a
-        new check."""
+        new check. Invalid where it is one person who says to be an organisation, whose income nobody taxes at the
+        source."""
         holder, bank, digits = holder.strip(), bank.strip(), "".join(account.split())
         check_line("holder", holder)
         check_line("bank", bank)
@@ -46,6 +47,11 @@ class Payees:
             raise Invalid(
                 "bad_account", "An account number has 8 to 32 digits.", message_zh="银行账号应为 8 至 32 位数字。"
             )
+        if kind is not PayeeKind.PERSON and await self._seals.personal(org_id):
+            raise Invalid(
+                "person_is_paid", "You are paid as a person: tax is withheld from a person's income.",
+                message_zh="个人只能按个人收款，由付款方代扣税款。",
+            )  # fmt: skip
         payee = Payee(
             new_id(),
             org_id,

@@ -66,6 +66,12 @@ async def payee(conn: Connection | Database, payee_id: UUID) -> Payee | None:
     return None if row is None else _payee(row)
 
 
+async def passed(db: Database, payee_id: UUID) -> bool:
+    """Whether an account passed its last check, be it the one that counts now or one before."""
+    found: bool = await db.fetchval("SELECT passed FROM payments.payee WHERE id = $1", payee_id)
+    return found
+
+
 async def sealed(db: Database, payee_id: UUID) -> tuple[UUID, bytes, bytes, str]:
     row = await db.fetchrow("SELECT person_id, holder, account, bank FROM payments.payee WHERE id = $1", payee_id)
     return row["person_id"], row["holder"], row["account"], row["bank"]
@@ -75,7 +81,8 @@ async def set_check(
     db: Connection | Database, payee_id: UUID, state: PayeeState, by: str, reference: str, now: datetime
 ) -> bool:
     done = await db.execute(
-        """UPDATE payments.payee SET state = $2, checked_by = $3, check_ref = $4, checked_at = $5
+        """UPDATE payments.payee SET state = $2, passed = $2 = 'passed', checked_by = $3, check_ref = $4,
+                                     checked_at = $5
            WHERE id = $1 AND state <> 'retired'""",
         payee_id,
         state,
@@ -224,11 +231,21 @@ async def put_in_file(db: Database, reference: str, payee_id: UUID, batch_id: UU
     )  # fmt: skip
 
 
+async def is_batch(db: Database, batch_id: UUID) -> bool:
+    found: bool = await db.fetchval(
+        """SELECT EXISTS (SELECT FROM payments.payout WHERE batch = $1)
+               OR EXISTS (SELECT FROM payments.bank_outgoing WHERE batch = $1)""",
+        batch_id,
+    )
+    return found
+
+
 async def in_file(db: Database, batch_id: UUID) -> list[tuple[str, UUID, int]]:
-    """(reference, payee, fen) of everything in a file, by reference."""
+    """(reference, payee, fen) of everything in a file that is still to be sent, by reference."""
     rows = await db.fetch(
-        """SELECT reference, payee_id, net_fen AS fen FROM payments.payout WHERE batch = $1
-           UNION ALL SELECT reference, payee_id, amount_fen FROM payments.bank_outgoing WHERE batch = $1
+        """SELECT reference, payee_id, net_fen AS fen FROM payments.payout WHERE batch = $1 AND state = 'sent'
+           UNION ALL SELECT reference, payee_id, amount_fen FROM payments.bank_outgoing
+                      WHERE batch = $1 AND done_at IS NULL
            ORDER BY 1""",
         batch_id,
     )

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import structlog
 
+from shanhe.kernel import acts
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
@@ -333,7 +334,9 @@ class Payouts:
         return True
 
     async def _send(self, payout: Payout, channel: PayoutChannel) -> None:
-        """Have it sent, once; what nobody can send comes back."""
+        """Have it sent, once; what nobody can send comes back. PayeeNotChecked: its account was found wrong since."""
+        if not await payout_store.passed(self._db, payout.payee_id):
+            raise PayeeNotChecked
         payee = await self.payees.open(payout.payee_id)
         await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENDING)
         try:
@@ -406,9 +409,9 @@ class Payouts:
         await self._moved(payout.id, {PayoutState.RETURNING}, PayoutState.FAILED, ended_at=self._clock.now())
 
     async def on_statement(self, _: str, payout_id: UUID, amount_fen: int, at: datetime) -> bool:
-        """A bank statement shows that it was sent; False when it was undone before."""
+        """A bank statement shows that it was sent; False when it was undone before, or sent another way."""
         found = await self.get(payout_id)
-        if found.state not in READY | {PayoutState.CONFIRMED}:
+        if found.channel != BANK_FILE or found.state not in READY | {PayoutState.CONFIRMED}:
             return False
         return (await self.confirm(payout_id, by=STATEMENT)).state is PayoutState.CONFIRMED
 
@@ -426,11 +429,10 @@ class Payouts:
 
     async def export(self, batch_id: UUID | None = None, *, by: str) -> BatchFile:
         """A CSV for the bank's batch transfer of everything approved for it, and of what came back and is sent again;
-        with `batch_id` that batch again.
+        with `batch_id` that batch again, without what has ended since: it would be paid twice. Who had it is on record.
 
         Raises NothingToPay where nothing waits, UnknownPayout for a batch that was never made.
         """
-        again = batch_id is not None
         if batch_id is None:
             batch_id = new_id()
             for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
@@ -439,9 +441,13 @@ class Payouts:
             for row in await payout_store.to_resend(self._db, BATCH_ROWS):
                 if await self._can_pay(row["payee"]):
                     await payout_store.put_in_file(self._db, row["reference"], row["payee"], batch_id, by)
-        found = await payout_store.in_file(self._db, batch_id)
+        elif not await payout_store.is_batch(self._db, batch_id):
+            raise UnknownPayout
+        found = [one for one in await payout_store.in_file(self._db, batch_id) if await self._can_pay(one[1])]
         if not found:
-            raise UnknownPayout if again else NothingToPay
+            raise NothingToPay
+        told = {"payouts": len(found), "net_fen": sum(fen for _, _, fen in found)}
+        await acts.note(self._db, by, "payout.file", f"payout_file:{batch_id}", told, self._clock.now())
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
@@ -458,8 +464,7 @@ class Payouts:
     async def _can_pay(self, payee_id: UUID) -> bool:
         """False where the account was found wrong since, or its person was erased: that payout has to fail, the others
         go on."""
-        payee = await payout_store.payee(self._db, payee_id)
-        if payee is None or payee.state in (PayeeState.FAILED, PayeeState.UNCHECKED):
+        if not await payout_store.passed(self._db, payee_id):
             return False
         try:
             await self.payees.open(payee_id)

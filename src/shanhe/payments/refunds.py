@@ -86,6 +86,9 @@ class Refunds:
     async def _send(self, order: Order, refund: Refund) -> Refund:
         if refund.state is not RefundState.REQUESTED or refund.provider_ref is not None:
             return refund
+        return await self._ask(order, refund)
+
+    async def _ask(self, order: Order, refund: Refund) -> Refund:
         try:
             reference = await self._provider(order.provider).refund(order, refund)
         except ProviderRefused:
@@ -188,7 +191,7 @@ class Refunds:
         try:
             state = await self._provider(order.provider).refund_state(order, refund)
         except UnknownPayment:  # the provider lost it: ask again under the same id
-            await self._provider(order.provider).refund(order, refund)
+            await self._ask(order, refund)
             return None
         if state is RefundState.REQUESTED:
             return None

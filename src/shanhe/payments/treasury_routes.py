@@ -17,7 +17,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
-from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
+from shanhe.payments.bank import EXPLAIN_MAX, FILE_LIMIT_BYTES, BankDesk
 from shanhe.payments.bank_model import BookAs, Ending, Report, Suspense, SuspenseState
 from shanhe.payments.errors import StatementUnreadable
 from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
@@ -43,7 +43,7 @@ class ApplyBody(NoteBody):
 
 
 class ExplainBody(NoteBody):
-    posting_id: UUID
+    posting_id: UUID | Annotated[list[UUID], Field(min_length=1, max_length=EXPLAIN_MAX)]
 
 
 class ResendBody(NoteBody):
@@ -133,8 +133,10 @@ def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
 
     @routes.post("/suspense/{suspense_id}/explain")
     async def explain(suspense_id: UUID, body: ExplainBody, actor: Operator) -> Response:
-        """Name the posting that has its money already."""
-        ending = Ending(SuspenseState.EXPLAINED, body.note, posting_id=body.posting_id)
+        """Name the posting that has its money already, those that have it together, or the bank's file of payouts that
+        it sent in one sum."""
+        named = (body.posting_id,) if isinstance(body.posting_id, UUID) else tuple(body.posting_id)
+        ending = Ending(SuspenseState.EXPLAINED, body.note, postings=named)
         return await closed(suspense_id, actor, ending)
 
     @routes.post("/suspense/{suspense_id}/resend")

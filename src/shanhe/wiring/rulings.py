@@ -93,7 +93,7 @@ class Rulings:
         payload = {
             "item": str(item_id), "to": str(ending.to), "order": order,
             "reason": self._bank.seal_note(item, ending.note), "amount_fen": moved_fen, "fee_fen": ending.fee_fen,
-            "posting": str(ending.posting_id or ""), "booked_as": str(ending.booked_as or ""),
+            "posting": " ".join(sorted(map(str, ending.postings))), "booked_as": str(ending.booked_as or ""),
         }  # fmt: skip
         about = ":".join(map(str, filter(None, (  # another sum, posting or account is another decision
             subject, moved_fen if order or ending.fee_fen else 0, payload["posting"], payload["booked_as"],
@@ -107,7 +107,7 @@ class Rulings:
         order, posting, as_ = (str(asked.get(name) or "") for name in ("order", "posting", "booked_as"))
         ending = Ending(
             SuspenseState(str(asked["to"])), await self._note(decided) or FORGOTTEN, UUID(order) if order else None,
-            UUID(posting) if posting else None, BookAs(as_) if as_ else None, int(asked.get("fee_fen", 0)),
+            tuple(map(UUID, posting.split())), BookAs(as_) if as_ else None, int(asked.get("fee_fen", 0)),
         )  # fmt: skip
         try:
             await self._bank.end(item_id, ending, actor=decided.signed, decided_fen=int(asked["amount_fen"]))

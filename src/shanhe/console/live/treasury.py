@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -187,9 +188,10 @@ class LiveTreasury:
             await self._bank.assign(item, fields.get("owner", ""), actor=actor_of(who).ref)
             return False
         order = await self._bank.order_named(fields.get("order", "")) if action == "apply" else None
-        as_, posting = fields.get("as", "") if action == "book" else "", fields.get("posting", "").strip()
+        as_ = fields.get("as", "") if action == "book" else ""
+        postings = _ids(fields.get("posting", "")) if action == "explain" else ()
         ending = Ending(
-            ENDINGS[action], fields.get("note", ""), order, id_in(posting) if action == "explain" else None,
+            ENDINGS[action], fields.get("note", ""), order, postings,
             BookAs(as_) if as_ in tuple(BookAs) else None,
             parse_yuan(fee) if (fee := fields.get("fee", "").strip()) else 0,
         )  # fmt: skip
@@ -356,6 +358,12 @@ def _statement(file: BankFile) -> mt.StatementRow:
     return mt.StatementRow(
         file.hash, file.name, file.lines, file.uploaded_at, file.since, file.until, file.opening_fen, file.closing_fen
     )
+
+
+def _ids(text: str) -> tuple[UUID, ...]:
+    """The ids that a text lists; none where one of them is no id."""
+    found = [id_in(one) for one in re.split(r"[\s,，、;；]+", text.strip())]
+    return tuple(one for one in found if one is not None) if None not in found else ()
 
 
 def _transit(one: Mapping[str, Any]) -> mt.TransitRow:
