@@ -202,6 +202,7 @@ class TestSheet:
             await database.execute("UPDATE payments.bank_balance SET bank_fen = 1")
         office.moves(SECOND, 2_00, "迟到")
         await office.statement()
+        office.clock.advance(seconds=1)
         other = await office.balances.prepare(SECOND, by="person:1")
         assert [one.id for one in await office.balances.kept()] == [other.id, kept.id]
 
