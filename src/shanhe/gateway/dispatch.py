@@ -57,7 +57,11 @@ TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
 class Exchange:
-    """One attempt at one engine; leaving the `with` block returns the connection and the engine's slot."""
+    """One attempt at one engine; leaving the `with` block returns the connection and the engine's slot.
+
+    An engine is blamed by `failed` alone: what else ends the block, a caller who asked for what the model has not, a
+    database that is away, says nothing of it.
+    """
 
     def __init__(self, dispatcher: Dispatcher, target: Target, connection: Connection, attempt: int) -> None:
         self._dispatcher = dispatcher
@@ -84,7 +88,7 @@ class Exchange:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._release(error is None, None)
+        self._release(True, None)
         self._dispatcher.give_back(self.connection)
 
     def close(self) -> None:
