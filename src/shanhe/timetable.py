@@ -68,6 +68,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("log.purge", NIGHTLY, services.log.purge)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("fees.recover", EVERY_MINUTE, services.gateway.recover_fees)
+    jobs.every("calls.forget", EVERY_MINUTE, services.gateway.forget_repeats)
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
     jobs.every("governance.simulate", EVERY_5_S, lambda: governance_simulate(services.governance))

@@ -34,6 +34,7 @@ from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.pipeline import Delegate, Label, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
+from shanhe.gateway.repeats import Repeats
 from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
@@ -186,7 +187,8 @@ class Gateway:
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
         self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight, self._ahead.is_open, tags)
-        self.app = GatewayApp(self._pipeline, self._express, admitter, dispatcher, compute)
+        self._repeats = Repeats(db, clock)
+        self.app = GatewayApp(self._pipeline, self._express, admitter, dispatcher, compute, self._repeats)
 
     async def start(self) -> None:
         """Open the accounts calls are paid into and begin to write usage."""
@@ -198,6 +200,7 @@ class Gateway:
     async def stop(self) -> None:
         """Write what is left; the server has drained its calls by now."""
         await self._express.stop()
+        await self._repeats.stop()
         await self._settler.stop()
         await self._ahead.stop()
         await self._returns.stop()
@@ -277,6 +280,10 @@ class Gateway:
     async def recover_fees(self) -> int:
         """See `Returns.recover`."""
         return await self._returns.recover()
+
+    async def forget_repeats(self) -> None:
+        """See `Repeats.purge`."""
+        await self._repeats.purge()
 
     def trace(self, traces: Traces) -> None:
         """Make spans of calls from now on; see `traces`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,6 +23,7 @@ from shanhe.gateway.faces.scenes import Forecast, Ocr, Speech
 from shanhe.gateway.faces.transcription import Transcriptions
 from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Headers, Receive, Scope, Send, preflight
 from shanhe.gateway.pipeline import from_shanhe
+from shanhe.gateway.repeats import HEADER, REPLAYED, Recorder, Said
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Dispatcher
     from shanhe.gateway.express import Express, WholeClient
     from shanhe.gateway.pipeline import Pipeline
+    from shanhe.gateway.repeats import Repeats
     from shanhe.identity.api import Caller
 
 Desk = Callable[[Client, "Caller"], Awaitable[None]]
@@ -57,13 +60,15 @@ class GatewayApp:
     """ASGI 3 application for everything below `/v1/`."""
 
     def __init__(
-        self, pipeline: Pipeline, express: Express, admitter: Admitter, dispatcher: Dispatcher, compute: Compute
-    ) -> None:
+        self, pipeline: Pipeline, express: Express, admitter: Admitter, dispatcher: Dispatcher, compute: Compute,
+        repeats: Repeats,
+    ) -> None:  # fmt: skip
         self._pipeline = pipeline
         self._express = express
         self._admitter = admitter
         self._dispatcher = dispatcher
         self._compute = compute
+        self._repeats = repeats
         self._openai = Chat()
         self._counts: dict[str, Face] = {COUNT_TOKENS_PATH: CountTokens(), INPUT_TOKENS_PATH: Responses()}
         self._faces: dict[str, Face] = {
@@ -122,6 +127,41 @@ class GatewayApp:
         if self.tools is not None and client.path.startswith(TOOLS_PATH):
             await self.tools(client)
             return
+        if client.method == "POST" and client.header(HEADER) is not None:
+            await self._once(client)
+        else:
+            await self._serve(client)
+
+    async def _once(self, client: Client) -> None:
+        """Serve a request that names itself, unless it was served before."""
+        try:
+            caller = await self._admitter.authenticate(client)
+            body = await client.body()
+            found = await self._repeats.take(caller, client, body)
+        except ClientGone:
+            return
+        except CallError as error:
+            await self._pipeline.refuse(self._speaks(client), new_id(), error, client)
+        except ShanheError as error:
+            await self._pipeline.refuse(self._speaks(client), new_id(), from_shanhe(error), client)
+        else:
+            if isinstance(found, Said):
+                await client.answer(found.status, found.body, [*found.headers, REPLAYED])
+                return
+            recorder = Recorder(client, body, partial(self._repeats.end, found))
+            try:
+                await self._serve(recorder)
+            except BaseException:
+                self._repeats.drop(found)
+                raise
+            await self._repeats.end(found, recorder)
+
+    def _speaks(self, client: Client) -> Face:
+        """Whose words an error is told in that belongs to no call."""
+        anthropic = client.path.startswith("/v1/messages") or client.header(b"anthropic-version") is not None
+        return self._counts[COUNT_TOKENS_PATH] if anthropic else self._openai
+
+    async def _serve(self, client: Client) -> None:
         face = self._faces.get(client.path)
         if face is not None and client.method == "POST":
             await self._pipeline.run(face, client)
@@ -129,9 +169,7 @@ class GatewayApp:
         if client.method == "OPTIONS":
             await client.answer(200, b"", preflight(client.header(b"access-control-request-headers")))
             return
-        anthropic = client.path.startswith("/v1/messages") or client.header(b"anthropic-version") is not None
-        speaks: Face = self._counts[COUNT_TOKENS_PATH] if anthropic else self._openai
-        receipt_id = new_id()
+        speaks, receipt_id = self._speaks(client), new_id()
         desk = self._desks.get("".join(client.path.split("/", 3)[2:3]))
         try:
             if desk is not None:

@@ -68,6 +68,9 @@ class Inbox:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         raise RuntimeError("a call that waits is not streamed")
 
+    async def break_off(self, data: bytes) -> None:
+        raise RuntimeError("a call that waits is not streamed")
+
     async def left(self) -> None:
         """Whoever waits in no line leaves none."""
         await asyncio.get_running_loop().create_future()

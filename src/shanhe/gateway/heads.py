@@ -16,8 +16,10 @@ LENGTH: Final = re.compile(rb"\r\ncontent-length: ?([0-9]{1,8})(?=\r\n)", re.IGN
 HEAD_END: Final = b"\r\n\r\n"
 PLAIN: Final = frozenset({b"keep-alive"})
 """Values of `connection` that change nothing in HTTP/1.1."""
-BARRED: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"x-shanhe-tags"})
-"""Headers whose messages are always read in full: by the parser, or (tags) beyond what their body says."""
+BARRED: Final = frozenset({
+    b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"x-shanhe-tags", b"idempotency-key",
+})  # fmt: skip
+"""Headers whose messages are always read in full: by the parser, or (the last two) beyond what their body says."""
 
 
 class Known:

@@ -52,8 +52,11 @@ class Client(Protocol):
     query: str
     headers: Headers
     """Names in lower case."""
-    started: bool
-    """The head of an answer has left."""
+
+    @property
+    def started(self) -> bool:
+        """The head of an answer has left."""
+        ...
 
     @property
     def gone(self) -> bool:
@@ -79,6 +82,10 @@ class Client(Protocol):
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Pass bytes of a stream on."""
+        ...
+
+    async def break_off(self, data: bytes) -> None:
+        """End a stream that failed with these bytes."""
         ...
 
     def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
@@ -172,6 +179,9 @@ class AsgiClient:
                 await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         except (TimeoutError, OSError):
             self.gone = True
+
+    async def break_off(self, data: bytes) -> None:
+        await self.write(data, last=True)
 
     async def left(self) -> None:
         await asyncio.shield(self._watching())

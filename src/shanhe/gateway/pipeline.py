@@ -87,6 +87,9 @@ class Collected:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Whole answers only."""
 
+    async def break_off(self, data: bytes) -> None:
+        """Whole answers only."""
+
     async def left(self) -> None:
         """The city waits for its own answers."""
         await asyncio.get_running_loop().create_future()
@@ -213,7 +216,7 @@ class Pipeline:
             self._metrics.traces.refused(call, error)
         if client.started:
             writer = call.writer or call.face.writer(call.parsed, call.receipt_id.hex, "")
-            await client.write(writer.broken(error, call.receipt), last=True)
+            await client.break_off(writer.broken(error, call.receipt))
             self._metrics.refused(error.code)
             return
         await self.refuse(call.face, call.receipt_id, error, client, call.rates)

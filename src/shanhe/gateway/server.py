@@ -232,6 +232,9 @@ class WireClient:
         if last:
             self._finish()
 
+    async def break_off(self, data: bytes) -> None:
+        await self.write(data, last=True)
+
     async def left(self) -> None:
         while not self.disconnected:
             self._waiter = asyncio.get_running_loop().create_future()
