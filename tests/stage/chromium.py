@@ -36,6 +36,17 @@ def chromium() -> Iterator[Browser]:
         opened.close()
 
 
+@contextlib.contextmanager
+def enlarged(browser: Browser, text_px: int) -> Iterator[Browser]:
+    """The same browser beside it, of somebody who has set its text to this size; 16 is what browsers come with."""
+    path = next(found for name in NAMES if (found := shutil.which(name)))
+    opened = browser.browser_type.launch(
+        executable_path=path, args=[*QUIET, f"--blink-settings=defaultFontSize={text_px}"]
+    )
+    yield opened
+    opened.close()
+
+
 FRAME = (".side", ".tabs", ".foot")
 AXE = {"resultTypes": ["violations"], "reporter": "no-passes", "preload": False, "iframes": False, "selectors": False}
 """Only what is reported is collected: half of the time of a look."""
