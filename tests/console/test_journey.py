@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.console import flow
 from tests.console.keys import Keys
-from tests.stage.chromium import barriers, chromium
+from tests.stage.chromium import barriers, chromium, enlarged
 from tests.stage.fixtures import Stage, open_stage
 from tests.stage.later import Later
 
@@ -123,6 +124,11 @@ EVERY_DAY = [
     "receipt", "home", "keys", "playground", "usage", "trade", "store", "programmes", "review", "my-data", "nomad",
     "flow",
 ]  # fmt: skip
+OUTSIDE = """() => [...document.querySelectorAll("main .card .num, main .card time")].filter((one) => {
+  const card = one.closest(".card"), at = one.getBoundingClientRect();
+  return at.width && getComputedStyle(card).overflowX !== "auto" && at.right > card.getBoundingClientRect().right + 1;
+}).map((one) => one.outerHTML.slice(0, 120))"""
+"""Amounts and times that stand outside of the card they belong to."""
 CONTRASTS = 2
 """By default a dozen pages of every day get one of two looks, of both widths and both themes, and the first of each
 look are asked for their contrast, too (colours come from one sheet); `make prove` gives all pages all of all four
@@ -607,6 +613,52 @@ class TestJourney:
         expect(text).to_have_value("")  # it was not theirs
         context.close()
 
+    def test_finds_a_conversation_where_it_was_after_a_receipt_and_loses_it_with_the_session(
+        self, city: Stage, browser: Browser
+    ) -> None:
+        login = f"asker-{new_id().hex[-6:]}"
+        password, context = hire(city, login), browser.new_context(locale="zh-CN")
+        page = shaped(context.new_page(), 390, "light")
+        answers = page.locator(".turn:not(.user) .what")
+
+        def enter() -> None:
+            page.goto(f"{city.url}/sign-in?next=/playground")
+            page.get_by_label("登录名或邮箱").fill(login)
+            page.get_by_label("密码").fill(password)
+            page.get_by_role("button", name="登录").click()
+            expect(page.locator("#prompt")).to_be_visible()
+
+        enter()
+        said = {"choices": [{"delta": {"content": "**要点**：\n- 浇水\n- <b>施肥</b>"}}]}
+        page.route("**/playground/chat", lambda route: route.fulfill(
+            content_type="text/event-stream", headers={"x-shanhe-receipt": str(new_id())},
+            body=f"data: {json.dumps(said)}\n\ndata: {json.dumps({'error': {'message': 'The engine broke off.'}})}\n\n",
+        ))  # fmt: skip
+        page.locator("#prompt").fill("秧苗叶子发黄怎么办？")
+        page.locator("#send").click()
+        # What was delivered is paid for and stays; what became of the rest is said in the reader's language.
+        expect(page.locator(".turn .mistake")).to_contain_text("只计已送达的部分")
+        expect(answers.locator("strong")).to_have_text("要点")
+        expect(answers.locator(".item")).to_have_text(["•浇水", "•<b>施肥</b>"])
+        page.goto(f"{city.url}/topup")
+        page.go_back()
+        expect(answers).to_contain_text("浇水")
+        expect(page.locator(".turn.user .what")).to_have_text("秧苗叶子发黄怎么办？")
+
+        page.goto(f"{city.url}/settings")
+        page.locator(".bar details.menu summary").click()
+        page.get_by_role("button", name="退出登录").click()
+        enter()
+        expect(page.locator("#hello")).to_be_visible()
+        expect(answers).to_have_count(0)
+        context.set_offline(True)
+        page.unroute("**/playground/chat")
+        page.locator("#prompt").fill("还在吗？")
+        page.locator("#send").click()
+        expect(page.locator(".turn.failed")).to_contain_text("网络中断")
+        expect(page.locator("#prompt")).to_have_value("还在吗？")
+        context.close()
+
     def test_works_without_scripts(self, city: Stage, browser: Browser, desk: Page) -> None:
         context = browser.new_context(
             storage_state=desk.context.storage_state(), locale="zh-CN", java_script_enabled=False
@@ -755,6 +807,28 @@ class TestLook:
             problems += [f"{name}: {what}" for what in barriers(page, whole=not place, contrast=place < contrasts)]
             if SHOTS:
                 page.screenshot(path=f"{SHOTS}/{name}-{width}-{scheme}.png", full_page=width > 600)
+        assert problems == []
+
+    @pytest.mark.parametrize(
+        "pages", [["receipt", "home", "topup"], pytest.param(["receipt", *PATHS], marks=pytest.mark.prove)]
+    )
+    def test_grows_with_the_text_of_who_reads_and_still_fits_a_small_phone(
+        self, city: Stage, browser: Browser, desk: Page, pages: list[str]
+    ) -> None:
+        """Text of twice the size on a screen of 360 px: nothing is wider than it, and no amount is out of its card."""
+        problems = []
+        desk.goto(f"{city.url}/")
+        receipt = desk.get_by_role("main").get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
+        with enlarged(browser, 32) as large:
+            context = large.new_context(storage_state=desk.context.storage_state(), locale="zh-CN")
+            page = shaped(context.new_page(), 360, "light")
+            for name in pages:
+                page.goto(f"{city.url}{PATHS.get(name, receipt)}")
+                expect(page.locator(".htmx-request")).to_have_count(0)
+                assert page.evaluate("getComputedStyle(document.body).fontSize") == "28px"
+                if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    problems.append(f"{name}: wider than the screen")
+                problems += [f"{name}: {what}" for what in page.evaluate(OUTSIDE)]
         assert problems == []
 
     @pytest.mark.parametrize("looks", [2, pytest.param(len(LOOKS), marks=pytest.mark.prove)])

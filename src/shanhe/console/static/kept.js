@@ -33,6 +33,15 @@ function keep(typed) {
 
 const forget = () => { try { sessionStorage.removeItem(PLACE); } catch { /* nothing is there */ } };
 
+// A conversation (playground.js) is for who had it: it goes with their session, but for one that ran out under their hands.
+try {
+  const talk = JSON.parse(sessionStorage.getItem("shanhe.talk") || "null");
+  const { who } = document.body.dataset;
+  if (talk && (who ? who !== talk.who : new URLSearchParams(location.search).get("done") !== "session_over")) sessionStorage.removeItem("shanhe.talk");
+} catch {
+  // Nothing is there.
+}
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post" || !document.body.dataset.who) return;

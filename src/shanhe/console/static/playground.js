@@ -1,17 +1,21 @@
-// The chat stream: posts to our own route, shows the answer as it comes, then the receipt of what it cost.
+// The chat stream: posts to our own route, shows the answer as it comes, then the receipt of what it cost. The conversation
+// stays in this tab alone: whoever goes on to a receipt or buys credits finds it when they come back.
 
 const PAYMENT_REQUIRED = 402;
 const COMPOSING = 229;
 const touch = matchMedia("(hover: none) and (pointer: coarse)");
 const form = document.getElementById("play");
-if (form) start(form);
+const PLACE = "shanhe.talk";
+const CHARS_MAX = 200000;
+if (form) start(form, (await import(form.dataset.rich)).rich);
 
-function start(play) {
+function start(play, rich) {
   const [said, prompt, stop, fresh, send, receipt] = ["said", "prompt", "stop", "fresh", "send", "receipt"].map((id) => document.getElementById(id));
   const hint = receipt.innerHTML;
   const hello = said.innerHTML;
-  let turns = [];
+  let past = []; // what was said: by whom, what it cost, and what came between
   let running = null;
+  let latest = () => {}; // shows what the last answer cost
   const first = document.getElementById("first"); // what an agent is told before a conversation
   let told = {};
   let looked = ""; // where the cost that is shown comes from
@@ -46,6 +50,57 @@ function start(play) {
     turn.append(list);
   }
 
+  function keep() {
+    const [who, page] = [document.body.dataset.who, location.pathname];
+    const left = running ? past.at(-1) : null; // an answer that somebody walked away from
+    const kept = past.filter((one) => one.text).map((one) => (one === left ? { ...one, why: "stopped" } : one));
+    const text = JSON.stringify({ who, page, told, typed: prompt.value, past: kept });
+    try {
+      if ((past.length || prompt.value) && text.length <= CHARS_MAX) sessionStorage.setItem(PLACE, text);
+      else sessionStorage.removeItem(PLACE);
+    } catch {
+      // A tab that may store nothing works as before.
+    }
+  }
+
+  function found() {
+    // What this person said on this page of this tab; kept.js forgets it for everybody else.
+    let was = null;
+    try {
+      was = JSON.parse(sessionStorage.getItem(PLACE) || "null");
+    } catch {
+      return;
+    }
+    if (!was || was.page !== location.pathname || was.who !== document.body.dataset.who || !document.getElementById("hello")) return;
+    ({ past, told } = was);
+    prompt.value ||= was.typed;
+    if (first && past.length) {
+      for (const one of first.elements) one.value = told[one.name.replace("told_", "")] ?? one.value;
+      first.disabled = true;
+    }
+    past.forEach((one, place) => {
+      const turn = show(one.role === "user" ? "user" : "", one.by, one.text);
+      if (one.role !== "user") settled(turn, one, past[place - 1]?.text);
+    });
+    latest();
+  }
+
+  function settled(turn, one, question) {
+    // An answer that has come to its end, as it is read; what broke it off stands below it.
+    turn.classList.remove("busy");
+    const what = turn.querySelector(".what");
+    what.classList.add("rich");
+    what.replaceChildren(rich(one.text));
+    if (one.sources) sources(turn, one.sources);
+    if (one.why) {
+      const why = document.createElement("p");
+      why.className = one.why === "broke" || one.why === "lost" ? "mistake" : "hint";
+      why.textContent = play.dataset[one.why];
+      turn.append(why);
+    }
+    if (one.costs) look(turn, one.costs, one.why && one.why !== "cut" ? {} : { question, answer: one.text });
+  }
+
   function look(turn, costs, said) {
     // Each answer leads to its own cost and rating, the earlier ones too.
     const open = document.createElement("button");
@@ -58,6 +113,7 @@ function start(play) {
       receipt.focus();
     });
     turn.append(open);
+    latest = () => cost(turn, costs, said);
   }
 
   async function cost(turn, costs, said) {
@@ -72,6 +128,7 @@ function start(play) {
     stop.hidden = !on;
     send.disabled = on;
     fresh.disabled = on;
+    said.setAttribute("aria-busy", String(on)); // an answer is read aloud when it is there, and not word by word
   }
 
   async function* events(body) {
@@ -114,15 +171,17 @@ function start(play) {
     const model = document.getElementById("model").value;
     const chosen = (id) => document.getElementById(id)?.value.trim() ?? ""; // an agent's page has no such choices
     const system = chosen("system");
-    turns.push({ role: "user", content: text });
+    const by = document.querySelector("#model option:checked")?.dataset.title || play.dataset.by || model;
+    past.push({ role: "user", by: play.dataset.you, text });
     show("user", play.dataset.you, text);
     prompt.value = "";
-    const turn = show("busy", model, "");
+    const turn = show("busy", by, "");
     const what = turn.querySelector(".what");
+    const messages = past.map((one) => ({ role: one.role, content: one.text }));
+    const one = { role: "assistant", by, text: "", costs: "" };
+    past.push(one);
     running = new AbortController();
     busy(true);
-    let costs = "";
-    let pair = {};
     try {
       const answer = await fetch(play.dataset.chat, {
         method: "POST",
@@ -130,39 +189,37 @@ function start(play) {
         headers: { "content-type": "application/json", accept: "text/event-stream", "x-csrf-token": play.dataset.csrf },
         body: JSON.stringify({
           model,
-          messages: system ? [{ role: "system", content: system }, ...turns] : turns,
+          messages: system ? [{ role: "system", content: system }, ...messages] : messages,
           max_tokens: Number(chosen("max")) || Number(play.dataset.tokens) || undefined,
           temperature: chosen("temperature") === "" ? undefined : Number(chosen("temperature")),
           inputs: told,
         }),
       });
-      const [run, one] = ["run", "receipt"].map((what) => answer.headers.get(`x-shanhe-${what}`));
-      costs = run ? `/playground/runs/${run}` : one ? `/receipts/${one}` : "";
+      const [run, receipt] = ["run", "receipt"].map((what) => answer.headers.get(`x-shanhe-${what}`));
+      one.costs = run ? `/playground/runs/${run}` : receipt ? `/receipts/${receipt}` : "";
       if (!answer.ok) {
         const problem = await answer.json().catch(() => null);
-        throw Object.assign(new Error(problem?.error?.message || play.dataset.failed), { unpaid: answer.status === PAYMENT_REQUIRED });
+        throw Object.assign(new Error(), { said: problem?.error?.message, unpaid: answer.status === PAYMENT_REQUIRED });
       }
       for await (const event of events(answer.body)) {
-        if (event.error) throw new Error(event.error.message || play.dataset.failed);
-        const delta = event.choices?.[0]?.delta;
-        if (delta?.content) {
+        if (event.error) throw Object.assign(new Error(), { why: "broke" });
+        const choice = event.choices?.[0];
+        if (choice?.delta?.content) {
           const follow = said.scrollHeight - said.scrollTop - said.clientHeight < 40;
-          what.textContent += delta.content;
+          what.textContent = one.text += choice.delta.content;
           if (follow) said.scrollTop = said.scrollHeight;
         }
-        if (event.shanhe?.citations?.length) sources(turn, event.shanhe.citations);
+        if (choice?.finish_reason === "length") one.why = "cut";
+        if (event.shanhe?.citations?.length) one.sources = event.shanhe.citations;
       }
-      turns.push({ role: "assistant", content: what.textContent });
-      pair = { question: text, answer: what.textContent };
       if (first) first.disabled = true;
     } catch (error) {
-      if (error.name === "AbortError") {
-        turns.push({ role: "assistant", content: what.textContent });
-        what.textContent += ` ${play.dataset.stopped}`;
-      } else {
-        turns.pop();
+      // What was delivered is paid for: it stays, with what became of the rest below it.
+      one.why = error.name === "AbortError" ? "stopped" : error.why ?? (error.said === undefined ? "lost" : "failed");
+      if (!one.text) past.splice(-2);
+      if (!one.text && one.why !== "stopped") {
         turn.classList.add("failed");
-        what.textContent = error.message || play.dataset.failed;
+        what.textContent = error.said || play.dataset[one.why === "broke" ? "failed" : one.why];
         if (error.unpaid && play.dataset.topup) {
           const link = document.createElement("a");
           link.href = play.dataset.topup;
@@ -177,9 +234,11 @@ function start(play) {
       busy(false);
       prompt.focus();
     }
-    if (!costs) return;
-    if (!turn.classList.contains("failed")) look(turn, costs, pair);
-    cost(turn, costs, pair);
+    if (one.text || one.why === "stopped") {
+      settled(turn, one, text);
+      if (one.costs) latest();
+    } else if (one.costs) cost(turn, one.costs, {});
+    keep();
   }
 
   play.addEventListener("submit", (event) => {
@@ -209,11 +268,15 @@ function start(play) {
   });
   stop.addEventListener("click", () => running?.abort());
   fresh.addEventListener("click", () => {
-    turns = [];
+    past = [];
+    told = {};
     looked = "";
     if (first) first.disabled = false;
     said.innerHTML = hello;
     receipt.innerHTML = hint;
+    keep();
     prompt.focus();
   });
+  addEventListener("pagehide", keep);
+  found();
 }
