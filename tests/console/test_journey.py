@@ -296,6 +296,7 @@ class TestJourney:
         expect(page).to_have_url(re.compile("/pay/sandbox/"))
         page.locator("button[value=pay]").click()
         expect(page.get_by_text("已到账").first).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("link", name="直接问一句")).to_be_visible()
         page.goto(f"{city.url}/topup")
         assert balance_micro(page) - before == 200 * MICRO
         assert troubles == []
