@@ -380,7 +380,7 @@ class City:
                 by="person:1", door="DELETE /api/governance/seats/{person_id}/{department}", thing="governance_seat",
                 done="change", changes=[("department", "finance", "science"), ("state", "open", "")], hidden=["note"],
             ),
-            mc.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "", ident(1), "key:1", [("role", "operator")]),
+            mc.AuditRow(NOW, "陈思远", "key.create", "key …14bc7ab5", "", ident(1), "key:1", [("role", "operator")]),
             mc.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费", door="shanhe orgs freeze"),
         ]  # fmt: skip
 

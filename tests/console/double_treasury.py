@@ -14,6 +14,7 @@ from shanhe.kernel.money import MICRO
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 DAY = date(2026, 11, 20)
+UNSTATED = date(2026, 11, 1)
 QUOTE = mt.PayoutQuote(400_000, 64_000, 336_000, {"rule": "P10_payout"})
 PAYEE = mt.PayeeRow(UUID(int=90), "2222", "山河银行滨江支行", "unchecked", "青山机器人有限公司", "6200000011112222")
 
@@ -99,8 +100,8 @@ class Treasury:
         ]
         totals = {"bank_in": 300_00, "bank_out": 0, "books_in": 0, "books_out": 100_00}
         return mt.BalanceView(
-            day or DAY, 1_400_00, 1_000_00, 1_300_00, 1_300_00, 0, True, DAY, 0, items, totals, (),
-            row if sheet else None, [row],
+            day or DAY, 1_400_00, 1_000_00, 1_300_00, 1_300_00, 0, True, None if day == UNSTATED else DAY, 0, items,
+            totals, (), row if sheet else None, [row],
         )  # fmt: skip
 
     async def balance_sign(self, who: m.Who, day: date) -> None:

@@ -688,6 +688,12 @@ class TestJourney:
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "find"
 
+    def test_shows_where_one_is_in_a_menu_that_is_longer_than_the_screen(self, city: Stage, page: Page) -> None:
+        page.set_viewport_size({"width": 1366, "height": 768})
+        page.goto(f"{city.url}/policy")
+        expect(page.locator(".side [aria-current]")).to_be_in_viewport()
+        assert page.evaluate("scrollY") == 0
+
     @pytest.mark.prove
     def test_leads_without_a_mouse_through_what_matters(self, city: Stage, browser: Browser) -> None:
         """An application up to its second approval, a top-up, a key, a vote: Tab leads to each, and is always seen."""

@@ -264,6 +264,8 @@ class TestTreasury:
             "周敏",
         ):
             assert said in page, said
+        unstated = (await member.get("/city/bank/balance?day=2026-11-01")).text
+        assert ("尚未上传对账单" in unstated, "两方相符" in unstated) == (True, False)
         late = await member.get("/city/bank/balance?day=2026-12-20")
         assert (late.status_code, "尚未结束" in late.text) == (422, True)
         assert (await member.post("/city/bank/balance", data=TOKEN | {"day": "soon"})).status_code == 422
@@ -353,6 +355,7 @@ class TestRecords:
         asked = mc.ActsWanted("chen", "启明", "key_create", mc.Days(date(2026, 11, 1), None))
         assert desk.city.asked == (asked, "")  # type: ignore[attr-defined]
         assert '<option value="key_create" selected>' in page.text
+        assert "密钥 …14bc7ab5" in page.text  # and not `key`, as the record has it
         await member.get("/city/audit?action=' OR 1")
         assert desk.city.asked == (mc.ActsWanted(), "")  # type: ignore[attr-defined]
 

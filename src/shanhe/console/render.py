@@ -103,6 +103,7 @@ class View:
             choices=self._choices,
             listed=self._listed,
             account=self._account,
+            actor=self._actor,
             spoken=self._spoken,
             memo=self._memo,
             law=self._law,
@@ -121,6 +122,12 @@ class View:
         kind, second, name = rest.partition(" · ")
         named = self._spoken(context, self._word(context, name, "account_name")) if name else ""
         return owner + dot + (self._word(context, kind, "account_kind") if kind else "") + second + named
+
+    @pass_context
+    def _actor(self, context: Context, shown: str) -> str:
+        """Who or what the record names, in the reader's language where it is no name: `key …14bc7ab5`, `exchange`."""
+        kind, dots, end = shown.partition(" …")
+        return self._word(context, kind, "actor") + dots + end
 
     @pass_context
     def _word(self, context: Context, name: object, family: str) -> str:

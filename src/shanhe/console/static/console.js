@@ -12,6 +12,9 @@ function shut(target) {
 }
 document.addEventListener("focusin", (event) => shut(event.target));
 
+// The menu is longer than most screens: it opens where one is.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest" });
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
