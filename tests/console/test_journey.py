@@ -360,7 +360,7 @@ class TestJourney:
     def test_leads_from_every_row_of_the_audit_to_what_else_happened_to_it(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/city/registrations")  # which is written down, of a list and not of a person
         shaped(page, 1440, "light").goto(f"{city.url}/city/audit")
-        page.get_by_role("link", name="registrations").first.click()
+        page.get_by_role("main").get_by_role("link", name="注册名单").first.click()
         expect(page.locator("[data-mistake]")).to_have_count(0)
         expect(page.get_by_role("cell", name="查看注册名单").first).to_be_visible()
 
