@@ -27,6 +27,9 @@ CHANGING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\d[T ][\d:
 """Numbers, moments and tokens that are others with each answer."""
 SECOND_STEP: Final = ("/api/identity/sign-in", "/sign-in")
 """Where a session that waits for its second factor is awaited."""
+PARTS: Final = 3
+"""What asks every route for every record is cut, so that each part is over within a minute of a CPU."""
+AGAIN: Final = 3
 ALL: Final = frozenset({"keys", "usage", "topup", "chat", "receipts", "apply", "publish"})
 
 
@@ -126,7 +129,8 @@ class TestForm:
 
 @pytest.mark.prove
 class TestStranger:
-    async def test_cannot_tell_what_is_anothers_from_what_is_not_there(self, town: Town) -> None:
+    @pytest.mark.parametrize("part", range(PARTS))
+    async def test_cannot_tell_what_is_anothers_from_what_is_not_there(self, town: Town, part: int) -> None:
         """Whoever adds a route that shows others' records to strangers says so in the list beside this test."""
         await seed(town.services, {})
         await town.person(Role.ADMIN, org=town.company)
@@ -136,16 +140,22 @@ class TestStranger:
         found = set()
         async with await town.browser(stranger) as visitor:
             samples = Samples((await visitor.get("/api/openapi.json")).json())
-            for route in town.routes():
+            for route in list(town.routes())[part::PARTS]:
                 names = PARAMETER.findall(route.path)
                 if len(names) != 1 or (route.method, route.path) in listed:
                     continue
                 sent = samples.body(route.method, route.path)
-                nothing, nowhere = new_id(), await said(visitor, route, names[0], new_id(), sent)
+                nowhere = await said(visitor, route, names[0], new_id(), sent)
                 for one in theirs:
-                    got = await said(visitor, route, names[0], one, sent)
-                    if got != nowhere and got != await said(visitor, route, names[0], nothing, sent):
-                        found.add((route.method, route.path, str(one), *map(str, got[:1])))
+                    if await said(visitor, route, names[0], one, sent) == nowhere:
+                        continue
+                    for _ in range(AGAIN):  # what changes by the second, as a wait that is counted down, is asked again
+                        nothing = await said(visitor, route, names[0], new_id(), sent)
+                        got = await said(visitor, route, names[0], one, sent)
+                        if got == nothing:
+                            break
+                    else:
+                        found.add((route.method, route.path, str(one), str(got[0])))
         assert found == set()
 
 
