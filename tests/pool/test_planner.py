@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shanhe.pool.errors import NotMovable
-from shanhe.pool.model import Hour
+from shanhe.pool.model import Demand
 from shanhe.pool.planner import node_of, series
 
 from .conftest import MODEL, Town, ask, until
@@ -43,8 +43,7 @@ class TestPlan:
     @pytest.mark.prove
     async def test_reads_hours_without_calls_as_zeros(self, town: Town) -> None:
         now = town.services.clock.now().replace(minute=0, second=0, microsecond=0)
-        node = (await town.machine("ling")).owner
-        hours = [Hour(node, now - timedelta(hours=back), "m", 5, 0, 1, 1, 1, 1) for back in (4, 1)]
+        hours = [Demand(now - timedelta(hours=back), "m", 5, 1, 1) for back in (4, 1)]
         assert series(hours, "m", now) == [5.0, 0.0, 0.0, 5.0, 0.0]
         assert series(hours, "other", now) == []
         assert node_of("not a command") is None

@@ -25,6 +25,7 @@ from shanhe.board.errors import (
     WrongPostState,
 )
 from shanhe.board.model import (
+    COUNTING,
     FEN_MAX,
     LIVE,
     MEETINGS_MAX,
@@ -113,7 +114,7 @@ class Meetings:
         theirs = solution if mine is Kind.NEED else need
         known = theirs.words.shows_name or any(word.side is theirs.kind for word in words)
         partner = await self._posts.named(theirs.org_id) if known else ""
-        related = await self.are_related(match) if known else None
+        related = await self.are_related(match) if known and match.state in COUNTING else None
         reward = None
         if match.application is not None:
             reward = await self._told(match.application)

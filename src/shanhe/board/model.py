@@ -82,6 +82,8 @@ class MatchState(StrEnum):
 
 
 LIVE: Final = (MatchState.INTEREST, MatchState.OFFER)
+COUNTING: Final = (*LIVE, MatchState.AGREED)
+"""Of what may be rewarded, or was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -41,6 +41,22 @@ ERROR_CHARS = 200
 MARK_CHARS = 8
 TITLE_CHARS_MAX = 200
 BODY_CHARS_MAX = 4000
+
+_INBOX: Final = """
+    WITH newest AS (
+      (SELECT * FROM kernel.notice WHERE person_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC LIMIT $5)
+      UNION ALL
+      SELECT n.* FROM (SELECT DISTINCT unnest($3::uuid[])) AS o (id) CROSS JOIN LATERAL (
+        SELECT * FROM kernel.notice WHERE org_id = o.id AND expires_at > $2
+         ORDER BY created_at DESC, id DESC LIMIT $5) n
+       WHERE n.person_id IS DISTINCT FROM $1
+      UNION ALL
+      (SELECT * FROM kernel.notice WHERE $4 AND person_id IS NULL AND org_id IS NULL AND expires_at > $2
+        ORDER BY created_at DESC, id DESC LIMIT $5))
+    SELECT n.*, r.read_at IS NOT NULL AS read FROM newest n
+      LEFT JOIN kernel.notice_read r ON r.notice_id = n.id AND r.person_id = $1
+     ORDER BY n.created_at DESC, n.id DESC LIMIT $5"""
+"""The newest for each that a person reads for, each by its own index: one condition for all would read them all."""
 
 log = structlog.get_logger(__name__)
 
@@ -154,11 +170,7 @@ class Notifier:
     ) -> list[Notice]:
         """The newest notices a person may read, with whether they have."""
         rows = await self._db.fetch(
-            """SELECT n.*, r.read_at IS NOT NULL AS read FROM kernel.notice n
-               LEFT JOIN kernel.notice_read r ON r.notice_id = n.id AND r.person_id = $1
-               WHERE n.expires_at > $2 AND (n.person_id = $1 OR n.org_id = ANY($3)
-                     OR ($4 AND n.person_id IS NULL AND n.org_id IS NULL))
-               ORDER BY n.created_at DESC, n.id DESC LIMIT $5""",
+            _INBOX,
             person_id,
             self._clock.now(),
             list(org_ids),

@@ -155,6 +155,16 @@ class Hour(msgspec.Struct, frozen=True):
     ttft_ms: int
 
 
+class Demand(msgspec.Struct, frozen=True):
+    """What was asked of a model in an hour, whichever nodes answered."""
+
+    hour: datetime
+    model: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What the inspector condemned a node for: failures in so many checks of a kind."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -13,7 +13,7 @@ from shanhe.kernel.db import Database
 from shanhe.pool import placement, store
 from shanhe.pool.errors import NotMovable
 from shanhe.pool.forecast import Expected, forecast
-from shanhe.pool.model import Hour, Node, NodeState
+from shanhe.pool.model import Demand, Node, NodeState
 
 HISTORY: Final = timedelta(days=28)
 PROMPT_GUESS: Final = 200.0
@@ -35,7 +35,7 @@ class Planner:
     async def demand(self) -> dict[str, list[Expected]]:
         """Calls expected by model and hour of a day, with error bars."""
         last = self._clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-        found = await store.hours(self._db, last - HISTORY)
+        found = await store.demand(self._db, last - HISTORY)
         return {model: forecast(series(found, model, last), last) for model in sorted({h.model for h in found})}
 
     async def plan(self) -> placement.Plan:
@@ -62,7 +62,7 @@ class Planner:
 
     async def _needs(self, nodes: list[Node]) -> list[placement.ModelNeed]:
         last = self._clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-        hours = await store.hours(self._db, last - HISTORY)
+        hours = await store.demand(self._db, last - HISTORY)
         needs = []
         for model in sorted({offer.model for node in nodes for offer in node.report.offers if offer.kind == "chat"}):
             mine = [hour for hour in hours if hour.model == model]
@@ -100,7 +100,7 @@ class Planner:
         ]
 
 
-def series(hours: list[Hour], model: str, last: datetime) -> list[float]:
+def series(hours: Sequence[Demand], model: str, last: datetime) -> list[float]:
     """Calls of a model by hour, up to and with `last`; hours without calls are zeros."""
     calls: dict[datetime, int] = {}
     for hour in hours:

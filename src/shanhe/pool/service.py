@@ -246,10 +246,10 @@ class Pool:
     async def events(self, node: Node, limit: int = 50) -> list[NodeEvent]:
         return await store.events(self._db, node.id, limit)
 
-    async def hours(self, since: datetime, node: Node | None = None) -> list[Hour]:
-        """Sums by hour since an instant."""
+    async def hours(self, since: datetime, node: Node) -> list[Hour]:
+        """Sums of a node by hour since an instant."""
         await self._flush()
-        return await store.hours(self._db, since, None if node is None else node.id)
+        return await store.hours(self._db, since, node.id)
 
     async def speeds(self) -> dict[tuple[UUID, str], Speed]:
         """What the city measured, by node and model."""

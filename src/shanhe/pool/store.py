@@ -12,11 +12,12 @@ import msgspec
 from shanhe.compute.api import Speed
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.pool.model import Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
+from shanhe.pool.model import Demand, Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
 
 CHANNEL: Final = "pool_changed"
 """Payload: id of a node whose row changed."""
 EVENTS_MAX: Final = 200
+HOURS_MAX: Final = 50_000
 NODES_MAX: Final = 1_000
 COMMANDS: Final = "pool_command"
 """Payload: node, load or unload, model."""
@@ -243,15 +244,24 @@ async def add_hours(db: Database, sums: Mapping[tuple[UUID, datetime, str], Sequ
         )
 
 
-async def hours(db: Database, since: datetime, node_id: UUID | None = None, limit: int = 50_000) -> list[Hour]:
+async def hours(db: Database, since: datetime, node_id: UUID) -> list[Hour]:
+    """What a node did, oldest hour first."""
     rows = await db.fetch(
-        """SELECT * FROM pool.hour WHERE hour >= $1 AND ($2::uuid IS NULL OR node_id = $2) ORDER BY hour, model
-           LIMIT $3""",
-        since,
-        node_id,
-        limit,
-    )
+        "SELECT * FROM pool.hour WHERE hour >= $1 AND node_id = $2 ORDER BY hour, model LIMIT $3",
+        since, node_id, HOURS_MAX,
+    )  # fmt: skip
     return [Hour(**dict(row)) for row in rows]
+
+
+async def demand(db: Database, since: datetime) -> list[Demand]:
+    """What all nodes did together, by hour and model."""
+    rows = await db.fetch(
+        """SELECT hour, model, sum(calls)::bigint AS calls, sum(prompt_tokens)::bigint AS prompt_tokens,
+                  sum(completion_tokens)::bigint AS completion_tokens
+             FROM pool.hour WHERE hour >= $1 GROUP BY hour, model ORDER BY hour, model""",
+        since,
+    )
+    return [Demand(**dict(row)) for row in rows]
 
 
 # -- suspicion and withheld income ------------------------------------------------------------------------------------

@@ -104,15 +104,19 @@ async def due(
     move is looked at again if it was last seen before `again`.
     """
     rows = await conn.fetch(
-        """UPDATE programmes.application SET looked_at = $1 WHERE id IN (
+        """WITH waiting AS (
+             SELECT id FROM programmes.application WHERE state IN ('approved', 'waiting_budget')
+             UNION SELECT id FROM programmes.application
+              WHERE programme = ANY($3) AND state IN ('active', 'suspended', 'completed')
+             UNION SELECT t.application FROM programmes.tranche t JOIN programmes.application a ON a.id = t.application
+              WHERE t.state IN ('planned', 'committed') AND t.due_on <= $2 AND a.state = 'active'
+             UNION SELECT t.application FROM programmes.tranche t JOIN programmes.application a ON a.id = t.application
+              WHERE t.state = 'due' AND a.state = 'active'
+             UNION SELECT c.application FROM programmes.clawback c JOIN programmes.application a ON a.id = c.application
+              WHERE c.settled_at IS NULL AND a.state = 'stopped')
+           UPDATE programmes.application SET looked_at = $1 WHERE id IN (
              SELECT a.id FROM programmes.application a
-             WHERE (a.looked_at IS NULL OR a.looked_at < $4) AND (
-               a.state IN ('approved', 'waiting_budget')
-               OR (a.state IN ('active', 'suspended', 'completed') AND a.programme = ANY($3))
-               OR (a.state = 'active' AND EXISTS (SELECT FROM programmes.tranche t WHERE t.application = a.id
-                     AND (t.state IN ('planned', 'committed') AND t.due_on <= $2 OR t.state = 'due')))
-               OR (a.state = 'stopped' AND EXISTS (SELECT FROM programmes.clawback c WHERE c.application = a.id
-                     AND c.settled_at IS NULL)))
+             WHERE a.id IN (SELECT id FROM waiting) AND (a.looked_at IS NULL OR a.looked_at < $4)
              ORDER BY a.looked_at NULLS FIRST, a.id LIMIT $5 FOR UPDATE SKIP LOCKED)
            RETURNING id""",
         now, today, list(watched), again, limit,

@@ -365,7 +365,9 @@ async def cancel(db: Database, run_id: UUID, now: datetime) -> None:
 async def overdue(db: Database, now: datetime) -> list[Run]:
     """Runs whose time is over and that nobody works on."""
     rows = await db.fetch(
-        f"{_RUNS} WHERE r.state IN ('waiting', 'paused') AND r.expires_at <= $1 LIMIT $2", now, SWEEP_ROWS
+        f"""{_RUNS} WHERE r.ended_at IS NULL AND r.state IN ('waiting', 'paused') AND r.expires_at <= $1 LIMIT $2""",
+        now,
+        SWEEP_ROWS,
     )
     return [_row(Run, row) for row in rows]
 

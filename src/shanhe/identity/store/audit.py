@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.identity.consent_model import Consent
@@ -13,23 +13,32 @@ from shanhe.kernel.ids import new_id
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
 AUDIT_COLUMNS = "id, at, actor, action, object, org_id, details, door"
+_ACTION: Final = """replace(action, '.', '_') COLLATE "C\""""
+_ASKED: Final = {
+    "object": "substr(object, strpos(object, ':') + 1) = substr($n, strpos($n, ':') + 1)"
+              " AND (strpos($n, ':') = 0 OR object = $n)",
+    "org": "org_id = $n",
+    "before": "id < $n",
+    "action": f"{_ACTION} >= replace($n, '.', '_') AND {_ACTION} < replace($n, '.', '_') || '`'"
+              " AND (replace(action, '.', '_') = replace($n, '.', '_') OR starts_with(action, $n || '.'))",
+    "since": "at >= $n",
+    "until": "at < $n",
+    "actor": "actor = $n",
+}  # fmt: skip
+"""A condition for each thing that may be asked for; only those that are stand in a statement, so that each finds its
+index. The acts of a name and of what is below it (`a.b`, and `a.b.c`) lie between it and it with the sign after `_`."""
 CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at, apart, given_by, about"
 
 
 async def rows(conn: Connection, asked: ActsAsked, before: UUID | None, limit: int) -> list[AuditRow]:
-    found = await conn.fetch(
-        f"""SELECT {AUDIT_COLUMNS} FROM kernel.act
-            WHERE ($1::text IS NULL OR substr(object, strpos(object, ':') + 1) = substr($1, strpos($1, ':') + 1)
-                                   AND (strpos($1, ':') = 0 OR object = $1))
-              AND ($2::uuid IS NULL OR org_id = $2)
-              AND ($3::uuid IS NULL OR id < $3)
-              AND ($5::text IS NULL OR replace(action, '.', '_') = replace($5, '.', '_')
-                                    OR starts_with(action, $5 || '.'))
-              AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
-              AND ($8::text IS NULL OR actor = $8)
-            ORDER BY id DESC LIMIT $4""",
-        asked.object, asked.org_id, before, limit, asked.action, asked.since, asked.until, asked.actor,
-    )  # fmt: skip
+    given = {
+        "object": asked.object, "org": asked.org_id, "before": before, "action": asked.action, "since": asked.since,
+        "until": asked.until, "actor": asked.actor,
+    }  # fmt: skip
+    values = [limit, *(value for value in given.values() if value is not None)]
+    named = [name for name, value in given.items() if value is not None]
+    where = " AND ".join(f"({_ASKED[name].replace('$n', f'${at}')})" for at, name in enumerate(named, 2)) or "true"
+    found = await conn.fetch(f"SELECT {AUDIT_COLUMNS} FROM kernel.act WHERE {where} ORDER BY id DESC LIMIT $1", *values)
     return [AuditRow(**dict(row)) for row in found]
 
 
