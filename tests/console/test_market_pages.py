@@ -16,6 +16,20 @@ from tests.console.double_ground import TOKEN, ident
 from shanhe.console.ports import Desk
 
 
+class TestWindow:
+    """However much is offered, a page has its end, and the next one begins there."""
+
+    async def test_is_shown_page_by_page(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
+        desk.shop.offered = ["letters"] * 120  # type: ignore[attr-defined]
+        found = []
+        for page in ("", "2", "3", "4", "soon", "0", "9" * 40):
+            text = (await visitor.get("/store", params={"kind": "agent", "page": page})).text
+            found.append((text.count('href="/store/agent/letters"'), 'page=2">' in text, 'page=3">' in text))
+            assert "120" in text
+        first = (50, True, False)
+        assert found == [first, (50, False, True), (20, False, False), (0, False, False), first, first, first]
+
+
 class TestRanks:
     """A month's ranking says what was given for each place, or why nothing was."""
 

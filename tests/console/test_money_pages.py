@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -12,6 +14,7 @@ from tests.console.double_ground import TOKEN, ident
 
 from shanhe.console import model_city as mc
 from shanhe.console import model_credits as c
+from shanhe.console.model_treasury import BalanceView
 from shanhe.console.ports import Desk
 
 
@@ -249,6 +252,20 @@ class TestTreasury:
         answer = await member.post(path, data=TOKEN | fields)
         assert answer.status_code == 303
         assert desk.treasury.done == [done]  # type: ignore[attr-defined]
+
+    async def test_shows_the_first_of_very_many_items_in_transit(
+        self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A bank whose lines match nothing has as many as there are lines; the files have them all."""
+        few = await desk.treasury.balance(cast("Any", None), None, None)
+
+        async def many(*_: object) -> BalanceView:
+            return replace(few, items=[few.items[0]] * 1_234)
+
+        monkeypatch.setattr(desk.treasury, "balance", many)
+        page = (await member.get("/city/bank/balance?day=2026-11-20")).text
+        assert page.count("SH7K2M9PQ4") == 200
+        assert "共 1,234 项" in page
 
     async def test_shows_the_bank_against_the_books_with_what_explains_the_difference(
         self, member: httpx.AsyncClient

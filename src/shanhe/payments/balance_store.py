@@ -13,7 +13,6 @@ from shanhe.kernel.db import Database
 from shanhe.payments.balance_model import Kept
 
 KEPT: Final = "id, day, bank_fen, ledger_fen, unexplained_fen, made_by, made_at, signed_by, signed_at"
-LINES_MAX: Final = 1_000_000
 assert KEPT.split(", ") == [field.name for field in fields(Kept)][:-1]
 Connection = Any
 
@@ -22,8 +21,7 @@ async def lines(db: Database) -> list[Any]:
     """Every line that counts: (file_hash, row, direction, amount_fen, at, order_id, reference), oldest first."""
     return await db.fetch(
         """SELECT file_hash, row, direction, amount_fen, at, order_id, reference FROM payments.bank_line
-            WHERE state NOT IN ('duplicate', 'refused') ORDER BY at, file_hash, row LIMIT $1""",
-        LINES_MAX,
+            WHERE state NOT IN ('duplicate', 'refused') ORDER BY at, file_hash, row"""
     )
 
 

@@ -29,7 +29,8 @@ from shanhe.store.model import (
 
 Connection = Any
 PAGE_ROWS = 200
-RANKED_ROWS = 2_000
+RANKED_ROWS = 20_000
+"""All that is offered is ranked together: what a bound leaves out could not be found in the window at all."""
 _LISTING = "id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category, state, created_at"
 _VERSION = (
     "id, listing, n, content, terms, notes, state, checks, created_at, submitted_at, decided_at, decided_by,"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Request
@@ -32,6 +33,8 @@ ORDERS: Final = ("rank", "new", "used", "rated", "cheap")
 QUESTION_MAX_CHARS: Final = 4_000
 MAKER_FIELDS_MAX: Final = 200
 FIND_MAX_CHARS: Final = 80
+LEAF_ROWS: Final = 50
+PAGE_DIGITS: Final = 6
 FORMATS: Final = ("csv", "xlsx", "pdf")
 OK: Final = 200
 
@@ -75,9 +78,10 @@ class ShopRoom(Room):
         )
         find = asked.get("find", "").strip()[:FIND_MAX_CHARS]
         rows = await self.desk.shop.window(kind, find, category, order)
+        same = urlencode({"kind": kind, "category": category, "order": order, "find": find})
         return self.show(
-            request, "store.html", who, rows=rows, kinds=KINDS, kind=kind, categories=CATEGORIES, category=category,
-            orders=ORDERS, order=order, find=find,
+            request, "store.html", who, **_leaf(rows, asked), kinds=KINDS, kind=kind, categories=CATEGORIES,
+            category=category, orders=ORDERS, order=order, find=find, same=same,
         )  # fmt: skip
 
     async def ranks(self, request: Request) -> Response:
@@ -272,7 +276,8 @@ class ShopRoom(Room):
     async def known(self, request: Request) -> Response:
         who = await self.allowed(request, "store", "audit")
         find = request.query_params.get("find", "").strip()[:FIND_MAX_CHARS]
-        return self.show(request, "city_listings.html", who, rows=await self.desk.shop.known(who, find), find=find)
+        return self.show(request, "city_listings.html", who, find=find, same=urlencode({"find": find}),
+                         **_leaf(await self.desk.shop.known(who, find), request.query_params))  # fmt: skip
 
     async def case(self, request: Request, kind: str, slug: str) -> Response:
         who = await self.allowed(request, "store", "audit")
@@ -293,3 +298,12 @@ class ShopRoom(Room):
 def _period(request: Request) -> tuple[str, str]:
     """The days asked for, as they were written."""
     return request.query_params.get("first", "")[:10], request.query_params.get("last", "")[:10]
+
+
+def _leaf(rows: Sequence[Any], asked: Mapping[str, str]) -> dict[str, Any]:
+    """A page of what is ranked as a whole: its `rows`, of `count`, and the number of the `following` page."""
+    wanted = asked.get("page", "")
+    page = max(1, int(wanted)) if wanted.isascii() and wanted.isdigit() and len(wanted) < PAGE_DIGITS else 1
+    first = (page - 1) * LEAF_ROWS
+    more = len(rows) > first + LEAF_ROWS
+    return {"rows": rows[first : first + LEAF_ROWS], "count": len(rows), "following": page + 1 if more else None}
