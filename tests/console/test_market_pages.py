@@ -24,7 +24,9 @@ class TestWindow:
         found = []
         for page in ("", "2", "3", "4", "soon", "0", "9" * 40):
             text = (await visitor.get("/store", params={"kind": "agent", "page": page})).text
-            found.append((text.count('href="/store/agent/letters"'), 'page=2">下一页' in text, 'page=3">下一页' in text))
+            found.append(
+                (text.count('href="/store/agent/letters"'), 'page=2">下一页' in text, 'page=3">下一页' in text)
+            )
             assert "120" in text
         first = (50, True, False)
         assert found == [first, (50, False, True), (20, False, False), (0, False, False), first, first, first]

@@ -58,6 +58,14 @@ def _hex(rows: list[str]) -> list[str]:
 
 
 class TestPerson:
+    async def test_is_named_among_others_by_one_question(self, city: City) -> None:
+        person, company = await city.person(), await city.org()
+        own = await city.identity.orgs.create_personal(person.id, by="test")
+        called = await city.identity.orgs.names([own.id, company.id, uuid4()])
+        assert called == {own.id: person.name, company.id: company.name}
+        await city.identity.people.erase(person.id, by="test")
+        assert await city.identity.orgs.names([own.id]) == {own.id: ""}
+
     async def test_never_lies_in_plain_text_in_the_database(self, city: City) -> None:
         person = await city.person(email="wei@example.cn")
         await city.identity.orgs.create_personal(person.id, by="test")

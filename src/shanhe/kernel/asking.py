@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,8 @@ Record = Callable[..., Awaitable[Any]]
 """Hands an entry to the log in the caller's transaction: (connection, kind, public, private, id, about)."""
 Named = Callable[[UUID], Awaitable[str]]
 """What an organisation is called."""
+Names = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, str]]]
+"""What each of many organisations is called."""
 Related = Callable[[UUID, UUID], Awaitable[bool]]
 """Whether two organisations are related parties (R0)."""
 Akin = Callable[[UUID, UUID], Awaitable[bool]]

@@ -57,7 +57,7 @@ class Deciding(Window):
         parties = {found.owner, *(one.owner for one in alike)}
         for version in (waits, before):
             parties |= {party for party, _ in version.terms.makers} if version is not None else set()
-        called = {party: await self._named(party) for party in parties}
+        called = await self._makers(parties)
         return Case(found, waits, before, versions, tuple(await self._shelf.moves(self._db, found)), alike, called)
 
     async def known(self, find: str = "") -> list[Listing]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.gateway.api import ChargeBook, Gateway
-from shanhe.kernel.asking import Named, Related
+from shanhe.kernel.asking import Names, Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier
@@ -40,7 +40,7 @@ class Window:
 
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, ledger: Ledger, rulebook: Rulebook,
-        checks: Mapping[str, Checker], named: Named, related: Related, notifier: Notifier, seals: Seals | None = None,
+        checks: Mapping[str, Checker], names: Names, related: Related, notifier: Notifier, seals: Seals | None = None,
         readying: Mapping[str, Readying] | None = None,
     ) -> None:  # fmt: skip
         self._db = db
@@ -52,7 +52,7 @@ class Window:
         self._rulebook = rulebook
         self._checks = checks
         self._readying = readying or {}
-        self._named = named
+        self._makers = names
         self._related = related
         self._notifier = notifier
 
@@ -116,10 +116,11 @@ class Window:
         Ranks are among what is offered of one kind."""
         offers = await self._shelf.offered(self._db, kind, None)
         ranked = await self._ranked(offers)
+        makers = await self._makers({offer.listing.owner for offer in offers})
         found = []
         for offer in offers:
             if category is None or offer.listing.category == category:
-                card = await self._card(offer, ranked[offer.listing.id])
+                card = _card(offer, makers, ranked[offer.listing.id])
                 fits = share(find, searched(offer.listing, card.maker)) if find else 1.0
                 if fits >= ENOUGH:
                     found.append((-fits, ORDERS[order](card), card.listing.name, card))
@@ -129,13 +130,7 @@ class Window:
         """One listing as the window shows it."""
         offer = await self.offer(name)
         ranked = await self._ranked([*await self._shelf.offered(self._db, offer.listing.kind, None), offer])
-        return await self._card(offer, ranked[offer.listing.id])
-
-    async def _card(self, offer: Offer, rank: tuple[int, int, int, int, int, int, int]) -> Card:
-        listing, terms = offer.listing, offer.version.terms
-        return Card(
-            listing, await self._named(listing.owner), offer.version.n, terms.markup_bps, terms.fee_micro, *rank
-        )
+        return _card(offer, await self._makers([offer.listing.owner]), ranked[offer.listing.id])
 
     async def _ranked(self, offers: Sequence[Offer]) -> dict[UUID, tuple[int, int, int, int, int, int, int]]:
         """(calls, sum of stars, ratings, score, usage, jury, payers) of each: P7, over the days its parameter says."""
@@ -214,3 +209,8 @@ class Window:
         if found.owner != owner:
             raise UnknownListing(name)
         return found
+
+
+def _card(offer: Offer, makers: Mapping[UUID, str], rank: tuple[int, int, int, int, int, int, int]) -> Card:
+    listing, terms = offer.listing, offer.version.terms
+    return Card(listing, makers.get(listing.owner, ""), offer.version.n, terms.markup_bps, terms.fee_micro, *rank)

@@ -112,7 +112,7 @@ def open_bazaar(
     )  # fmt: skip
 
     store = shelf.store = Store(
-        db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
+        db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, names=identity.orgs.names, related=related,
         notifier=notifier, seals=identity.seals, checks=_checks(shelf, agents, consent, tools),
         readying=_readying(shelf, consent),
     )  # fmt: skip

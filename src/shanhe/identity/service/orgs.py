@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -85,6 +85,10 @@ class Organisations:
     async def get(self, org_id: UUID) -> Organisation:
         """Unknown when there is none."""
         return (await self._named([_found(await store.get(self._ground.db, org_id))]))[0]
+
+    async def names(self, org_ids: Collection[UUID]) -> dict[UUID, str]:
+        """What each of these is called, as far as there are such; two questions however many they are."""
+        return {org.id: org.name for org in await self._named(await store.of_ids(self._ground.db, org_ids))}
 
     async def companies_among(self, org_ids: Sequence[UUID]) -> set[UUID]:
         """Which of these are companies; one question."""

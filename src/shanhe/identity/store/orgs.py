@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -54,6 +54,11 @@ async def get(conn: Connection, org_id: UUID, *, lock: bool = False) -> Organisa
         f"SELECT {COLUMNS} FROM identity.organisation WHERE id = $1{' FOR UPDATE' if lock else ''}", org_id
     )
     return _organisation(row) if row else None
+
+
+async def of_ids(conn: Connection, org_ids: Collection[UUID]) -> list[Organisation]:
+    rows = await conn.fetch(f"SELECT {COLUMNS} FROM identity.organisation WHERE id = ANY($1)", list(org_ids))
+    return [_organisation(row) for row in rows]
 
 
 async def of_kind(conn: Connection, org_ids: Sequence[UUID], kind: OrgKind) -> set[UUID]:
