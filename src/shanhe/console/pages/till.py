@@ -70,7 +70,10 @@ class TillRoom(Room):
         """The price of a purchase with the rule's trace; a fragment for htmx, the whole page otherwise."""
         who = await self.allowed(request, "topup")
         yuan = request.query_params.get("yuan", "")[:16]
-        values: dict[str, Any] = {"yuan": yuan, "quote": None, "methods": self.desk.till.methods()}
+        values: dict[str, Any] = {
+            "yuan": yuan, "quote": None, "methods": self.desk.till.methods(),
+            "chosen": request.query_params.get("method", ""),
+        }  # fmt: skip
         try:
             values["quote"] = await self.desk.till.quote(who, parse_yuan(yuan))
         except (ShanheError, ValueError) as error:
@@ -87,7 +90,8 @@ class TillRoom(Room):
             purchase = await self.desk.till.purchase(who, quote_id, reference, method)
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
-            return await self._page(request, who, mistake=self.view.mistake(request, error), status=status)
+            kept = {"chosen": fields.get("method", ""), "yuan": fields.get("yuan", "")[:16] or PURCHASE_CHOSEN}
+            return await self._page(request, who, mistake=self.view.mistake(request, error), status=status, **kept)
         target = local_path(purchase.redirect_url) if purchase.redirect_url else f"/topup/{purchase.id}"
         return go(target)
 
