@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from shanhe.compute.api import NewEngine, Rates
 from shanhe.kernel.ids import new_id
-from shanhe.ledger.api import Asset, NewLot, Posting, Provenance, Transfer
+from shanhe.ledger.api import Asset, LotDelta, NewLot, Posting, Provenance, Transfer
 from shanhe.pool.model import NodeState
 from shanhe.pool.synthetic import Character, Engine
 
@@ -139,6 +139,28 @@ class TestCheat:
         await services.pool.quarantine("old", actor="tests", reason="seen cheating")
         assert await services.pool.sweep() == earned
         assert (await services.ledger.lots_by_id([minted.id]))[minted.id].remaining == 0
+
+    async def test_that_spent_what_its_calls_brought_is_told_of_once_and_pays_when_it_has_it_again(
+        self, judged: Town
+    ) -> None:
+        """What is set aside for something else when the verdict comes may be free a minute later."""
+        machine = await judged.machine("spender")
+        _, client = await judged.tenant("spender")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        services = judged.services
+        account = await services.ledger.ensure_account(machine.owner, Asset.CREDIT, "income")
+        earned, (minted,) = await judged.income(machine.owner), await services.ledger.lots(account.id)
+        platform = await services.ledger.system_account("platform", Asset.CREDIT)
+        spent = Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), account.id, platform.id, earned),),
+                        deltas=(LotDelta(minted.id, -earned),))  # fmt: skip
+        await services.ledger.post(spent)
+        await services.pool.quarantine("spender", actor="tests", reason="seen cheating")
+        for _ in range(3):
+            assert await services.pool.sweep() == 0
+        node = await services.pool.node("spender")
+        assert [event.event for event in await services.pool.events(node)].count("spent") == 1
+        await services.ledger.reverse(spent.id, actor="tests", reason="not bought")
+        assert await services.pool.sweep() == earned
 
     async def test_whose_owner_took_it_out_before_the_verdict_keeps_none_of_its_recent_income_either(
         self, judged: Town

@@ -148,9 +148,12 @@ class Earnings:
         try:
             await self._ledger.post(posting)
         except InsufficientCredit:
-            now = self._clock.now()
-            await store.add_event(self._db, node.id, "spent", "pool", now, f"income of receipt {call.id} was spent")
-            log.warning("income of a quarantined node was spent already", node=node.name, receipt=str(call.id))
+            cause = f"income of receipt {call.id} was spent"
+            if not await store.happened(
+                self._db, node.id, "spent", cause
+            ):  # it is tried again: what is held may come free
+                await store.add_event(self._db, node.id, "spent", "pool", self._clock.now(), cause)
+                log.warning("income of a quarantined node was spent already", node=node.name, receipt=str(call.id))
             return 0
         await store.add_withheld(self._db, call.id, node.id, posting_id, amount, self._clock.now())
         return amount

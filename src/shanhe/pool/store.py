@@ -187,6 +187,14 @@ async def add_event(
     )
 
 
+async def happened(db: Database, node_id: UUID, event: str, cause: str) -> bool:
+    found: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM pool.event WHERE node_id = $1 AND event = $2 AND cause = $3)",
+        node_id, event, cause,
+    )  # fmt: skip
+    return found
+
+
 async def events(db: Database, node_id: UUID, limit: int = 50) -> list[NodeEvent]:
     rows = await db.fetch(
         """SELECT event, cause, actor, at, detail FROM pool.event WHERE node_id = $1 ORDER BY at DESC, id DESC
