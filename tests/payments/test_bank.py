@@ -242,6 +242,14 @@ class TestMatching:
         assert "流水号重复" in report.lines[1].why
         assert await branch.suspended_fen() == 1_000
 
+    async def test_of_one_transaction_listed_twice_is_not_missed_where_the_next_lists_it_once(
+        self, branch: Branch
+    ) -> None:
+        first, row, last = (branch.row(remark, "80") for remark in ("甲", "乙", "丙"))
+        await branch.upload(first.replace("10:30", "10:29"), row, row)
+        report = await branch.upload(first.replace("10:30", "10:29"), row, last.replace("10:30", "10:31"))
+        assert (report.counts["duplicate"], report.counts["suspense"]) == (2, 1)
+
     async def test_of_a_voucher_number_that_different_lines_share_takes_it_for_no_serial(self, branch: Branch) -> None:
         row, other = (branch.row("货款", amount).rsplit(",", 1)[0] + ",7" for amount in ("10", "20"))
         assert (await branch.upload(row, row, other)).counts["suspense"] == 3

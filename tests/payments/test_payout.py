@@ -34,6 +34,7 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
 )
+from shanhe.payments import payout_store
 from shanhe.payments import payouts as payouts_module
 from shanhe.payments.api import (
     BANK_FILE,
@@ -55,6 +56,7 @@ from shanhe.payments.api import (
     PayoutState,
     PayoutStateError,
     ProviderRefused,
+    ProviderUnavailable,
     Report,
     SandboxPayouts,
     SuspenseDecided,
@@ -497,6 +499,36 @@ class TestPayout:
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
 
     @pytest.mark.parametrize("reached", [False, True])
+    @pytest.mark.parametrize("reached", [False, True])
+    async def test_is_sent_by_no_channel_to_an_account_that_was_found_wrong_while_it_was_away(
+        self, works: Works, monkeypatch: pytest.MonkeyPatch, reached: bool
+    ) -> None:
+        """It comes back, unless the channel had it before and may pay it."""
+        await works.ripe(500)
+        await works.payee()
+        payee = await works.payouts.payees.of(works.maker)
+        assert payee is not None
+        real = SandboxPayouts.send
+
+        async def away(channel: SandboxPayouts, payout: Payout, open_: OpenPayee) -> None:
+            if reached:
+                await real(channel, payout, open_)
+            raise ProviderUnavailable("sandbox")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SandboxPayouts, "send", away)
+            done = await works.approved(300)
+        await works.payouts.payees.record_check(payee.id, passed=False, reference="户名不符", by="person:o1")
+        sent = AsyncMock()
+        monkeypatch.setattr(SandboxPayouts, "send", sent)
+        await works.payouts.settle()
+        assert sent.await_count == 0
+        found = await works.payouts.get(done.id)
+        assert (found.state, found.ended_by) == (
+            (PayoutState.SENT, None) if reached else (PayoutState.FAILED, "payouts")
+        )
+        assert await works.income_micro() == (200 if reached else 500) * MICRO
+
     async def test_that_its_channel_refuses_comes_back_unless_it_may_still_pay(
         self, works: Works, monkeypatch, reached: bool
     ) -> None:
@@ -959,7 +991,16 @@ class TestBankFile:
         assert (await desk.origin(owed)).subject_id == done.id
         with pytest.raises(SuspenseDecided):
             await desk.resend(item.id, actor=CLERK, note="n")
-        await works.payee("6200 0000 3333 4444")
+        made = await works.payouts.payees.set(
+            works.maker, person_id=works.person, kind=PayeeKind.ORGANISATION, holder="青山机器人",
+            account="6200 0000 3333 4444", bank="山河银行",
+        )  # fmt: skip
+        for passed in (None, False):  # not while nobody has checked it, nor when it was found wrong
+            if passed is not None:
+                await works.payouts.payees.record_check(made.id, passed=passed, reference="n", by="person:o1")
+            with pytest.raises(NothingToPay):
+                await works.payouts.export(by=CLERK)
+        await works.payouts.payees.record_check(made.id, passed=True, reference="证件核对 0422", by="person:o1")
         file = await works.payouts.export(by="person:o3")
         assert [row[1:] for row in csv.reader(io.StringIO(file.text))][1:] == [
             ["青山机器人", "6200000033334444", "山河银行", "300.00", owed.reference]
@@ -967,6 +1008,10 @@ class TestBankFile:
         assert [one.batch for one in await desk.outgoing()] == [file.id]
         await works.payee("6200 0000 5555 6666")  # what is in a file stays as it is there
         assert await works.payouts.export(file.id, by=CLERK) == file
+        await payout_store.put_in_file(
+            works.db, owed.reference, made.id, uuid4(), CLERK
+        )  # by a second file made at once
+        assert [one.batch for one in await desk.outgoing()] == [file.id]
         with pytest.raises(NothingToPay):
             await works.payouts.export(by=CLERK)
         made = (await works.payouts.batches())[0]
@@ -974,6 +1019,8 @@ class TestBankFile:
         await upload(10, "300.00", "", owed.reference)
         assert await fens() == (31_000, 0, 0, -1_000)
         assert await desk.outgoing() == []
+        with pytest.raises(NothingToPay):
+            await works.payouts.export(file.id, by=CLERK)
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         await upload(11, "", "300.00", owed.reference)  # once more: the bank returns what was sent again
         (item,) = await desk.suspense()

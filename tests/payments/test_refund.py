@@ -6,7 +6,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from shanhe.payments.api import AmountOutOfBounds, Event, OrderConflict, OrderState, RefundState, State
+from shanhe.payments.api import (
+    AmountOutOfBounds,
+    Event,
+    OrderConflict,
+    OrderState,
+    ProviderRefused,
+    RefundState,
+    State,
+    UnknownPayment,
+)
 
 
 class TestRefund:
@@ -138,6 +147,43 @@ class TestOutcome:
         again = await counter.payments.refund(order.id, 7_000, client_ref="b", reason="r", actor="t")
         assert again.state is RefundState.REQUESTED
 
+    async def test_that_the_institution_lost_and_now_refuses_has_failed(self, counter, monkeypatch):
+        """Else it would be asked for again each minute, whoever pays it another way meanwhile."""
+        told, order = await self.heard(counter), await counter.paid()
+        refund = await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.db.execute("DELETE FROM payments.sandbox_notice")
+
+        async def unknown(*_: object) -> RefundState:
+            raise UnknownPayment("refund")
+
+        async def refuses(*_: object) -> str:
+            raise ProviderRefused("sandbox", "NOT_ENOUGH")
+
+        monkeypatch.setattr(counter.sandbox, "refund_state", unknown)
+        monkeypatch.setattr(counter.sandbox, "refund", refuses)
+        counter.clock.advance(seconds=61)
+        await counter.payments.sweep()
+        assert (await counter.payments.refund_of(refund.id)).state is RefundState.FAILED
+        assert told == [(State.PAID, 7_000, RefundState.FAILED)]
+
+    async def test_is_ended_by_nobody_but_its_own_institution(self, counter):
+        order = await counter.paid()
+        refund = await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.db.execute("ALTER TABLE payments.pay_order DISABLE TRIGGER USER")
+        await counter.db.execute("UPDATE payments.pay_order SET provider = 'wechat'")
+        await counter.deliver()
+        assert (await counter.payments.refund_of(refund.id)).state is RefundState.REQUESTED
+
+    async def test_of_another_amount_than_was_asked_for_is_not_believed(self, counter):
+        order = await counter.paid()
+        refund = await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.db.execute("DELETE FROM payments.sandbox_notice")
+        async with counter.db.transaction() as conn:
+            await counter.sandbox._announce(conn, [(Event.REFUND_SUCCEEDED, refund.id, order.provider_ref, 6_999)])
+        await counter.deliver()
+        assert (await counter.payments.refund_of(refund.id)).state is RefundState.REQUESTED
+        assert (await counter.payments.order(order.id)).refunded_fen == 0
+
     async def test_never_changes_afterwards(self, counter):
         order = await counter.paid()
         refund = await counter.payments.refund(order.id, 1_000, client_ref="a", reason="r", actor="t")
@@ -174,6 +220,14 @@ class TestMandate:
         await counter.payments.revoke(mandate.id)
         with pytest.raises(Exception, match="active mandate"):
             await counter.payments.create(self.request(counter, mandate))
+
+    async def test_charges_by_no_other_institution_than_the_one_it_was_signed_at(self, counter):
+        from dataclasses import replace
+
+        mandate = await self.signed(counter)
+        counter.payments._providers["other"] = counter.sandbox
+        with pytest.raises(Exception, match="active mandate"):
+            await counter.payments.create(replace(self.request(counter, mandate), provider="other"))
 
     async def test_charges_no_more_than_its_limit(self, counter):
         mandate = await self.signed(counter)

@@ -204,7 +204,7 @@ async def listed(
 
 async def to_resend(db: Database, limit: int) -> list[Any]:
     """Payouts that came back and are to be sent again by a file: (reference, payee) with the account that their maker
-    gives now, once it was checked; oldest first."""
+    gives now; oldest first."""
     return await db.fetch(
         """WITH RECURSIVE back AS (
              SELECT reference AS again, created_at, kind, subject_id, 0 AS depth FROM payments.bank_outgoing
@@ -216,7 +216,7 @@ async def to_resend(db: Database, limit: int) -> list[Any]:
                JOIN payments.bank_outgoing o ON o.reference = l.reference WHERE b.depth < $2)
            SELECT b.again AS reference, y.id AS payee FROM back b
              JOIN payments.payout p ON p.id = b.subject_id AND b.kind = 'payout'
-             JOIN payments.payee y ON y.org_id = p.org_id AND y.state = 'passed'
+             JOIN payments.payee y ON y.org_id = p.org_id AND y.state <> 'retired'
             ORDER BY b.created_at LIMIT $1""",
         limit, RESENDS_MAX,
     )  # fmt: skip

@@ -72,6 +72,7 @@ JOBS: Final = "payouts"
 STATEMENT: Final = "bank"
 """Who ended a payout that no clerk did: the work behind it, or the bank's statement; else its channel."""
 CAME_BACK: Final = "银行退汇 · returned by the bank"
+WRONG: Final = "收款账户未通过核验 · the account did not pass its check"
 USED: Final = "收入已另作他用 · the income was used in between"
 
 log = structlog.get_logger(__name__)
@@ -334,9 +335,13 @@ class Payouts:
         return True
 
     async def _send(self, payout: Payout, channel: PayoutChannel) -> None:
-        """Have it sent, once; what nobody can send comes back. PayeeNotChecked: its account was found wrong since."""
+        """Have it sent, once; what nobody can send comes back, and so does what is for an account found wrong since."""
         if not await payout_store.passed(self._db, payout.payee_id):
-            raise PayeeNotChecked
+            if payout.state is PayoutState.APPROVED or not await self._has(channel, payout):
+                await self._come_back(payout.id, {payout.state}, WRONG, by=JOBS)
+            else:
+                await self._moved(payout.id, {PayoutState.SENDING}, PayoutState.SENT)
+            return
         payee = await self.payees.open(payout.payee_id)
         await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENDING)
         try:
