@@ -145,6 +145,13 @@ class TestStatement:
                 assert line.at is not None
                 assert line.at.isoformat()[:10] in ("2026-06-02", "2026-06-01")
 
+    @pytest.mark.parametrize(("came", "left"), [("收入", "支出"), ("C", "D"), ("来账", "往账"), ("转入", "转出")])
+    def test_tells_which_way_money_went_by_what_a_column_says_whatever_its_title_is(self, came: str, left: str) -> None:
+        """Else all of it would have come in."""
+        rows = [f"20260602,B01,{came},5,教育局,货款", f"20260602,B01,{left},6,教育局,货款", "合计,,2笔,11,,"]
+        _, lines = bank_csv.read("\n".join(["日期,网点,收支标志,金额,对方户名,附言", *rows]).encode())
+        assert [(line.direction, line.amount_fen) for line in lines] == [("in", 500), ("out", 600)]
+
     def test_takes_no_amount_that_its_own_commas_took_apart(self) -> None:
         """It would pay an order of one yuan, or be suspended as one."""
         text = "日期,贷方,对方户名,附言\n20260601,1,088.00,教育局,货款\n20260601,88.00,教育局,货款\n"

@@ -42,6 +42,7 @@ from shanhe.payments.api import (
     CheckResult,
     ExplainsAnother,
     MoreThanSent,
+    NotElsewhere,
     NothingToPay,
     NotReturned,
     OpenPayee,
@@ -922,6 +923,16 @@ class TestBankFile:
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert (await works.fen("suspense", "bank transfers"), await desk.outgoing()) == (0, [])
 
+    async def test_that_went_to_another_account_is_not_accepted_once_it_has_been_sent(self, works: Works) -> None:
+        done = await self.sent(works, "6217000099998888")
+        desk = works.desk()
+        (item,) = await desk.suspense()
+        text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260609,300.00,,,6200000011112222,{done.reference}\n"
+        await desk.upload(text.encode(), name="t", actor="person:o1")
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+        with pytest.raises(NotElsewhere):
+            await desk.accept(item.id, actor="person:a + person:b", note="代收")
+
     @pytest.mark.parametrize("read", ["at once", "one by one", "the return first"])
     async def test_came_back_where_the_bank_returns_what_it_sent(self, works: Works, read: str) -> None:
         """The account was closed: the bank debits, and credits the same sum again, in one statement or days later."""
@@ -943,6 +954,9 @@ class TestBankFile:
             f"日期,贷方,附言\n20260609,300,{done.reference}".encode(), name="t", actor="person:o1"
         )
         assert again.counts["suspense"] == 1
+        (item,) = await desk.suspense()
+        with pytest.raises(MoreThanSent):  # the maker has the income back already
+            await desk.resend(item.id, actor=CLERK, note="n")
         assert (await works.ledger.verify()).clean
 
     @pytest.mark.parametrize("read", ["at once", "the return first"])

@@ -221,6 +221,20 @@ class TestMandate:
         with pytest.raises(Exception, match="active mandate"):
             await counter.payments.create(self.request(counter, mandate))
 
+    async def test_is_signed_by_its_own_number_and_stays_revoked(self, counter):
+        mandate = await counter.payments.authorise(counter.org, client_ref="m", provider="sandbox", limit_fen=10_000)
+
+        async def told(ref: str) -> str:
+            async with counter.db.transaction() as conn:
+                await counter.sandbox._announce(conn, [(Event.MANDATE_SIGNED, mandate.id, ref, None)])
+            await counter.deliver()
+            return str((await counter.payments.mandate(mandate.id)).state)
+
+        assert await told("another") == "pending"
+        assert await told(mandate.provider_ref) == "active"
+        await counter.payments.revoke(mandate.id)
+        assert await told(mandate.provider_ref) == "revoked"
+
     async def test_charges_by_no_other_institution_than_the_one_it_was_signed_at(self, counter):
         from dataclasses import replace
 

@@ -41,8 +41,13 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
 """By exact title first, then by what a title contains; earlier names win. Several remark columns are read together."""
 OURS: Final = ("人民币", "CNY", "RMB", "¥", "156", "01", "001")
 """The currency as banks write it: by name, by letters, by the number of the standard or their own."""
-IN_WORDS: Final = ("贷", "收", "c", "cr", "credit", "in", "+")
-OUT_WORDS: Final = ("借", "支", "付", "d", "dr", "debit", "out", "-")
+IN_WORDS: Final = ("贷", "收", "转入", "入", "进", "来", "c", "cr", "credit", "in", "+")
+OUT_WORDS: Final = ("借", "支", "付", "转出", "出", "往", "d", "dr", "debit", "out", "-")
+WAYS: Final = frozenset({
+    "贷", "贷方", "收", "收入", "收款", "转入", "入", "入账", "进账", "来账", "c", "cr", "credit", "in",
+    "借", "借方", "支", "支出", "付", "付出", "付款", "转出", "出", "出账", "往账", "d", "dr", "debit", "out",
+})  # fmt: skip
+"""What the cells of a column say that tells which way money went, whatever its title is."""
 GRAND_TOTALS: Final = ("合计", "总计", "total")
 TOTALS: Final = (*GRAND_TOTALS, "小计", "本页")
 BALANCES: Final = (
@@ -70,6 +75,7 @@ def read(data: bytes) -> tuple[Told, list[Parsed]]:
         raise StatementUnreadable(f"it has more than {ROWS_MAX} rows", f"行数超过 {ROWS_MAX}")
     start, columns = _header(rows)
     clean = [[_clean(cell) for cell in cells] for cells in rows]
+    columns = _with_ways(clean[start + 1 :], columns, len(rows[start]))
     if not text.endswith("\n"):
         _check_end(clean, start, columns)
     found, lines, others = [], [], clean[:start]
@@ -202,6 +208,19 @@ def _columns(titles: Sequence[str]) -> dict[str, list[int]]:
                         found.setdefault(name, []).append(place)
                         taken.add(place)
     return found
+
+
+def _with_ways(rows: Sequence[Sequence[str]], columns: dict[str, list[int]], titles: int) -> dict[str, list[int]]:
+    """The columns, with the one that tells which way money went where no title says so: else all would have come."""
+    if columns.keys() & {"sign", "credit", "debit"}:
+        return columns
+    lines = [cells for cells in rows if any(_is_day(_at(cells, place)) for place in columns["date"])]
+    taken = {place for places in columns.values() for place in places}
+    for place in range(titles):
+        said = {_at(cells, place).lower() for cells in lines} - {""}
+        if place not in taken and said and said <= WAYS:
+            return columns | {"sign": [place]}
+    return columns
 
 
 def _row(number: int, cells: Sequence[str], columns: Mapping[str, Sequence[int]], titles: int) -> Parsed:
