@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
+from openai import AsyncOpenAI
 
-from .conftest import TOKEN, Desk
+from .conftest import CONTEXT, TOKEN, Desk
 from .engine import stream
 from .test_call import STREAM, WHOLE_COST
 
@@ -37,6 +39,12 @@ class TestAlias:
         desk.keys.known[TOKEN] = desk.caller(models=frozenset({"syn"}))
         assert (await desk.chat(model="gpt-4o-mini")).status_code == 200
         assert (await desk.http.get("/v1/models/gpt-4o-mini")).json()["id"] == "syn"
+
+    async def test_with_a_slash_is_found_by_the_client_that_escapes_it(self, desk: Desk) -> None:
+        desk.engines.aliases = {"Qwen/Qwen3-8B": "syn"}
+        async with AsyncOpenAI(base_url=f"http://127.0.0.1:{desk.port}/v1", api_key=TOKEN) as client:
+            found: Any = await client.models.retrieve("Qwen/Qwen3-8B")
+        assert (found.id, found.context_length, found.max_model_len) == ("syn", CONTEXT, CONTEXT)
         desk.keys.known[TOKEN] = desk.caller(models=frozenset({"gpt-4o-mini-else"}))
         assert (await desk.chat(model="gpt-4o-mini")).status_code == 404
         assert (await desk.chat(model="nothing")).status_code == 404

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -194,7 +195,7 @@ class GatewayApp:
         if path.startswith(GEMINI_PATH) or GEMINI_CALL.match(path):
             raise CallError(404, "unknown_url", GEMINI.format(home=self.home))
         if path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
-            return await self._models(client, path[len(MODELS_PATH) + 1 :])
+            return await self._models(client, unquote(path[len(MODELS_PATH) + 1 :]))
         raise self._unknown(client, known=known)
 
     def _unknown(self, client: Client, *, known: bool, method: str = "POST") -> CallError:
@@ -261,13 +262,17 @@ def marks_of(compute: Compute) -> Marks:
 
 
 def openai_model(model: ModelInfo) -> dict[str, Any]:
-    """A model in the OpenAI protocol's words."""
+    """A model in the OpenAI protocol's words; how much it reads in those of Groq, OpenRouter and vLLM, which clients
+    know."""
     return {
         "id": model.id,
         "object": "model",
         "created": model.created,
         "owned_by": model.owner,
         "context_window": model.context_tokens,
+        "context_length": model.context_tokens,
+        "max_model_len": model.context_tokens,
+        "name": model.title_en,
         "kind": model.kind,
     }
 
