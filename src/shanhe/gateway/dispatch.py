@@ -46,6 +46,15 @@ log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+class Numbered(msgspec.Struct):
+    """An error with the status that it stands for."""
+
+    code: int | str | None = None
+
+
+_numbered = msgspec.json.Decoder(Numbered)
 FORM_TYPE: Final = b"multipart/form-data; boundary=" + BOUNDARY.encode()
 BEGUN_CALL: Final = {"role": "assistant", "content": "<tool_call>\n"}
 """What begins a tool call in the templates of the Hermes kind."""
@@ -429,16 +438,34 @@ def _date(said: bytes) -> datetime | None:
 
 
 def read_error(body: bytes) -> tuple[str, str]:
-    """(message, type or code) of an engine's error body, bounded; empty where there is none."""
+    """(message, type or code) of an engine's error body, bounded; empty where there is none.
+
+    vLLM and SGLang have written it without the object around it, FastAPI writes a `detail`.
+    """
     try:
-        error = msgspec.json.decode(body).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, RecursionError):
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "", ""
+    error = said.get("error", said) if isinstance(said, dict) else None
     if isinstance(error, str):
         return error[:500], ""
     if isinstance(error, dict):
-        return str(error.get("message", ""))[:500], str(error.get("type") or error.get("code") or "")[:100]
+        message = error.get("message") or error.get("detail") or ""
+        return str(message)[:500], str(error.get("type") or error.get("code") or "")[:100]
     return "", ""
+
+
+def reported(error: msgspec.Raw) -> Exception:
+    """What an engine says in the place of an answer, its status 200 being out: a refusal of the request (CallError), as
+    SGLang streams it and OpenRouter writes it, or that it failed (UpstreamError)."""
+    message, kind = read_error(bytes(error))
+    try:
+        code = _numbered.decode(error).code
+    except msgspec.MsgspecError:
+        code = None
+    if code in CALLERS_FAULT:
+        return engine_refusal(message, kind)
+    return UpstreamError("the engine reported an error in the place of an answer")
 
 
 def engine_refusal(message: str, code: str) -> CallError:

@@ -23,7 +23,7 @@ from shanhe.gateway.admission import Admitter
 from shanhe.gateway.call import Call, receipt_headers, timings
 from shanhe.gateway.client import UpstreamError
 from shanhe.gateway.coding import CODINGS
-from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
+from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange, reported
 from shanhe.gateway.errand import Errand
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import Completion, Face, present
@@ -362,10 +362,15 @@ def decode_answer(body: bytes, kind: str) -> Completion:
 
 
 def read_whole(call: Call, body: bytes) -> tuple[bytes, Completion]:
-    """An engine's whole answer, put right where it has to be; ValidationError when it holds none."""
+    """An engine's whole answer, put right where it has to be; ValidationError when it holds none, else `reported`."""
     if call.parsed.kind != "chat":
-        return body, _completion.decode(body)
-    body, completion = read_answer(body, call.receipt_id.hex)
+        completion = _completion.decode(body)
+    else:
+        body, completion = read_answer(body, call.receipt_id.hex)
+    if present(completion.error) and not completion.choices:
+        raise reported(completion.error)
+    if call.parsed.kind != "chat":
+        return body, completion
     if not completion.choices:
         raise msgspec.ValidationError("the engine's answer holds no choices")
     return body, completion

@@ -10,6 +10,7 @@ import msgspec
 
 from shanhe.gateway.call import CALL_MAX_S, Call, receipt_headers, timings
 from shanhe.gateway.client import Connection, UpstreamError
+from shanhe.gateway.dispatch import reported
 from shanhe.gateway.faces.base import ABSENT, present
 from shanhe.gateway.faces.righting import Reader
 from shanhe.gateway.http import Client
@@ -95,6 +96,8 @@ class Relay:
             return b""
         event, chunk = self._reader.read(event, payload)
         if present(chunk.error):
+            if not self.begun:
+                raise reported(chunk.error)
             raise UpstreamError("the engine reported an error inside the stream")
         if present(chunk.usage):
             self.usage = chunk.usage
