@@ -152,6 +152,29 @@ class TestLoanGuarantee:
             await called(city, app)
         assert await city.sound()
 
+    async def test_called_in_time_is_paid_though_agreeing_to_it_took_days_longer(self, city: City) -> None:
+        await city.fund(FUND, FUND_FEN)
+        _, bank, app = await guaranteed(city)
+        await city.at(date(2027, 3, 2))
+        second, asked = city.programmes.second, {"lost_fen": LOAN_FEN, "past_due": 90, "by": "person:bank"}
+        request = await second.call(app.id, **asked, request_id=uuid4())  # type: ignore[arg-type]
+        await city.at(date(2027, 3, 12))
+        await second.approve(request.id, by="person:operator")
+        assert await city.balance(bank, "cny") == 80_000_000
+        assert await city.sound()
+
+    async def test_called_in_time_and_refused_ends_then(self, city: City) -> None:
+        await city.fund(FUND, FUND_FEN)
+        _, _, app = await guaranteed(city)
+        await city.at(date(2027, 3, 1))
+        request = await city.programmes.second.call(app.id, lost_fen=1_000, past_due=90, by="person:bank",
+                                                    request_id=uuid4())  # fmt: skip
+        await city.at(date(2027, 3, 12))
+        assert await city.budget(FUND) == (20_000_000, 80_000_000)
+        await city.programmes.second.reject(request.id, by="person:operator", reason="未逾期")
+        await city.later(hours=7)
+        assert await city.budget(FUND) == (FUND_FEN, 0)
+
     async def test_the_fund_never_promises_more_than_it_holds(self, city: City) -> None:
         await city.fund(FUND, FUND_FEN)
         await guaranteed(city)

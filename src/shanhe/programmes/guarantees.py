@@ -7,7 +7,7 @@ commitments before it is given, so the fund can never owe more than it holds.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -50,6 +50,10 @@ class Guarantees:
     def __init__(self, paying: Paying) -> None:
         self._paying = paying
         self._ground = paying.ground
+
+    def waits(self, called: Callable[[UUID], Awaitable[bool]]) -> None:
+        """A guarantee of which `called` is true does not end meanwhile."""
+        self._paying.called = called
 
     async def get(self, application: UUID) -> Guarantee:
         """UnknownApplication or WrongState for what is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -35,6 +35,8 @@ class Paying:
         self.ground = ground
         self.judge = judge
         self.books = books
+        self.called: Callable[[UUID], Awaitable[bool]] = _never
+        """Whether a bank's call of a guarantee waits for a second person."""
 
     async def commit(self, app: Application) -> None:
         ground, tranches = self.ground, await award_store.tranches(self.ground.db, app.id)
@@ -58,7 +60,7 @@ class Paying:
             if tranche.due_on > self.ground.today() and tranche.state is not TrancheState.DUE:
                 continue
             if self.programme(app).schedule.kind == "guarantee" and tranche.state is TrancheState.COMMITTED:
-                if tranche.due_on < self.ground.today():
+                if tranche.due_on < self.ground.today() and not await self.called(app.id):
                     await self._expire(app, tranche)
                 continue
             if tranche.state is TrancheState.PLANNED and not await self._renew(app, tranche):
@@ -113,7 +115,8 @@ class Paying:
         await self.return_commitments(app)
 
     async def _expire(self, app: Application, tranche: Tranche) -> None:
-        """A guarantee that nobody called by the end of its last day: what was set aside for it is free again."""
+        """A guarantee that nobody called by the end of its last day, however long it takes to agree: what was set aside
+        for it is free again."""
         async with self.ground.db.transaction() as conn:
             if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.CANCELLED, reason="expired"):
                 await store.note(conn, app.id, "expired", at=self.ground.now(), actor=SYSTEM)
@@ -262,6 +265,10 @@ class Paying:
         content = {"reasons": [reason.to_dict() for reason in outcome.reasons], "traces": outcome.traces, "note": note,
                    "tranche": n}  # fmt: skip
         await self.ground.write_decision(conn, app, kind, outcome, content, actor=actor)
+
+
+async def _never(_: UUID) -> bool:
+    return False
 
 
 def _matching(item: Payment, now: Sequence[Payment]) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.approvals.api import Approvals, Deed, Request
+from shanhe.approvals.api import Approvals, Deed, Request, RequestState
 from shanhe.kernel.errors import Invalid
 from shanhe.programmes import store
 from shanhe.programmes.awards import Awards
@@ -37,6 +37,7 @@ class Second:
         self._budgets = budgets
         self._awards = awards
         self._guarantees = guarantees
+        guarantees.waits(self._called)
         approvals.deeds |= {
             FUNDING: Deed(self._fund, PAGE, right=RIGHT),
             CLAWBACK: Deed(self._claw_back, PAGE, self._noted, RIGHT),
@@ -77,6 +78,16 @@ class Second:
         payload = {"application": str(app.id), "lost_fen": lost_fen, "past_due": past_due,
                    "amount": int(decision.outputs["pays_fen"])}  # fmt: skip
         return await self._ask(CALL, str(app.id), payload, by, request_id, app.org_id)
+
+    async def _called(self, application: UUID) -> bool:
+        """Whether a call of a guarantee was asked for and is not decided, or agreed to and not done."""
+        for state in (RequestState.OPEN, RequestState.APPROVED):
+            before: UUID | None = None
+            while page := await self._approvals.requests(kind=CALL, state=state, before=before, limit=PAGE_ROWS):
+                if any(one.subject == str(application) for one in page):
+                    return True
+                before = page[-1].id
+        return False
 
     async def _ask(
         self, kind: str, subject: str, payload: Mapping[str, Any], by: str, request_id: UUID, about: UUID | None = None
