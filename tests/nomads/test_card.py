@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from datetime import date
@@ -53,6 +54,16 @@ class TestCard:
         assert await town.fact(person, "nomad_days") == 90
         who = await town.identity.people.get(person)
         assert [(c.category, c.verified) for c in who.categories] == [("nomad", True)]
+
+    async def test_is_one_a_year_though_it_is_asked_for_in_three_windows_at_once(self, town: Town) -> None:
+        person = await town.nomad()
+        await town.here(person, 90)
+        asked = await asyncio.gather(*(town.ask(person) for _ in range(3)))
+        assert sorted(one.granted for one in asked) == [False, False, True]
+        assert [{item.code for item in one.reasons} for one in asked if not one.granted] == [{"early"}] * 2
+        twice = await asyncio.gather(*(town.nomads.apply(person, client_ref="twice", actor="test") for _ in range(2)))
+        assert twice[0] == twice[1]
+        assert len(await town.nomads.cards.list(person)) == 1
 
     async def test_discloses_enough_days_and_never_where(self, town: Town) -> None:
         person = await town.carded()

@@ -12,7 +12,7 @@ import msgspec
 
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.vault import PersonErased
-from shanhe.ledger.api import CITY_OWNER, Account, Asset, InsufficientCredit, Posting, Transfer
+from shanhe.ledger.api import CITY_OWNER, Account, Asset, InsufficientCredit, Posting, Transfer, UnknownPosting
 from shanhe.nomads import codes, store
 from shanhe.nomads.cards import Cards
 from shanhe.nomads.errors import BadCode, BadField, NotEligible, UsedAlready
@@ -244,7 +244,9 @@ class Benefits:
         nomad, code = await self._presence.of_pass(text)
         await ground.strangers(nomad.person_id, venue)
         card = await self._valid(nomad.person_id)
-        left = await self._left(card, Benefit.COURSE)
+        posting_id = uuid5(card.id, f"course:{code.mark.hex()}")
+        known = await self._posted(posting_id)  # sent again: what it took counts as left
+        left = await self._left(card, Benefit.COURSE) + known
         a_year = int(ground.rulebook.parameter(*COUNTS[Benefit.COURSE], card.valid_from))
         facts = {
             "card_valid": True,
@@ -258,7 +260,6 @@ class Benefits:
             why = ("the course is not certified", "课程未经城市认证") if not venue.certified else (
                 "the year's courses are used up", "本有效年的课程补贴已用完")  # fmt: skip
             raise NotEligible("no_course_subsidy", *why)
-        posting_id = uuid5(card.id, f"course:{code.mark.hex()}")
         await self._once(code, f"course:{venue.id}:{price_fen}")
         account, source = await self._account(card, Benefit.COURSE), await self._source(Benefit.COURSE)
         budget = await ground.ledger.ensure_account(
@@ -270,7 +271,8 @@ class Benefits:
             [Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, 1),
              Transfer(UUID(int=posting_id.int ^ 2), budget.id, target.id, subsidy)], f"Course at {venue.name}",
         )  # fmt: skip
-        await store.tally(ground.db, venue.id, today, "course", 1)
+        if not known:
+            await store.tally(ground.db, venue.id, today, "course", 1)
         return CourseTaken(posting_id, subsidy, int(outputs["pays_fen"]), await self._left(card, Benefit.COURSE))
 
     # -- living (N8) --------------------------------------------------------------------------------------------------
@@ -285,7 +287,9 @@ class Benefits:
             raise BadField("nights", f"it is 1 to {NIGHTS_MAX}", f"晚数须为 1–{NIGHTS_MAX}")
         nomad, code = await self._presence.of_pass(text)
         card = await self._valid(nomad.person_id)
-        left = await self._left(card, Benefit.NIGHT)
+        posting_id = uuid5(card.id, f"stay:{venue.id}:{code.mark.hex()}")
+        known = await self._posted(posting_id)
+        left = await self._left(card, Benefit.NIGHT) + known
         a_year = int(ground.rulebook.parameter(*COUNTS[Benefit.NIGHT], card.valid_from))
         outputs = ground.rulebook.evaluate(
             LIVING, {"card_valid": True, "offer": offer, "nights_used": a_year - left}, on=today
@@ -294,14 +298,14 @@ class Benefits:
         if not outputs["entitled"] or wanted > int(outputs["nights_left"]):
             raise NotEligible("no_nights", f"only {outputs['nights_left']} nights are left this year",
                               f"本有效年仅余 {outputs['nights_left']} 晚")  # fmt: skip
-        posting_id = uuid5(card.id, f"stay:{venue.id}:{code.mark.hex()}")
         await self._once(code, f"stay:{venue.id}:{wanted}")
         if wanted:
             account, source = await self._account(card, Benefit.NIGHT), await self._source(Benefit.NIGHT)
             leg = Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, wanted)
             await self._post(posting_id, "stay", [leg],
                              "Nights at a partner")  # fmt: skip
-        await store.tally(ground.db, venue.id, today, offer, 1)
+        if not known:
+            await store.tally(ground.db, venue.id, today, offer, 1)
         return Stay(posting_id, offer, wanted, await self._left(card, Benefit.NIGHT))
 
     # -- helpers ------------------------------------------------------------------------------------------------------
@@ -317,6 +321,13 @@ class Benefits:
 
     async def _left(self, card: Card, benefit: Benefit) -> int:
         return (await self._ground.ledger.balance((await self._account(card, benefit)).id)).balance
+
+    async def _posted(self, posting_id: UUID) -> int:
+        """The units that a posting took from a card, 0 before it."""
+        try:
+            return (await self._ground.ledger.posting(posting_id)).transfers[0].amount
+        except UnknownPosting:
+            return 0
 
     async def _account(self, card: Card, benefit: Benefit) -> Account:
         """One account a card and benefit: its floor of 0 is the last guard against double use."""

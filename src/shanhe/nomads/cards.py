@@ -39,6 +39,8 @@ REF_MAX_CHARS: Final = 128
 PLACE_MAX_CHARS: Final = 60
 PLAIN_MAX_BYTES: Final = 200_000
 LIST_ROWS: Final = 20
+TRIES: Final = 5
+"""Requests of one person at once: each is decided on what the one before has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class _Ruling:
     valid_until: date
     reasons: tuple[Reason, ...]
     decisions: tuple[Decision, ...]
+    cards: tuple[UUID, ...] = ()
+    """Which cards the person had when it was made."""
 
 
 class Cards:
@@ -103,19 +107,22 @@ class Cards:
         if not 1 <= len(client_ref) <= REF_MAX_CHARS:
             raise Invalid("bad_reference", f"client_ref has 1 to {REF_MAX_CHARS} characters.",
                           message_zh="编号长度不合规。")  # fmt: skip
-        known = await store.decision(self._ground.db, person_id, client_ref)
-        if known is not None:
-            return self.verdict(known)
         await self._presence.nomad(person_id)
-        ruling = await self._ruling(person_id, Purpose.QUALIFY, actor)
-        verdict = self._said(person_id, client_ref, ruling)
-        card = await self._issue(verdict, ruling, holder, actor)
-        if card is not None:
-            await self.settle(card)
-        row = await store.decision(self._ground.db, person_id, client_ref)
-        if row is None:
-            raise CardConflict(client_ref)
-        return self.verdict(row)
+        for _ in range(TRIES):
+            known = await store.decision(self._ground.db, person_id, client_ref)
+            if known is not None:
+                return self.verdict(known)
+            ruling = await self._ruling(person_id, Purpose.QUALIFY, actor)
+            verdict = self._said(person_id, client_ref, ruling)
+            try:
+                card = await self._issue(verdict, ruling, holder, actor)
+            except CardConflict:  # another request of the same person was decided meanwhile: the rule is asked again
+                continue
+            if card is not None:
+                await self.settle(card)
+            if (row := await store.decision(self._ground.db, person_id, client_ref)) is not None:
+                return self.verdict(row)
+        raise CardConflict(client_ref)
 
     def _said(self, person_id: UUID, client_ref: str, ruling: _Ruling) -> Verdict:
         traces = {item.rule_id: item.trace for item in ruling.decisions}
@@ -126,18 +133,22 @@ class Cards:
         )  # fmt: skip
 
     async def _issue(self, verdict: Verdict, ruling: _Ruling, holder: Jwk | None, actor: str) -> Card | None:
-        """Write the decision and, with it, the card, its credential and the facts: all or nothing."""
+        """Write the decision and, with it, the card, its credential and the facts: all or nothing. CardConflict where
+        the person has other cards by now than the ruling knew, or this answer already."""
         ground, card = self._ground, None
         name = (await ground.identity.people.get(verdict.person_id)).name
         number = (await self._presence.nomad(verdict.person_id)).number
         async with ground.db.transaction() as conn:
+            await store.lock_nomad(conn, verdict.person_id)
+            years = await store.cards(conn, verdict.person_id)
+            if tuple(one.id for one in years) != ruling.cards:
+                raise CardConflict(verdict.client_ref)
             if verdict.card is not None:
                 shown = {"days_at_least": ruling.needed, "within_days": self._window(), "name": name, "number": number}
                 credential = await ground.credentials.issue(
                     conn, verdict.person_id, CREDENTIAL, shown, valid_from=ruling.valid_from,
                     valid_until=ruling.valid_until, holder=holder,
                 )  # fmt: skip
-                years = await store.cards(conn, verdict.person_id)
                 card = Card(
                     verdict.card, verdict.person_id, (years[0].year if years else 0) + 1, ruling.rule, credential,
                     ruling.valid_from, ruling.valid_until, ruling.needed, verdict.at, None, False, False,
@@ -193,6 +204,7 @@ class Cards:
         if until is not None and today <= until:
             against.append(Reason("revoked", f"身份卡已撤销，{until:%Y-%m-%d} 前不再签发",
                                   f"your card was revoked; none is issued until {until:%Y-%m-%d}"))  # fmt: skip
+        ruling = replace(ruling, cards=tuple(card.id for card in cards))
         return replace(ruling, granted=False, reasons=(*against, *ruling.reasons)) if against else ruling
 
     def _first(self, facts: Mapping[str, Any], member: bool) -> _Ruling:

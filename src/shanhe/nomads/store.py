@@ -300,6 +300,11 @@ async def late_appeals(conn: Connection, now: datetime, limit: int) -> Sequence[
     return found
 
 
+async def lock_nomad(conn: Connection, person_id: UUID) -> None:
+    """Let requests of one person for cards pass one by one until the transaction ends."""
+    await conn.execute("SELECT 1 FROM nomads.person WHERE person_id = $1 FOR UPDATE", person_id)
+
+
 async def insert_card(conn: Connection, card: Card) -> None:
     await conn.execute(
         """INSERT INTO nomads.card (id, person_id, year, rule, credential, valid_from, valid_until, days_required,
