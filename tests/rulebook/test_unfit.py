@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -239,3 +239,20 @@ class TestACity:
             await amendments.ask_aside(UUID(one.id), request_id=new_id(), by="person:a", reason="once more")
         with pytest.raises(asyncpg.RaiseError, match="never changed"):
             await database.execute("DELETE FROM rulebook.set_aside")
+
+    async def test_that_fits_again_before_the_second_person_agrees_is_set_aside_by_nobody(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        one = middle(5_000, date(2027, 2, 1), clock.today())
+        await store.add(database.writes, one, clock.now())
+        book, approvals = await open_rulebook(database, clock), Approvals(database, clock)
+        amendments = Amendments(database, clock, book, approvals)
+        approvals.deeds[SET_ASIDE] = Deed(amendments.carry_out_aside)
+        payload = {"amendment": one.id, "rule_id": one.rule_id, "reason": "it did not fit then"}
+        asked = await approvals.request(
+            SET_ASIDE, one.rule_id, payload, by="person:a", expires_at=clock.now() + timedelta(days=1)
+        )
+        with pytest.raises(Conflict, match="waits to be set aside"):
+            await approvals.agree(asked.id, by="person:b")
+        assert (await approvals.get(asked.id)).state is RequestState.REFUSED
+        assert (await open_rulebook(database, clock)).parameter("C3", "middle", date(2027, 2, 1)) == 5_000

@@ -209,7 +209,7 @@ class Amendments:
     async def ask_aside(self, amendment_id: UUID, *, request_id: UUID, by: str, reason: str) -> Any:
         """Ask for a second person to set aside an amendment that does not fit: its rule then decides as if it had never
         been. Idempotent by `request_id`; Conflict for one that is in force."""
-        one = self._unfit(str(amendment_id))
+        one = _waiting(self._rulebook, str(amendment_id))
         payload = {"amendment": one.amendment.id, "rule_id": one.amendment.rule_id, "reason": reason}
         expires = self._clock.now() + timedelta(days=OPEN_DAYS)
         return await self._eyes.request(
@@ -217,29 +217,20 @@ class Amendments:
         )
 
     async def carry_out_aside(self, decided: Any) -> None:
-        """Set aside what two people agreed to; once."""
+        """Set aside what two people agreed to; once. Conflict for one that fits by now: what was voted for is in force
+        again, and two people alone don't undo it."""
         number, by = UUID(decided.payload["amendment"]), f"{decided.requested_by}, {decided.decided_by}"
         async with self._db.transaction() as conn:
             await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            current = await load_amended(conn)
             if not await store.set_aside(conn, number, by, self._clock.now()):
                 return
+            _waiting(current, str(number))
             await self._keep(conn)
             if self._entry is not None:
                 public = {"rule": decided.payload["rule_id"], "amendment": str(number)}
                 await self._entry(conn, ASIDE, public, {"decided_by": by}, id=decided.id)
         await self.refresh()
-
-    def _unfit(self, amendment: str) -> Unfit:
-        found = next((one for one in self.unfit if one.amendment.id == amendment), None)
-        if found is None:
-            raise Conflict(
-                "rule_amendment_fits",
-                f"No amendment {amendment} waits to be set aside.",
-                message_zh=f"没有待搁置的修订 {amendment}。",
-                hint="Only an amendment that is not in force can be; one that is in force is succeeded by another.",
-                hint_zh="只有未生效的修订可以搁置；已生效的修订请以新的修订接替。",
-            )
-        return found
 
     async def _keep(self, conn: Any) -> None:
         """Before any process goes over to what was just recorded."""
@@ -305,3 +296,17 @@ class Amendments:
             task.add_done_callback(tasks.discard)
 
         self._db.listen(CHANNEL, heard, on_connect=heard)
+
+
+def _waiting(rulebook: Rulebook, amendment: str) -> Unfit:
+    """An amendment that a rulebook can't take."""
+    found = next((one for one in rulebook.unfit if one.amendment.id == amendment), None)
+    if found is None:
+        raise Conflict(
+            "rule_amendment_fits",
+            f"No amendment {amendment} waits to be set aside.",
+            message_zh=f"没有待搁置的修订 {amendment}。",
+            hint="Only an amendment that is not in force can be; one that is in force is succeeded by another.",
+            hint_zh="只有未生效的修订可以搁置；已生效的修订请以新的修订接替。",
+        )
+    return found
