@@ -133,7 +133,8 @@ class Promises:
     async def case(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
         outcome = {"payments": [PAYMENT], "reasons": [REASON], "missing": [words("级别", "Tier")], "traces": {}}
         asks = {name: ask for name, ask in PROGRAMME["asks"].items() if ask["by"] == "reviewer"}
-        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "applicant": "青山机器人",
+        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "given": {},
+                "applicant": "青山机器人",
                 "milestones": [{"n": 2, "title": "上线", "due_on": date(2027, 12, 1)}],
                 "others": [row(TWO, "refused")]}  # fmt: skip
 

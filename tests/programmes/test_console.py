@@ -15,6 +15,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import Names
 from shanhe.console.live.promises import LivePromises
 from shanhe.identity.api import Actor
+from shanhe.programmes.api import Verdict
 
 from .conftest import CREDIT, City
 
@@ -183,3 +184,20 @@ async def test_a_reviewer_finds_and_accepts_a_milestone_from_the_desk(city: City
     page = (await clerk.get(case)).text
     assert f"{case}/milestones/1" not in page
     assert f"{case}/milestones/2" in page
+
+
+async def test_a_reviewer_sees_what_the_one_before_assessed_in_the_fields_that_would_be_sent(city: City) -> None:
+    firm, finance = await city.company(), await city.reviewer("finance")
+    site = await city.apply("enclave_support", firm, {"site": "shanghai", "raised_fen": 100})
+    film = await city.apply("brand_award", firm, {"campaign": "山河之夜"}, ref="b")
+    decide = city.programmes.reviewing.decide
+    await decide(site.id, await city.reviewer("commerce"), Verdict.PASS, assessed={"at_base": True})
+    await decide(film.id, await city.reviewer("publicity"), Verdict.PASS, assessed={"exposure": 200_000_000})
+    client = await browser(city, finance, await city.company("局"))
+    assert re.search(r'name="a_at_base" value="on" checked', (await client.get(f"/review/{site.id}")).text)
+    assert re.search(r'name="a_exposure"[^>]* value="200000000"', (await client.get(f"/review/{film.id}")).text)
+    done = await post(client, f"/review/{film.id}", verdict="pass", a_exposure="200000000")
+    assert "done=decided" in done.headers["location"]
+    other = await post(await browser(city, await city.reviewer("finance", 1), firm), f"/review/{film.id}",
+                       verdict="pass", a_exposure="300000000")  # fmt: skip
+    assert "他人已按另一认定通过" in other.text

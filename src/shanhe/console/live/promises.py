@@ -181,6 +181,9 @@ class LivePromises:
         asked = programme.schedule.kind == "milestones" and view["state"] == "active"
         if asked and programme.path(1)[-1].by in await self._programmes.reviewing.departments(who.person_id):
             view["milestones"] = [one for one in view["tranches"] if one["state"] == "committed" and not one["met_on"]]
+        answers = (await self._seen(who, application))[0].application.answers
+        view["given"] = {ANSWER + name: said for name, ask in programme.asks.items()
+                         if ask.by == "reviewer" and (said := as_text(ask, answers.get(name)))}  # fmt: skip
         return {**view, "outcome": outcome_view(programme, outcome), "asks": asks, "applicant": party.name,
                 "others": await self._others(who, view["org_id"], application)}  # fmt: skip
 
@@ -304,6 +307,14 @@ def answers_of(asks: Mapping[str, Ask], fields: Mapping[str, str], *, partly: bo
         elif text:
             found[name] = answer_from_text(ask, text)
     return found
+
+
+def as_text(ask: Ask, value: Any) -> str:
+    """An answer as its field of a form shows it, so that whoever sends the form as it stands changes nothing."""
+    if ask.type == "flag":
+        return "on" if value else ""
+    text = format_fen(value) if ask.unit == "fen" and value is not None else "" if value is None else str(value)
+    return text if answer_from_text(ask, text) == value else ""
 
 
 def papers_of(fields: Mapping[str, str]) -> dict[str, Any]:

@@ -153,7 +153,8 @@ class PromisesRoom(Room):
 
     async def case(self, request: Request, application: UUID) -> Response:
         who = await self.who(request)
-        return self.show(request, "case.html", who, case=await self.desk.promises.case(who, application), fields={})
+        case = await self.desk.promises.case(who, application)
+        return self.show(request, "case.html", who, case=case, fields=case["given"])
 
     async def decide(self, request: Request, application: UUID) -> Response:
         who, fields = await self.posted(request)
