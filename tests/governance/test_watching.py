@@ -127,6 +127,14 @@ class TestProject:
         assert (made.invested_fen, made.watched, made.deadline) == (100_000, False, date(2027, 9, 2))
         hall.later(days=(date(2027, 9, 3) - date(2026, 3, 2)).days)
         assert (await watching.project(number)).watched
+        with pytest.raises(BadProposal, match="by today"):  # what is promised for tomorrow has not come back
+            await watching.flow(
+                number, "returned", 100_000, on=date(2027, 9, 4), evidence="承诺", flow_id=uuid4(), by="person:1"
+            )
+        with pytest.raises(BadProposal, match="no day to come"):
+            await watching.record(
+                "cumulative_profit_fen", 1, on=date(2027, 9, 4), evidence="预计", figure_id=uuid4(), by="person:1"
+            )
         done = await watching.flow(
             number, "returned", 100_000, on=date(2027, 9, 3), evidence="凭证 9", flow_id=uuid4(), by="person:1"
         )

@@ -52,8 +52,8 @@ class Watching:
         targets = {parameter.name for parameter in self._rulebook.rule(SCORECARD).parameters} - set(NOT_TARGETS)
         if name not in targets | set(FIGURES) or name in self._measures:
             raise BadProposal("nobody records this figure by hand", "该指标不可人工填报")
-        if not 0 < len(evidence.strip()) <= EVIDENCE_CHARS:
-            raise BadProposal("a figure needs evidence", "须注明依据")
+        if not 0 < len(evidence.strip()) <= EVIDENCE_CHARS or on > self._clock.today():
+            raise BadProposal("a figure needs evidence, and is of no day to come", "须注明依据，日期不得晚于今天")
         row = await store.add_figure(self._db, figure_id, name, on, value, evidence.strip(), by, self._clock.now())
         if (row["name"], row["value"], row["on_day"]) != (name, value, on):
             raise _conflict()
@@ -149,6 +149,8 @@ class Watching:
     ) -> Project:
         """Money into or back out of a project, with its evidence (a posting's id, a document). Idempotent by id."""
         await self.project(project_id)
+        if on > self._clock.today():  # money that is to come back has not
+            raise BadProposal("money that moved, moved by today", "日期不得晚于今天")
         if kind not in ("invested", "returned") or amount_fen <= 0 or not 0 < len(evidence.strip()) <= EVIDENCE_CHARS:
             raise BadProposal("give invested or returned, an amount and evidence", "须填写类别、正数金额与依据")
         row = await store.add_flow(self._db, flow_id, project_id, kind, amount_fen, on, evidence.strip(), by,
