@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from uuid import UUID
 
 import pytest
 from openpyxl import Workbook
 
-from shanhe.programmes.api import ImportRefused, State
+from shanhe.programmes.api import AskAgain, ImportRefused, State
+from shanhe.programmes.importing import ALONE
 
 from .conftest import City
 
@@ -54,6 +56,33 @@ class TestImport:
         assert problems[2]
         assert problems[3] == "与第 2 行重复"
         assert await city.programmes.applications() == []
+
+    async def test_of_what_counts_earlier_awards_is_one_row_at_a_time_and_the_second_says_so(self, city: City) -> None:
+        await city.fund("science_credit")
+        (lab, lab_number), *factories = await firms(city, 3)
+        city.measured["match_solution_accepts", lab] = True
+        for factory, _ in factories:
+            city.measured["match_need_accepts", factory], city.measured["match_related", factory] = True, False
+        rows = [f"{number},{lab_number},m{n}\n" for n, (_, number) in enumerate(factories)]
+        importing = city.programmes.importing
+        report = await importing.run("research_match", f"party,partner,match\n{''.join(rows)}".encode(), batch="b",
+                                     actor="test")  # fmt: skip
+        assert [row.problem[1] if row.problem else "" for row in report.rows] == ["", ALONE.en]
+        assert not report.recorded
+        report = await importing.run("research_match", f"party,partner,match\n{rows[0]}".encode(), batch="b",
+                                     actor="test")  # fmt: skip
+        assert report.recorded
+
+    async def test_twice_at_once_is_recorded_once_and_names_no_application_that_is_not_there(self, city: City) -> None:
+        ((_, number),) = await firms(city, 1)
+        text = f"{HEADER}{number},2026SR1,2026-01-05,甲\n".encode()
+        run = city.programmes.importing.run
+        done = await asyncio.gather(
+            *(run("software_copyright", text, batch="b", actor="test") for _ in range(3)), return_exceptions=True
+        )
+        (app,) = await city.programmes.applications()
+        for one in done:
+            assert isinstance(one, AskAgain) or [row.application for row in one.rows] in ([app.id], [None])
 
     async def test_fills_merged_cells_of_a_workbook(self, city: City) -> None:
         ((org, registration),) = await firms(city, 1)

@@ -12,13 +12,18 @@ from shanhe.kernel.documents.tables import read_table
 from shanhe.kernel.errors import ShanheError
 from shanhe.programmes import store
 from shanhe.programmes.applying import Applying, Prepared
-from shanhe.programmes.errors import AlreadyClaimed, ImportRefused
+from shanhe.programmes.cases import State
+from shanhe.programmes.errors import AlreadyClaimed, AskAgain, ImportRefused
 from shanhe.programmes.forms import from_text
 from shanhe.programmes.ground import Ground
-from shanhe.programmes.model import Programme
+from shanhe.programmes.model import Programme, Text
 
 PARTY: Final = ("party", "主体", "申请人", "applicant")
 BATCH_MAX_CHARS: Final = 64
+ALONE: Final = Text(
+    zh="该计划按此前获批情况即时核定，每次只能导入一行",
+    en="this programme decides at once by what was awarded before: import its rows one at a time",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Importing:
             twice = next((seen[key] for key in one.claims if key in seen), None) if one is not None else None
             if twice is not None:
                 report, one = _bad(number, word, f"与第 {twice} 行重复", f"it repeats row {twice}"), None
+            if one is not None and one.application.state is State.APPROVED and programme.remembers and prepared:
+                report, one = _bad(number, word, ALONE.zh, ALONE.en), None
             if one is not None:
                 seen |= dict.fromkeys(one.claims, number)
                 prepared.append((number, word, one))
@@ -99,7 +106,8 @@ class Importing:
             async with self._ground.db.transaction() as conn:
                 for number, _, one in prepared:
                     current = number
-                    await self._applying.insert(conn, one)
+                    if not await self._applying.insert(conn, one):
+                        raise AskAgain  # the same batch came twice at once; the other one recorded it
         except AlreadyClaimed as error:
             failed = [_bad(r.row, r.party, error.message_zh, error.message) if r.row == current else r for r in reports]
             return ImportReport(False, tuple(failed))
