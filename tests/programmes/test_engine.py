@@ -14,13 +14,13 @@ import asyncpg
 import pytest
 from msgspec import structs
 
-from shanhe.identity.api import OrgKind
+from shanhe.identity.api import OrgKind, Role
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Posting, Transfer
 from shanhe.programmes import award_store
 from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Tranche, Verdict
-from shanhe.programmes.errors import AlreadyAssessed
+from shanhe.programmes.errors import AlreadyAssessed, JudgesItself
 
 from .conftest import CATALOGUE, CREDIT, City
 
@@ -211,6 +211,26 @@ class TestDecision:
         for eye in (0, 1):  # everybody agreed to it by now
             app = await decide(app.id, await city.reviewer("finance", eye), Verdict.PASS)
         assert app.state is State.COMPLETED
+
+    async def test_is_not_for_who_belongs_to_a_party_that_the_application_names(self, city: City) -> None:
+        firm, bank = await city.company(), await city.company("山河银行")
+        await city.fund("compensation_fund")
+        await city.know(firm, "incubated", True)
+        loan = {"bank": str(bank), "contract": "HT-1", "loan_fen": 100_000, "ends_on": "2027-03-02"}
+        app = await city.apply("loan_guarantee", firm, loan)
+        clerk = await city.reviewer("commerce")
+        await city.identity.orgs.set_member(bank, clerk, Role.MEMBER, by="test")
+        with pytest.raises(JudgesItself):
+            await city.programmes.reviewing.decide(app.id, clerk, Verdict.PASS)
+
+    async def test_is_not_for_who_submitted_it_for_somebody_else(self, city: City) -> None:
+        firm, clerk = await city.company(), await city.reviewer("ip_office")
+        app = await city.programmes.applying.apply(
+            "software_copyright", firm, answers=form(1), evidence={"certificate": "1"}, client_ref="a",
+            actor=f"person:{clerk}",
+        )  # fmt: skip
+        with pytest.raises(JudgesItself, match="submitted"):
+            await city.programmes.reviewing.decide(app.id, clerk, Verdict.PASS)
 
     async def test_returned_by_the_second_step_begins_with_the_first_for_what_it_passed_was_another_thing(
         self, city: City

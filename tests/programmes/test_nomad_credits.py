@@ -29,6 +29,9 @@ class TestNomadCredits:
         file = await city.programmes.file(app.id)
         assert file.application.state is State.COMPLETED
         assert file.decisions[-1].reasons[0]["zh"] == "没有有效的数字游民身份"
+        await city.know(nomad, "nomad_id", True, on=date(2028, 4, 3))
+        again = await city.apply("nomad_credits", nomad, ref="b")  # the year that was not renewed was not had
+        assert (again.state, len(await city.lots(nomad))) == (State.ACTIVE, 3)
 
     async def test_without_an_id_are_refused_with_what_would_change_it(self, city: City) -> None:
         nomad = await city.person()
@@ -54,3 +57,6 @@ class TestNomadCredits:
         assert checked.taken == ("本申请人、近十二个月", "this applicant, the last twelve months")
         await city.at(date(2027, 12, 31))
         assert await city.balance(nomad) == 2_000 * CREDIT
+        await city.at(date(2028, 1, 1))
+        with pytest.raises(AlreadyClaimed, match="the last twelve months"):  # what was renewed was had, too
+            await city.apply("nomad_credits", nomad, ref="c")

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from shanhe.identity.api import OrgKind
+from shanhe.identity.api import OrgKind, Role
 from shanhe.kernel.errors import Invalid
-from shanhe.programmes.api import Application, State, Tranche, TrancheState
+from shanhe.programmes.api import (
+    Application,
+    JudgesItself,
+    NotYourDesk,
+    State,
+    Tranche,
+    TrancheState,
+    WrongState,
+)
 
 from .conftest import CREDIT, City
 
@@ -52,6 +60,27 @@ class TestPublicGood:
         assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
         assert (await city.budget("charity_fund"))[1] == 0
         assert await city.sound()
+
+    async def test_milestone_is_accepted_by_the_department_that_approves_and_by_nobody_of_the_charity(
+        self, city: City
+    ) -> None:
+        charity, app = await granted(city)
+        met, day = city.programmes.reviewing.met, city.clock.today()
+        with pytest.raises(NotYourDesk):
+            await met(app.id, await city.reviewer("finance"), 1, on=day)
+        clerk = await city.reviewer("civil_affairs", 5)
+        await city.identity.orgs.set_member(charity, clerk, Role.MEMBER, by="test")
+        with pytest.raises(JudgesItself):
+            await met(app.id, clerk, 1, on=day)
+        for wrong in (day - timedelta(days=1), day + timedelta(days=1)):
+            with pytest.raises(Invalid):
+                await met(app.id, await city.reviewer("civil_affairs", 6), 1, on=wrong)
+        with pytest.raises(WrongState):
+            await met(app.id, await city.reviewer("civil_affairs", 6), 4, on=day)
+        await met(app.id, await city.reviewer("civil_affairs", 6), 1, on=day)
+        with pytest.raises(WrongState):
+            await met(app.id, await city.reviewer("civil_affairs", 6), 1, on=day)
+        assert await city.balance(charity) == 90_000 * CREDIT
 
     async def test_late_milestone_moves_all_that_follow(self, city: City) -> None:
         charity, app = await granted(city)

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from shanhe.kernel.clock import midnight
 from shanhe.programmes.api import AlreadyClaimed, NotDecidable, State
 
 from .conftest import CREDIT, City
@@ -28,6 +29,30 @@ class TestRoleGrant:
         await city.at(date(2028, 3, 4))
         assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
         assert await city.sound()
+
+    async def test_asked_for_on_a_leap_day_is_due_on_the_last_of_february_and_on_the_next_leap_day(
+        self, city: City
+    ) -> None:
+        await city.fund("talent_credit")
+        person = await city.person()
+        await city.know(person, "role", "data_analyst")
+        await city.at(date(2028, 2, 29))
+        app = await city.apply("role_grant", person)
+        for year in (2029, 2030, 2031):
+            await city.at(date(year, 2, 28))
+        days = [tranche.due_on for tranche in (await city.programmes.file(app.id)).tranches]
+        assert days == [date(2028, 2, 29), *(date(year, 2, 28) for year in (2029, 2030, 2031)), date(2032, 2, 29)]
+
+    async def test_that_waited_for_its_budget_expires_a_year_after_it_was_paid(self, city: City) -> None:
+        person = await city.person()
+        await city.know(person, "role", "data_analyst")
+        app = await city.apply("role_grant", person)
+        assert app.state is State.WAITING_BUDGET
+        await city.fund("talent_credit")
+        await city.at(date(2026, 6, 10))
+        (lot,) = await city.lots(person)
+        assert lot.expires_at == midnight(date(2027, 6, 10))
+        assert (await city.programmes.file(app.id)).tranches[1].due_on == date(2027, 3, 2)
 
     async def test_is_once_a_year(self, city: City) -> None:
         await city.fund("talent_credit")
