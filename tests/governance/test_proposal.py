@@ -75,10 +75,43 @@ class TestChange:
             await hall.amendments.approve(asked.id, by="person:b")
         proposer = await hall.person("digital")
         made = await hall.governance.deciding.propose(change(), person_id=proposer)
-        await hall.amendments.propose("P1", discount(), amendment_id=made.id, by="person:a")
-        with pytest.raises(NotDecided):  # proposed, but not announced
-            await hall.amendments.approve(made.id, by="person:b")
+        for content, by in ((discount(), "person:a"), (discount(2000), f"person:{proposer}")):
+            with pytest.raises(ProposalConflict):  # its number would be taken, and it could not be adopted
+                await hall.amendments.propose("P1", content, amendment_id=made.id, by=by)
+        await hall.amendments.propose("P1", discount(), amendment_id=made.id, by=f"person:{proposer}")
+        for day in (made.discuss_until, made.veto_until):  # proposed, not announced; announced, and open to a veto
+            await hall.until(day)
+            with pytest.raises(NotDecided):
+                await hall.amendments.approve(made.id, by="person:b")
+            if day == made.discuss_until:
+                await hall.until(day + timedelta(days=1))
+                for voter in (await hall.person("digital"), await hall.person("digital")):
+                    await hall.governance.deciding.vote(made.id, voter, Vote.FOR)
+        assert (await hall.governance.deciding.get(made.id)).state is State.ANNOUNCED
         assert await hall.amendments.recorded() == []
+
+    async def test_is_what_was_announced_and_nothing_that_was_asked_for_under_its_number_before(
+        self, hall: Hall
+    ) -> None:
+        number, proposer = new_id(), await hall.person("digital")
+        await hall.amendments.propose("P1", discount(1000), amendment_id=number, by="person:a")
+        made = await hall.governance.deciding.propose(change(id=number), person_id=proposer)
+        await hall.until(made.discuss_until + timedelta(days=1))
+        for voter in (await hall.person("digital"), await hall.person("digital")):
+            await hall.governance.deciding.vote(made.id, voter, Vote.FOR)
+        await hall.until(made.veto_until)
+        hall.later(days=1)
+        with pytest.raises(NotDecided):  # nobody voted for that
+            await hall.amendments.approve(number, by="person:b")
+        assert await hall.amendments.recorded() == []
+
+    async def test_decided_on_the_day_of_its_announcement_is_announced_in_time(self, hall: Hall) -> None:
+        proposer, one, two = await hall.person("finance"), await hall.person("digital"), await hall.person("digital")
+        made = await hall.governance.deciding.propose(change(), person_id=proposer)
+        await hall.until(made.announced_on)
+        await hall.governance.deciding.vote(made.id, one, Vote.FOR)
+        done = await hall.governance.deciding.vote(made.id, two, Vote.FOR)
+        assert done.state is State.APPROVED
 
     async def test_that_another_made_impossible_fails_and_says_why(self, hall: Hall) -> None:
         proposer, one, two = await hall.person("finance"), await hall.person("digital"), await hall.person("digital")

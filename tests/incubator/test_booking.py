@@ -183,6 +183,8 @@ class TestBooking:
         assert caught.value.details["rule"] == "T13_benefits"
         house.index[firm] = 8_000
         await house.book(firm, adviser, at(DAY, 9), 4)
+        await house.know(firm, inside=False, on=date(2026, 3, 2))
+        await house.incubator.tick()  # an adviser is by the value index, in the incubator or not
         assert (await house.incubator.quota(firm, "adviser", date(2026, 3, 1))).left == 0
 
     @pytest.mark.parametrize(("hour", "units"), [(8, 1), (17, 2), (9, 0)])

@@ -72,7 +72,7 @@ class Deciding:
         self._notifier = notifier
         self._record = record
         self._checks = checks
-        amendments.need(self._decided)
+        amendments.need(self._decided, self._owned)
 
     # -- seats --------------------------------------------------------------------------------------------------------
 
@@ -327,10 +327,20 @@ class Deciding:
                 if becomes is State.ADOPTED and found.matter in self._follow:
                     await self._follow[found.matter](conn, found)
 
-    async def _decided(self, amendment_id: UUID) -> None:
-        """What the rulebook asks before it records an amendment: announced, and past its veto."""
-        found = await store.get(self._db, amendment_id)
+    async def _owned(self, number: UUID, rule_id: str, content: Mapping[str, Any], by: str) -> None:
+        """A proposal's number stands for its own content, asked for by itself: who took it would keep it from being
+        adopted."""
+        found = await store.get(self._db, number)
+        mine = (rule_id, dict(content), by)
+        if found is not None and mine != (found.rule_id, dict(found.content), f"person:{found.proposed_by}"):
+            raise ProposalConflict()
+
+    async def _decided(self, asked: Any) -> None:
+        """What the rulebook asks before it records an amendment: this very content announced, and past its veto."""
+        found = await store.get(self._db, asked.id)
         if found is None or found.state not in (State.ANNOUNCED, State.ADOPTED):
+            raise NotDecided()
+        if (found.rule_id, dict(found.content)) != (asked.payload["rule_id"], dict(asked.payload["content"])):
             raise NotDecided()
         if self._clock.today() <= found.veto_until:
             raise NotDecided()

@@ -114,8 +114,10 @@ async def record(
     return amended
 
 
-Needed = Callable[[UUID], Awaitable[None]]
-"""What has to be decided before an amendment is recorded; raises when it is not."""
+Needed = Callable[[Any], Awaitable[None]]
+"""(request): what has to be decided before what it asks for is recorded; raises when it is not."""
+Owned = Callable[[UUID, str, Mapping[str, Any], str], Awaitable[None]]
+"""(amendment, rule, content, by): raises where the number stands for something else that is being decided."""
 
 
 class Amendments:
@@ -134,10 +136,12 @@ class Amendments:
         self._entry = entry
         self._reading = asyncio.Lock()
         self._needed: Needed | None = None
+        self._owned: Owned | None = None
 
-    def need(self, needed: Needed) -> None:
-        """Ask `needed` before any amendment is recorded: whose decision it takes beyond two people (governance)."""
-        self._needed = needed
+    def need(self, needed: Needed, owned: Owned) -> None:
+        """Ask `needed` before any amendment is recorded: whose decision it takes beyond two people (governance); and
+        `owned` before one is asked for, so that nobody takes the number of what is being decided."""
+        self._needed, self._owned = needed, owned
 
     def mistakes(self, files: Mapping[str, str]) -> list[Mistake]:
         """What is wrong with rule files (name → text), on top of the rules as they stand."""
@@ -148,6 +152,8 @@ class Amendments:
     ) -> Any:
         """Prove an amendment and ask for a second person. Idempotent by `amendment_id`; returns the request."""
         rule = self._rulebook.rule(rule_id)
+        if self._owned is not None:
+            await self._owned(amendment_id, rule.id, content, by)
         proved(self._rulebook, RuleAmendment(str(amendment_id), rule.id, content, by, note))
         payload = {"rule_id": rule.id, "content": dict(content), "note": note}
         expires = self._clock.now() + timedelta(days=OPEN_DAYS)
@@ -169,7 +175,7 @@ class Amendments:
     async def ready(self, asked: Any) -> None:
         """Whether a second person may agree now; raises what has to be decided before."""
         if self._needed is not None:
-            await self._needed(asked.id)
+            await self._needed(asked)
 
     async def carry_out(self, decided: Any) -> None:
         """Record what was agreed to elsewhere; once."""
