@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.clock import FixedClock, add_months, midnight
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import (
     Account,
@@ -31,7 +31,7 @@ from shanhe.ledger.commit import ConnectionLost, Line
 from shanhe.ledger.leases import SHRINK
 from shanhe.ledger.reservation import Lease, Reservation
 
-from .conftest import Books
+from .conftest import TERMS, Books
 from .test_away import Faults, away, used
 
 WEALTH = 1_000_000
@@ -193,6 +193,13 @@ class TestLease:
         assert await spent(lent.ledger, limit) == 0
         assert await lent.books.clean()
 
+    async def test_of_which_a_call_learns_that_it_was_reclaimed_lends_no_more(self, lent: Lent) -> None:
+        running = lent.call()
+        assert await lent.ledger.reclaim_worker("one") == 1
+        with pytest.raises(LeaseReclaimed):
+            await lent.ledger.settle(running, lent.books.charge(700))
+        assert lent.refuses(1)
+
     async def test_takes_into_a_hold_no_call_that_was_settled_while_it_waited(self, lent: Lent) -> None:
         running, lock = lent.call(), lent.ledger._book._locks.setdefault(lent.payer.id, asyncio.Lock())
         async with lock:
@@ -309,6 +316,24 @@ class TestCharge:
         with pytest.raises(NotBalanced):
             await lent.ledger.settle(lent.call(), Charge(100, (Leg(lent.payer.id, 100),)))
 
+    async def test_is_paid_by_both_lots_that_its_lease_has_it_from(self, books: Books) -> None:
+        payer = await books.wallet(1500)
+        first, second = (await books.ledger.lots(payer.id))[0].id, await books.fund(payer, WEALTH)
+        await books.call(payer, 1000)
+        running = Lent(books, payer).call()
+        await books.ledger.settle(running, books.charge(1000))
+        burned = (await books.ledger.posting(running.receipt_id)).burned
+        assert [(one.lot, one.amount) for one in burned] == [(first, -500), (second, -500)]
+        assert await books.clean()
+
+    async def test_is_booked_as_what_it_is_by_whom_it_says(self, lent: Lent) -> None:
+        ledger, charge = lent.ledger, lent.books.charge(700)
+        one, other, third = lent.call(), lent.call(), lent.call()
+        await asyncio.gather(ledger.settle(one, charge), ledger.settle(other, charge, kind="capture"))
+        await ledger.settle(third, charge, actor="somebody")
+        found = [await ledger.posting(call.receipt_id) for call in (one, other, third)]
+        assert [(view.kind, view.actor) for view in found] == [("call", ""), ("capture", ""), ("call", "somebody")]
+
     async def test_of_one_receipt_asked_for_twice_at_once_is_booked_once(self, lent: Lent) -> None:
         receipt = new_id()
         calls = [await lent.ledger.admit(lent.payer.id, 1000, receipt_id=receipt) for _ in range(2)]
@@ -351,6 +376,7 @@ class TestCharge:
             await lent.ledger.settle(running, fee)
         faults.none()
         assert whole(lent.lease)
+        assert running in lent.lease.open
         await lent.ledger.settle(running, fee)
         assert whole(lent.lease)
         assert await lent.returned() == 0
@@ -364,3 +390,4 @@ class TestCharge:
         await books.ledger.settle(running, Charge(1000, (Leg(maker.id, 1000),)))
         (income,) = await books.ledger.lots(maker.id)
         assert (income.parent, income.provenance) == (lot, Provenance.SUBSIDY)
+        assert income.unlock_at == midnight(add_months(books.ledger._clock.today(), TERMS.income_lock_months))
