@@ -7,13 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
+from shanhe.gateway.estimate import prompt_bound
 from shanhe.kernel.ids import new_id
 
-from .conftest import TOKEN, Desk
+from .conftest import CONTEXT, RATES, TOKEN, Desk
 from .engine import DONE, chunk, stream, usage_chunk, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STREAM = (chunk("Hello "), chunk("there"), chunk(finish="stop"), usage_chunk(9, 2), DONE)
+COST_MICRO = (9 * RATES.input + 2 * RATES.output) // 1_000_000
 SCOPE = new_id()
 USED = 11
 """Tokens of each answer."""
@@ -76,3 +78,27 @@ class TestRates:
         desk.keys.known[TOKEN] = desk.caller(**limits)
         for _ in range(2):
             assert told(await ask(desk, more)) == {}
+
+
+class TestLimits:
+    async def test_are_counted_in_the_citys_minute_day_and_month_at_what_a_call_came_to(self, desk: Desk) -> None:
+        caller = desk.keys.known[TOKEN] = desk.caller(
+            rpm=5, tpm=10_000, budget_day_micro=10**9, budget_month_micro=10**9
+        )  # fmt: skip
+        await ask(desk, {})
+        await desk.ledger._counters.housekeep(everything=True)
+        rows = await desk.gateway.charges._db.fetch(
+            "SELECT name, win, used FROM ledger.counter WHERE scope = $1", caller.limit_scope
+        )  # fmt: skip
+        assert {row["name"]: (row["win"], row["used"]) for row in rows} == {
+            "requests_per_minute": ("2026-11-20T10:00", 1), "tokens_per_minute": ("2026-11-20T10:00", USED),
+            "budget_per_day": ("2026-11-20", COST_MICRO), "budget_per_month": ("2026-11", COST_MICRO),
+        }  # fmt: skip
+
+    async def test_hold_the_prompt_and_every_answer_that_is_asked_for(self, desk: Desk) -> None:
+        held = []
+        for answers in (1, 3):
+            desk.keys.known[TOKEN] = desk.caller(tpm=10_000)
+            held.append(10_000 - int(told(await ask(desk, {"n": answers}))["remaining-tokens"]))
+        prompt = prompt_bound(len("Say hello."), 1, CONTEXT)
+        assert held == [prompt + 64, prompt + 3 * 64]

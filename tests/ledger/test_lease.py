@@ -16,6 +16,7 @@ from shanhe.ledger.api import (
     Account,
     Asset,
     Charge,
+    HoldClosed,
     IdempotencyConflict,
     InsufficientCredit,
     LeaseReclaimed,
@@ -200,6 +201,17 @@ class TestLease:
             await lent.ledger.settle(running, lent.books.charge(700))
         assert lent.refuses(1)
 
+    async def test_that_was_reclaimed_pays_no_call_over_two_lots_either(self, books: Books) -> None:
+        payer = await books.wallet(1500)
+        await books.fund(payer, WEALTH)
+        await books.call(payer, 1000)
+        running = Lent(books, payer).call()
+        assert await books.ledger.reclaim_worker("one") == 1
+        with pytest.raises(LeaseReclaimed):
+            await books.ledger.settle(running, books.charge(1000))
+        assert (await books.ledger.balance(payer.id)).balance == WEALTH + 500
+        assert await books.clean()
+
     async def test_takes_into_a_hold_no_call_that_was_settled_while_it_waited(self, lent: Lent) -> None:
         running, lock = lent.call(), lent.ledger._book._locks.setdefault(lent.payer.id, asyncio.Lock())
         async with lock:
@@ -324,6 +336,16 @@ class TestCharge:
         await books.ledger.settle(running, books.charge(1000))
         burned = (await books.ledger.posting(running.receipt_id)).burned
         assert [(one.lot, one.amount) for one in burned] == [(first, -500), (second, -500)]
+        assert await books.clean()
+
+    async def test_of_a_hold_that_somebody_else_gave_back_is_refused(self, books: Books) -> None:
+        payer, number = await books.wallet(2000), new_id()
+        running = await books.ledger.admit(payer.id, 1000, receipt_id=number)
+        assert running.held is not None
+        await books.ledger.void(number)
+        with pytest.raises(HoldClosed):
+            await books.ledger.settle(running, books.charge(700))
+        assert (await books.ledger.balance(payer.id)).available == 2000
         assert await books.clean()
 
     async def test_is_booked_as_what_it_is_by_whom_it_says(self, lent: Lent) -> None:
