@@ -61,6 +61,12 @@ def whole(lease: Lease) -> bool:
     return sum(piece.amount for piece in lease.pieces) == lease.free + reserved - carved
 
 
+async def somebody_elses(books: Books, payer: Account, amount: int) -> None:
+    """A hold that a late capture could take from, if nothing refused it."""
+    until = books.ledger._clock.now() + timedelta(days=1)
+    await books.ledger.hold(payer.id, amount, hold_id=new_id(), purpose="escrow", expires_at=until)
+
+
 class Lent:
     """A payer with a lease, and the lease."""
 
@@ -207,6 +213,7 @@ class TestLease:
         await books.call(payer, 1000)
         running = Lent(books, payer).call()
         assert await books.ledger.reclaim_worker("one") == 1
+        await somebody_elses(books, payer, 5000)
         with pytest.raises(LeaseReclaimed):
             await books.ledger.settle(running, books.charge(1000))
         assert (await books.ledger.balance(payer.id)).balance == WEALTH + 500
@@ -343,9 +350,10 @@ class TestCharge:
         running = await books.ledger.admit(payer.id, 1000, receipt_id=number)
         assert running.held is not None
         await books.ledger.void(number)
+        await somebody_elses(books, payer, 1500)
         with pytest.raises(HoldClosed):
             await books.ledger.settle(running, books.charge(700))
-        assert (await books.ledger.balance(payer.id)).available == 2000
+        assert (await books.ledger.balance(payer.id)).balance == 2000
         assert await books.clean()
 
     async def test_is_booked_as_what_it_is_by_whom_it_says(self, lent: Lent) -> None:
