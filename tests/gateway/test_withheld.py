@@ -214,6 +214,41 @@ class TestWholeAnswer:
         assert [len(some) for some in await lossy.postings()] == [2, 0]  # its asker finds the second, and has it
         assert (len(kept), before - await lossy.desk.balance()) == (2, 2 * COST_MICRO)
 
+    @pytest.mark.parametrize("way", ["pipeline", "short"])
+    async def test_that_a_full_disk_refused_is_noted_no_more_and_counts_nothing(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
+        async def settles(*_: Any, **__: Any) -> None:
+            raise LedgerFull
+
+        def settles_soon(reservation: Any, charge: Any, landed: Any) -> bool:
+            asyncio.get_running_loop().call_soon(landed, LedgerFull())
+            return True
+
+        async with warm(lossy.desk) as line:
+            before = await lossy.desk.balance()
+            monkeypatch.setattr(lossy.desk.ledger, "settle", settles)
+            monkeypatch.setattr(lossy.desk.ledger, "settle_soon", settles_soon)
+            status = (await line.ask())[0] if way == "short" else (await lossy.desk.chat()).status_code
+        assert status == 503
+        await lossy.settled()
+        assert (await lossy.desk.balance(), await lossy.budget()) == (before, COST_MICRO), "of the first call"
+
+    async def test_that_its_asker_keeps_and_a_full_disk_refused_holds_nothing(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def settles(*_: Any, **__: Any) -> None:
+            raise LedgerFull
+
+        async def keep(_: bytes) -> None:
+            """It is kept."""
+
+        before = await lossy.desk.balance()
+        monkeypatch.setattr(lossy.desk.ledger, "settle", settles)
+        with pytest.raises(LedgerFull):
+            await lossy.desk.gateway.ask(lossy.desk.keys.known[TOKEN], FIELDS, receipt_id=new_id(), keep=keep)
+        assert (await lossy.desk.balance(), await lossy.budget()) == (before, 0)
+
 
 class TestFee:
     @pytest.mark.parametrize("losing", ["booked", "lost"])
@@ -267,6 +302,46 @@ async def away(*_: Any, **__: Any) -> None:
 
 
 class TestDeath:
+    @pytest.mark.parametrize("way", ["pipeline", "short"])
+    async def test_between_the_booking_and_the_answer_withholds_the_answer_and_gives_it_back(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
+        """The process has given its notes up for whoever starts next while the ledger was at it."""
+        ledger, returns = lossy.desk.ledger, lossy.returns
+        settle, soon = ledger.settle, ledger.settle_soon
+
+        def end() -> None:
+            assert returns._slate is not None
+            returns._slate._file.close(keep=True)
+            returns._slate = None
+
+        async def settles(*given: Any, **more: Any) -> Any:
+            found = await settle(*given, **more)
+            end()
+            return found
+
+        def settles_soon(reservation: Any, charge: Any, landed: Any) -> bool:
+            def told(error: Exception | None) -> None:
+                end()
+                landed(error)
+
+            return soon(reservation, charge, told)
+
+        async with warm(lossy.desk) as line:
+            before, known = await lossy.desk.balance(), (await lossy.postings())[0]
+            monkeypatch.setattr(ledger, "settle", settles)
+            monkeypatch.setattr(ledger, "settle_soon", settles_soon)
+            status = (await line.ask())[0] if way == "short" else (await lossy.desk.chat()).status_code
+        monkeypatch.setattr(ledger, "settle", settle)
+        monkeypatch.setattr(ledger, "settle_soon", soon)
+        assert status == 503
+        assert before - await lossy.desk.balance() == COST_MICRO
+        returns.start()
+        assert returns._recovery is not None
+        assert await returns._recovery == 1
+        assert (await lossy.postings())[0] == known
+        assert await lossy.desk.balance() == before
+
     async def test_gives_back_what_was_booked_and_not_answered_and_nothing_else(
         self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
