@@ -694,6 +694,12 @@ class TestJourney:
         expect(page.locator(".side [aria-current]")).to_be_in_viewport()
         assert page.evaluate("scrollY") == 0
 
+    def test_has_its_widest_table_on_every_screen_between_a_phone_and_a_desk(self, city: Stage, page: Page) -> None:
+        page.goto(f"{city.url}/city/ledger")
+        for width in (1366, 1100, 1010, 990, 820):
+            page.set_viewport_size({"width": width, "height": 768})
+            assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), width
+
     @pytest.mark.prove
     def test_leads_without_a_mouse_through_what_matters(self, city: Stage, browser: Browser) -> None:
         """An application up to its second approval, a top-up, a key, a vote: Tab leads to each, and is always seen."""
