@@ -17,7 +17,7 @@ from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console import model_postings as mp
 from shanhe.console import model_rules as mr
-from shanhe.console.live.exchange import DISPUTES, REVERSALS, TRADES
+from shanhe.console.live.exchange import DISPUTES, ORDERS, REVERSALS, TRADES
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.money import MICRO, parse_yuan
 
@@ -468,11 +468,16 @@ class Exchange:
         disputed = x.DisputeRow(ident(7), NOW, "启明", ident(21), "成交价格与显示不一致")
         asked = c.Row(ident(6), (NOW, "启明", ident(22), "报价显示有误", 2, "person:1"))
         reversals = c.Sheet("exchange.waiting_reversals", REVERSALS, [asked], "exchange.nothing_waits")
-        return x.Operations([row], [out], [disputed], [disputed], reversals)
+        standing = c.Row(ident(20), (NOW, "启明", "sell", "0.6500", 100 * MICRO, 40 * MICRO))
+        orders = c.Sheet("exchange.open_orders", ORDERS, [standing], "exchange.no_open_orders")
+        return x.Operations([row], [out], [disputed], [disputed], reversals, orders)
 
     async def switch(self, who: m.Who, paused: bool, reason: str) -> None:
         if not reason:
             raise Invalid("bad_text", "A reason is needed.", message_zh="须说明原因。")
+
+    async def stop_order(self, who: m.Who, order_id: UUID) -> None:
+        await self.cancel(who, order_id)
 
     async def auction(self, who: m.Who) -> None: ...
     async def pay_out(self, who: m.Who, payment_id: UUID | None, org: str, yuan: str, reason: str) -> None:

@@ -66,6 +66,14 @@ class TestExchange:
         assert "该委托已结束（已成交）" in late.text
         assert 'id="orders"' in late.text
 
+    async def test_lets_operators_end_an_order_that_stands(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/city/exchange")).text
+        path = f"/city/exchange/orders/{ident(20)}"
+        assert f'action="{path}"' in page
+        assert (await member.post(path, data=TOKEN)).headers["location"] == "/city/exchange?done=order_stopped"
+        late = await member.post(f"/city/exchange/orders/{ident(25)}", data=TOKEN)
+        assert (late.status_code, "该委托已结束（已成交）" in late.text) == (409, True)
+
     async def test_shows_ones_own_trades_what_was_undone_of_them_and_until_when_orders_stand(
         self, member: httpx.AsyncClient
     ) -> None:

@@ -174,3 +174,4 @@ class Operations:
     disputes: Sequence[DisputeRow]
     upheld: Sequence[DisputeRow]
     reversals: Sheet
+    orders: Sheet

@@ -37,6 +37,8 @@ Col = c.Col
 TRADES = (Col("calls.at", "minute"), Col("exchange.side", "word:exchange"), Col("exchange.price"),
           Col("exchange.quantity", "credits"), Col("exchange.money", "yuan"), Col("exchange.fee_column", "yuan"),
           Col("exchange.back_micro", "credits"), Col("exchange.back_fen", "yuan"))  # fmt: skip
+ORDERS = (Col("calls.at", "minute"), Col("exchange.member"), Col("exchange.side", "word:exchange"),
+          Col("exchange.price"), Col("exchange.quantity", "credits"), Col("exchange.filled", "credits"))  # fmt: skip
 DISPUTES = (Col("calls.at", "minute"), Col("exchange.order", "short"), Col("exchange.dispute_text"),
             Col("calls.status", "state:order_dispute"), Col("exchange.answer"), Col("exchange.back_micro", "credits"),
             Col("exchange.back_fen", "yuan"), Col("exchange.bound", "word:reversal_bound"))  # fmt: skip
@@ -190,10 +192,22 @@ class LiveExchange:
             await self._dispute_rows(await exchange.disputes.list(None, open_only=True)),
             await self._dispute_rows(await exchange.remedies.due()),
             await self._reversals(),
+            await self._open_orders(),
         )
 
     async def _dispute_rows(self, found: Sequence[Dispute]) -> Sequence[x.DisputeRow]:
         return [x.DisputeRow(d.id, d.created_at, await self._names.owner(d.org_id), d.order_id, d.text) for d in found]
+
+    async def _open_orders(self) -> c.Sheet:
+        rows = [
+            c.Row(o.id, (o.placed_at, await self._names.owner(o.org_id), SIDES[o.side], yuan_of(o.ticks),
+                         o.quantity_micro, o.filled_micro))
+            for o in await self._exchange.orders(None, open_only=True, limit=ORDER_ROWS)
+        ]  # fmt: skip
+        return c.Sheet("exchange.open_orders", ORDERS, rows, "exchange.no_open_orders")
+
+    async def stop_order(self, who: m.Who, order_id: UUID) -> None:
+        await self._exchange.cancel(order_id, org_id=None, actor=actor_of(who).ref)
 
     async def _reversals(self) -> c.Sheet:
         rows = [

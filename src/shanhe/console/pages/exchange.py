@@ -37,6 +37,7 @@ class ExchangeRoom(Room):
         add("/exchange/withdraw", self.withdraw, methods=["POST"])
         add("/city/exchange", self.city, methods=["GET"])
         add("/city/exchange/switch", self.switch, methods=["POST"])
+        add("/city/exchange/orders/{order_id}", self.stop_order, methods=["POST"])
         add("/city/exchange/auction", self.auction, methods=["POST"])
         add("/city/exchange/pay-out", self.pay_out, methods=["POST"])
         add("/city/exchange/pay-out/{payment_id}", self.decide_payment, methods=["POST"])
@@ -170,6 +171,10 @@ class ExchangeRoom(Room):
         except ShanheError as error:
             return await self._city(request, who, mistake=self.view.mistake(request, error), status=error.status)
         return go("/city/exchange", "market_paused" if paused else "market_resumed")
+
+    async def stop_order(self, request: Request, order_id: UUID) -> Response:
+        who, _ = await self.posted(request, "accounts")
+        return await self._decided(request, who, self.desk.exchange.stop_order(who, order_id), "order_stopped")
 
     async def auction(self, request: Request) -> Response:
         who, _ = await self.posted(request, "accounts")
