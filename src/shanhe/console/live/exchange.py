@@ -12,13 +12,14 @@ from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console.live.modules import Names, actor_of
 from shanhe.exchange.api import (
+    BUY,
     SIDES,
     Dispute,
     Exchange,
     Level,
     Market,
     NewOrder,
-    Remedy,
+    Reversal,
     Status,
     Validity,
     parse_price,
@@ -104,7 +105,7 @@ class LiveExchange:
             ],
             await self._trades(who.org_id),
             await self._withdrawals(who.org_id, open_only=False),
-            _disputes(await exchange.disputes.list(who.org_id), await exchange.remedies.list(who.org_id)),
+            await self._disputes(who.org_id),
         )  # fmt: skip
 
     async def _trades(self, org_id: UUID) -> c.Sheet:
@@ -115,12 +116,29 @@ class LiveExchange:
         for trade in trades:
             bought, back = trade.buyer == org_id, undone.get(trade.id)
             fee = 0 if bought else trade.fee_fen
-            given = "" if back is None else back.cash_fen if bought else back.cash_fen - back.fee_fen
+            given = "" if back is None else _given(back, bought=bought)
             rows.append(c.Row(trade.id, (
                 trade.at, SIDES[not bought], yuan_of(trade.ticks), trade.quantity_micro, trade.cash_fen, fee or "",
                 "" if back is None else back.quantity_micro, given,
             )))  # fmt: skip
         return c.Sheet("exchange.my_trades", TRADES, rows, "exchange.no_trades")
+
+    async def _disputes(self, org_id: UUID) -> c.Sheet:
+        """An organisation's disputes with what their reversals gave back, and what bounded those."""
+        back: dict[UUID, list[Reversal]] = {}
+        for remedy in await self._exchange.remedies.list(org_id):
+            back.setdefault(remedy.dispute_id, []).extend(remedy.reversals)
+        rows = []
+        for d in await self._exchange.disputes.list(org_id):
+            undone = back.get(d.id, [])
+            bounds = {one.bound for one in undone if one.bound}
+            bound = "several" if len(bounds) > 1 else "".join(bounds)
+            sums: tuple[Any, Any] = ("", "")
+            if undone:
+                bought = (await self._exchange.order(d.order_id)).side == BUY
+                sums = sum(one.quantity_micro for one in undone), sum(_given(one, bought=bought) for one in undone)
+            rows.append(c.Row(d.id, (d.created_at, d.order_id, d.text, d.state, d.answer, *sums, bound)))
+        return c.Sheet("exchange.my_disputes", DISPUTES, rows, "exchange.no_disputes")
 
     async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
         side = SIDES.index(fields.get("side", ""))
@@ -260,19 +278,9 @@ class LiveExchange:
         ]
 
 
-def _disputes(disputes: Sequence[Dispute], remedies: Sequence[Remedy]) -> c.Sheet:
-    """An organisation's disputes with what their reversals gave back, and what bounded those."""
-    back: dict[UUID, list[Any]] = {}
-    for remedy in remedies:
-        back.setdefault(remedy.dispute_id, []).extend(remedy.reversals)
-    rows = []
-    for d in disputes:
-        undone = back.get(d.id, [])
-        bounds = {one.bound for one in undone if one.bound}
-        bound = "several" if len(bounds) > 1 else "".join(bounds)
-        sums = (sum(one.quantity_micro for one in undone), sum(one.cash_fen for one in undone)) if undone else ("", "")
-        rows.append(c.Row(d.id, (d.created_at, d.order_id, d.text, d.state, d.answer, *sums, bound)))
-    return c.Sheet("exchange.my_disputes", DISPUTES, rows, "exchange.no_disputes")
+def _given(reversal: Reversal, *, bought: bool) -> int:
+    """Fen that a buyer got back of a trade, or that its seller gave back: the fee comes from the fund."""
+    return reversal.cash_fen if bought else reversal.cash_fen - reversal.fee_fen
 
 
 def _mode(status: Status) -> str:
