@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from uuid import UUID
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shanhe.exchange.book import Book, Order
-from shanhe.exchange.clearing import cash_of, fill, uniform_price
+from shanhe.exchange.clearing import VALUE_PER_FEN, cash_of, cash_of_all, fill, uniform_price
 from shanhe.exchange.journal import decode, encode, trade_id
 from shanhe.exchange.model import (
     BUY,
@@ -295,6 +297,113 @@ class TestBook:
         (gone,) = book.apply(Expire(seq=5, at_us=9)).ended
         order, reason = gone.order, gone.reason
         assert (order.left, reason) == (4, Reason.EXPIRED)
+
+
+class Floor:
+    """A book with a sequence of its own, for stories of a few steps; orders are known by small numbers."""
+
+    def __init__(self, *, continuous: bool = False) -> None:
+        self.book, self.seq = Book(), 0
+        self.do(Corridor, floor=10, ceiling=30)
+        self.do(Mode, continuous=continuous)
+
+    def do(self, kind, at=0, **more):
+        self.seq += 1
+        return self.book.apply(kind(seq=self.seq, at_us=at, **more))
+
+    def place(self, number, side, ticks, quantity, *, at=0, party=None, until_us=None):
+        return self.do(Place, at, order=UUID(int=number), party=UUID(int=party or number), side=side, ticks=ticks,
+                       quantity=quantity, until_us=until_us)  # fmt: skip
+
+    def amend(self, number, ticks, quantity, *, at=0, until_us=None):
+        return self.do(Amend, at, order=UUID(int=number), ticks=ticks, quantity=quantity, until_us=until_us)
+
+    def filled(self, effects):
+        return [(trade.buy.id.int, trade.sell.id.int, trade.quantity) for trade in effects.trades]
+
+
+class TestStories:
+    def test_an_order_whose_time_is_over_as_it_comes_trades_with_nobody(self):
+        floor = Floor(continuous=True)
+        floor.place(1, SELL, 20, 5)
+        effects = floor.place(2, BUY, 20, 5, at=9, until_us=9)
+        assert effects.trades == []
+        assert [gone.reason for gone in effects.ended] == [Reason.EXPIRED]
+        assert len(floor.book.orders) == 1
+
+    @pytest.mark.parametrize(("ticks", "quantity"), [(20, 6), (21, 5), (20, 5)])
+    def test_an_amendment_by_lots_that_expire_sooner_ends_the_order_with_them(self, ticks, quantity):
+        floor = Floor()
+        floor.place(1, SELL, 20, 5, until_us=50)
+        floor.amend(1, ticks, quantity, until_us=9)
+        floor.amend(1, ticks, quantity + 1, until_us=30)  # later ones lengthen nothing
+        assert floor.do(Expire, 8).ended == []
+        assert [gone.reason for gone in floor.do(Expire, 9).ended] == [Reason.EXPIRED]
+        assert floor.do(Expire, 50).ended == []
+
+    def test_an_amendment_that_changes_nothing_keeps_its_place(self):
+        floor = Floor()
+        floor.place(1, BUY, 20, 5)
+        floor.place(2, BUY, 20, 5)
+        floor.amend(1, 20, 5)
+        floor.place(3, SELL, 20, 5)
+        assert floor.filled(floor.do(Auction, slot_us=1, reference=20)) == [(1, 3, 5)]
+
+    def test_an_amendment_to_what_was_filled_meanwhile_ends_the_order(self):
+        floor = Floor(continuous=True)
+        floor.place(1, BUY, 20, 9)
+        floor.place(2, SELL, 20, 4)
+        effects = floor.amend(1, 20, 4)
+        assert [gone.reason for gone in effects.ended] == [Reason.CANCELLED]
+        assert floor.book.orders == {}
+        assert floor.book.levels(BUY, 5) == []
+
+    def test_what_is_left_of_an_order_that_was_met_in_part_is_shown(self):
+        floor = Floor(continuous=True)
+        floor.place(1, BUY, 20, 9)
+        floor.place(2, SELL, 20, 4)
+        assert floor.book.levels(BUY, 5) == [(20, 5, 1)]
+
+    def test_parties_whose_orders_an_auction_filled_may_turn_round_and_are_forgotten(self):
+        """More of them than one event looks through."""
+        floor = Floor()
+        for number in range(1, 41):
+            floor.place(number, BUY, 20, 1)
+            floor.place(100 + number, SELL, 20, 1)
+        assert len(floor.do(Auction, slot_us=1, reference=20).trades) == 40
+        assert floor.place(201, SELL, 15, 1, party=1).ended == []
+        assert floor.place(202, BUY, 14, 1, party=101).ended == []
+        for _ in range(10):
+            floor.do(Expire)
+        assert {key for key, party in floor.book._parties.items() if party.buys or party.sells} == {1, 101}
+        assert len(floor.book._parties) == 2
+
+    def test_a_paused_market_does_not_match_though_its_corridor_or_mode_changes(self):
+        floor = Floor()
+        floor.place(1, BUY, 30, 5)
+        floor.place(2, SELL, 12, 5)
+        floor.do(Pause, reason="x", actor="y")
+        assert floor.do(Mode, continuous=True).trades == []
+        assert floor.do(Corridor, floor=10, ceiling=29).trades == []
+        assert floor.do(Corridor, floor=10, ceiling=30).trades == []
+        assert floor.do(Auction, slot_us=1, reference=20).trades == []
+        assert floor.filled(floor.do(Resume, reason="x", actor="y")) == [(1, 2, 5)]
+
+    def test_sums_that_64_bits_cannot_hold_are_exact(self):
+        """Each order's value fits, what an auction comes to does not."""
+        quantity, price = 5 * 10**14, 9_000
+        orders = [[Order(UUID(int=10 * side + n), UUID(int=1), side, price, quantity, quantity, n) for n in range(4)]
+                  for side in (BUY, SELL)]  # fmt: skip
+        trades = fill(*orders, price, 4 * quantity)
+        assert 4 * quantity * price > 2**63 - 1
+        assert [trade.cash_fen for trade in trades] == [cash_of(quantity * price)] * 4
+
+    @pytest.mark.parametrize(("halves", "fen"), [(1, 0), (3, 2), (5, 2), (7, 4)])
+    def test_half_a_fen_goes_to_the_even_neighbour(self, halves, fen):
+        half = VALUE_PER_FEN // 2
+        assert cash_of(halves * half) == fen == cash_of_all(np.array([halves * half]))[0]
+        assert cash_of(halves * half - 1) == halves // 2
+        assert cash_of(halves * half + 1) == halves // 2 + 1
 
 
 class TestCash:

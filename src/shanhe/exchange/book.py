@@ -444,7 +444,7 @@ class Book:
         best_sell = self._sides[1].best(self.floor, self.ceiling)
         if best_buy is None or best_sell is None or best_buy < best_sell:
             return
-        low, high = max(self.floor, best_sell), min(self.ceiling, best_buy)
+        low, high = best_sell, best_buy  # both inside the corridor
         want, have = (side.depth(low, high) for side in self._sides)
         found = uniform_price(want, have, reference)
         if found is None:
