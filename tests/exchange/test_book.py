@@ -336,7 +336,7 @@ class TestStories:
         floor = Floor()
         floor.place(1, SELL, 20, 5, until_us=50)
         floor.amend(1, ticks, quantity, until_us=9)
-        floor.amend(1, ticks, quantity + 1, until_us=30)  # later ones lengthen nothing
+        floor.amend(1, ticks, quantity, until_us=30)  # later ones lengthen nothing
         assert floor.do(Expire, 8).ended == []
         assert [gone.reason for gone in floor.do(Expire, 9).ended] == [Reason.EXPIRED]
         assert floor.do(Expire, 50).ended == []
