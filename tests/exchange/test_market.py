@@ -22,6 +22,7 @@ from shanhe.exchange.api import (
     RealOnly,
     SecondPersonNeeded,
 )
+from shanhe.exchange.journal import decode
 from shanhe.kernel.errors import Invalid
 from shanhe.ledger.api import Asset
 
@@ -150,6 +151,9 @@ class TestAuction:
             assert len(await world.exchange.auctions()) - before == int(ran.auction is not None)
         slots = [auction.slot for auction in await world.exchange.auctions()]
         assert len(set(slots)) == len(slots)
+        rows = await world.db.fetch("SELECT body FROM exchange.event WHERE market = 'real' ORDER BY seq")
+        times = [decode(row["body"]).at_us for row in rows]
+        assert times == sorted(times), "time never goes back in the journal"
         await world.verify()
 
     async def test_is_held_though_the_market_that_is_shut_is_in_trouble(self, world, monkeypatch):
@@ -206,6 +210,10 @@ class TestCash:
             org, Market.REAL, 5_000, client_ref="d1", method="sandbox", actor="person:x"
         )
         assert again.id == deposit.id
+        for change in ({"amount_fen": 6_000}, {"method": "bank_transfer"}):
+            asked = {"amount_fen": 5_000, "method": "sandbox"} | change
+            with pytest.raises(OrderConflict):
+                await world.exchange.cash.deposit(org, Market.REAL, client_ref="d1", actor="person:x", **asked)
         assert await world.cash(org) == (0, 0)
         await world.sandbox.pay(deposit.redirect_url.rsplit("/", 1)[-1])
 

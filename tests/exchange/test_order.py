@@ -38,7 +38,7 @@ from shanhe.exchange.model import Auction
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
 
-from .conftest import CREDIT
+from .conftest import CREDIT, later
 
 
 class TestEscrow:
@@ -176,6 +176,11 @@ class TestOrder:
         await world.exchange.sweep()
         assert (await world.exchange.order(order.id)).state == "expired"
 
+    async def test_for_a_day_ends_earlier_with_its_lots(self, world):
+        soon = later(world.clock, hours=2)
+        seller = await world.seller(50, expires_at=soon)
+        assert (await world.sell(seller, 50, 6000, validity=Validity.DAY)).until == soon
+
     async def test_to_sell_ends_when_its_lots_expire(self, world):
         expires_at = world.clock.now() + timedelta(days=2)
         seller, buyer = await world.seller(100, expires_at=expires_at), await world.buyer()
@@ -196,6 +201,21 @@ class TestSelfTrade:
         with pytest.raises(SelfTrade):
             await world.buy(org, 50, 6000)
         await world.buy(org, 50, 5999)
+
+    async def test_is_no_matter_of_orders_that_ended_or_of_the_other_market(self, world):
+        org = await world.seller(200)
+        await world.exchange.cash.receive(org, 100_000, reference="x", actor="test")
+        sold = await world.sell(org, 50, 6000)
+        await world.exchange.cancel(sold.id, org_id=org, actor="test")
+        bought = await world.buy(org, 50, 6000)
+        await world.exchange.cancel(bought.id, org_id=org, actor="test")
+        await world.sell(org, 50, 6000)
+        await world.db.execute("UPDATE exchange.orders SET market = 'play' WHERE state = 'open'")  # its own book
+        world.restart()
+        await world.buy(org, 50, 6000)
+        await world.db.execute("UPDATE exchange.orders SET market = 'play' WHERE state = 'open'")
+        world.restart()
+        await world.sell(org, 50, 6000)
 
     async def test_of_related_parties_is_refused_too(self, world):
         """Organisations of one beneficiary, and parties that facts relate, are one in this."""
@@ -249,6 +269,37 @@ class TestAmendment:
         with pytest.raises(BelowFilled):
             await world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=50 * CREDIT, actor="test")
 
+    async def test_of_what_could_not_be_placed_is_refused(self, world):
+        buyer = await world.buyer()
+        order = await world.buy(buyer, 50, 6000)
+
+        async def amend(ticks, micro):
+            await world.exchange.amend(order.id, org_id=buyer, ticks=ticks, quantity_micro=micro, actor="test")
+
+        with pytest.raises(OutsideCorridor):
+            await amend(2_999, 50 * CREDIT)
+        with pytest.raises(OrderTooSmall):
+            await amend(6_000, 16 * CREDIT)
+        await world.exchange.pause("rumours", actor="person:operator")
+        with pytest.raises(MarketPaused):
+            await amend(6_000, 40 * CREDIT)
+        kept = await world.exchange.order(order.id)
+        assert (kept.ticks, kept.quantity_micro) == (6_000, 50 * CREDIT)
+        assert await world.cash(buyer) == (100_000, 97_000)
+
+    async def test_by_lots_that_expire_sooner_ends_the_order_with_them(self, world):
+        late, soon = later(world.clock, days=20), later(world.clock, hours=2)
+        seller = await world.seller(50, expires_at=late)
+        order = await world.sell(seller, 50, 6000)
+        assert order.until == late
+        await world.lot(seller, 10 * CREDIT, expires_at=soon)
+        done = await world.exchange.amend(order.id, org_id=seller, ticks=6000, quantity_micro=60 * CREDIT, actor="test")
+        assert done.until == soon
+        world.clock.advance(hours=2)
+        await world.exchange.sweep()
+        assert (await world.exchange.order(order.id)).state == "expired"
+        assert (await world.exchange.cash.purse(seller, Market.REAL)).tradeable_micro == 50 * CREDIT
+
     async def test_that_would_meet_an_order_of_ones_own_is_refused_and_said_so(self, world):
         org = await world.seller(100)
         await world.exchange.cash.receive(org, 100_000, reference="x", actor="test")
@@ -285,7 +336,10 @@ class TestAmendment:
 
         async def meanwhile(conn, identifiers):
             found = await look(conn, identifiers)
+            if order.id not in identifiers:
+                return found
             monkeypatch.setattr(store, "known_orders", look)
+            assert found[order.id]["state"] == "open"
             for market in world.exchange._engines.values():
                 await market.advance()
             await world.exchange._settlements[Market.REAL].run()
@@ -342,6 +396,16 @@ class TestAcceptance:
 
 
 class TestOpenOrders:
+    async def test_that_another_process_accepted_count_before_the_bound_is_near(self, world, monkeypatch):
+        monkeypatch.setattr(intake, "OPEN_ORDERS_MAX", 3)
+        seller = await world.seller(1_000)
+        await world.sell(seller, 20, 6000)
+        here, other = world.exchange, world.restart()
+        for _ in range(2):
+            await other.place(NewOrder(new_id(), seller, SELL, 6000, 20 * CREDIT), actor="test")
+        with pytest.raises(TooManyOrders):
+            await here.place(NewOrder(new_id(), seller, SELL, 6000, 20 * CREDIT), actor="test")
+
     async def test_of_one_organisation_are_bounded_whoever_accepts_them(self, world, monkeypatch):
         """Ended orders make room again, and what another process accepts counts."""
         monkeypatch.setattr(intake, "OPEN_ORDERS_MAX", 3)
