@@ -9,7 +9,6 @@ import pytest
 
 from shanhe.approvals import store as approvals
 from shanhe.board import store as board
-from shanhe.credentials import store as credentials
 from shanhe.identity.model import ActsAsked
 from shanhe.identity.store import audit
 from shanhe.kernel.clock import FixedClock
@@ -194,15 +193,3 @@ async def test_the_plan_of_a_large_pool_counts_every_node(database: Database) ->
     assert len(found) == 600
     assert {(one.calls, one.prompt_tokens, one.completion_tokens) for one in found} == {(100, 300, 200)}
     assert found[-1].hour == NOW - timedelta(hours=1)
-
-
-async def test_a_place_in_a_status_list_is_sought_in_the_newest_list(database: Database) -> None:
-    await fill(
-        database,
-        f"""INSERT INTO credentials.credential (id, person_id, vct, kid, list_no, list_index, issued_at, expires_on,
-                                                reason, sealed)
-            SELECT {ID}, {ID}, 'v', 'k', 1 + n / 100, n, {AGO}, date '{TODAY}', '', '' {N}""",
-    )
-    counted = reading(database)
-    assert await credentials.fullest(counted) == (41, 1)
-    assert counted.rows < FEW

@@ -40,7 +40,7 @@ async def fullest(conn: Connection) -> tuple[int, int]:
     """The newest list and how many places of it are taken."""
     row = await conn.fetchrow(
         """SELECT list_no, count(*) AS taken FROM credentials.credential
-            WHERE list_no = (SELECT max(list_no) FROM credentials.credential) GROUP BY list_no"""
+           GROUP BY list_no ORDER BY list_no DESC LIMIT 1"""
     )
     return (row["list_no"], row["taken"]) if row is not None else (1, 0)
 
