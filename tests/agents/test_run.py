@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from shanhe.agents.api import BadRequest, definition_of
+from shanhe.gateway import server
 from shanhe.store.api import ChecksFailed
 from stage.later import Later
 from stage.market import MODEL, Market, Party, calls, says
@@ -38,6 +39,10 @@ async def weather(market: Market, workshop: Workshop, slug: str, **terms: Any) -
 async def trace(market: Market, run_id: str, party: Party) -> dict[str, Any]:
     found: dict[str, Any] = (await party.http.get(f"/api/agents/runs/{run_id}")).json()
     return found
+
+
+def hangs_up(request: dict[str, Any]) -> dict[str, Any]:
+    raise ConnectionError
 
 
 class TestAgent:
@@ -75,6 +80,22 @@ class TestAgent:
         chunks = [chunk async for chunk in stream]
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Hello there"
         assert chunks[-1].usage is not None
+
+    async def test_says_while_it_works_that_it_is_alive_and_afterwards_what_came_of_it(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "QUIET_S", 0.0)
+        maker, payer = await market.party("slow maker"), await market.party("slow payer")
+        await market.listed(maker.org, "agent/slow", LETTERS)
+        for fails in (False, True):
+            if fails:
+                monkeypatch.setattr(market.engine, "default", hangs_up)
+            async with openai_of(market, payer).chat.completions.with_streaming_response.create(
+                model="agent/slow", messages=[{"role": "user", "content": "Hi"}], stream=True
+            ) as answer:
+                told = await answer.text()
+            assert told.startswith(": keep-alive")
+            assert ("[DONE]" in told, '"error"' in told) == (not fails, fails)
 
     async def test_that_is_not_offered_is_unknown(self, market: Market) -> None:
         payer = await market.party("asks for nothing")
