@@ -100,16 +100,18 @@ class Works:
     async def related(self, one: UUID, other: UUID) -> bool:
         return other in self.relatives
 
-    async def earn(self, credits: int, provenance: Provenance = Provenance.PURCHASED) -> UUID:
-        """A call of somebody new pays the maker; returns the payer."""
+    async def earn(self, credits: int, provenance: Provenance = Provenance.PURCHASED, own: int = 0) -> UUID:
+        """A call of somebody new pays the maker, `own` of it with credits that the payer bought; returns the payer."""
         payer = uuid4()
         wallet = await self.ledger.ensure_account(payer, Asset.CREDIT, "wallet")
         income = await self.ledger.ensure_account(self.maker, Asset.CREDIT, "income")
         issuance = await self.ledger.system_account("issuance", Asset.CREDIT)
-        amount = credits * MICRO
-        lot = NewLot(account=wallet.id, provenance=provenance, amount=amount)
+        amount = (credits + own) * MICRO
+        lots = [NewLot(account=wallet.id, provenance=provenance, amount=credits * MICRO)]
+        if own:
+            lots.append(NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=own * MICRO))
         transfer = Transfer(new_id(), issuance.id, wallet.id, amount)
-        await self.ledger.post(Posting(id=new_id(), kind="grant", transfers=(transfer,), lots=(lot,)))
+        await self.ledger.post(Posting(id=new_id(), kind="grant", transfers=(transfer,), lots=tuple(lots)))
         reservation = await self.ledger.admit(wallet.id, amount, receipt_id=new_id())
         evidence = msgspec.json.encode({"org_id": payer})
         await self.ledger.settle(reservation, Charge(amount, (Leg(income.id, amount),), evidence))
@@ -180,6 +182,36 @@ class TestEarnings:
             )
         done = await works.approved(200, with_subsidy=True)
         assert (done.state, done.reviewed_by, done.subsidy_micro) == (PayoutState.SENT, "person:o1", 200 * MICRO)
+        left = await works.payouts.earnings(works.maker)  # what was paid out of the day's lot was the unrelated part
+        assert (left.subsidy_micro, left.related_micro) == (0, 300 * MICRO)
+
+    async def test_from_subsidy_are_what_unrelated_payers_paid_with_subsidy(self, works: Works) -> None:
+        """What they bought themselves stands in a lot of its own, and makes no relative's subsidy cash."""
+        works.relatives.add(await works.earn(300, Provenance.SUBSIDY))
+        await works.earn(100, Provenance.SUBSIDY, own=150)
+        works.clock.advance(days=PENDING_DAYS)
+        earnings = await works.payouts.earnings(works.maker)
+        assert (earnings.reward_micro, earnings.subsidy_micro, earnings.related_micro) == (
+            150 * MICRO, 100 * MICRO, 300 * MICRO
+        )  # fmt: skip
+
+    async def test_are_no_cash_where_they_are_set_aside_earmarked_or_expired(self, works: Works) -> None:
+        await works.ripe(500)
+        account = (await works.ledger.ensure_account(works.maker, Asset.CREDIT, "income")).id
+        issuance = await works.ledger.system_account("issuance", Asset.CREDIT)
+        soon = works.clock.now() + timedelta(hours=1)
+        lots = (
+            NewLot(account=account, provenance=Provenance.REWARD, amount=70 * MICRO, expires_at=soon),
+            NewLot(account=account, provenance=Provenance.REWARD, amount=90 * MICRO, earmark={"models": ["m"]}),
+        )
+        transfer = Transfer(new_id(), issuance.id, account, 160 * MICRO)
+        await works.ledger.post(Posting(id=new_id(), kind="grant", transfers=(transfer,), lots=lots))
+        assert (await works.payouts.earnings(works.maker)).reward_micro == 570 * MICRO
+        works.clock.set(soon)
+        assert (await works.payouts.earnings(works.maker)).reward_micro == 500 * MICRO
+        later = soon + timedelta(days=1)
+        await works.ledger.hold(account, 40 * MICRO, hold_id=new_id(), purpose="test", expires_at=later)
+        assert (await works.payouts.earnings(works.maker)).reward_micro == 460 * MICRO
 
     async def test_that_were_asked_for_cannot_be_asked_for_again(self, works: Works) -> None:
         await works.ripe(500)
@@ -279,6 +311,15 @@ class TestPayee:
         )
         with pytest.raises(PayeeNotChecked):
             await works.payouts.approve(asked.id, by="person:o2")
+
+    async def test_that_was_found_wrong_is_asked_for_nothing(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        payee = await works.payouts.payees.of(works.maker)
+        assert payee is not None
+        await works.payouts.payees.record_check(payee.id, passed=False, reference="户名不符", by="person:o1")
+        with pytest.raises(PayeeNotChecked):
+            await works.payouts.request(works.maker, 300 * MICRO, client_ref="a", actor="person:maker")
 
     async def test_of_one_person_is_a_persons_whatever_they_say(self, works: Works) -> None:
         """An organisation invoices and pays its own tax; a person's is withheld."""
