@@ -541,7 +541,6 @@ class TestPayout:
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
 
     @pytest.mark.parametrize("reached", [False, True])
-    @pytest.mark.parametrize("reached", [False, True])
     async def test_is_sent_by_no_channel_to_an_account_that_was_found_wrong_while_it_was_away(
         self, works: Works, monkeypatch: pytest.MonkeyPatch, reached: bool
     ) -> None:
@@ -571,6 +570,7 @@ class TestPayout:
         )
         assert await works.income_micro() == (200 if reached else 500) * MICRO
 
+    @pytest.mark.parametrize("reached", [False, True])
     async def test_that_its_channel_refuses_comes_back_unless_it_may_still_pay(
         self, works: Works, monkeypatch, reached: bool
     ) -> None:
