@@ -214,7 +214,7 @@ class TestDecision:
 
     async def test_is_not_for_who_belongs_to_a_party_that_the_application_names(self, city: City) -> None:
         firm, bank = await city.company(), await city.company("山河银行")
-        await city.fund("compensation_fund")
+        await city.fund("compensation_fund", 100_000_000)
         await city.know(firm, "incubated", True)
         loan = {"bank": str(bank), "contract": "HT-1", "loan_fen": 100_000, "ends_on": "2027-03-02"}
         app = await city.apply("loan_guarantee", firm, loan)
