@@ -126,6 +126,13 @@ class TestLease:
         assert (await lent.ledger.balance(lent.payer.id)).balance == before - last.amount_micro
         assert await lent.books.clean()
 
+    async def test_is_of_nothing_that_is_pledged(self, books: Books) -> None:
+        payer = await books.wallet(WEALTH)
+        await books.ledger.set_floor(payer.id, WEALTH - 50_000)
+        await books.call(payer, 1000)
+        assert 0 < (await books.ledger.balance(payer.id)).leased <= 49_000
+        assert Lent(books, payer).refuses(49_001)
+
     @pytest.mark.parametrize("unsubsidised", [False, True])
     async def test_that_is_over_lends_nothing(self, lent: Lent, clock: FixedClock, unsubsidised: bool) -> None:
         clock.advance(seconds=29)
