@@ -154,6 +154,17 @@ class TestEngine:
         assert len(desk.second.requests) == 1
         assert before - await desk.balance() == WHOLE_COST
 
+    async def test_that_fails_with_an_answer_beside_it_is_not_paid_for_it(self, desk: Desk) -> None:
+        async with warm(desk) as line:
+            before = await desk.balance()
+            body = (
+                b'{"id":"c","choices":[{"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],'
+                b'"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}'
+            )
+            desk.engine.scripts.append(raw(503, body))
+            assert (await line.ask())[0] == 502
+        assert await desk.balance() == before
+
     async def test_that_refuses_costs_nothing(self, desk: Desk) -> None:
         async with warm(desk) as line:
             before = await desk.balance()
