@@ -293,7 +293,8 @@ class TestServer:
     @pytest.mark.parametrize(
         "number",
         ["127.0.0.1", "10.0.0.8", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1", "fe80::1",
-         "fd00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::a9fe:a9fe", "224.0.0.1"],
+         "fd00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::a9fe:a9fe", "224.0.0.1", "::7f00:1", "fec0::1",
+         "64:ff9b:1::7f00:1", "5f00::1", "168.63.129.16"],
     )  # fmt: skip
     async def test_in_the_citys_own_networks_is_refused(self, number: str) -> None:
         with pytest.raises(BadServer):

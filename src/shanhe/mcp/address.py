@@ -19,6 +19,10 @@ from shanhe.mcp.errors import BadServer
 URL_MAX_CHARS: Final = 500
 RESOLVE_LIMIT_S: Final = 5.0
 TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
+PUBLIC: Final = ipaddress.IPv6Network("2000::/3")
+"""What of IPv6 is given out as global unicast (RFC 4291). All else is somebody's own, or says IPv4 in another way."""
+PLATFORM: Final = frozenset({ipaddress.IPv4Address("168.63.129.16")})
+"""Looks public, and is the machine's own cloud: Azure's WireServer."""
 
 
 def checked_url(url: str, *, private: bool) -> str:
@@ -59,7 +63,8 @@ def refuse_own(host: str, numbers: Sequence[str]) -> None:
         address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(number)
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address.sixtofour or _translated(address) or address
-        if not address.is_global or address.is_multicast:
+        own = address.version == 6 and address not in PUBLIC
+        if own or address in PLATFORM or not address.is_global or address.is_multicast:
             raise BadServer(f"{host} is not a public address", f"{host} 不是公网地址")
 
 
