@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.identity.api import Caller
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.purse import Budget, Purse
 from shanhe.ledger.api import Asset, Provenance
 from shanhe.store import rank_store
 from shanhe.store.api import (
@@ -41,9 +43,10 @@ async def caller_of(market: Market, party: Party) -> Caller:
     return await market.services.identity.caller(party.token)
 
 
-async def call(market: Market, payer: Party, name: str, **more: Any) -> Any:
+async def call(market: Market, payer: Party, name: str, purse: Purse | None = None, **more: Any) -> Any:
     """A paid call that comes through a listing."""
-    return await market.services.gateway.ask(await caller_of(market, payer), CHAT, through=[name], **more)
+    caller = msgspec.structs.replace(await caller_of(market, payer), purse=purse)
+    return await market.services.gateway.ask(caller, CHAT, through=[name], **more)
 
 
 async def opened(market: Market, owner: UUID, slug: str) -> str:
@@ -194,7 +197,7 @@ class TestCall:
         maker, payer = await market.party("any maker"), await market.party("thrifty")
         await market.listed(maker.org, "prompt/costly", CONTENT)
         with pytest.raises(CallError, match="left of the budget"):
-            await call(market, payer, "prompt/costly", most_micro=1)
+            await call(market, payer, "prompt/costly", purse=Budget(1))
 
     async def test_keeps_the_terms_that_stood_when_it_was_admitted(self, market: Market) -> None:
         maker, payer = await market.party("repricer"), await market.party("steady payer")

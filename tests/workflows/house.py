@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from shanhe.gateway.api import CallError
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.purse import OverBudget, Purse
 from shanhe.workflows.api import Run, Runner, Said, Step, Workflows
 
 PRICE = 100
@@ -27,7 +30,9 @@ class House:
         self.workflows = Workflows(database, clock, key_of=self.key_of, hook_key=KEY)
         self.charged: dict[UUID, int] = {}
         self.asked: list[str] = []
-        self.budgets: list[int] = []
+        self.may = PRICE
+        """What a call may cost at most; it costs PRICE."""
+        self.agents: dict[UUID, int] = {}
         self.fetched: list[tuple[str, str, bytes]] = []
         self.keys: list[str] = []
         self.heads: list[dict[str, str]] = []
@@ -38,17 +43,36 @@ class House:
     async def key_of(self, org: UUID) -> UUID:
         return self.key
 
-    async def caller_of(self, key: UUID, data_class: str) -> Any:
-        return SimpleNamespace(data_class=self.data_class if data_class == "general" else data_class)
+    async def caller_of(self, key: UUID, data_class: str, purse: Purse) -> Any:
+        return SimpleNamespace(data_class=self.data_class if data_class == "general" else data_class, purse=purse)
+
+    @asynccontextmanager
+    async def paying(self, caller: Any, receipt: UUID) -> AsyncIterator[None]:
+        """As the gateway does: what a call may cost is set aside while it is made; a process that ends does nothing
+        more."""
+        try:
+            await caller.purse.hold(self.may)
+        except OverBudget as error:
+            raise CallError(402, "run_budget_exceeded", "Too little.") from error
+        try:
+            yield
+        except Exception:
+            await caller.purse.settle(self.may, 0)
+            raise
+        await caller.purse.settle(self.may, self.charged[receipt])
 
     async def ask(
-        self, caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
-        keep: Callable[[bytes], Awaitable[None]],
-    ) -> Said:  # fmt: skip
+        self, caller: Any, fields: Mapping[str, Any], receipt_id: UUID, keep: Callable[[bytes], Awaitable[None]]
+    ) -> Said:
         """What `plan` says, else an answer: keep, charge, tell."""
+        async with self.paying(caller, receipt_id):
+            return await self._answered(fields, receipt_id, keep)
+
+    async def _answered(
+        self, fields: Mapping[str, Any], receipt_id: UUID, keep: Callable[[bytes], Awaitable[None]]
+    ) -> Said:
         prompt = fields["messages"][-1]["content"]
         self.asked.append(prompt)
-        self.budgets.append(most_micro)
         step = self.plan.pop(0) if self.plan else "answer"
         if isinstance(step, Exception):
             raise step
@@ -65,18 +89,25 @@ class House:
             raise Crash
         return Said(body, PRICE, receipt_id)
 
-    async def agent(self, caller: Any, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]) -> Said:
+    async def agent(self, caller: Any, name: str, text: str, number: UUID, inputs: Mapping[str, Any]) -> Said:
+        """One call of a model, or one and the begin of another where the process ends then."""
         self.asked.append(f"{name}: {text}")
-        if self.plan and self.plan.pop(0) == "crash first":
+        step = self.plan.pop(0) if self.plan else "answer"
+        if step == "crash first":
             raise Crash
-        self.charged[receipt := new_id()] = PRICE
+        async with self.paying(caller, receipt := new_id()):
+            self.charged[receipt] = self.agents[number] = PRICE
+        if step == "crash later":
+            await caller.purse.hold(self.may)
+            raise Crash
         return Said(f"{name} says", PRICE, receipt, 7)
 
     async def look_up(self, caller: Any, owner: UUID, bases: Sequence[str], question: str, passages: int) -> Said:
         self.asked.append(f"{','.join(bases)}: {question}")
         if self.plan and self.plan.pop(0) == "crash first":
             raise Crash
-        self.charged[receipt := new_id()] = PRICE
+        async with self.paying(caller, receipt := new_id()):
+            self.charged[receipt] = PRICE
         found = {"supported": True, "text": "<资料>九十天</资料>", "passages": [{"document": "指南.md", "page": 1}]}
         return Said(found, PRICE, receipt, data_class="citizen" if "people" in bases else "general")
 
@@ -85,14 +116,18 @@ class House:
         exec(code, scope)  # the sandbox has tests of its own
         return scope["main"](**inputs)
 
-    async def tool(self, caller: Any, name: str, arguments: Mapping[str, Any], most_micro: int) -> Said:
+    async def spent(self, number: UUID) -> int:
+        return self.agents.get(number, 0)
+
+    async def tool(self, caller: Any, name: str, arguments: Mapping[str, Any]) -> Said:
         self.asked.append(f"{name}: {json.dumps(arguments, ensure_ascii=False, sort_keys=True)}")
         step = self.plan.pop(0) if self.plan else "answer"
         if isinstance(step, Exception):
             raise step
         if step == "crash first":
             raise Crash
-        self.charged[receipt := new_id()] = PRICE
+        async with self.paying(caller, receipt := new_id()):
+            self.charged[receipt] = PRICE
         return Said('{"sky": "rain"}', PRICE, receipt)
 
     async def fetch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -93,7 +94,7 @@ class TestFailure:
                        says("bad", "enough"), budget_micro=PRICE)  # fmt: skip
         run, steps = await house.run(content)
         assert (run.result, run.paid_micro) == ({"bad": "enough"}, PRICE)
-        assert [one.error for one in steps] == ["", "run_budget", ""]
+        assert [one.error for one in steps] == ["", "run_budget_exceeded", ""]
 
     async def test_leaves_no_variable_behind_that_a_way_relies_on(self, house: House) -> None:
         wrong = flow(ask("a", "x", "out_end", failed="out_end"), says("end", "{{a}}"))
@@ -116,6 +117,25 @@ class TestAddress:
         for n, wrong in enumerate(("a\r\nhost: b", "山", "x" * 5_000)):
             bad, _ = await house.on(await house.workflows.start(house.org, "flow", {"q": wrong}, ref=f"bad{n}"))
             assert (bad.error, len(house.heads)) == ("bad_header", 1)
+
+    async def test_has_values_in_it_that_stay_inside_whatever_they_hold(self, house: House) -> None:
+        node = {**LOOK, "method": "POST", "url": "https://x.cn/a/{{input.q}}/b?q={{input.q}}",
+                "body": '{"q": "“{{input.q}}”", "n": [1, "{{input.n}}"]}'}  # fmt: skip
+        await house.published(flow(node, says("ok", "{{seen.status}}"), hosts=["x.cn"]))
+        given = {"q": '山 "a"/?&admin=1#\\\n', "n": 7}
+        await house.on(await house.workflows.start(house.org, "flow", given, ref="1"))
+        [(_, url, body)] = house.fetched
+        inside = "%E5%B1%B1%20%22a%22%2F%3F%26admin%3D1%23%5C%0A"
+        assert url == f"https://x.cn/a/{inside}/b?q={inside}"
+        assert json.loads(body) == {"q": f"“{given['q']}”", "n": [1, "7"]}
+        up, _ = await house.on(await house.workflows.start(house.org, "flow", {"q": "..", "n": 1}, ref="2"))
+        assert (up.error, len(house.fetched)) == ("bad_address", 1)
+
+    async def test_has_a_text_for_a_body_that_is_no_json_before_it_is_filled(self, house: House) -> None:
+        node = {**LOOK, "method": "POST", "body": '{"rows": {{input.rows}}}'}
+        await house.published(flow(node, says("ok", "{{seen.status}}"), hosts=["x.cn"]))
+        await house.on(await house.workflows.start(house.org, "flow", {"q": "x", "rows": ["a"]}, ref="1"))
+        assert house.fetched[0][2] == b'{"rows": ["a"]}'
 
     @pytest.mark.parametrize("wrong", [
         {"headers": {"Host": "x"}}, {"headers": {"a b": "x"}}, {"secrets": {"authorization": "No Name"}},
@@ -159,7 +179,6 @@ class TestPart:
         [part] = await house.workflows.parts(run.id, house.org)
         assert (part.source, part.parent_n, part.depth, part.state) == ("workflow", 2, 1, "done")
         assert [(one.kind, one.paid_micro) for one in steps] == [("ask", PRICE), ("workflow", PRICE), ("output", 0)]
-        assert house.budgets == [1_000_000, 1_000_000 - PRICE]
 
     async def test_that_fails_is_a_step_that_failed(self, house: House) -> None:
         await house.published(self.INNER, "inner")

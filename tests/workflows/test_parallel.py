@@ -11,9 +11,8 @@ from uuid import UUID
 import pytest
 
 from shanhe.gateway.api import CallError
-from shanhe.kernel.ids import new_id
 from shanhe.workflows import deeds, walker
-from shanhe.workflows.api import Run, Said, Step
+from shanhe.workflows.api import Said, Step
 from shanhe.workflows.checking import problems, shaped
 from shanhe.workflows.course import Way
 from shanhe.workflows.model import Course
@@ -49,11 +48,10 @@ def gated(house: House, gate: Callable[[str], Awaitable[None]]) -> None:
     ask = house.ask
 
     async def waits(
-        caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
-        keep: Callable[[bytes], Awaitable[None]],
-    ) -> Said:  # fmt: skip
+        caller: Any, fields: Mapping[str, Any], receipt_id: UUID, keep: Callable[[bytes], Awaitable[None]]
+    ) -> Said:
         await gate(fields["messages"][-1]["content"])
-        return await ask(caller, fields, most_micro, receipt_id, keep)
+        return await ask(caller, fields, receipt_id, keep)
 
     house.ask = waits  # type: ignore[method-assign]
 
@@ -180,64 +178,6 @@ class TestWay:
                 ends.append((way.result(), way.course.variables))
             assert ends[0] == ends[1] == ends[2]
         assert accepted
-
-
-class TestBudget:
-    async def test_is_never_exceeded_by_branches_that_go_on_at_once(self, house: House) -> None:
-        budget, given = 10 * PRICE, dict[UUID, int]()
-        ask_model = house.ask
-
-        async def watched(
-            caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
-            keep: Callable[[bytes], Awaitable[None]],
-        ) -> Said:  # fmt: skip
-            if most_micro < PRICE:
-                raise CallError(402, "run_budget_exceeded", "Too little.")
-            given[receipt_id] = most_micro
-            held = sum(micro for receipt, micro in given.items() if receipt not in house.charged)
-            assert held <= budget - sum(house.charged.values())
-            await asyncio.sleep(0)
-            try:
-                return await ask_model(caller, fields, most_micro, receipt_id, keep)
-            finally:
-                del given[receipt_id]
-
-        house.ask = watched  # type: ignore[method-assign]
-        names = [f"b{at}" for at in range(6)]
-        content = flow(fork(*names, to=""), *(ask(one, one, f"{one}_2") for one in names),
-                       *(ask(f"{one}_2", one) for one in names), budget_micro=budget)  # fmt: skip
-        run, _ = await house.run(content)
-        assert (run.state, run.paid_micro) == ("failed", budget)
-        assert run.error in ("run_budget", "run_budget_exceeded")
-        assert sum(house.charged.values()) == budget
-
-    async def test_of_a_step_that_needs_more_than_its_share_waits_for_the_others(self, house: House) -> None:
-        ask_model, budget = house.ask, 10 * PRICE
-
-        async def dear(
-            caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
-            keep: Callable[[bytes], Awaitable[None]],
-        ) -> Said:  # fmt: skip
-            if most_micro < 8 * PRICE:
-                raise CallError(402, "run_budget_exceeded", "Too little.")
-            return await ask_model(caller, fields, most_micro, receipt_id, keep)
-
-        house.ask = dear  # type: ignore[method-assign]
-        run, steps = await house.run(two(budget_micro=budget))
-        assert (run.state, run.paid_micro, {one.state for one in steps}) == ("done", 2 * PRICE, {"done"})
-        poor, steps = await house.on(await self.again(house, two(budget_micro=7 * PRICE)))
-        assert (poor.error, poor.paid_micro) == ("run_budget_exceeded", 0)
-
-    async def again(self, house: House, content: dict[str, Any]) -> Run:
-        await house.published(content, slug := f"flow-{new_id().hex[:8]}")
-        return await house.workflows.start(house.org, slug, {}, ref="1")
-
-    async def test_of_agents_is_shared_as_well(self, house: House) -> None:
-        content = two(budget_micro=2 * PRICE)
-        for node in content["nodes"][1:3]:
-            node["target"] = "agent/guide"
-        run, _ = await house.run(content)
-        assert (run.state, run.paid_micro) == ("done", 2 * PRICE)
 
 
 class TestCrash:

@@ -26,6 +26,7 @@ from shanhe.agents.trace import Trace, message_of
 from shanhe.gateway.api import CallError, Weigh
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.purse import Budget
 from shanhe.retrieval.api import DATA_CLASSES
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ class AllianceCourse:
         chosen = await self._chosen(question_of(asked), purpose)
         if len(chosen) == 1:
             return await self._alone(chosen[0], asked, purpose)
-        share = self._definition.budget_micro // (len(chosen) + 1)
-        await asyncio.gather(*(self._answer(one, asked, purpose, Way(budget_micro=share)) for one in chosen))
+        most = self._definition.budget_micro * len(chosen) // (len(chosen) + 1)  # the rest is for the answer of all
+        caller = msgspec.structs.replace(self._caller, purse=Budget(most, self._caller.purse))
+        await asyncio.gather(*(self._answer(one, asked, purpose, caller, Way()) for one in chosen))
         answered = [one for one in chosen if one.outcome is not None and not one.outcome.declined]
         if not answered:
             raise NoAnswer("none of its clones had an answer", "联盟中的分身均未能作答")
@@ -108,14 +110,14 @@ class AllianceCourse:
 
     # -- what they say ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, one: Member, asked: Sequence[Message], purpose: str, way: Way) -> None:
+    async def _answer(
+        self, one: Member, asked: Sequence[Message], purpose: str, caller: Caller, way: Way
+    ) -> None:  # fmt: skip
         """One clone's answer, as a run of its own; what goes wrong is its own trouble."""
         began = time.perf_counter()
         way = replace(way, parent=self._run_id, number=one.run_id)
         try:
-            one.outcome = await self._agents.run(
-                one.clone, self._caller, asked, face=self._face, purpose=purpose, way=way
-            )
+            one.outcome = await self._agents.run(one.clone, caller, asked, face=self._face, purpose=purpose, way=way)
             one.paid_micro = one.outcome.paid_micro
         except (ShanheError, CallError) as error:
             known = await store.run(self._agents.db, one.run_id)
@@ -130,10 +132,8 @@ class AllianceCourse:
 
     async def _alone(self, one: Member, asked: Sequence[Message], purpose: str) -> Outcome:
         weigh = Weigh(self._agent.name, (one.clone.owner,), lambda text: {one.clone.owner: 1})
-        way = Way((self._agent.name,), weigh, self._definition.budget_micro) if self._due else Way(
-            budget_micro=self._definition.budget_micro
-        )  # fmt: skip
-        await self._answer(one, asked, purpose, way)
+        way = Way((self._agent.name,), weigh) if self._due else Way()
+        await self._answer(one, asked, purpose, self._caller, way)
         if one.outcome is None:
             raise NoAnswer(f"its clone failed ({one.error})", f"分身作答失败（{one.error}）")
         read = attribution.read(one.outcome.text, [one.outcome.text], 0)
@@ -161,7 +161,7 @@ class AllianceCourse:
         said = await self._trace.call(self._definition.model, fields, self._agents.gateway.ask(
             self._kept_inside(answered), fields, through=(name,) if self._due else (),
             weigh=Weigh(name, owners, tokens), carried={name: self._trace.spent},
-            most_micro=self._definition.budget_micro - self._trace.spent, since=self._began,
+            since=self._began,
         ))  # fmt: skip
         text = watch.answer(str(message_of(said).get("content") or ""))
         read = attribution.read(text, sources, least)

@@ -38,7 +38,6 @@ class Way:
 
     through: tuple[str, ...] = ()
     weigh: Weigh | None = None
-    budget_micro: int | None = None
     parent: UUID | None = None
     number: UUID | None = None
 
@@ -150,8 +149,7 @@ class Course:
         through, self._read = [*way.through, *self._read], []
         asked = await self._trace.call(self._definition.model, fields, self._agents.gateway.ask(
             self._caller, fields, through=through, fees=way.through if first else (), weigh=way.weigh,
-            most_micro=self._definition.budget_micro - self._trace.spent, inside=self._definition.clone is not None,
-            since=self._began,
+            inside=self._definition.clone is not None, since=self._began,
         ))  # fmt: skip
         return talk.understand(message_of(asked))
 
@@ -170,9 +168,8 @@ class Course:
             await self._trace.note("tool", tool.name, "refused", began, error=why)
             await self._told(why, "refused", msgspec.json.encode(wish.arguments).decode())
             return "These arguments may not be handed to a tool. 参数含有不得传出的内容，调用被拒绝。"
-        left = self._definition.budget_micro - self._trace.spent
         try:
-            said = await self._agents.toolbox.call(self._caller, tool.name, wish.arguments, left)
+            said = await self._agents.toolbox.call(self._caller, tool.name, wish.arguments)
         except CallError as error:
             await self._trace.note("tool", tool.name, "refused", began, error=error.code)
             raise

@@ -47,6 +47,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import Labels
 from shanhe.kernel.provenance import Provenance
+from shanhe.kernel.purse import Budget
 from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import AlreadyReversed, Ledger
 from shanhe.retrieval.api import Found
@@ -80,10 +81,8 @@ class Toolbox(Protocol):
         """Tools by `server/tool`; those that are not offered are left out."""
         ...
 
-    async def call(
-        self, caller: Caller, name: str, arguments: Mapping[str, Any], most_micro: int
-    ) -> ToolAnswer:  # fmt: skip
-        """Call one, at its fee, of at most `most_micro`. A tool that fails is an answer, not an error."""
+    async def call(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> ToolAnswer:
+        """Call one, at its fee. A tool that fails is an answer, not an error."""
         ...
 
 
@@ -243,9 +242,7 @@ class Agents:
             whose = await self.permit(agent, purpose or CONSULTATION, *((ALLIANCE,) if way.parent is not None else ()))
             agent = as_clone(agent, whose)
         agent = replace(agent, definition=filled(agent.definition, told))
-        if way.budget_micro is not None:
-            least = min(way.budget_micro, agent.definition.budget_micro)
-            agent = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=least))
+        caller = msgspec.structs.replace(caller, purse=Budget(agent.definition.budget_micro, caller.purse))
         run = Run(
             way.number or new_id(), agent.name, agent.version, caller.org_id, caller.key_id, face, RunState.RUNNING,
             agent.definition.budget_micro, 0, self._clock.now(), None, "", way.parent,

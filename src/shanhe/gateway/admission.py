@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import structlog
+
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
 from shanhe.gateway.http import Client, Headers
@@ -17,6 +19,7 @@ from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import FAILURES
 from shanhe.kernel.money import said_credits
+from shanhe.kernel.purse import OverBudget
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded, LotHistory, call_facts
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ MINUTE: Final = timedelta(minutes=1)
 RATES: Final = {"requests_per_minute": b"requests", "tokens_per_minute": b"tokens"}
 """Counters of which callers are told what is left, by the word that OpenAI's headers have for them."""
 MISSING_KEY: Final = "No API key given. Send it as `Authorization: Bearer sk-sh-…` (or `x-api-key`)."
+log = structlog.get_logger(__name__)
 
 
 def token_of(client: Client) -> str:
@@ -114,14 +118,40 @@ class Admitter:
         """Ask the database for what a priced call may cost at most; CallError 402 where that is not there."""
         org_id = call.caller.org_id
         payer = self._wallets.get(org_id) or await self._wallet(org_id)
-        _within_budget(call)
+        await self._set_aside(call)
         now, held = self._clock.now(), call.admission.held_micro
         limits = self._limits(call.caller, call.admission, now)
         try:
             await self._reserve_within(payer, held, limits, call, now)
+        except BaseException:
+            await self.booked(call, 0)
+            raise
         finally:
             if limits:
                 call.rates = self._rates(limits, now)
+
+    async def _set_aside(self, call: Call) -> None:
+        """What a call may cost at most, of its caller's purse; CallError 402 where that is not in it."""
+        purse, may = call.caller.purse, call.admission.held_micro
+        if purse is None or not may:
+            return
+        try:
+            with database_away():
+                await purse.hold(may)
+        except OverBudget as error:
+            text = f"This step may cost {may} µ; {error.left_micro} µ are left of the budget."
+            raise CallError(402, "run_budget_exceeded", text) from error
+        call.set_aside = may
+
+    async def booked(self, call: Call, paid_micro: int | None) -> None:
+        """A call is over that had set something aside; `paid_micro` None: what it cost isn't known, so all of that."""
+        held, call.set_aside = call.set_aside, 0
+        if not held:
+            return
+        try:
+            await call.caller.purse.settle(held, held if paid_micro is None else min(paid_micro, held))
+        except FAILURES as error:  # it stays set aside
+            log.warning("a budget was not given back to", receipt=call.receipt, micro=held, error=str(error)[:200])
 
     async def _reserve_within(
         self, payer: UUID, held: int, limits: tuple[Limit, ...], call: Call, now: datetime
@@ -156,9 +186,8 @@ class Admitter:
             parsed.model = known.id
         admission = call.admission = self._admission(parsed, known, prices, now)
         payer = self._wallets.get(caller.org_id)
-        if payer is None or self._may_be_brought(caller.org_id, now):
+        if payer is None or caller.purse is not None or self._may_be_brought(caller.org_id, now):
             return False
-        _within_budget(call)
         limits = self._limits(caller, admission, now)
         call.reservation = self._ledger.try_admit(
             payer, admission.held_micro, receipt_id=call.receipt_id, limits=limits, ttl=CALL_TTL, now=now
@@ -313,13 +342,6 @@ class Admitter:
             f" call may cost {needed}. Raise the key's budget, or ask for fewer tokens."
         )
         return CallError(402, "key_budget_exceeded", text)
-
-
-def _within_budget(call: Call) -> None:
-    """CallError where a step of a run may cost more than what is left of the run's budget."""
-    may, left = call.admission.held_micro, call.most_micro
-    if left is not None and may > left:
-        raise CallError(402, "run_budget_exceeded", f"This step may cost {may} µ; {left} µ are left of the budget.")
 
 
 def understood(call: Call, body: bytes) -> Parsed:

@@ -211,7 +211,7 @@ class Gateway:
             await self._metrics.traces.stop()
 
     async def ask(
-        self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (), most_micro: int | None = None,
+        self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (),
         weights: Mapping[str, Sequence[int]] | None = None, fees: Collection[str] | None = None,
         weigh: Weigh | None = None, carried: Mapping[str, int] | None = None, inside: bool = False,
         receipt_id: UUID | None = None, keep: Keep | None = None, since: datetime | None = None,
@@ -219,13 +219,13 @@ class Gateway:
         """One whole chat call on behalf of a caller, from inside the city: metered, split and settled like any other.
 
         `through` names the listings it comes through, `weights` of one of them its makers' parts in the answer,
-        `fees` those whose fee is due now (None = all), `most_micro` what is left of a budget. `weigh` looks at the
-        answer before it is booked; `carried`, `since`: see `ChargeBook.commission`; `inside` may call `PRIVATE` models.
-        `receipt_id`, never used twice, and `keep`, which gets the answer before it is charged, are for who must not pay
-        again after a crash: see `Errand`. CallError or ShanheError when it is refused; then nothing is charged.
+        `fees` those whose fee is due now (None = all). `weigh` looks at the answer before it is booked; `carried`,
+        `since`: see `ChargeBook.commission`; `inside` may call `PRIVATE` models. `receipt_id`, never used twice, and
+        `keep`, which gets the answer before it is charged, are for who must not pay again after a crash: see `Errand`.
+        CallError or ShanheError when it is refused; then nothing is charged.
         """
         call = Call(CHAT)
-        call.caller, call.through, call.weights, call.most_micro = caller, through, weights, most_micro
+        call.caller, call.through, call.weights = caller, through, weights
         call.fees, call.carried, call.inside, call.keep, call.since = fees, carried, inside, keep, since
         if weigh is not None:
             call.weigh = await self._weighing(weigh)
@@ -273,9 +273,9 @@ class Gateway:
         )
         return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
 
-    async def toll(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
+    async def toll(self, caller: Caller, resource: str, label: str) -> Toll:
         """See `Tolls.hold`."""
-        return await self._tolls.hold(caller, resource, label, most_micro)
+        return await self._tolls.hold(caller, resource, label)
 
     async def recover_fees(self) -> int:
         """See `Returns.recover`."""

@@ -32,7 +32,6 @@ class Call:
         "fees",
         "inside",
         "keep",
-        "most_micro",
         "paid_micro",
         "parsed",
         "parted",
@@ -40,6 +39,7 @@ class Call:
         "receipt",
         "receipt_id",
         "reservation",
+        "set_aside",
         "since",
         "started_at",
         "through",
@@ -73,7 +73,7 @@ class Call:
         self.carried: Mapping[str, int] | None = None  # model cost of earlier calls whose markup is due with this one
         self.weigh: Callable[[bytes], tuple[str, Mapping[UUID, int]]] | None = None  # makers by what the answer holds
         self.inside = False  # may call models that only listings may
-        self.most_micro: int | None = None  # what is left of a budget
+        self.set_aside = 0  # of its caller's purse
         self.paid_micro = 0
         self.parted: Parted | None = None
         self.writer: StreamWriter | None = None

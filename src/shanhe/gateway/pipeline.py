@@ -168,8 +168,10 @@ class Pipeline:
             await self._admitter.admit(call, body)
             call.admitted_at = perf_counter()
             await self._whole(call, collected, self._dispatcher.attempts(call))
+            await self._admitter.booked(call, call.paid_micro)
         finally:
             self.in_flight.discard(call.receipt_id)
+            await self._admitter.booked(call, None if call.reservation is None else 0)
             if call.reservation is not None:
                 await self._admitter.release(call.reservation)
         return collected.answered

@@ -57,14 +57,19 @@ class Toll:
         call, self.call = self.call, None
         if call is None:
             return
-        if self.booking is not None:
-            await self._tolls.ahead.pay(self.booking)
-        else:
-            try:
-                await self._tolls.settler.settle_fee(call)
-            finally:
-                if call.reservation is not None:
-                    await self._tolls.release(call)
+        try:
+            if self.booking is not None:
+                await self._tolls.ahead.pay(self.booking)
+            else:
+                try:
+                    await self._tolls.settler.settle_fee(call)
+                finally:
+                    if call.reservation is not None:
+                        await self._tolls.release(call)
+        except BaseException:
+            await self._tolls.booked(call, None)
+            raise
+        await self._tolls.booked(call, call.paid_micro)
         self.receipt_id, self.paid_micro = call.receipt_id, call.paid_micro
         self._tolls.ahead.ended(call.parsed.model, paid=True)
 
@@ -78,6 +83,7 @@ class Toll:
             await self._tolls.ahead.undo(self.booking)
         elif call.reservation is not None:
             await self._tolls.release(call)
+        await self._tolls.booked(call, 0)
 
 
 class Tolls:
@@ -90,10 +96,10 @@ class Tolls:
         self.ahead = ahead
         self._admissions: dict[tuple[Commission, str], Admission] = {}
 
-    async def hold(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
+    async def hold(self, caller: Caller, resource: str, label: str) -> Toll:
         """Reserve a fee before what it is for; from memory where there is a lease and the terms are known.
 
-        `label` is what receipts and usage call it. CallError 402 when the fee is not there or above `most_micro`.
+        `label` is what receipts and usage call it. CallError 402 when the fee is not there.
         """
         commission = self._charges.fee_known(caller.org_id, resource)
         if commission is None:
@@ -102,7 +108,7 @@ class Tolls:
         if commission.fee_micro == 0:
             return Toll(self, None)
         call = Call(FACE)
-        call.caller, call.most_micro, call.parsed = caller, most_micro, Parsed(label, {})
+        call.caller, call.parsed = caller, Parsed(label, {})
         call.admission = self._admission(label, commission)
         await self._admitter.reserve(call)
         call.admitted_at = perf_counter()
@@ -120,3 +126,8 @@ class Tolls:
 
     async def release(self, call: Call) -> None:
         await self._admitter.release(call.reservation)
+        await self._admitter.booked(call, 0)
+
+    async def booked(self, call: Call, paid_micro: int | None) -> None:
+        """See `Admitter.booked`."""
+        await self._admitter.booked(call, paid_micro)

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.identity.model import DataClass
+from shanhe.kernel.purse import Purse
 
 PLAIN_KEY_PERMISSIONS = frozenset({"receipts"})
 
@@ -18,7 +19,7 @@ PLAIN_KEY_PERMISSIONS = frozenset({"receipts"})
 class Caller(msgspec.Struct, frozen=True):
     """Who calls a model, as the gateway needs it. Budgets in µ; `limit_scope` counts against budgets and rates and
     stays the same when a key is rotated; `models` None means every model; `tags`: what all that is called in this
-    piece of work is counted under."""
+    piece of work is counted under, `purse`: what all of it is paid out of."""
 
     key_id: UUID
     org_id: UUID
@@ -33,6 +34,7 @@ class Caller(msgspec.Struct, frozen=True):
     limit_scope: UUID
     department_id: UUID | None = None
     tags: tuple[str, ...] = ()
+    purse: Purse | None = None
 
 
 @dataclass(frozen=True, slots=True)

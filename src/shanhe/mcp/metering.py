@@ -33,9 +33,7 @@ RECEIPT: Final = "shanhe/receipt"
 class Metered:
     """A call that is being made. `begin`, then one of `finish`, `refuse` and `fail`; later ones do nothing."""
 
-    def __init__(
-        self, gateway: ToolGateway, caller: Caller, slug: str, tool: str, sent: int, most_micro: int | None = None
-    ) -> None:
+    def __init__(self, gateway: ToolGateway, caller: Caller, slug: str, tool: str, sent: int) -> None:
         self.slug = slug
         self.open = False
         self.resumable = False
@@ -48,7 +46,6 @@ class Metered:
         self._caller = caller
         self._tool = tool
         self._sent = sent
-        self._most_micro = most_micro
         self._began = time.perf_counter()
         self._toll: Toll | None = None
         self._recorded = False
@@ -62,7 +59,7 @@ class Metered:
         if self._sent > ARGUMENTS_MAX_BYTES:
             raise BadServer(f"arguments above {ARGUMENTS_MAX_BYTES} bytes", f"参数超过 {ARGUMENTS_MAX_BYTES} 字节")
         await self._gateway.count(self._caller, offer)
-        self._toll = await self._gateway.toll(self._caller, self.slug, self._tool, self._most_micro)
+        self._toll = await self._gateway.toll(self._caller, self.slug, self._tool)
         self.open = True
 
     def under_way(self) -> None:

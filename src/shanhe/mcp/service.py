@@ -261,7 +261,6 @@ class ToolGateway:
         tool: str,
         arguments: Mapping[str, Any],
         *,
-        most_micro: int | None = None,
         left: Left | None = None,
         heard: Heard | None = None,
     ) -> tuple[dict[str, Any], int, UUID | None]:
@@ -271,7 +270,7 @@ class ToolGateway:
         recorded, refused ones too. `left` returns when nobody waits for the answer any more: what is not soon done is
         cancelled, and costs nothing. `heard` is told how far the tool has got, where its server says so.
         """
-        metered = Metered(self, caller, slug, tool, size_of(arguments), most_micro)
+        metered = Metered(self, caller, slug, tool, size_of(arguments))
         try:
             offer = await self.admitted(caller, slug)
             await metered.begin(offer)
@@ -324,9 +323,9 @@ class ToolGateway:
         """A call about to be made."""
         return Metered(self, caller, slug, tool, sent)
 
-    async def toll(self, caller: Caller, slug: str, tool: str, most_micro: int | None) -> Toll:
+    async def toll(self, caller: Caller, slug: str, tool: str) -> Toll:
         """The fee of a call, held: see `Gateway.toll`."""
-        return await self._gateway.toll(caller, f"mcp/{slug}", f"mcp/{slug}/{tool}", most_micro)
+        return await self._gateway.toll(caller, f"mcp/{slug}", f"mcp/{slug}/{tool}")
 
     def record(self, record: CallRecord) -> None:
         """Keep what was called, for the audit."""

@@ -292,7 +292,7 @@ class _Toolbox:
             ]
         return found
 
-    async def call(self, caller: Caller, name: str, arguments: Mapping[str, Any], most_micro: int) -> ToolAnswer:
+    async def call(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         slug, _, tool = name.partition(SEPARATOR)
-        result, paid_micro, receipt = await self._tools.call(caller, slug, tool, arguments, most_micro=most_micro)
+        result, paid_micro, receipt = await self._tools.call(caller, slug, tool, arguments)
         return ToolAnswer(text_of(result), bool(result.get("isError")), paid_micro, receipt)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,6 @@ import msgspec
 from shanhe.agents.api import BadInputs, NoAnswer, OutOfTime, Published, UnknownRun, Way
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
-from shanhe.kernel.ids import new_id
 from shanhe.mcp.errors import BadServer
 from shanhe.retrieval.api import DATA_CLASSES, Asking, shown
 from shanhe.sandbox.api import Limits, Sandbox
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
+    from shanhe.kernel.purse import Purse
     from shanhe.kernel.vault import Vault
     from shanhe.log.api import Log
     from shanhe.retrieval.api import Base
@@ -103,28 +102,29 @@ class _Deeds:
         self._sandbox = Sandbox()
 
     async def ask(
-        self, caller: Caller, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
-        keep: Callable[[bytes], Awaitable[None]],
+        self, caller: Caller, fields: Mapping[str, Any], receipt_id: UUID, keep: Callable[[bytes], Awaitable[None]]
     ) -> Said:  # fmt: skip
-        done = await self._gateway.ask(caller, fields, most_micro=most_micro, receipt_id=receipt_id, keep=keep)
+        done = await self._gateway.ask(caller, fields, receipt_id=receipt_id, keep=keep)
         return Said(done.answer, done.paid_micro, done.receipt_id)
 
-    async def agent(self, caller: Caller, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]) -> Said:
+    async def agent(self, caller: Caller, name: str, text: str, number: UUID, inputs: Mapping[str, Any]) -> Said:
         agents = self._bazaar.agents
         agent = await agents.published(name)
         if caller.models is not None and name not in caller.models:
             raise CallError(404, "model_not_found", f"This key may not use {name}.", param="model")
-        budget = min(agent.definition.budget_micro, most_micro)
-        bounded = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=budget))
-        number, asked = new_id(), [{"role": "user", "content": text}]
+        asked = [{"role": "user", "content": text}]
         try:
-            done = await agents.run(bounded, caller, asked, face=FACE, way=Way((name,), number=number), inputs=inputs)
-        except (ShanheError, CallError) as error:  # what its steps cost until then counts in the run's budget
-            with contextlib.suppress(UnknownRun):
-                spent = (await agents.trace(number, None))[0].paid_micro
-                raise Paid(StepFailed(error.code, error.message, error.message_zh), Said(None, spent)) from error
-            raise
+            done = await agents.run(agent, caller, asked, face=FACE, way=Way((name,), number=number), inputs=inputs)
+        except (ShanheError, CallError) as error:  # what its steps cost until then is the step's
+            spent = await self.spent(number)
+            raise Paid(StepFailed(error.code, error.message, error.message_zh), Said(None, spent)) from error
         return Said(done.text, done.paid_micro, done.receipt_id, done.prompt_tokens + done.completion_tokens)
+
+    async def spent(self, number: UUID) -> int:
+        try:
+            return (await self._bazaar.agents.trace(number, None))[0].paid_micro
+        except UnknownRun:
+            return 0
 
     async def look_up(self, caller: Caller, owner: UUID, bases: Sequence[str], question: str, passages: int) -> Said:
         library = self._library
@@ -141,7 +141,7 @@ class _Deeds:
     async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
         return await self._sandbox.run(code, "main", inputs, LIMITS)
 
-    async def tool(self, caller: Caller, name: str, arguments: Mapping[str, Any], most_micro: int) -> Said:
+    async def tool(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Said:
         toolbox = self._bazaar.agents.toolbox
         spec = next(iter(await toolbox.specs([name])), None)
         if spec is None:
@@ -149,7 +149,7 @@ class _Deeds:
         if caller.data_class in CITY_CLASSES and not spec.local:
             raise StepFailed("leaves_the_city", f"{caller.data_class} data may not leave the city",
                              f"{caller.data_class} 类数据不得出域")  # fmt: skip
-        said = await toolbox.call(caller, name, arguments, most_micro)
+        said = await toolbox.call(caller, name, arguments)
         if said.failed:
             shown = said.text[:ERROR_SHOWN_CHARS]
             raise StepFailed("tool_failed", f"The tool failed: {shown}", f"工具调用失败：{shown}")
@@ -176,10 +176,10 @@ class _Deeds:
     async def paid(self, receipt_id: UUID) -> int | None:
         return await self._gateway.fate(receipt_id)
 
-    async def caller_of(self, key_id: UUID, data_class: str) -> Caller:
+    async def caller_of(self, key_id: UUID, data_class: str, purse: Purse) -> Caller:
         caller = await self._identity.caller_of(key_id)
         most = max(caller.data_class, data_class, key=DATA_CLASSES.index)
-        return msgspec.structs.replace(caller, data_class=most)
+        return msgspec.structs.replace(caller, data_class=most, purse=purse)
 
 
 def hidden(said: bytes, secrets: Iterable[str]) -> bytes:

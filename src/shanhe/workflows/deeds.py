@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 from uuid import UUID, uuid5
 
 import msgspec
@@ -21,11 +22,12 @@ from shanhe.gateway.api import CallError
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.purse import Purse
 from shanhe.kernel.sealing import Seal
 from shanhe.workflows import store
 from shanhe.workflows.course import Lane
 from shanhe.workflows.errors import StepFailed
-from shanhe.workflows.language import filled, taken_all
+from shanhe.workflows.language import filled, filled_json, taken_all
 from shanhe.workflows.model import (
     AGENTS,
     CITY_CLASSES,
@@ -38,7 +40,7 @@ from shanhe.workflows.model import (
     Step,
     Tool,
 )
-from shanhe.workflows.purse import Purse
+from shanhe.workflows.purse import StepPurse
 
 ANSWER: Final = "workflows.answer"
 TRIES_MAX: Final = 3
@@ -76,16 +78,17 @@ class Deeds(Protocol):
     """What a run can have done; handed in by the composition root."""
 
     async def ask(
-        self, caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
-        keep: Callable[[bytes], Awaitable[None]],
+        self, caller: Any, fields: Mapping[str, Any], receipt_id: UUID, keep: Callable[[bytes], Awaitable[None]]
     ) -> Said:  # fmt: skip
         """A call of a model under this receipt; `keep` gets the answer's body before it is charged. Value: the body."""
         ...
 
-    async def agent(
-        self, caller: Any, name: str, text: str, most_micro: int, inputs: Mapping[str, Any]
-    ) -> Said:  # fmt: skip
-        """An agent's answer as a text; `inputs`: what it is told first."""
+    async def agent(self, caller: Any, name: str, text: str, number: UUID, inputs: Mapping[str, Any]) -> Said:
+        """An agent's answer as a text, as a run of its own with this id; `inputs`: what it is told first."""
+        ...
+
+    async def spent(self, number: UUID) -> int:
+        """What a run of an agent has cost; nothing where it never began."""
         ...
 
     async def look_up(self, caller: Any, owner: UUID, bases: Sequence[str], question: str, passages: int) -> Said:
@@ -96,7 +99,7 @@ class Deeds(Protocol):
         """What `main(**inputs)` of the code returns."""
         ...
 
-    async def tool(self, caller: Any, name: str, arguments: Mapping[str, Any], most_micro: int) -> Said:
+    async def tool(self, caller: Any, name: str, arguments: Mapping[str, Any]) -> Said:
         """What a tool said, as a text, at its fee; StepFailed when it failed."""
         ...
 
@@ -111,23 +114,20 @@ class Deeds(Protocol):
         """What was charged under a receipt; None when nothing was."""
         ...
 
-    async def caller_of(self, key_id: UUID, data_class: str) -> Any:
-        """Who a key calls for, with what was read before: data of this class at least."""
+    async def caller_of(self, key_id: UUID, data_class: str, purse: Purse) -> Any:
+        """Who a key calls for, with what was read before: data of this class at least. All is paid out of `purse`."""
         ...
 
 
 class Doer:
     """Does steps of one run."""
 
-    def __init__(
-        self, db: Database, deeds: Deeds, seal: Seal, run: Run, purse: Purse, before: Mapping[int, Step]
-    ) -> None:  # fmt: skip
+    def __init__(self, db: Database, deeds: Deeds, seal: Seal, run: Run, before: Mapping[int, Step]) -> None:
         """`before`: steps that a process that has ended had begun, by their numbers."""
         self._db = db
         self._deeds = deeds
         self._seal = seal
         self._run = run
-        self._purse = purse
         self._before = before
 
     async def do(self, lane: Lane, node: AnyNode, now: datetime) -> Said:
@@ -183,15 +183,10 @@ class Doer:
             shape = {"name": node.id, "schema": node.schema, "strict": True}
             fields["response_format"] = {"type": "json_schema", "json_schema": shape}
 
-        async def call(most_micro: int) -> Said:
-            receipt = new_id()
-            await self._begin(lane, node, receipt, now)
-            keep = self._keeper(lane.n, receipt)
-            return await self._deeds.ask(await self._caller(lane), fields, most_micro, receipt, keep)
-
         for tried in range(1, TRIES_MAX + 1):
+            await self._begin(lane, node, receipt := new_id(), now)
             try:
-                return await self._purse.spend(lane.n, call)
+                return await self._deeds.ask(await self._caller(lane), fields, receipt, self._keeper(lane.n, receipt))
             except (CallError, ShanheError) as error:
                 if error.code not in PASSING or tried == TRIES_MAX:
                     raise
@@ -209,37 +204,31 @@ class Doer:
 
     async def _agent(self, lane: Lane, node: Ask, now: datetime) -> Said:
         prompt, given = filled(node.prompt, lane.variables), taken_all(node.given, lane.variables)
-        most = await self._purse.take(lane.n)
-        await self._first(lane, node, now)
-        return await self._deeds.agent(await self._caller(lane), node.target, prompt, most, given)
+        if (before := self._before.get(lane.n)) is not None:
+            spent = 0 if before.agent_run is None else await self._deeds.spent(before.agent_run)
+            raise Paid(interrupted(node), Said(None, spent))
+        await self._begin(lane, node, None, now, agent_run=(number := new_id()))
+        return await self._deeds.agent(await self._caller(lane), node.target, prompt, number, given)
 
     async def _tool(self, lane: Lane, node: Tool, now: datetime) -> Said:
         arguments = taken_all(node.arguments, lane.variables)
-
-        async def call(most_micro: int) -> Said:
-            return await self._deeds.tool(await self._caller(lane), node.tool, arguments, most_micro)
-
         await self._first(lane, node, now)
-        said = await self._purse.spend(lane.n, call)
+        said = await self._deeds.tool(await self._caller(lane), node.tool, arguments)
         return replace(said, value=as_value(said.value))
 
     async def _look_up(self, lane: Lane, node: Knowledge, now: datetime) -> Said:
         question = filled(node.question, lane.variables)
-
-        async def call(_: int) -> Said:
-            return await self._deeds.look_up(
-                await self._caller(lane), self._run.org_id, node.bases, question, node.passages
-            )  # fmt: skip
-
         await self._first(lane, node, now)
-        return await self._purse.spend(lane.n, call)
+        return await self._deeds.look_up(
+            await self._caller(lane), self._run.org_id, node.bases, question, node.passages
+        )  # fmt: skip
 
     async def _http(self, lane: Lane, node: Http, now: datetime) -> Said:
         caller = await self._caller(lane)
         if getattr(caller, "data_class", "general") in CITY_CLASSES:
             raise StepFailed("leaves_the_city", f"{caller.data_class} data may not leave the city",
                              f"{caller.data_class} 类数据不得出域")  # fmt: skip
-        url, body = filled(node.url, lane.variables), filled(node.body, lane.variables)
+        url, body = filled(node.url, lane.variables, in_address), filled_json(node.body, lane.variables)
         if node.method == "POST":
             await self._first(lane, node, now)
         key = str(uuid5(self._run.id, str(lane.course.first)))  # one for all tries
@@ -257,13 +246,18 @@ class Doer:
             raise interrupted(node)
         await self._begin(lane, node, None, now)
 
-    async def _begin(self, lane: Lane, node: AnyNode, receipt: UUID | None, now: datetime) -> None:
+    async def _begin(
+        self, lane: Lane, node: AnyNode, receipt: UUID | None, now: datetime, *, agent_run: UUID | None = None
+    ) -> None:  # fmt: skip
+        await store.settle_budget(self._db, self._run.id, lane.n, paid=0)  # of a try that was not charged
         await store.begin_step(self._db, Step(
-            self._run.id, lane.n, node.id, kind_of(node), "begun", receipt, 0, 0, 0, "", now, branch=lane.branch
+            self._run.id, lane.n, node.id, kind_of(node), "begun", receipt, 0, 0, 0, "", now, branch=lane.branch,
+            agent_run=agent_run,
         ))  # fmt: skip
 
     async def _caller(self, lane: Lane) -> Any:
-        return await self._deeds.caller_of(self._run.key_id, lane.course.data_class)
+        purse = StepPurse(self._db, self._run.id, lane.n)
+        return await self._deeds.caller_of(self._run.key_id, lane.course.data_class, purse)
 
 
 def interrupted(node: AnyNode) -> StepFailed:
@@ -285,6 +279,13 @@ def _headers(lane: Lane, node: Http) -> dict[str, str]:
             raise StepFailed("bad_header", f"{name} has up to {HEADER_MAX_CHARS} printable ASCII characters",
                              f"请求头“{name}”须为 {HEADER_MAX_CHARS} 位以内的可见 ASCII 字符")  # fmt: skip
     return found
+
+
+def in_address(value: str) -> str:
+    """A value as a part of an address: it can neither end the part that it stands in nor begin another."""
+    if value in (".", ".."):
+        raise StepFailed("bad_address", f"{value!r} can't be a part of an address", f"“{value}”不能作为地址的一部分")
+    return quote(value, safe="")
 
 
 def as_value(text: str) -> Any:

@@ -140,18 +140,46 @@ def places_in(text: str) -> set[str]:
     return {found.group(1) for found in PLACE.finditer(text)}
 
 
-def filled(text: str, variables: Mapping[str, Any]) -> str:
-    """A text with its places filled; StepFailed when a field is not there or the text becomes too long."""
+def filled(text: str, variables: Mapping[str, Any], written: Callable[[str], str] = str) -> str:
+    """A text with its places filled, by values as they are `written`; StepFailed when a field is not there or the text
+    becomes too long."""
     parts, length, end = list[str](), 0, 0
     for found in PLACE.finditer(text):
-        parts += text[end : found.start()], shown(_of(found, variables))
+        parts += text[end : found.start()], written(shown(_of(found, variables)))
         end, length = found.end(), length + len(parts[-2]) + len(parts[-1])
         if length > TEXT_MAX_CHARS:  # looked at as it grows: a short text may name a long value a thousand times
             break
     if length + len(text) - end > TEXT_MAX_CHARS:
-        raise StepFailed("text_too_long", f"A text grew beyond {TEXT_MAX_CHARS} characters",
-                         f"文本超过 {TEXT_MAX_CHARS} 字")  # fmt: skip
+        raise _too_long()
     return "".join((*parts, text[end:]))
+
+
+def filled_json(text: str, variables: Mapping[str, Any]) -> str:
+    """A text that is JSON as it stands, filled inside of its strings, which stay what they are whatever a value holds;
+    any other text `filled`."""
+    try:
+        written = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return filled(text, variables)
+    if not places_in(text):
+        return text
+    found = msgspec.json.encode(_filled_all(written, variables)).decode()
+    if len(found) > TEXT_MAX_CHARS:
+        raise _too_long()
+    return found
+
+
+def _filled_all(value: Any, variables: Mapping[str, Any]) -> Any:
+    if isinstance(value, str):
+        return filled(value, variables)
+    if isinstance(value, dict):
+        return {filled(name, variables): _filled_all(one, variables) for name, one in value.items()}
+    return [_filled_all(one, variables) for one in value] if isinstance(value, list) else value
+
+
+def _too_long() -> StepFailed:
+    return StepFailed("text_too_long", f"A text grew beyond {TEXT_MAX_CHARS} characters",
+                      f"文本超过 {TEXT_MAX_CHARS} 字")  # fmt: skip
 
 
 def taken(text: str, variables: Mapping[str, Any]) -> Any:

@@ -324,7 +324,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 class Step(msgspec.Struct, frozen=True):
     """One step of a run, numbered in the order in which steps came due. `answer` is what a call said, kept until the
-    step is booked. `branch`: the nodes that the branches begin with that it lies in, from the outside in."""
+    step is booked. `branch`: the nodes that the branches begin with that it lies in, from the outside in. `agent_run`:
+    of the agent that it asks."""
 
     run: UUID
     n: int
@@ -339,6 +340,7 @@ class Step(msgspec.Struct, frozen=True):
     begun_at: datetime
     answer: Any = None
     branch: str = ""
+    agent_run: UUID | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True):

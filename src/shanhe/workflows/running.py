@@ -130,11 +130,11 @@ class Running(Writing):
         return workflow, found.n, shaped(found.definition)
 
     async def begin_part(
-        self, parent: Run, n: int, slug: str, given: Mapping[str, Any], most_micro: int,
-        hold: Callable[[Any], Awaitable[bool]], data_class: str = "general",
-    ) -> int:  # fmt: skip
-        """Begin another workflow as the n-th step of a run, within what it may cost and the time that is left, by its
-        key; `hold` says whether its parent still goes on. What it costs at most."""
+        self, parent: Run, n: int, slug: str, given: Mapping[str, Any], hold: Callable[[Any], Awaitable[bool]],
+        data_class: str = "general",
+    ) -> None:  # fmt: skip
+        """Begin another workflow as the n-th step of a run, within its budget and the time that is left, by its key;
+        `hold` says whether its parent still goes on."""
         if parent.depth >= DEPTH_MAX:
             raise StepFailed("too_deep", f"Workflows stand at most {DEPTH_MAX} deep in each other",
                              f"工作流最多嵌套 {DEPTH_MAX} 层")  # fmt: skip
@@ -149,12 +149,11 @@ class Running(Writing):
         run = await self._made(workflow, n_published, definition, course, "workflow", parent.key_id)
         run = msgspec.structs.replace(
             run, parent=parent.id, parent_n=n, depth=parent.depth + 1,
-            budget_micro=min(run.budget_micro, most_micro), expires_at=min(run.expires_at, parent.expires_at),
+            budget_micro=min(run.budget_micro, parent.budget_micro), expires_at=min(run.expires_at, parent.expires_at),
         )  # fmt: skip
         async with self._db.transaction() as conn:
             if await hold(conn):
                 await store.begin(conn, run, f"run:{parent.id}:{n}")
-        return run.budget_micro
 
     async def try_node(
         self, org_id: UUID, slug: str, node: str, variables: Mapping[str, Any], *, ref: str, key_id: UUID | None = None

@@ -265,11 +265,24 @@ async def steps(db: Database, run_id: UUID) -> list[Step]:
 async def begin_step(db: Database, one: Step) -> None:
     """Begin it, or begin it again under another receipt."""
     await db.execute(
-        """INSERT INTO workflows.step (run, n, node, kind, state, receipt_id, begun_at, branch)
-           VALUES ($1, $2, $3, $4, 'begun', $5, $6, $7)
+        """INSERT INTO workflows.step (run, n, node, kind, state, receipt_id, begun_at, branch, agent_run)
+           VALUES ($1, $2, $3, $4, 'begun', $5, $6, $7, $8)
            ON CONFLICT (run, n) DO UPDATE SET state = 'begun', receipt_id = excluded.receipt_id, answer = NULL""",
-        one.run, one.n, one.node, one.kind, one.receipt_id, one.begun_at, one.branch,
+        one.run, one.n, one.node, one.kind, one.receipt_id, one.begun_at, one.branch, one.agent_run,
     )  # fmt: skip
+
+
+async def hold_budget(db: Database, run_id: UUID, n: int, micro: int) -> tuple[bool, int, int]:
+    """Set so much of its budgets aside for a step: whether it was there, what is free, and what may become so."""
+    row = await db.writes.fetchrow("SELECT * FROM workflows.hold($1, $2, $3)", run_id, n, micro)
+    return row["done"], row["free"], row["hope"]
+
+
+async def settle_budget(
+    db: Connection | Database, run_id: UUID, n: int, held: int | None = None, paid: int | None = None
+) -> None:
+    """Of what a step set aside (None: all that still is) so much was paid (None: all)."""
+    await db.execute("SELECT workflows.settle($1, $2, $3, $4)", run_id, n, held, paid)
 
 
 async def answered(db: Database, run_id: UUID, n: int, receipt_id: UUID, answer: Any) -> bool:
@@ -289,6 +302,7 @@ async def book(conn: Connection, one: Step, worker: str, state: str, course: Any
     )
     if not kept:
         return False
+    await settle_budget(conn, one.run, one.n)
     await conn.execute(
         """INSERT INTO workflows.step (run, n, node, kind, state, receipt_id, paid_micro, tokens, took_ms, error,
                                        begun_at, branch)

@@ -28,7 +28,6 @@ from shanhe.workflows.deeds import WAITS_S, Deeds, Doer, Paid, Said, interrupted
 from shanhe.workflows.errors import StepFailed
 from shanhe.workflows.language import filled, taken_all
 from shanhe.workflows.model import AnyNode, Approval, Course, Definition, Flow, Over, Run, Step, Waiting
-from shanhe.workflows.purse import TOO_LITTLE, Purse
 
 COURSE, RESULT, WHY = "workflows.run.course", "workflows.run.result", "workflows.run.why"
 SHOWS, NOTE = "workflows.approval.shows", "workflows.approval.note"
@@ -40,7 +39,7 @@ ERROR_MAX_CHARS: Final = 120
 FINAL: Final = frozenset({"step_taken", "variables_too_large", "internal_error"})
 """Failures that are the run's, and lead nowhere."""
 ONCE: Final = frozenset({
-    "step_interrupted", "run_budget", TOO_LITTLE, "insufficient_quota", "leaves_the_city", "http_refused",
+    "step_interrupted", "run_budget_exceeded", "insufficient_quota", "leaves_the_city", "http_refused",
 })  # fmt: skip
 """Failures that another try doesn't mend, or that must not be tried again."""
 Hold = Callable[[Any], Awaitable[bool]]
@@ -56,9 +55,9 @@ class Parts(Protocol):
         ...
 
     async def begin_part(
-        self, parent: Run, n: int, slug: str, given: Mapping[str, Any], most_micro: int, hold: Hold, data_class: str
-    ) -> int:
-        """Begin it where `hold` allows; it is given data of this class. What it costs at most, of `most_micro`."""
+        self, parent: Run, n: int, slug: str, given: Mapping[str, Any], hold: Hold, data_class: str
+    ) -> None:
+        """Begin it where `hold` allows; it is given data of this class."""
         ...
 
     async def end_part(self, part: Run) -> None:
@@ -82,9 +81,8 @@ class Walker:
         self._worker = worker
         course = msgspec.convert(seal.open_json(COURSE, run.course, {"at": ""}), type=Course)
         self._way = Way(definition, course, run.steps)
-        self._purse = Purse(run.budget_micro - run.paid_micro, lambda: {lane.n for lane in self._way.lanes()})
         self._before: dict[int, Step] = {}
-        self._doer = Doer(db, deeds, seal, run, self._purse, self._before)
+        self._doer = Doer(db, deeds, seal, run, self._before)
         self._under: dict[int, asyncio.Task[None]] = {}
         """Steps that are under way, by their numbers."""
         self._open = set[int]()
@@ -96,14 +94,12 @@ class Walker:
         """On from where the run stands."""
         for step in await store.open_steps(self._db, self._run.id):
             self._before[step.n] = step
-        for n in self._before:  # what was charged already is nobody else's to spend
+        for n in self._before:  # what it held beyond what was charged is everybody's again
             if (kept := await self._doer.kept(n)) is not None:
-                self._purse.hold(n, kept.paid_micro)
+                await store.settle_budget(self._db, self._run.id, n, paid=kept.paid_micro)
         for lane in self._way.lanes():
-            if isinstance(self._way.node(lane), Flow):
-                part = await self._parts.part(self._run, lane.n)
-                if part is not None:
-                    self._opened(lane.n, part.budget_micro)
+            if isinstance(self._way.node(lane), Flow) and await self._parts.part(self._run, lane.n) is not None:
+                self._open.add(lane.n)
         try:
             while await self._on():
                 pass
@@ -248,7 +244,6 @@ class Walker:
         self._ended = not ours or ended is not None
         self._open.discard(step.n)
         self._before.pop(step.n, None)
-        self._purse.settle(step.n, step.paid_micro)
 
     # -- what is waited for -------------------------------------------------------------------------------------------
 
@@ -258,9 +253,8 @@ class Walker:
     async def _part(self, lane: Lane, node: Flow) -> None:
         """Begin another workflow."""
         given = taken_all(node.given, lane.variables)
-        most, data_class = await self._purse.take(lane.n), lane.course.data_class
-        budget = await self._parts.begin_part(self._run, lane.n, node.workflow, given, most, self._hold, data_class)
-        self._opened(lane.n, budget)
+        await self._parts.begin_part(self._run, lane.n, node.workflow, given, self._hold, lane.course.data_class)
+        self._open.add(lane.n)
 
     async def _came(self, lane: Lane) -> Said | None:
         """What another workflow returned; None while the run waits for it."""
@@ -279,10 +273,6 @@ class Walker:
             raise Paid(StepFailed("workflow_failed", f"{part.slug} ended without a result: {en}",
                                   f"工作流“{part.slug}”未完成：{zh}"), said)  # fmt: skip
         return said
-
-    def _opened(self, n: int, budget_micro: int) -> None:
-        self._open.add(n)
-        self._purse.hold(n, budget_micro, resting=True)
 
     async def _word(self, lane: Lane, node: Approval, now: datetime) -> Said | None:
         """Somebody's word on an approval; None while the run waits for it."""
