@@ -11,7 +11,7 @@ from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.trials.api import Case, Report
 from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Uses, Version, Waiting, Workflow, WorkflowInUse
-from shanhe.workflows.checking import problems, shaped
+from shanhe.workflows.checking import known_at, problems, shaped
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 FLOW, RUN, WAITING = UUID(int=401), UUID(int=402), UUID(int=403)
@@ -66,7 +66,8 @@ class Routines:
         return {"workflow": ONE, "definition": CONTENT, "problems": found, "runs": [run("done")],
                 "versions": [Version(FLOW, 2, "draft", CONTENT, "person:8", NOW),
                              Version(FLOW, 1, "published", CONTENT, "person:8", NOW, NOW)],
-                "mark": self.mark, "given": ("topic",),
+                "mark": self.mark, "given": ("topic",), "known": known_at(shaped(CONTENT)),
+                "tools": [("weather/forecast", "天气", 12_000), ("maps/find", "地图", 0)],
                 "schedule": {"next_at": NOW, "form": {}, "error": "", "input": {"topic": "养老"}},
                 "uses": Uses(["monthly"], True, 1, 2), "hooks": [Hook(FLOW, FLOW, "person:8", NOW)]}  # fmt: skip
 

@@ -47,6 +47,16 @@ class TestEditor:
         for node, wanted in zip(kept["nodes"], CONTENT["nodes"], strict=True):
             assert {name: node[name] for name in wanted} == wanted
 
+    async def test_offers_the_variables_known_at_a_node_and_the_tools_that_are_for_sale(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        page = (await member.get(AT)).text
+        node = page[page.index('id="node-write"') : page.index('id="node-fork"')]
+        assert re.findall(r'data-name="([^"]+)"', node) == ["found.body", "found.status", "input.topic"]
+        assert re.findall(r'<option value="(weather/forecast|maps/find)">([^<]+)', page) == [
+            ("weather/forecast", "天气 · 每次 0.012 积分"), ("maps/find", "地图 · 免费"),
+        ]  # fmt: skip
+
     async def test_adds_and_takes_away_nodes(self, member: httpx.AsyncClient, desk: Desk) -> None:
         fields = typed((await member.get(AT)).text)
         await member.post(AT, data=TOKEN | fields | {"do": "add_loop"})

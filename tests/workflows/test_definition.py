@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shanhe.rulebook.api import FormulaInvalid
-from shanhe.workflows.checking import problems, read, shaped
+from shanhe.workflows.checking import known_at, problems, read, shaped
 from shanhe.workflows.errors import BadDefinition, StepFailed
 from shanhe.workflows.language import filled, holds, names_in, taken
 from shanhe.workflows.model import Course
@@ -128,3 +128,33 @@ class TestLanguage:
         with pytest.raises(StepFailed, match="beyond"):  # before a thousand times a long value were one text
             filled("{{row.name}}" * 1_000, {"row": {"name": "山" * 250_000}})
         assert Course("a").frames == []
+
+
+class TestKnown:
+    def test_is_what_every_way_to_a_node_has_written_with_the_fields_that_it_has(self) -> None:
+        content = flow(
+            {"kind": "http", "id": "look", "url": "https://x.cn/", "save": "seen", "next": "fork", "failed": "sorry"},
+            {"kind": "branch", "id": "fork", "when": "true", "then": "a", "next": "b"},
+            ask("a", "x", "each"), ask("b", "x", "each", save="other"),
+            {"kind": "loop", "id": "each", "over": "rows", "most": 2, "body": "inside", "next": "out_end"},
+            ask("inside", "x", schema={"type": "object", "properties": {"word": {}, "a b": {}}}),
+            says("end", "x"), says("sorry", "x"), inputs=["q"], hosts=["x.cn"],
+        )  # fmt: skip
+        content["nodes"][-1]["id"] = "sorry"
+        known = known_at(shaped(content))
+        assert known["look"] == ["input.q"]
+        assert known["sorry"] == ["failure.code", "failure.en", "failure.node", "failure.zh", "input.q"]
+        assert known["each"] == known["out_end"] == ["input.q", "seen.body", "seen.status"]
+        assert known["inside"] == ["input.q", "item", "round", "seen.body", "seen.status"]
+
+    def test_of_a_loop_with_a_condition_has_what_its_body_wrote(self) -> None:
+        loop = {"kind": "loop", "id": "try", "until": "a > 1", "most": 2, "body": "a", "next": "out_end"}
+        known = known_at(shaped(flow(loop, ask("a", "x"), says("end", "{{a}}"))))
+        assert known == {"try": ["a", "input", "round"], "a": ["input", "round"], "out_end": ["a", "input"]}
+
+    @pytest.mark.parametrize("broken", [
+        flow(ask("a", "x", "a")), flow(ask("a", "x", "gone")), {"start": "", "nodes": []},
+        flow({"kind": "branch", "id": "a", "when": "1 +", "then": ""}),
+    ])  # fmt: skip
+    def test_is_told_of_a_definition_that_is_not_in_order_as_far_as_it_goes(self, broken: dict[str, Any]) -> None:
+        assert known_at(shaped(broken)) in ({}, {"a": ["input"]})

@@ -86,6 +86,7 @@ class ToolGateway:
         self._bench = Bench(sandbox)
         self._records = Records(db)
         self.links = Links(private=private)
+        self._everything = everything
         self.listing = Listing(everything, self._looked_at)
         self._offers: dict[str, tuple[float, Offered]] = {}
         self._secrets: dict[tuple[str, int], tuple[float, dict[str, str]]] = {}
@@ -190,6 +191,11 @@ class ToolGateway:
             self._offers.clear()
         self._offers[slug] = (time.monotonic(), found)
         return found
+
+    async def for_sale(self) -> list[tuple[str, str, int]]:
+        """Tools of every server that is for sale: (`server/tool`, its server's title, the fee of a call in µ)."""
+        offers = await self._everything()
+        return [(f"{one.slug}/{tool}", one.title, one.fee_micro) for one in offers for tool in one.server.tools]
 
     async def tools(self, slug: str) -> list[Tool]:
         """A server's allowed tools, as they were when this version was first looked at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.workflows.checking import shaped
+from shanhe.workflows.checking import known_at, shaped
 from shanhe.workflows.deeds import Deeds, Paid, Said
 from shanhe.workflows.errors import BadDefinition, DraftChanged, StepFailed, WorkflowInUse
 from shanhe.workflows.model import (
@@ -26,5 +26,5 @@ from shanhe.workflows.writing import mark_of
 __all__ = [
     "BRANCHES_MAX", "CITY_CLASSES", "KINDS", "BadDefinition", "Deeds", "Definition", "DraftChanged", "Hook", "Paid",
     "Run", "Runner", "Said", "Step", "StepFailed", "Uses", "Version", "Waiting", "Workflow", "WorkflowInUse",
-    "Workflows", "mark_of", "shaped", "signature",
+    "Workflows", "known_at", "mark_of", "shaped", "signature",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -64,6 +66,12 @@ ROUND: Final = "round"
 """The variable that counts a loop's rounds from 1."""
 INSIDE: Final = frozenset({"body", "branches"})
 """Exits that lead into chains of their own."""
+FIELD: Final = re.compile(r"^[A-Za-z0-9_]{1,64}$")
+HAS: Final[Mapping[type, tuple[str, ...]]] = {
+    Knowledge: ("text", "supported", "passages"), Http: ("status", "body"), Approval: ("verdict", "note"),
+}  # fmt: skip
+"""Fields of what a node of a kind saves."""
+FAILURE_FIELDS: Final = ("code", "node", "zh", "en")
 
 
 def read(content: Any) -> Definition:
@@ -355,6 +363,32 @@ def wanted(node: AnyNode) -> set[str]:
     return found
 
 
+def known_at(definition: Definition) -> dict[str, list[str]]:
+    """What may be named at each node, as it stands in `{{…}}`: variables that are there whichever way led to it, with
+    the fields that they are known to have. A definition that has a problem says it of the nodes before that."""
+    walk = Walk(definition)
+    with contextlib.suppress(KeyError, ShanheError):
+        walk.problems()
+    fields: dict[str, tuple[str, ...]] = {INPUT: definition.inputs, FAILURE: FAILURE_FIELDS}
+    by: dict[str, list[AnyNode]] = {}
+    for node in definition.nodes:
+        for one in written(node):
+            by.setdefault(one, []).append(node)
+    fields |= {name: _has(nodes[0]) for name, nodes in by.items() if len(nodes) == 1}
+    return {
+        name: sorted(f"{one}.{field}" if field else one for one in known for field in fields.get(one) or ("",))
+        for name, known in walk.known.items()
+    }  # fmt: skip
+
+
+def _has(node: AnyNode) -> tuple[str, ...]:
+    """Fields of what a node saves."""
+    if isinstance(node, Ask) and node.schema is not None:
+        properties = node.schema.get("properties")
+        return tuple(name for name in properties if FIELD.fullmatch(name)) if isinstance(properties, dict) else ()
+    return HAS.get(type(node), ())
+
+
 class Walk:
     """Goes every way through a definition once: circles, what is never reached, what is not known where it is used."""
 
@@ -364,6 +398,8 @@ class Walk:
         self._passing = passing(definition)
         self._owner: dict[str, str] = {}
         self._found: list[Problem] = []
+        self.known: dict[str, set[str]] = {}
+        """What is there at each node, whichever way led to it."""
 
     def problems(self, known: set[str] | None = None) -> list[Problem]:
         """`known`: what is there at the beginning; what a run is given when nothing is said."""
@@ -387,7 +423,7 @@ class Walk:
         ends: list[set[str]] = []
         for name in order:
             node = self._nodes[name]
-            here = before[name]
+            here = self.known[name] = before[name]
             self._missing(name, wanted(node), here)
             after = here | set(written(node))
             if isinstance(node, Loop):
@@ -411,6 +447,7 @@ class Walk:
             self._missing(node.id, {node.gather}, ends)
         if not node.until:
             return set()
+        self.known[node.id] = ends
         self._missing(node.id, names_in(node.until), ends)
         return ends - {ROUND}
 

@@ -34,6 +34,7 @@ from shanhe.kernel.labelling import Labels
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
+from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads
 from shanhe.oauth.api import OAuth
 from shanhe.payments.api import BankDesk, Bills, Ending, Payments, Payouts
@@ -59,6 +60,8 @@ class Modules(Protocol):
 
     @property
     def agents(self) -> Agents: ...
+    @property
+    def tools(self) -> ToolGateway: ...
     @property
     def store(self) -> Store: ...
     @property

@@ -11,7 +11,7 @@ import msgspec
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.kernel.ids import new_id
-from shanhe.workflows.api import Workflows, mark_of, shaped
+from shanhe.workflows.api import Workflows, known_at, mark_of, shaped
 from shanhe.workflows.routes import roles_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class LiveRoutines:
             given = (await self._workflows.version(who.org_id, slug, found.published)).definition["inputs"]
         return {
             "workflow": found, "definition": content, "mark": mark_of(content), "problems": problems, "given": given,
+            "known": known_at(shaped(content)), "tools": await self._modules.tools.for_sale(),
             "uses": await self._workflows.uses(who.org_id, slug),
             "runs": (await self._workflows.runs(who.org_id, slug))[:RUNS_SHOWN],
             "versions": await self._workflows.versions(who.org_id, slug),

@@ -11,6 +11,7 @@ const studio = document.getElementById("flow");
 const steps = document.getElementById("steps");
 if (studio) pipeline(studio);
 if (steps && ROOM.matches) workflow(steps);
+if (steps) variables(steps);
 
 // -- what both are drawn with ----------------------------------------------------------------------------------------
 
@@ -331,4 +332,52 @@ function workflow(flow) {
   addEventListener("resize", draw);
   apart();
   draw();
+}
+
+// -- a workflow's variables: those known at a node, to be put in, and those that are typed and not known ----------------
+
+function variables(form) {
+  const { sayUnknown, sayPut } = form.querySelector(".flow-stage").dataset;
+  const saved = new Set([...form.querySelectorAll("[data-writes]")].map((field) => field.value));
+  const last = new WeakMap(); // node → the field that was written in last
+
+  for (const name of form.querySelectorAll("[data-known] [data-name]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "link mono small";
+    button.dataset.name = button.textContent = name.dataset.name;
+    button.setAttribute("aria-label", sayPut.replace("{0}", name.dataset.name));
+    name.replaceWith(button);
+  }
+
+  const places = (field) => [...field.value.matchAll(/\{\{\s*([a-z][a-z0-9_]*)/g)].map((found) => found[1]);
+
+  function check(field) {
+    const node = field.closest("[data-node]");
+    const said = field.parentElement.querySelector("[data-unknown]");
+    const known = node.querySelector("[data-known]");
+    if (field.dataset.takes !== "places" || !known) return;
+    const names = new Set([...known.querySelectorAll("[data-name]")].map((one) => one.dataset.name.split(".")[0]));
+    for (const { value } of form.querySelectorAll("[data-writes]")) if (!saved.has(value)) names.add(value); // not saved yet
+    const strange = [...new Set(places(field))].filter((name) => !names.has(name));
+    said.hidden = !strange.length;
+    said.textContent = strange.length ? sayUnknown.replace("{0}", strange.join(", ")) : "";
+  }
+
+  function put(button) {
+    const node = button.closest("[data-node]");
+    const field = last.get(node) ?? node.querySelector("[data-takes]");
+    const name = button.dataset.name;
+    const plain = field.dataset.takes === "names";
+    const [text, from, to] = [plain ? name.split(".")[0] : `{{${name}}}`, field.selectionStart, field.selectionEnd];
+    const gap = plain && from && field.value[from - 1] !== " " ? " " : "";
+    field.setRangeText(gap + text, from, to, "end");
+    field.focus();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  form.addEventListener("focusin", ({ target }) => { if (target.dataset.takes) last.set(target.closest("[data-node]"), target); });
+  form.addEventListener("input", ({ target }) => { if (target.dataset.takes) check(target); });
+  form.addEventListener("click", ({ target }) => { if (target.closest("[data-known]") && target.dataset.name) put(target); });
+  for (const field of form.querySelectorAll("[data-takes]")) check(field);
 }
