@@ -80,6 +80,25 @@ def house(database: Database, clock: FixedClock, tmp_path: Path) -> House:
     return House(database, clock, tmp_path)
 
 
+class TestTurns:
+    async def test_of_organisations_go_round_however_much_one_of_them_brings(self, house: House) -> None:
+        many, few = await house.base(), await house.base(OTHER)
+        for n in range(4):
+            await house.knowledge.bring(many, f"{n}.md", GUIDE.encode(), by="tests")
+        house.knowledge.clock.advance(minutes=1)  # type: ignore[attr-defined]
+        for n in range(2):
+            await house.knowledge.bring(few, f"{n}.md", GUIDE.encode(), by="tests")
+        read = []
+        for _ in range(6):
+            house.knowledge.clock.advance(seconds=1)  # type: ignore[attr-defined]
+            now = house.knowledge.clock.now()
+            one = await store.take(house.knowledge.db, "w0", now, now)
+            assert one is not None
+            read.append("many" if one.base_id == many.id else "few")
+            await store.fail(house.knowledge.db, one, {})
+        assert read == ["many", "few", "many", "few", "many", "many"]
+
+
 class TestBase:
     async def test_finds_by_words_and_meaning_and_says_why(self, house: House) -> None:
         base = await house.knowledge.edit(await house.base(), {"support_bps": 4_000})

@@ -144,6 +144,17 @@ class TestFormats:
         ]  # fmt: skip
         assert blocks[-1].box[3] == 10_000
 
+    @pytest.mark.parametrize(("line", "read"), [
+        ("a <!-- b --> c <!-- [d](e) -->", "a  c"), ("a <!-- b", "a <!-- b"), ("<!-- a <!-- b --> c", "c"),
+        ("![a](b) [c](d) [e", "c [e"),
+    ])  # fmt: skip
+    def test_a_line_of_markdown_is_read_as_it_is_shown(self, line: str, read: str) -> None:
+        assert markup.unmarked(line) == read
+
+    @pytest.mark.parametrize("mark", ["<!--", "![", "[", "**a__b ", "`", "<a"])
+    def test_marks_that_never_close_take_no_time(self, mark: str) -> None:
+        assert markup.unmarked(mark * 50_000)
+
     def test_markdown_gives_its_marks(self) -> None:
         source = "# 甲\n一段**文字**。\n\n- [项](http://x)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
         blocks = markup.markdown(source.encode())

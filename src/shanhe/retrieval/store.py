@@ -201,14 +201,21 @@ async def counts(db: Connection | Database, base_ids: Sequence[UUID]) -> dict[UU
 
 
 async def take(db: Connection | Database, worker: str, now: datetime, lost_before: datetime) -> Document | None:
-    """The oldest document that nobody works on, now this worker's."""
+    """A document that nobody works on, now this worker's: the oldest of the organisation for which nothing was read
+    for the longest time, so that nobody waits for all that another one brings."""
     row = await db.writes.fetchrow(
-        """UPDATE retrieval.document SET worker = $1, seen_at = $2, state = 'reading', done = 0, total = 0
-            WHERE id = (SELECT id FROM retrieval.document
-                         WHERE state IN ('waiting', 'reading', 'embedding')
-                           AND ((worker = '' AND (seen_at IS NULL OR seen_at <= $2)) OR (worker <> '' AND seen_at < $3))
-                         ORDER BY made_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING *""",
+        """WITH due AS (
+             SELECT d.id, d.made_at, b.org_id FROM retrieval.document d JOIN retrieval.base b ON b.id = d.base_id
+              WHERE d.state IN ('waiting', 'reading', 'embedding')
+                AND ((d.worker = '' AND (d.seen_at IS NULL OR d.seen_at <= $2)) OR (d.worker <> '' AND d.seen_at < $3))
+           ), served AS (
+             SELECT b.org_id, max(d.seen_at) AS at FROM retrieval.base b JOIN retrieval.document d ON d.base_id = b.id
+              WHERE b.org_id IN (SELECT org_id FROM due) GROUP BY b.org_id
+           ), first AS (
+             SELECT d.id FROM retrieval.document d JOIN due USING (id) JOIN served USING (org_id)
+              ORDER BY served.at NULLS FIRST, due.made_at, d.id LIMIT 1 FOR UPDATE OF d SKIP LOCKED
+           ) UPDATE retrieval.document SET worker = $1, seen_at = $2, state = 'reading', done = 0, total = 0
+              WHERE id = (SELECT id FROM first) RETURNING *""",
         worker, now, lost_before,
     )  # fmt: skip
     return None if row is None else _of(Document, row)

@@ -35,8 +35,8 @@ FENCE: Final = re.compile(r"^\s*(```|~~~)")
 MARKED: Final = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 RULED: Final = re.compile(r"^\s*\|?[\s:|-]{3,}\|?\s*$")
 INLINE: Final = (
-    (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""), (re.compile(r"\[([^\]]+)\]\([^)]*\)"), r"\1"),
-    (re.compile(r"(\*\*|__)(.+?)\1"), r"\2"), (re.compile(r"`([^`]+)`"), r"\1"), (re.compile(r"<!--.*?-->", re.S), ""),
+    (re.compile(r"!\[[^\]]{0,300}\]\([^)]{0,2000}\)"), ""), (re.compile(r"\[([^\]]{1,300})\]\([^)]{0,2000}\)"), r"\1"),
+    (re.compile(r"(\*\*|__)(.+?)\1"), r"\2"), (re.compile(r"`([^`]+)`"), r"\1"),
     (re.compile(r"</?[a-zA-Z][^>\n]{0,200}>"), ""),
 )  # fmt: skip
 
@@ -179,9 +179,18 @@ def _marked(text: str) -> Iterator[Block]:
 
 def unmarked(text: str) -> str:
     """A line of Markdown as it is read aloud."""
+    text = _uncommented(text)
     for pattern, instead in INLINE:
         text = pattern.sub(instead, text)
     return text.strip()
+
+
+def _uncommented(text: str) -> str:
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
+        kept.append(text[at:start])
+        at = end + len("-->")
+    return "".join((*kept, text[at:]))
 
 
 def flowing(found: Sequence[Block]) -> Iterator[Block]:
