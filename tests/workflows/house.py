@@ -27,7 +27,7 @@ class Crash(BaseException):
 class House:
     def __init__(self, database: Database, clock: FixedClock) -> None:
         self.db, self.clock, self.org, self.key = database, clock, new_id(), new_id()
-        self.workflows = Workflows(database, clock, key_of=self.key_of, hook_key=KEY)
+        self.workflows = Workflows(database, clock, key_of=self.key_of, is_member=self.is_member, hook_key=KEY)
         self.charged: dict[UUID, int] = {}
         self.asked: list[str] = []
         self.may = PRICE
@@ -37,8 +37,13 @@ class House:
         self.keys: list[str] = []
         self.heads: list[dict[str, str]] = []
         self.plan: list[Any] = []
+        self.left: set[UUID] = set()
+        """People who are no longer members."""
         self.answer: Callable[[str], str] = lambda prompt: f"<{prompt}>"
         self.data_class = "general"
+
+    async def is_member(self, org: UUID, person: UUID) -> bool:
+        return person not in self.left
 
     async def key_of(self, org: UUID) -> UUID:
         return self.key

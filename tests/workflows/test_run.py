@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.ids import new_id
+from shanhe.workflows import store
 from shanhe.workflows.errors import (
     AlreadyDecided,
     BadSignature,
@@ -194,6 +196,23 @@ class TestApproval:
         assert (done.state, done.result) == ("done", {"end": "<send yes>"})
         assert [one.node for one in steps] == ["a", "ok", "b", "out_end"]
 
+    async def test_of_somebody_who_has_left_falls_to_an_owner(self, house: House) -> None:
+        person, owner = new_id(), new_id()
+        await house.run({**APPROVED, "nodes": [
+            {**node, "who": str(person)} if node["kind"] == "approval" else node for node in APPROVED["nodes"]
+        ]})  # fmt: skip
+        word: dict[str, Any] = {"org_id": house.org, "person": owner, "approve": True}
+        [waiting] = await house.workflows.inbox(house.org, person, ["member"])
+        assert await house.workflows.inbox(house.org, owner, ["owner", "member"]) == []
+        with pytest.raises(NotYourApproval):
+            await house.workflows.decide(waiting.id, roles=["owner", "member"], **word)
+        house.left.add(person)
+        assert [one.id for one in await house.workflows.inbox(house.org, owner, ["owner", "member"])] == [waiting.id]
+        assert await house.workflows.inbox(house.org, owner, ["member"]) == []
+        with pytest.raises(NotYourApproval):
+            await house.workflows.decide(waiting.id, roles=["member"], **word)
+        assert (await house.workflows.decide(waiting.id, roles=["owner"], **word)).verdict == "approved"
+
     async def test_that_is_refused_or_late_ends_the_run(self, house: House) -> None:
         run, _ = await house.run(APPROVED)
         [waiting] = await house.workflows.inbox(house.org, new_id(), ["owner"])
@@ -312,3 +331,22 @@ class TestWebhook:
             await send(number)
         with pytest.raises(TooManyStarts):
             await send(CALLS_A_MINUTE)
+
+
+class TestTurns:
+    async def started(self, house: House, org: UUID, most: int) -> list[UUID]:
+        house.org = org
+        await house.published(flow(says("end", "1")))
+        return [(await house.workflows.start(org, "flow", {}, ref=str(n))).id for n in range(most)]
+
+    async def test_of_organisations_go_round_and_leave_room_for_others(self, house: House) -> None:
+        many, few = new_id(), new_id()
+        first = await self.started(house, many, 12)
+        house.clock.advance(minutes=1)
+        last = await self.started(house, few, 2)
+        taken = [one.id for one in await store.take(house.db, "w0", 4, house.clock.now(), of_one=3)]
+        assert set(taken) == {*first[:2], *last}
+        taken = [one.id for one in await store.take(house.db, "w0", 4, house.clock.now(), of_one=3)]
+        assert taken == [first[2]]
+        other = [one.id for one in await store.take(house.db, "w1", 8, house.clock.now(), of_one=3)]
+        assert set(other) == set(first[3:6])

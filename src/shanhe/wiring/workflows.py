@@ -65,7 +65,12 @@ def open_routines(
     """Connect them; nothing runs yet."""
     payers = Payers(identity, KEY_NAME)
     workflows = Workflows(
-        db, clock, key_of=payers.key_of, hook_key=vault.secret("workflow-hooks"), seals=identity.seals
+        db,
+        clock,
+        key_of=payers.key_of,
+        is_member=identity.orgs.is_member,
+        hook_key=vault.secret("workflow-hooks"),
+        seals=identity.seals,
     )
     deeds = _Deeds(gateway, identity, bazaar, library)
 

@@ -15,13 +15,12 @@ from shanhe.workflows.errors import (
     NotYourApproval,
     UnknownWork,
 )
-from shanhe.workflows.model import (
-    Waiting,
-)
+from shanhe.workflows.model import ROLES, Waiting
 from shanhe.workflows.running import Running
 from shanhe.workflows.walker import NOTE, SHOWS
 
 NOTE_MAX_CHARS: Final = 500
+OWNER: Final = ROLES[0]
 
 
 class Deciding(Running):
@@ -29,11 +28,16 @@ class Deciding(Running):
 
     async def inbox(self, org_id: UUID, person: UUID, roles: Sequence[str]) -> list[Waiting]:
         """What waits for a person's word."""
-        seal = await self._seals.of(org_id)
+        seal, mine = await self._seals.of(org_id), [*roles, str(person)]
+        mine += [who for who in await store.awaited(self._db, org_id) if await self._falls_to(who, org_id, roles)]
         return [
             msgspec.structs.replace(one, shows=seal.open(SHOWS, one.shows))
-            for one in await store.inbox(self._db, org_id, [*roles, str(person)])
+            for one in await store.inbox(self._db, org_id, mine)
         ]
+
+    async def _falls_to(self, who: str, org_id: UUID, roles: Sequence[str]) -> bool:
+        """Whether an owner decides for somebody who has left the organisation."""
+        return OWNER in roles and who not in ROLES and not await self._is_member(org_id, UUID(who))
 
     async def decide(
         self, approval: UUID, *, org_id: UUID, person: UUID, roles: Sequence[str], approve: bool, note: str = ""
@@ -47,7 +51,7 @@ class Deciding(Running):
             found = await store.waiting(conn, approval, lock=True)
             if found is None or found.org_id != org_id:
                 raise UnknownWork("approval", "审批")
-            if found.who not in (*roles, str(person)):
+            if found.who not in (*roles, str(person)) and not await self._falls_to(found.who, org_id, roles):
                 raise NotYourApproval()
             if found.verdict:
                 if (found.verdict, found.decided_by) == (verdict, by):

@@ -37,5 +37,6 @@ class StepPurse:
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LOOK_MAX_S)
 
-    async def settle(self, held_micro: int, paid_micro: int) -> None:
-        await store.settle_budget(self._db, self._run, self._n, held_micro, paid_micro)
+    async def settle(self, held_micro: int, paid_micro: int | None) -> None:
+        if paid_micro is not None:  # else it is known when the step is booked
+            await store.settle_budget(self._db, self._run, self._n, held_micro, paid_micro)

@@ -17,6 +17,8 @@ from shanhe.workflows.service import Workflows
 from shanhe.workflows.walker import Walker, ended_by, ending, internal
 
 AT_ONCE_MAX: Final = 8
+OF_ONE_MAX: Final = 6
+"""Of one organisation at once: the rest is for others, however much one of them begins."""
 LAPSED_AFTER: Final = timedelta(seconds=2_520)
 """By then a step's reservation (2,400 s) has lapsed, so what is not booked can't be charged any more."""
 log = structlog.get_logger(__name__)
@@ -58,7 +60,7 @@ class Runner:
         room = self._crew.room
         if room <= 0:
             return 0
-        taken = await store.take(self._db, self._worker, room, self._clock.now())
+        taken = await store.take(self._db, self._worker, room, self._clock.now(), of_one=OF_ONE_MAX)
         for run in taken:
             self._crew.begin(self.work(run))
         return len(taken)

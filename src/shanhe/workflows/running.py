@@ -48,14 +48,19 @@ REF_MAX_CHARS: Final = 120
 KEEP: Final = timedelta(days=366)
 KeyOf = Callable[[UUID], Awaitable[UUID]]
 """The key by which an organisation pays for runs that nobody's own key started."""
+IsMember = Callable[[UUID, UUID], Awaitable[bool]]
+"""Whether an organisation has this person."""
 
 
 class Running(Writing):
     """Runs of an organisation's workflows; who works on them is `runner`."""
 
-    def __init__(self, db: Database, clock: Clock, *, key_of: KeyOf, seals: Seals | None = None) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, key_of: KeyOf, is_member: IsMember, seals: Seals | None = None
+    ) -> None:  # fmt: skip
         super().__init__(db, clock, seals)
         self._key_of = key_of
+        self._is_member = is_member
 
     async def start(
         self, org_id: UUID, slug: str, given: Mapping[str, Any], *, ref: str, key_id: UUID | None = None,

@@ -29,7 +29,7 @@ from shanhe.workflows.model import (
     Run,
     Schedule,
 )
-from shanhe.workflows.running import KeyOf, Running, check_given
+from shanhe.workflows.running import IsMember, KeyOf, Running, check_given
 from shanhe.workflows.triggers import next_time, schedule_of, secret_of, verified
 from shanhe.workflows.walker import expired
 
@@ -43,9 +43,10 @@ class Starting(Running):
     """Schedules and webhooks."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, key_of: KeyOf, hook_key: bytes, seals: Seals | None = None
-    ) -> None:
-        super().__init__(db, clock, key_of=key_of, seals=seals)
+        self, db: Database, clock: Clock, *, key_of: KeyOf, is_member: IsMember, hook_key: bytes,
+        seals: Seals | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(db, clock, key_of=key_of, is_member=is_member, seals=seals)
         self._hook_key = hook_key
 
     async def set_schedule(

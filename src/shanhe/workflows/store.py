@@ -215,15 +215,21 @@ async def started_since(db: Database, workflow: UUID, source: str, since: dateti
     return found
 
 
-async def take(db: Database, worker: str, most: int, now: datetime) -> list[Run]:
-    """Take up to `most` runs that are due."""
+async def take(db: Database, worker: str, most: int, now: datetime, *, of_one: int) -> list[Run]:
+    """Take up to `most` runs that are due, organisations in turn; of one of them a worker has at most `of_one`."""
     rows = await db.writes.fetch(
-        f"""WITH due AS (SELECT id FROM workflows.run WHERE state = 'waiting' AND due_at <= $2 ORDER BY due_at LIMIT $3
-                         FOR UPDATE SKIP LOCKED),
+        f"""WITH busy AS (SELECT org_id, count(*) AS n FROM workflows.run WHERE state = 'running' AND worker = $1
+                           GROUP BY org_id),
+                 turns AS (SELECT r.id, row_number() OVER (PARTITION BY org_id ORDER BY due_at, r.id) + coalesce(n, 0)
+                                  AS turn
+                             FROM workflows.run r LEFT JOIN busy USING (org_id)
+                            WHERE state = 'waiting' AND due_at <= $2),
+                 due AS (SELECT r.id FROM workflows.run r JOIN turns USING (id) WHERE state = 'waiting' AND turn <= $4
+                          ORDER BY turn, due_at LIMIT $3 FOR UPDATE OF r SKIP LOCKED),
                  r AS (UPDATE workflows.run r SET state = 'running', worker = $1, taken_at = $2 FROM due
                         WHERE r.id = due.id RETURNING r.*)
             SELECT {_RUN} FROM r JOIN workflows.workflow w ON w.id = r.workflow""",
-        worker, now, most,
+        worker, now, most, of_one,
     )  # fmt: skip
     return [_row(Run, row) for row in rows]
 
@@ -443,6 +449,12 @@ async def pause(conn: Connection, run_id: UUID, worker: str, course: Any, awaite
 async def waiting(db: Connection | Database, approval: UUID, *, lock: bool = False) -> Waiting | None:
     row = await db.fetchrow(f"{_WAITING} WHERE a.id = $1" + (" FOR UPDATE OF a, r" if lock else ""), approval)
     return None if row is None else _row(Waiting, row)
+
+
+async def awaited(db: Database, org_id: UUID) -> list[str]:
+    """Of whom a word is waited for."""
+    rows = await db.fetch("SELECT DISTINCT who FROM workflows.approval WHERE org_id = $1 AND verdict = ''", org_id)
+    return [row["who"] for row in rows]
 
 
 async def inbox(db: Database, org_id: UUID, who: Sequence[str]) -> list[Waiting]:
