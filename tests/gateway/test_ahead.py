@@ -125,7 +125,10 @@ class Course:
         async def given_back(call: Any) -> None:
             await release(call.reservation)
 
-        self.tolls: Any = SimpleNamespace(ahead=self.ahead, settler=settler, release=given_back)
+        async def booked(call: Any, paid_micro: int | None) -> None:
+            """These callers have no purse."""
+
+        self.tolls: Any = SimpleNamespace(ahead=self.ahead, settler=settler, release=given_back, booked=booked)
 
     async def call(self, paid: bool, when: str, trouble: str) -> None:
         self.fees.trouble = trouble

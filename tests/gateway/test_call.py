@@ -7,6 +7,7 @@ import json
 import uuid
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.meter import BUCKETS
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.purse import Budget
 from shanhe.ledger.api import earmark
 
 from .conftest import CONTEXT, RATES, TOKEN, Desk, target_for
@@ -331,10 +333,10 @@ class TestRefusal:
         gateway, caller = desk.gateway, desk.keys.known[TOKEN]
         first = await gateway.ask(caller, STEP)
         held = (await gateway.receipt(first.receipt_id, desk.org)).evidence.held_micro
-        assert (await gateway.ask(caller, STEP, most_micro=held)).paid_micro == WHOLE_COST
+        assert (await gateway.ask(msgspec.structs.replace(caller, purse=Budget(held)), STEP)).paid_micro == WHOLE_COST
         before = await desk.balance()
         with pytest.raises(CallError) as refused:
-            await gateway.ask(caller, STEP, most_micro=held - 1)
+            await gateway.ask(msgspec.structs.replace(caller, purse=Budget(held - 1)), STEP)
         assert (refused.value.status, refused.value.code) == (402, "run_budget_exceeded")
         assert await desk.balance() == before
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -16,14 +17,16 @@ from shanhe.gateway.returns import Returns
 from shanhe.gateway.settlement import Unsettled
 from shanhe.gateway.slate import left_behind
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.purse import Budget, OverBudget
 from shanhe.ledger.api import LedgerBusy, LedgerFull, LedgerUnavailable
 
 from .conftest import RATES, TOKEN, Desk
-from .engine import DONE, chunk, stream, usage_chunk
+from .engine import DONE, chunk, raw, stream, usage_chunk
 from .test_express import warm
 
 if TYPE_CHECKING:
     from shanhe.gateway.tolls import Toll
+    from shanhe.identity.api import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BUDGET_MICRO = 100_000_000
@@ -92,13 +95,17 @@ class Lossy:
             "SELECT coalesce(sum(used), 0) FROM ledger.counter WHERE name = 'budget_per_day' AND scope = $1", scope
         ))  # fmt: skip
 
-    async def toll(self, most_micro: int | None = None) -> Toll:
+    def paying(self, purse: Purse | Budget) -> Caller:
+        """The key's caller, with a purse."""
+        return msgspec.structs.replace(self.desk.keys.known[TOKEN], purse=purse)
+
+    async def toll(self, caller: Caller | None = None) -> Toll:
         """The fee of a call of a tool, held."""
         charges, name = self.desk.gateway.charges, f"mcp/tool-{new_id().hex[-8:]}"
         makers = ((new_id(), 1_000_000),)
         terms = ResourceTerms(name=name, role="mcp_developer", markup_bps=0, fee_micro=FEE_MICRO, makers=makers)
         await charges.publish(terms, actor="tests")
-        return await self.desk.gateway.toll(self.desk.keys.known[TOKEN], name, f"{name}/t", most_micro)
+        return await self.desk.gateway.toll(caller or self.desk.keys.known[TOKEN], name, f"{name}/t")
 
     async def die(self) -> None:
         """The process is killed, and another one starts. What it had in its hands has no answer."""
@@ -250,6 +257,63 @@ class TestWholeAnswer:
         assert (await lossy.desk.balance(), await lossy.budget()) == (before, 0)
 
 
+class Purse:
+    """Writes down what is set aside and what was paid of it."""
+
+    def __init__(self) -> None:
+        self.held: list[int] = []
+        self.settled: list[tuple[int, int | None]] = []
+
+    async def hold(self, micro: int) -> None:
+        if self.held == [0]:
+            raise OverBudget(micro, 3)
+        self.held.append(micro)
+
+    async def settle(self, held_micro: int, paid_micro: int | None) -> None:
+        self.settled.append((held_micro, paid_micro))
+
+
+class TestPurse:
+    async def test_has_set_aside_what_a_call_may_cost_and_has_back_what_it_did_not(self, lossy: Lossy) -> None:
+        purse, gateway = Purse(), lossy.desk.gateway
+        caller = lossy.paying(purse)
+        done = await gateway.ask(caller, FIELDS)
+        [held] = purse.held
+        assert (held > COST_MICRO, purse.settled) == (True, [(held, done.paid_micro)])
+        lossy.desk.engine.scripts.append(raw(400, b"{}"))
+        with pytest.raises(CallError):
+            await gateway.ask(caller, FIELDS)
+        lossy.losing = "lost"
+        with pytest.raises(LedgerUnavailable):
+            await gateway.ask(caller, FIELDS)
+        lossy.losing = ""
+        await lossy.settled()
+        assert purse.settled == [(held, COST_MICRO), (held, 0), (held, None)]
+
+    async def test_without_enough_refuses_the_call_before_anything_is_reserved(self, lossy: Lossy) -> None:
+        purse, before = Purse(), await lossy.desk.balance()
+        purse.held = [0]
+        caller = lossy.paying(purse)
+        with pytest.raises(CallError, match="3 µ are left of the budget") as refused:
+            await lossy.desk.gateway.ask(caller, FIELDS)
+        assert (refused.value.code, purse.settled, await lossy.budget()) == ("run_budget_exceeded", [], 0)
+        assert (lossy.desk.engine.requests, await lossy.desk.balance()) == ([], before)
+
+    async def test_pays_the_fee_of_a_tool_and_has_it_back_where_nothing_came_of_it(self, lossy: Lossy) -> None:
+        purse = Purse()
+        caller = lossy.paying(purse)
+        await (await lossy.toll(caller)).book()
+        await (await lossy.toll(caller)).give_back()
+        ahead = await lossy.toll(caller)
+        lossy.losing = "lost"
+        with pytest.raises(LedgerUnavailable):
+            await ahead.book()
+        lossy.losing = ""
+        await lossy.settled()
+        assert [paid for _, paid in purse.settled] == [FEE_MICRO, 0, None]
+        assert [held for held, _ in purse.settled] == purse.held
+
+
 class TestFee:
     @pytest.mark.parametrize("losing", ["booked", "lost"])
     async def test_of_unknown_outcome_is_given_back(self, lossy: Lossy, losing: str) -> None:
@@ -274,14 +338,14 @@ class TestFee:
         desk.keys.known[TOKEN] = desk.caller(budget_day_micro=2 * FEE_MICRO)
         await desk.fund(2 * FEE_MICRO)
         for left in (FEE_MICRO, 0):
-            toll = await lossy.toll(most_micro=FEE_MICRO)
+            toll = await lossy.toll(lossy.paying(Budget(FEE_MICRO)))
             await toll.book()
             assert await desk.balance() == left
         await desk.fund(FEE_MICRO)
         with pytest.raises(CallError, match="budget"):
             await lossy.toll()
         with pytest.raises(CallError, match="budget"):
-            await lossy.toll(most_micro=FEE_MICRO - 1)
+            await lossy.toll(lossy.paying(Budget(FEE_MICRO - 1)))
 
     async def test_is_given_back_when_who_waits_for_its_booking_leaves(self, lossy: Lossy) -> None:
         before = await lossy.desk.balance()

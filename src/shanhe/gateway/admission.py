@@ -144,12 +144,12 @@ class Admitter:
         call.set_aside = may
 
     async def booked(self, call: Call, paid_micro: int | None) -> None:
-        """A call is over that had set something aside; `paid_micro` None: what it cost isn't known, so all of that."""
+        """A call is over that had set something aside; `paid_micro` None: what it cost isn't known."""
         held, call.set_aside = call.set_aside, 0
         if not held:
             return
         try:
-            await call.caller.purse.settle(held, held if paid_micro is None else min(paid_micro, held))
+            await call.caller.purse.settle(held, None if paid_micro is None else min(paid_micro, held))
         except FAILURES as error:  # it stays set aside
             log.warning("a budget was not given back to", receipt=call.receipt, micro=held, error=str(error)[:200])
 

@@ -26,8 +26,9 @@ class Purse(Protocol):
         """Set so much aside; waits while what is missing may come back from others. OverBudget."""
         ...
 
-    async def settle(self, held_micro: int, paid_micro: int) -> None:
-        """A call that had set so much aside is over, and cost so much of it."""
+    async def settle(self, held_micro: int, paid_micro: int | None) -> None:
+        """A call that had set so much aside is over, and cost so much of it; None: what it cost isn't known, so nothing
+        of it can be spent again."""
         ...
 
 
@@ -55,8 +56,8 @@ class Budget:
             self._booked(micro, 0)
             raise
 
-    async def settle(self, held_micro: int, paid_micro: int) -> None:
-        self._booked(held_micro, paid_micro)
+    async def settle(self, held_micro: int, paid_micro: int | None) -> None:
+        self._booked(held_micro, held_micro if paid_micro is None else paid_micro)
         if self._outer is not None:
             await self._outer.settle(held_micro, paid_micro)
 
