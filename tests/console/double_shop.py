@@ -11,6 +11,7 @@ from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
+from shanhe.store.errors import ListingChanged
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 CONTEST = UUID(int=77)
@@ -115,7 +116,7 @@ class Shop:
         slug = name.partition("/")[2]
         versions = [version(2, "submitted"), version(1, "approved")] if slug == "rows" else [version(1, "approved")]
         state, moves = ("removed", [MOVE]) if slug == "weather" else ("listed", [])
-        return {**listing(slug, state), "versions": versions, "open": slug != "rows", "moves": moves,
+        return {**listing(slug, state), "versions": versions, "open": slug != "rows", "moves": moves, "mark": "m2",
                 "form": {"markup": "20", "fee": "0", "title_zh": "公文助手", "title_en": "Letters"}}  # fmt: skip
 
     async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
@@ -127,6 +128,8 @@ class Shop:
     async def save(self, who: m.Who, name: str, fields: Mapping[str, str]) -> None:
         if fields.get("markup") == "0":
             raise Invalid("bad_listing", "At least one percent.", message_zh="加价率至少 1%。")
+        if fields.get("base", "m2") != "m2":
+            raise ListingChanged()
         self.done.append(("save", name, fields["markup"]))
 
     async def submit(self, who: m.Who, name: str) -> None:

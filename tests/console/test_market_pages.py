@@ -108,6 +108,18 @@ class TestShop:
         typed = fields.get("instructions") or fields.get("slug") or ""
         assert typed in answer.text
 
+    async def test_shows_what_was_typed_over_somebody_elses_draft_until_it_is_saved_again(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        typed = {"markup": "30", "instructions": "写信", "base": "m1"}
+        page = await member.post("/makers/agent/letters", data=TOKEN | typed)
+        assert page.status_code == 409
+        assert "草稿已被另一处保存" in page.text
+        assert "写信" in page.text
+        assert 'name="base" value="m2"' in page.text
+        await member.post("/makers/agent/letters", data=TOKEN | typed | {"base": "m2"})
+        assert desk.shop.done == [("save", "agent/letters", "30")]  # type: ignore[attr-defined]
+
     async def test_tries_an_agent(self, member: httpx.AsyncClient) -> None:
         asked = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "什么是复式记账？"})
         assert asked.status_code == 303

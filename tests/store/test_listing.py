@@ -21,6 +21,7 @@ from shanhe.store.api import (
     BadListing,
     ChecksFailed,
     Kind,
+    ListingChanged,
     NameTaken,
     NewListing,
     NotAUser,
@@ -28,7 +29,9 @@ from shanhe.store.api import (
     Terms,
     UnknownListing,
     WrongState,
+    mark_of,
 )
+from shanhe.store.model import Words
 from shanhe.store.ranking import percentiles
 from shanhe.store.ranks import Ranks
 from shanhe.store.terms import check_terms
@@ -90,7 +93,45 @@ class TestListing:
         with pytest.raises(asyncpg.RestrictViolationError):
             await market.services.db.execute("UPDATE store.version SET terms = '{}' WHERE id = $1", version.id)
         assert (await store.recall(name, owner=maker.org)).state == "draft"
-        assert (await store.draft(name, {"text": "better"}, Terms(3_000), owner=maker.org, actor="tests")).n == 1
+        assert (await store.draft(name, {"text": "better"}, Terms(3_000), owner=maker.org, actor="tests")).n == 2
+
+    async def test_that_was_taken_back_and_changed_is_not_approved_by_who_had_read_it_before(
+        self, market: Market
+    ) -> None:
+        store, maker = market.services.store, await market.party("bait")
+        name = await opened(market, maker.org, "bait")
+        await store.draft(name, CONTENT, Terms(1_000), owner=maker.org, actor="tests")
+        read = await store.submit(name, owner=maker.org)
+        await store.recall(name, owner=maker.org)
+        await store.draft(name, {"text": "switch"}, Terms(1_000), owner=maker.org, actor="tests")
+        now = await store.submit(name, owner=maker.org)
+        verdict: dict[str, Any] = {"approve": True, "note": "fine", "reviewer": "tests", "reviewer_org": None}
+        with pytest.raises(UnknownListing):
+            await store.review(name, read.n, **verdict)
+        assert (await store.review(name, now.n, **verdict)).content == {"text": "switch"}
+
+    async def test_is_not_written_over_by_one_who_did_not_see_it(self, market: Market) -> None:
+        store, maker = market.services.store, await market.party("two hands")
+        name = await opened(market, maker.org, "two-hands")
+
+        async def mark() -> str:
+            [(one, made)] = await store.mine(maker.org)
+            return mark_of(one, next(iter(made), None))
+
+        async def write(text: str, base: str | None) -> Any:
+            return await store.draft(name, {"text": text}, Terms(1_000), owner=maker.org, actor="tests", base=base)
+
+        seen = await mark()
+        await write("hers", seen)
+        with pytest.raises(ListingChanged):
+            await write("his", seen)
+        await write("hers", seen)  # the same again is no other
+        now = await mark()
+        await store.describe(name, Words("信函二", "Letters", "写信", "", "general"), owner=maker.org, actor="tests")
+        with pytest.raises(ListingChanged):
+            await write("his", now)
+        assert (await write("his", await mark())).content == {"text": "his"}
+        assert (await write("without a word", None)).content == {"text": "without a word"}
 
     @pytest.mark.parametrize(
         "terms",

@@ -143,7 +143,7 @@ class TestRun:
             says("n", "{{n}}"), hosts=["x.cn"],
         )  # fmt: skip
         run, _ = await house.run(content, {"q": "雨"})
-        assert (run.result, house.fetched) == ({"n": 201}, [("GET", "https://x.cn/?q=雨", b"")])
+        assert (run.result, house.fetched) == ({"n": 201}, [("GET", "https://x.cn/?q=%E9%9B%A8", b"")])
         house.data_class = "government"
         kept, _ = await house.on(await house.workflows.start(house.org, "flow", {"q": ""}, ref="2"))
         assert (kept.error, len(house.fetched)) == ("leaves_the_city", 1)

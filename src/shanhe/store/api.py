@@ -11,6 +11,7 @@ from shanhe.store.errors import (
     BadListing,
     ChecksFailed,
     FourEyes,
+    ListingChanged,
     NameTaken,
     NotAJuror,
     NotAUser,
@@ -23,6 +24,7 @@ from shanhe.store.errors import (
     WrongState,
 )
 from shanhe.store.finding import Order
+from shanhe.store.making import mark_of
 from shanhe.store.model import (
     RATING,
     REPLY,
@@ -70,6 +72,7 @@ __all__ = [
     "IncomeDay",
     "Kind",
     "Listing",
+    "ListingChanged",
     "ListingState",
     "Move",
     "NameTaken",
@@ -101,5 +104,6 @@ __all__ = [
     "Words",
     "WrongState",
     "earnings_view",
+    "mark_of",
     "period",
 ]

@@ -30,6 +30,18 @@ def _called(name: str) -> tuple[str, str]:
     return CALLED.get(name, (name, name))
 
 
+class ListingChanged(Conflict):
+    """Somebody wrote since the draft that is being changed was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "listing_changed", "Somebody else saved this draft since you read it; yours is not saved yet.",
+            message_zh="您打开后，草稿已被另一处保存；您的修改尚未保存。",
+            hint="Look at theirs first, or save again to put yours in its place.",
+            hint_zh="可先查看对方的草稿；再次保存将以您的内容替换。",
+        )  # fmt: skip
+
+
 class UnknownListing(NotFound):
     def __init__(self, name: str = "") -> None:
         super().__init__(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,7 +13,7 @@ import msgspec
 
 from shanhe.kernel.ids import new_id
 from shanhe.store import contest_store, messages, store
-from shanhe.store.errors import BadListing, ChecksFailed, NameTaken, WrongState
+from shanhe.store.errors import BadListing, ChecksFailed, ListingChanged, NameTaken, WrongState
 from shanhe.store.model import (
     CONTENT_MAX_BYTES,
     NOTE_MAX_CHARS,
@@ -29,6 +31,15 @@ from shanhe.store.terms import check_terms, check_words
 from shanhe.store.window import Window
 
 CHANGED: Final = ("已修改", "changed")
+MARK_CHARS: Final = 16
+
+
+def mark_of(listing: Listing, newest: Version | None) -> str:
+    """What a listing with its newest version is recognised by, by those who change it."""
+    said = None if newest is None else (newest.content, newest.terms, newest.notes, newest.words)
+    return hashlib.sha256(msgspec.json.encode((listing.words, said), enc_hook=str, order="deterministic")).hexdigest()[
+        :MARK_CHARS
+    ]
 
 
 class Making(Window):
@@ -72,9 +83,10 @@ class Making(Window):
 
     async def draft(
         self, name: str, content: Mapping[str, Any], terms: Terms, *, owner: UUID, actor: str, notes: str = "",
-        version_id: UUID | None = None,
+        version_id: UUID | None = None, base: str | None = None,
     ) -> Version:  # fmt: skip
-        """Change the open draft, or begin the next version. WrongState while one waits for its review."""
+        """Change the open draft, or begin the next version. WrongState while one waits for its review. `base`: mark of
+        what was read before it was changed; ListingChanged where something else stands there by now."""
         if len(msgspec.json.encode(content, enc_hook=str)) > CONTENT_MAX_BYTES:
             raise BadListing("content", f"at most {CONTENT_MAX_BYTES} bytes", f"不超过 {CONTENT_MAX_BYTES} 字节")
         if len(notes) > NOTE_MAX_CHARS:
@@ -84,6 +96,11 @@ class Making(Window):
             found = await self._own(name, owner, conn=conn)
             if await self._shelf.version(conn, found, VersionState.SUBMITTED) is not None:
                 raise WrongState(found.name, ("正在审核", "in review"), CHANGED)
+            if base is not None:
+                newest = next(iter(await self._shelf.versions(conn, found)), None)
+                wanted = None if newest is None else replace(newest, content=dict(content), terms=terms, notes=notes)
+                if mark_of(found, newest) not in (base, mark_of(found, wanted)):
+                    raise ListingChanged()
             number = version_id or new_id()
             await self._shelf.save_draft(conn, number, found, content, terms, notes, self._clock.now(), actor)
             made = await self._shelf.version(conn, found, VersionState.DRAFT)
@@ -112,7 +129,8 @@ class Making(Window):
         return submitted
 
     async def recall(self, name: str, *, owner: UUID) -> Version:
-        """Take a version back from the queue, to change it."""
+        """Take a version back from the queue, to change it. It has the next number from then on: a reviewer who was
+        reading it decides about a number that is gone, never about what they haven't read."""
         async with self._db.transaction() as conn:
             found = await self._own(name, owner, conn=conn)
             waiting = await self._shelf.version(conn, found, VersionState.SUBMITTED)

@@ -15,7 +15,21 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
-from shanhe.store.api import Card, Case, Kind, Listing, NewListing, Order, Rating, Store, Terms, Version, Words, period
+from shanhe.store.api import (
+    Card,
+    Case,
+    Kind,
+    Listing,
+    NewListing,
+    Order,
+    Rating,
+    Store,
+    Terms,
+    Version,
+    Words,
+    mark_of,
+    period,
+)
 from shanhe.store.contest_routes import contest_view, entry_view
 from shanhe.store.terms import model_of
 
@@ -56,6 +70,7 @@ class PartyBody(Body):
 
 class DraftBody(Body):
     id: UUID | None = None
+    base: str | None = Field(None, max_length=64)
     content: dict[str, Any]
     markup_bps: int = Field(ge=0, le=1_000_000)
     fee_micro: int = Field(0, ge=0, le=1_000_000_000_000)
@@ -144,8 +159,12 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
         """Your organisation's listings with their versions."""
         found = await store.mine(org_of(actor))
         return as_json(
-            {"data": [{**listing_view(one), "versions": [version_view(v) for v in made]} for one, made in found]}
-        )
+            {"data": [
+                {**listing_view(one), "mark": mark_of(one, next(iter(made), None)),
+                 "versions": [version_view(v) for v in made]}
+                for one, made in found
+            ]}
+        )  # fmt: skip
 
     @routes.post("/listings", status_code=201)
     async def open_listing(body: ListingBody, actor: Maker) -> Response:
@@ -170,7 +189,7 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
         )  # fmt: skip
         made = await store.draft(
             f"{kind}/{slug}", body.content, terms, owner=org_of(actor), actor=actor.ref, notes=body.notes,
-            version_id=body.id,
+            version_id=body.id, base=body.base,
         )  # fmt: skip
         return as_json(version_view(made))
 

@@ -196,8 +196,13 @@ async def submit(conn: Connection, version_id: UUID, checks: Any, now: datetime)
 
 
 async def recall(conn: Connection, version_id: UUID) -> None:
-    """Back from the queue, to be changed."""
+    """Back from the queue, to be changed: under the next number, as somebody may be reading what this one was."""
     await conn.execute("UPDATE store.version SET state = 'draft', submitted_at = NULL WHERE id = $1", version_id)
+    await conn.execute(
+        """UPDATE store.version v SET n = (SELECT max(o.n) + 1 FROM store.version o WHERE o.listing = v.listing)
+            WHERE id = $1""",
+        version_id,
+    )
 
 
 async def decide(

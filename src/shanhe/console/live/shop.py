@@ -19,7 +19,18 @@ from shanhe.console.model_credits import File
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
-from shanhe.store.api import Kind, NewListing, Order, Store, UnknownListing, Version, Words, earnings_view, period
+from shanhe.store.api import (
+    Kind,
+    NewListing,
+    Order,
+    Store,
+    UnknownListing,
+    Version,
+    Words,
+    earnings_view,
+    mark_of,
+    period,
+)
 from shanhe.store.routes import rating_view
 
 
@@ -127,6 +138,7 @@ class LiveShop:
                     **listing_of(one), "versions": [version_of(version) for version in versions],
                     "moves": [move_of(move) for move in moves],
                     "open": newest is None or newest.state != "submitted", "form": form,
+                    "mark": mark_of(one, newest),
                 }  # fmt: skip
         raise UnknownListing(name)
 
@@ -152,7 +164,7 @@ class LiveShop:
         content = content_of(name.partition("/")[0], fields, await self._kept(who, name))
         await self._store.draft(
             name, content, terms_of(fields), owner=who.org_id, actor=actor_of(who).ref,
-            notes=fields.get("notes", "").strip(),
+            notes=fields.get("notes", "").strip(), base=fields.get("base"),
         )  # fmt: skip
         if fields.get("title_zh"):
             said = {field: fields.get(field, "").strip() for field in WORDS}

@@ -20,6 +20,7 @@ from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.kernel.http import language
 from shanhe.kernel.ids import id_in
 from shanhe.kernel.routing import APIRouter
+from shanhe.store.errors import ListingChanged
 
 KINDS: Final = ("agent", "clone", "alliance", "mcp", "model", "data", "prompt")
 TRIED: Final = ("agent", "clone", "alliance")
@@ -217,7 +218,10 @@ class ShopRoom(Room):
                 await self.desk.shop.submit(who, name)
                 done = "listing_submitted"
         except (ShanheError, ValueError) as error:
-            return self.again(request, "maker.html", who, error, fields=fields, **await self._edited(who, name))
+            found = await self._edited(who, name)
+            if isinstance(error, ListingChanged):  # whoever reads this and saves again means it
+                fields = fields | {"base": found["one"]["mark"], "changed": "1"}
+            return self.again(request, "maker.html", who, error, fields=fields, **found)
         return go(f"/makers/{name}", done)
 
     async def expose(self, request: Request, kind: str, slug: str) -> Response:
