@@ -320,3 +320,11 @@ class TestServer:
         assert suspicious(Tool("a", "Ordinary words", plain, {"title": "Ordinary\u202e words"}))
         assert suspicious(Tool("a", "Ordinary words", plain, {"outputSchema": {"description": "x" * 40_000}}))
         assert suspicious(Tool("a", "", {"x": "y" * 40_000}))
+
+    @pytest.mark.parametrize(
+        "sign", ["\u200b", "\u2066", "\u00ad", "\u2063", "\u180e", "\u3164", "\ufe01", "\U000e0100", "\ue000", "\x1b"]
+    )
+    async def test_that_nobody_sees_and_a_model_reads_are_suspicious(self, sign: str) -> None:
+        assert suspicious(Tool("a", f"Ordinary{sign} words", {}))
+        assert suspicious(Tool("a", "Ordinary words", {"description": sign})) or sign == "\x1b"  # JSON spells that out
+        assert not suspicious(Tool("a", "Two lines,\n一个表情 ☀️。\t\u3000Ça", {}))

@@ -64,7 +64,7 @@ class Talk:
             return text
         text = f"{text}\n\n{TOOL_NOTE}"
         if self._grammar:
-            listed = "\n".join(f"- {tool.function}: {tool.description}" for tool in self._tools)
+            listed = "\n".join(f"- {tool.function}: {_one_line(tool.description)}" for tool in self._tools)
             text += '\n\nReply with JSON: {"tool": …, "arguments": …} or {"answer": …}. Tools:\n' + listed
         return text
 
@@ -145,6 +145,11 @@ class Talk:
             self.messages.append({"role": "user", "content": f"{wish.function}:\n{marked}"})
         else:
             self.messages.append({"role": "tool", "tool_call_id": wish.id, "content": marked})
+
+
+def _one_line(text: str) -> str:
+    """A stranger's words beside others' instructions: they can't begin a line that looks like one of those."""
+    return " ".join(text.split())
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
