@@ -116,7 +116,7 @@ class TestStore:
         assert call("store", "recall", name, *org)["state"] == "draft"
         call("store", "draft", name, file, *org, "--markup", 3000, "--submit")
         assert [one["name"] for one in call("store", "queue")] == [name]
-        assert call("store", "review", name, 1, "--note", "fine")["state"] == "approved"
+        assert call("store", "review", name, 2, "--note", "fine")["state"] == "approved"
         assert [one["markup_bps"] for one in call("store", "list")] == [3000]
         assert call("store", "judge", name, 80, "--note", "new")["jury_bps"] == 8000
         assert call("store", "show", name)["said"] == []
