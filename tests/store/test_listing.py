@@ -106,8 +106,10 @@ class TestListing:
         await store.draft(name, {"text": "switch"}, Terms(1_000), owner=maker.org, actor="tests")
         now = await store.submit(name, owner=maker.org)
         verdict: dict[str, Any] = {"approve": True, "note": "fine", "reviewer": "tests", "reviewer_org": None}
-        with pytest.raises(UnknownListing):
+        with pytest.raises(WrongState, match="taken back"):
             await store.review(name, read.n, **verdict)
+        with pytest.raises(UnknownListing):
+            await store.review(name, now.n + 1, **verdict)
         assert (await store.review(name, now.n, **verdict)).content == {"text": "switch"}
 
     async def test_is_not_written_over_by_one_who_did_not_see_it(self, market: Market) -> None:

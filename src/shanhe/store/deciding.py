@@ -81,7 +81,10 @@ class Deciding(Window):
             await self._ready(found, n)
         async with self._db.transaction() as conn:
             found = await self._any(name, conn=conn)
-            version = next((one for one in await self._shelf.versions(conn, found) if one.n == n), None)
+            versions = await self._shelf.versions(conn, found)
+            version = next((one for one in versions if one.n == n), None)
+            if version is None and any(one.n > n for one in versions):  # see `Making.recall`
+                raise WrongState(f"{name} version {n}", ("已被撤回", "taken back"), verdict)
             if version is None:
                 raise UnknownListing(f"{name} version {n}")
             if version.state is verdict or (approve and version.state is VersionState.ANNOUNCED):
