@@ -310,9 +310,9 @@ class TestTreasury:
 
     async def test_keeps_the_way_to_pay_and_the_amount_that_were_chosen(self, member: httpx.AsyncClient) -> None:
         """Each change of the amount asks for another quote, and what can't be bought is shown again."""
-        assert 'hx-include="#quote [name=method]:checked"' in (await member.get("/topup")).text
+        assert 'hx-include="#quote" hx-params="yuan,method"' in (await member.get("/topup")).text
         again = await member.get("/topup/quote?yuan=70&method=alipay", headers={"hx-request": "true"})
-        refused = await member.post("/topup", data=TOKEN | {"quote": "gone", "yuan": "70", "method": "alipay"})
+        refused = await member.post("/topup", data=TOKEN | {"quote": "gone", "asked": "70", "method": "alipay"})
         assert refused.status_code == 422
         assert re.findall(r'value="(\w+)"[^>]* checked', again.text) == ["alipay"]
         assert 'id="yuan" class="num" name="yuan" inputmode="decimal" value="70"' in refused.text

@@ -90,7 +90,7 @@ class TillRoom(Room):
             purchase = await self.desk.till.purchase(who, quote_id, reference, method)
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
-            kept = {"chosen": fields.get("method", ""), "yuan": fields.get("yuan", "")[:16] or PURCHASE_CHOSEN}
+            kept = {"chosen": fields.get("method", ""), "yuan": fields.get("asked", "")[:16] or PURCHASE_CHOSEN}
             return await self._page(request, who, mistake=self.view.mistake(request, error), status=status, **kept)
         target = local_path(purchase.redirect_url) if purchase.redirect_url else f"/topup/{purchase.id}"
         return go(target)
