@@ -281,6 +281,26 @@ class TestCrash:
         assert await world.cash(seller) == (2_700, 2_700)
         await world.verify()
 
+    async def test_of_a_settlement_leaves_its_trades_where_they_are_looked_for(self, world, monkeypatch):
+        await world.sell(await world.seller(100), 50, 6000)
+        await world.buy(await world.buyer(100), 50, 6000)
+
+        async def dies(*_, **__):
+            raise ConnectionResetError("the process ends here")
+
+        with monkeypatch.context() as crash:
+            crash.setattr(world.ledger.escrow, "deliver", dies)
+            with pytest.raises(ConnectionResetError):
+                await world.auction()
+        async with world.db.transaction() as conn:
+            await store.move_settled(conn, Market.REAL)
+        (trade,) = await world.db.fetch("SELECT seq FROM exchange.trade")
+        before = await store.matcher(world.db, Market.REAL)
+        assert before["settled"] < trade["seq"] <= before["seq"]
+        assert (await world.exchange.sweep()).settled == 1
+        after = await store.matcher(world.db, Market.REAL)
+        assert after["settled"] == after["seq"] >= trade["seq"]
+
     async def test_before_the_match_was_recorded_repeats_it_alike(self, world, monkeypatch):
         seller, buyer = await world.seller(100), await world.buyer(100)
         await world.sell(seller, 50, 6000)

@@ -62,6 +62,8 @@ class Settlement:
         settled = 0
         while booked := await self._settle():
             settled += booked
+        async with self._db.transaction() as conn:
+            await store.move_settled(conn, self._market)
         while await self._release():
             pass
         while await self._trim():
