@@ -13,6 +13,7 @@ from shanhe.approvals.routes import router as approvals_router
 from shanhe.facts.routes import router as facts_router
 from shanhe.identity.api import Client, NewKey, Stage, require
 from shanhe.kernel import http
+from shanhe.kernel.ids import new_id
 from shanhe.programmes.api import Counted
 from shanhe.programmes.routes import router as programmes_router
 from shanhe.wiring.rulings import Rulings
@@ -152,7 +153,7 @@ class TestProgramme:
         assert (await member.post("/api/facts", json=fact)).json()["standing"] == "declared"
         assert (await member.post(f"/api/facts/{firm}", json=fact)).status_code == 403
         assert (await member.post("/api/facts", json=fact | {"value": "many"})).status_code == 422
-        checked = fact | {"id": str(uuid4()), "source": "社保局"}
+        checked = fact | {"id": str(new_id()), "source": "社保局"}  # of two noted at one instant the later id counts
         assert (await operator.post(f"/api/facts/{firm}", json=checked | {"value": "many"})).status_code == 422
         asked = [await operator.post(f"/api/facts/{firm}", json=checked) for _ in range(2)]
         assert [(one.status_code, one.json()["state"]) for one in asked] == [(202, "open")] * 2
