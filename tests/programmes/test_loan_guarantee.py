@@ -163,6 +163,18 @@ class TestLoanGuarantee:
         assert await city.balance(bank, "cny") == 80_000_000
         assert await city.sound()
 
+    async def test_called_again_after_its_last_day_is_refused_though_a_call_waits(self, city: City) -> None:
+        await city.fund(FUND, FUND_FEN)
+        _, _, app = await guaranteed(city)
+        await city.at(date(2027, 3, 2))
+        second, number = city.programmes.second, uuid4()
+        request = await second.call(app.id, lost_fen=1_000, past_due=90, by="person:bank", request_id=number)
+        await city.at(date(2027, 3, 12))
+        with pytest.raises(WrongState):
+            await second.call(app.id, lost_fen=LOAN_FEN, past_due=90, by="person:bank", request_id=uuid4())
+        again = await second.call(app.id, lost_fen=1_000, past_due=90, by="person:bank", request_id=number)
+        assert again.id == request.id
+
     async def test_called_in_time_and_refused_ends_then(self, city: City) -> None:
         await city.fund(FUND, FUND_FEN)
         _, _, app = await guaranteed(city)

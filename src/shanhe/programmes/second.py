@@ -12,14 +12,15 @@ from shanhe.kernel.errors import Invalid
 from shanhe.programmes import store
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.budgets import Budgets
-from shanhe.programmes.errors import BadField, CallConflict, UnknownApplication
+from shanhe.programmes.errors import BadField, CallConflict, UnknownApplication, WrongState
 from shanhe.programmes.ground import Ground
-from shanhe.programmes.guarantees import Guarantees
+from shanhe.programmes.guarantees import IN_FORCE, Guarantees
 
 FUNDING, CLAWBACK, CALL = "programmes.funding", "programmes.clawback", "programmes.guarantee"
 KINDS: Final = (FUNDING, CLAWBACK, CALL)
 PAGE: Final = "/city/programmes"
 RIGHT: Final = "programmes"
+OVER: Final = ("已过担保期限", "past its last day")
 OPEN_DAYS: Final = 30
 PAGE_ROWS: Final = 50
 NOTE_CHARS: Final = 1_000
@@ -74,6 +75,8 @@ class Second:
             if same != (str(application), lost_fen, past_due) or asked.requested_by != by:
                 raise CallConflict
             return asked
+        if (await self._guarantees.get(application)).ends_on < self._ground.today():  # one that waits keeps it in force
+            raise WrongState(OVER, IN_FORCE)
         app, decision = await self._guarantees.decide(application, lost_fen, past_due)
         payload = {"application": str(app.id), "lost_fen": lost_fen, "past_due": past_due,
                    "amount": int(decision.outputs["pays_fen"])}  # fmt: skip
