@@ -156,6 +156,10 @@ class TestAuction:
         assert times == sorted(times), "time never goes back in the journal"
         await world.verify()
 
+    async def test_is_nothing_where_nothing_was_due(self, world):
+        assert await world.exchange.tick(), "the auction of the day's first slot"
+        assert not await world.exchange.tick()
+
     async def test_is_held_though_the_market_that_is_shut_is_in_trouble(self, world, monkeypatch):
         seller, buyer = await world.seller(100), await world.buyer(100)
         await world.sell(seller, 50, 6000)

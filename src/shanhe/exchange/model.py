@@ -260,6 +260,9 @@ class Ran:
     settled: int = 0
     ended: int = 0
 
+    def __bool__(self) -> bool:
+        return bool(self.auction or self.trades or self.settled or self.ended)
+
     def __add__(self, other: Ran) -> Ran:
         return Ran(
             self.auction or other.auction, self.trades + other.trades, self.settled + other.settled,
