@@ -25,9 +25,10 @@ from shanhe.programmes.model import ScheduleKind
 
 ROOT = Path(str(files("shanhe.console")))
 SOURCES = sorted(Path(str(files("shanhe"))).rglob("*.py"))
-ACT = re.compile(r'"((?:key|member|org|passkey|person|registration|role|department)\.[a-z_]+)"')
-NO_ACTS = {"key.json", "key.leaked", "key.name", "org.html", "passkey.name"}
-"""Files, an event, and columns."""
+ACT = re.compile(r'"((?:key|member|org|passkey|payout|person|registration|role|department)\.[a-z_]+)"')
+NO_ACTS = {"key.json", "key.leaked", "key.name", "org.html", "passkey.name", "payout.account", "payout.holder",
+           "payout.reason"}  # fmt: skip
+"""Files, an event, columns, and fields that are sealed."""
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 MIGRATIONS = sorted(Path(str(files("shanhe"))).glob("*/migrations/*.sql"))
 WATCHED = re.compile(r"kernel\.watch\('([a-z_.]+)'")
