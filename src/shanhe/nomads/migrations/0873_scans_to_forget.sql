@@ -1,2 +1,2 @@
 -- Scans whose time is over, looked for every minute.
-CREATE INDEX scan_forget ON nomads.scan (forget_on);
+CREATE INDEX CONCURRENTLY scan_forget ON nomads.scan (forget_on);
