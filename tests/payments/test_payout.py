@@ -34,7 +34,7 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
 )
-from shanhe.payments import payout_store
+from shanhe.payments import bank_store, payout_store
 from shanhe.payments import payouts as payouts_module
 from shanhe.payments.api import (
     BANK_FILE,
@@ -65,6 +65,7 @@ from shanhe.payments.api import (
     SuspenseState,
     UnknownPayout,
 )
+from shanhe.payments.bank_model import LineState
 from shanhe.rulebook.api import Rulebook
 from shanhe.wiring.payments import payees_of, tell_makers
 from stage.rows import all_rows, changed
@@ -890,6 +891,24 @@ class TestBankFile:
         stray = next(item for item in await desk.suspense() if not item.outgoing)
         with pytest.raises(ExplainsAnother):  # the return's own line has shown it
             await desk.explain(stray.id, [reversal], actor=CLERK, note="退汇")
+
+    async def test_that_a_line_shows_just_now_explains_no_other_line(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        desk, reference = works.desk(), done.reference or ""
+        text = "日期,借方,贷方,附言\n20260608,300.00,,代发\n20260608,300.00,,代付\n"
+        await desk.upload(text.encode(), name="s", actor="person:o1")
+        one, other = await desk.suspense()
+        async with works.db.transaction() as conn:
+            assert not await bank_store.shown(conn, reference)
+            explaining = asyncio.create_task(desk.explain(one.id, [done.posting_id], actor=CLERK, note="代发"))
+            await asyncio.wait({explaining}, timeout=0.5)
+            line = await bank_store.line(conn, other.file_hash, other.row)
+            await bank_store.decide_line(conn, line, LineState.MATCHED, "payout sent", None, reference)
+        with pytest.raises(ExplainsAnother):
+            await explaining
 
     async def test_that_somebody_confirmed_is_still_shown_by_its_line_and_by_its_return(self, works: Works) -> None:
         await works.ripe(500)

@@ -471,6 +471,7 @@ class BankDesk:
         """That no line has shown any of these, which come in the order of their ids: whoever names the same waits."""
         for one in postings:
             await bank_store.turn(conn, one.id)
+            await bank_store.hold_payout(conn, one.id)
             if await bank_store.shown_otherwise(conn, one.id, one.reverses):
                 raise ExplainsAnother
 

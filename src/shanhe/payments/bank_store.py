@@ -436,6 +436,15 @@ async def turn(conn: Connection, posting_id: UUID) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", f"explains:{posting_id}")
 
 
+async def hold_payout(conn: Connection, posting_id: UUID) -> None:
+    """A line that would show the payout that a posting booked waits for this one."""
+    await conn.execute(
+        """SELECT FROM payments.bank_outgoing o JOIN payments.payout p ON p.id = o.subject_id
+            WHERE p.posting_id = $1 FOR UPDATE OF o""",
+        posting_id,
+    )
+
+
 async def shown_otherwise(conn: Connection, posting_id: UUID, reverses: UUID | None) -> bool:
     """Whether a statement has shown already what a posting booked: as an order, a refund or a payout or its return,
     because it explains another item, or as the line of an item, whose postings these are. Only what says that an item
