@@ -1075,6 +1075,10 @@ class TestBankFile:
             with pytest.raises(NothingToPay):
                 await works.payouts.export(by=CLERK)
         await works.payouts.payees.record_check(made.id, passed=True, reference="证件核对 0422", by="person:o1")
+        new = await works.approved(150, channel=BANK_FILE, ref="new")
+        assert new.reference in (first := await works.payouts.export(by=CLERK)).text
+        assert (first.payouts, first.net_fen) == (1, 15_000)  # without what is sent again
+        await works.payouts.fail(new.id, by=CLERK, reason="账户已销户")
         file = await works.payouts.export(by="person:o3")
         assert [row[1:] for row in csv.reader(io.StringIO(file.text))][1:] == [
             ["青山机器人", "6200000033334444", "山河银行", "300.00", owed.reference]

@@ -433,8 +433,9 @@ class Payouts:
     # -- the bank's batch file ----------------------------------------------------------------------------------------
 
     async def export(self, batch_id: UUID | None = None, *, by: str) -> BatchFile:
-        """A CSV for the bank's batch transfer of everything approved for it, and of what came back and is sent again;
-        with `batch_id` that batch again, without what has ended since: it would be paid twice. Who had it is on record.
+        """A CSV for the bank's batch transfer of everything approved for it; where nothing is, of what came back and is
+        sent again: a bank that debits a file in one sum is explained by payouts alone. With `batch_id` that batch
+        again, without what has ended since: it would be paid twice. Who had it is on record.
 
         Raises NothingToPay where nothing waits, UnknownPayout for a batch that was never made.
         """
@@ -443,7 +444,8 @@ class Payouts:
             for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
                 if await self._can_pay(payout.payee_id):
                     await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id, sent_by=by)
-            for row in await payout_store.to_resend(self._db, BATCH_ROWS):
+            booked = await payout_store.is_batch(self._db, batch_id)
+            for row in () if booked else await payout_store.to_resend(self._db, BATCH_ROWS):
                 if await self._can_pay(row["payee"]):
                     await payout_store.put_in_file(self._db, row["reference"], row["payee"], batch_id, by)
         elif not await payout_store.is_batch(self._db, batch_id):
