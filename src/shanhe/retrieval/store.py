@@ -200,19 +200,25 @@ async def counts(db: Connection | Database, base_ids: Sequence[UUID]) -> dict[UU
 # -- indexing -------------------------------------------------------------------------------------------------------
 
 
+_FREE: Final = (
+    "d.state IN ('waiting', 'reading', 'embedding') AND ("
+    "(d.worker = '' AND (d.seen_at IS NULL OR d.seen_at <= $2)) OR (d.worker <> '' AND d.seen_at < $3))"
+)
+
+
 async def take(db: Connection | Database, worker: str, now: datetime, lost_before: datetime) -> Document | None:
     """A document that nobody works on, now this worker's: the oldest of the organisation for which nothing was read
     for the longest time, so that nobody waits for all that another one brings."""
     row = await db.writes.fetchrow(
-        """WITH due AS (
+        f"""WITH due AS (
              SELECT d.id, d.made_at, b.org_id FROM retrieval.document d JOIN retrieval.base b ON b.id = d.base_id
-              WHERE d.state IN ('waiting', 'reading', 'embedding')
-                AND ((d.worker = '' AND (d.seen_at IS NULL OR d.seen_at <= $2)) OR (d.worker <> '' AND d.seen_at < $3))
+              WHERE {_FREE}
            ), served AS (
              SELECT b.org_id, max(d.seen_at) AS at FROM retrieval.base b JOIN retrieval.document d ON d.base_id = b.id
               WHERE b.org_id IN (SELECT org_id FROM due) GROUP BY b.org_id
            ), first AS (
              SELECT d.id FROM retrieval.document d JOIN due USING (id) JOIN served USING (org_id)
+              WHERE {_FREE}  -- asked of the row once more when it is locked: another process may have taken it since
               ORDER BY served.at NULLS FIRST, due.made_at, d.id LIMIT 1 FOR UPDATE OF d SKIP LOCKED
            ) UPDATE retrieval.document SET worker = $1, seen_at = $2, state = 'reading', done = 0, total = 0
               WHERE id = (SELECT id FROM first) RETURNING *""",
