@@ -116,6 +116,16 @@ class TestBudget:
         with pytest.raises(OverBudget):
             await waiting
 
+    async def test_is_not_waited_for_without_end(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who holds the rest may be dead, and its run be taken up in an hour."""
+        monkeypatch.setattr(purse, "WAIT_MAX_S", 0.2)
+        run = await begun(house, budget=10, steps=2)
+        await StepPurse(house.db, run, 1).hold(6)
+        async with asyncio.timeout(20):
+            with pytest.raises(OverBudget) as refused:
+                await StepPurse(house.db, run, 2).hold(5)
+        assert refused.value.left_micro == 4
+
     async def test_is_refused_beyond_its_end_by_the_database_itself(self, house: House) -> None:
         run = await begun(house, budget=10, steps=1)
         with pytest.raises(asyncpg.CheckViolationError):

@@ -16,6 +16,8 @@ from shanhe.workflows import store
 LOOK_S: Final = 0.05
 LOOK_MAX_S: Final = 1.0
 """How often somebody who waits for what others may give back looks whether they have."""
+WAIT_MAX_S: Final = 120.0
+"""Then the step is refused: what it hopes for may be set aside by a step whose process is dead."""
 
 
 class StepPurse:
@@ -27,14 +29,15 @@ class StepPurse:
         self._n = n
 
     async def hold(self, micro: int) -> None:
-        wait_s = LOOK_S
+        wait_s, waited_s = LOOK_S, 0.0
         while True:
             done, free, hope = await store.hold_budget(self._db, self._run, self._n, micro)
             if done:
                 return
-            if micro > hope:
+            if micro > hope or waited_s >= WAIT_MAX_S:
                 raise OverBudget(micro, free)
             await asyncio.sleep(wait_s)
+            waited_s += wait_s
             wait_s = min(2 * wait_s, LOOK_MAX_S)
 
     async def settle(self, held_micro: int, paid_micro: int | None) -> None:

@@ -11,7 +11,10 @@ DO $$
 BEGIN
   FOR d IN REVERSE 3..0 LOOP
     UPDATE workflows.run r SET taken_micro = least(r.budget_micro, r.paid_micro + coalesce(
-        (SELECT sum(p.taken_micro) FROM workflows.run p WHERE p.parent = r.id AND p.ended_at IS NULL), 0))
+        (SELECT sum(p.taken_micro) FROM workflows.run p WHERE p.parent = r.id AND (p.ended_at IS NULL
+           OR NOT EXISTS (SELECT FROM workflows.step s
+                           WHERE s.run = p.parent AND s.n = p.parent_n AND s.state IN ('done', 'failed')))),
+        0))
       WHERE r.depth = d;
   END LOOP;
 END $$;
