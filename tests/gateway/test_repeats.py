@@ -7,14 +7,16 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, ConflictError, UnprocessableEntityError
 
-from shanhe.gateway import repeats
+from shanhe.gateway import repeats, server
 from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import LedgerUnavailable
 
 from .conftest import OPENED_AT, TOKEN, Desk, target_for
 from .engine import DONE, chunk, raw, stream, usage_chunk, whole
@@ -162,6 +164,40 @@ class TestName:
         desk.engine.default = stream(*ENDED)
         assert "[DONE]" in (await ask(desk, stream=True)).text
         assert len(desk.engine.requests) == 3
+
+    async def test_of_a_stream_that_was_sent_and_is_charged_later_stays_taken(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settle, away = desk.ledger.settle, iter([True])
+
+        async def settles(*args: Any, **more: Any) -> Any:
+            if next(away, False):
+                raise LedgerUnavailable("away")
+            return await settle(*args, **more)
+
+        monkeypatch.setattr(desk.ledger, "settle", settles)
+        desk.engine.default = stream(*ENDED)
+        sent = await ask(desk, stream=True)
+        assert "is charged once it can" in sent.text
+        again = await ask(desk, stream=True)
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "answer_not_kept")
+        assert str(UUID(sent.headers["x-shanhe-receipt"])) in again.json()["error"]["message"]
+        assert len(desk.engine.requests) == 1
+
+    async def test_is_given_back_without_a_sign_of_life_before_the_refusal(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        end = desk.gateway._repeats.end
+
+        async def slowly(*args: Any) -> None:
+            await asyncio.sleep(0.2)
+            await end(*args)
+
+        monkeypatch.setattr(desk.gateway._repeats, "end", slowly)
+        monkeypatch.setattr(server, "QUIET_S", 0.02)
+        desk.engine.scripts = [raw(400, b'{"error":{"message":"no"}}')]
+        refused = await ask(desk, stream=True)
+        assert (refused.status_code, refused.json()["error"]["message"]) == (400, "no")
 
     async def test_is_free_again_when_its_time_is_over(self, desk: Desk) -> None:
         await ask(desk)

@@ -68,7 +68,7 @@ class Inbox:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         raise RuntimeError("a call that waits is not streamed")
 
-    async def break_off(self, data: bytes) -> None:
+    async def break_off(self, data: bytes, *, owed: bool = False) -> None:
         raise RuntimeError("a call that waits is not streamed")
 
     async def left(self) -> None:

@@ -71,6 +71,10 @@ class CallError(Exception):
         return ANTHROPIC_TYPE.get(self.status, "api_error")
 
 
+class ChargedLater(CallError):
+    """What was delivered can't be charged now, and will be."""
+
+
 class TooLong(CallError):
     """A prompt and its answer don't fit the model's context; in the words by which clients of either protocol know to
     shorten one of the two and to try again."""

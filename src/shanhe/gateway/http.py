@@ -84,12 +84,12 @@ class Client(Protocol):
         """Pass bytes of a stream on."""
         ...
 
-    async def break_off(self, data: bytes) -> None:
-        """End a stream that failed with these bytes."""
+    async def break_off(self, data: bytes, *, owed: bool = False) -> None:
+        """End a stream that failed with these bytes; `owed`: what was sent of it will be charged yet."""
         ...
 
     def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
-        """Until the stream ends, send `sign` whenever nothing was sent for a while (`QUIET_S`).
+        """Until the stream ends, send `sign` whenever nothing was sent for a while (`QUIET_S`); an empty one ends that.
 
         A stream that has not started is started for it with the headers of `head`. That is no answer yet: who has none
         in the end says so inside the stream.
@@ -180,7 +180,7 @@ class AsgiClient:
         except (TimeoutError, OSError):
             self.gone = True
 
-    async def break_off(self, data: bytes) -> None:
+    async def break_off(self, data: bytes, *, owed: bool = False) -> None:
         await self.write(data, last=True)
 
     async def left(self) -> None:

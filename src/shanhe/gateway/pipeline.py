@@ -25,7 +25,7 @@ from shanhe.gateway.client import UpstreamError
 from shanhe.gateway.coding import CODINGS
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange, reported
 from shanhe.gateway.errand import Errand
-from shanhe.gateway.errors import CallError
+from shanhe.gateway.errors import CallError, ChargedLater
 from shanhe.gateway.faces.base import Completion, Face, present
 from shanhe.gateway.faces.righting import read_answer
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
@@ -87,7 +87,7 @@ class Collected:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Whole answers only."""
 
-    async def break_off(self, data: bytes) -> None:
+    async def break_off(self, data: bytes, *, owed: bool = False) -> None:
         """Whole answers only."""
 
     async def left(self) -> None:
@@ -218,7 +218,7 @@ class Pipeline:
             self._metrics.traces.refused(call, error)
         if client.started:
             writer = call.writer or call.face.writer(call.parsed, call.receipt_id.hex, "")
-            await client.break_off(writer.broken(error, call.receipt))
+            await client.break_off(writer.broken(error, call.receipt), owed=isinstance(error, ChargedLater))
             self._metrics.refused(error.code)
             return
         await self.refuse(call.face, call.receipt_id, error, client, call.rates)

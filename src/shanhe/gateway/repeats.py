@@ -104,6 +104,8 @@ class Recorder:
         self._pieces: list[bytes] = []
         self._size = 0
         self._whole = False
+        self.owed = False
+        """It broke off after all of it was sent, because it can't be charged now; it will be."""
         self.method, self.path, self.query = client.method, client.path, client.query
         self.headers: Headers = client.headers
 
@@ -127,8 +129,8 @@ class Recorder:
 
     @property
     def said(self) -> Said | None:
-        """None where it is more than is kept."""
-        if self._size > ANSWER_MAX_BYTES:
+        """None where it is more than is kept, or not all of it was said."""
+        if self._size > ANSWER_MAX_BYTES or not self._whole:
             return None
         return Said(self._status, self._told, b"".join(self._pieces))
 
@@ -141,6 +143,7 @@ class Recorder:
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
         self._status, self._told, self._whole = status, headers, True
         self._note(body)
+        self._client.heartbeat(b"", list)  # nothing is said before this answer while it is being kept
         await self._end(self)
         await self._client.answer(status, body, headers)
 
@@ -158,9 +161,10 @@ class Recorder:
             await self._end(self)
         await self._client.write(data, last=last)
 
-    async def break_off(self, data: bytes) -> None:
+    async def break_off(self, data: bytes, *, owed: bool = False) -> None:
+        self.owed = owed
         await self._end(self)
-        await self._client.break_off(data)
+        await self._client.break_off(data, owed=owed)
 
     def _note(self, data: bytes) -> None:
         self._size += len(data)
@@ -228,7 +232,7 @@ class Repeats:
             raise CallError(409, "call_under_way", text, retry_after_s=RETRY_AFTER_S)
         if row["answer"] is None:
             made = "was made" if row["receipt_id"] is None else f"was made and paid, receipt {row['receipt_id']}"
-            raise CallError(409, "answer_not_kept", f"This call {made}; its answer is too long to be kept.")
+            raise CallError(409, "answer_not_kept", f"This call {made}; its answer is not kept.")
         packed = taken.box.open(row["answer"], taken.name)
         said: Said = await asyncio.to_thread(lambda: _said.decode(zlib.decompress(packed)))
         return said
@@ -243,7 +247,7 @@ class Repeats:
             return
         mine = taken.key_id, taken.name, taken.attempt
         try:
-            if not recorder.succeeded:
+            if not recorder.succeeded and not recorder.owed:
                 await self._db.execute(GIVE_BACK, *mine)
                 return
             packed = None if (said := recorder.said) is None else await asyncio.to_thread(pack, said)

@@ -179,6 +179,10 @@ class WireClient:
         self._finish()
 
     def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if not sign:
+            return
         self._beat = self._protocol.loop.call_later(QUIET_S, self._still_here, sign, head)
 
     def _still_here(self, sign: bytes, head: Callable[[], Headers]) -> None:
@@ -232,7 +236,7 @@ class WireClient:
         if last:
             self._finish()
 
-    async def break_off(self, data: bytes) -> None:
+    async def break_off(self, data: bytes, *, owed: bool = False) -> None:
         await self.write(data, last=True)
 
     async def left(self) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from shanhe.gateway.admission import actuals, database_away
 from shanhe.gateway.commission import Divide, Parted, part
-from shanhe.gateway.errors import CallError
+from shanhe.gateway.errors import ChargedLater
 from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
@@ -178,7 +178,7 @@ class Settler:
             task = asyncio.create_task(self._later(reservation, charge))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
-            raise CallError(503, getattr(error, "code", "ledger_unavailable"), LATER, retry_after_s=2) from error
+            raise ChargedLater(503, getattr(error, "code", "ledger_unavailable"), LATER, retry_after_s=2) from error
         except BaseException:
             call.reservation = reservation
             raise
