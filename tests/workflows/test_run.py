@@ -11,6 +11,7 @@ import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.marks import mark_of
 from shanhe.workflows import store
 from shanhe.workflows.errors import (
     AlreadyDecided,
@@ -25,7 +26,6 @@ from shanhe.workflows.errors import (
 )
 from shanhe.workflows.starting import CALLS_A_MINUTE
 from shanhe.workflows.triggers import next_time, schedule_of, signature
-from shanhe.workflows.writing import mark_of
 from workflows.house import PRICE, House, ask, flow, says
 
 TWO = flow(ask("a", "one {{input.x}}", "b"), ask("b", "two {{a}}", "out_end"), says("end", "{{b}}"))

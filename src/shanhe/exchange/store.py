@@ -218,19 +218,16 @@ async def finish_auction(
 # -- settlement -------------------------------------------------------------------------------------------------------
 
 
-_UNSETTLED: Final = (
-    "SELECT FROM exchange.trade WHERE market = $1 AND settled_at IS NULL"
-    " AND seq > (SELECT settled FROM exchange.matcher WHERE market = $1)"
-)
+_UNSETTLED: Final = """exchange.trade WHERE market = $1 AND settled_at IS NULL
+                   AND seq > (SELECT settled FROM exchange.matcher WHERE market = $1)"""
 
 
 async def unsettled(db: Database, market: Market, after: tuple[int, int], limit: int) -> list[Any]:
     """The oldest trades without a posting after a place (seq, n), with the accounts they move."""
     return await db.fetch(
-        """SELECT t.id, t.seq, t.n, t.buy, t.sell, t.quantity, t.ticks, t.cash_fen, t.fee_fen, s.discount_bps,
+        f"""SELECT t.id, t.seq, t.n, t.buy, t.sell, t.quantity, t.ticks, t.cash_fen, t.fee_fen, s.discount_bps,
                   s.ordered_on, b.credit_account AS receiver, s.cash_account AS payee
-           FROM (SELECT * FROM exchange.trade WHERE market = $1 AND settled_at IS NULL AND (seq, n) > ($3, $4)
-                   AND seq > (SELECT settled FROM exchange.matcher WHERE market = $1) ORDER BY seq, n LIMIT $2) t
+           FROM (SELECT * FROM {_UNSETTLED} AND (seq, n) > ($3, $4) ORDER BY seq, n LIMIT $2) t
            JOIN exchange.orders b ON b.id = t.buy JOIN exchange.orders s ON s.id = t.sell ORDER BY t.seq, t.n""",
         market, limit, *after,
     )  # fmt: skip
@@ -251,7 +248,8 @@ async def move_settled(conn: Connection, market: Market) -> None:
     row = await conn.fetchrow("SELECT seq FROM exchange.matcher WHERE market = $1 AND settled < seq FOR UPDATE", market)
     if row is not None:
         await conn.execute(
-            f"UPDATE exchange.matcher SET settled = seq WHERE market = $1 AND NOT EXISTS ({_UNSETTLED})", market
+            f"UPDATE exchange.matcher SET settled = seq WHERE market = $1 AND NOT EXISTS (SELECT FROM {_UNSETTLED})",
+            market,
         )
 
 
@@ -260,7 +258,7 @@ async def to_release(conn: Connection, market: Market, limit: int) -> list[Any]:
     return list(
         await conn.fetch(
             f"""SELECT id FROM exchange.orders WHERE market = $1 AND state <> 'open' AND NOT released
-                 AND NOT EXISTS ({_UNSETTLED})
+                 AND NOT EXISTS (SELECT FROM {_UNSETTLED})
                ORDER BY id LIMIT $2 FOR UPDATE""",
             market, limit,
         )
@@ -281,7 +279,7 @@ async def to_trim(conn: Connection, market: Market, limit: int) -> list[Any]:
         await conn.fetch(
             f"""SELECT id, side, ticks, quantity - filled AS left, value, cash_fen FROM exchange.orders
                WHERE market = $1 AND amended AND state = 'open'
-                 AND NOT EXISTS ({_UNSETTLED})
+                 AND NOT EXISTS (SELECT FROM {_UNSETTLED})
                ORDER BY id LIMIT $2 FOR UPDATE""",
             market, limit,
         )

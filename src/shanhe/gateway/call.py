@@ -23,30 +23,9 @@ class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = (
-        "admission",
-        "admitted_at",
-        "caller",
-        "carried",
-        "errand",
-        "face",
-        "fees",
-        "inside",
-        "keep",
-        "paid_micro",
-        "parsed",
-        "parted",
-        "rates",
-        "receipt",
-        "receipt_id",
-        "reservation",
-        "set_aside",
-        "since",
-        "started_at",
-        "through",
-        "traceparent",
-        "weigh",
-        "weights",
-        "writer",
+        "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "paid_micro",
+        "parsed", "parted", "rates", "receipt", "receipt_id", "reservation", "set_aside", "since", "started_at",
+        "through", "traceparent", "weigh", "weights", "writer",
     )  # fmt: skip
 
     def seconds_left(self) -> float:

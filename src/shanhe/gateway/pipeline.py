@@ -365,15 +365,11 @@ def decode_answer(body: bytes, kind: str) -> Completion:
 
 def read_whole(call: Call, body: bytes) -> tuple[bytes, Completion]:
     """An engine's whole answer, put right where it has to be; ValidationError when it holds none, else `reported`."""
-    if call.parsed.kind != "chat":
-        completion = _completion.decode(body)
-    else:
-        body, completion = read_answer(body, call.receipt_id.hex)
+    chat = call.parsed.kind == "chat"
+    body, completion = read_answer(body, call.receipt_id.hex) if chat else (body, _completion.decode(body))
     if present(completion.error) and not completion.choices:
         raise reported(completion.error)
-    if call.parsed.kind != "chat":
-        return body, completion
-    if not completion.choices:
+    if chat and not completion.choices:
         raise msgspec.ValidationError("the engine's answer holds no choices")
     return body, completion
 

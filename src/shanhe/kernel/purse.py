@@ -15,7 +15,6 @@ class OverBudget(Exception):
 
     def __init__(self, wanted_micro: int, left_micro: int) -> None:
         super().__init__(f"{wanted_micro} of {left_micro}")
-        self.wanted_micro = wanted_micro
         self.left_micro = left_micro
 
 

@@ -50,7 +50,7 @@ CALLS_ZH: Final[Mapping[str, str]] = {
     "too_many_calls": "同时进行的调用过多", "no_engine": "该模型目前没有可用的引擎",
     "ledger_unavailable": "账本暂不可用，未计费", "engine_busy": "模型正忙",
     "invalid_idempotency_key": "Idempotency-Key 不正确", "idempotency_key_reused": "该 Idempotency-Key 属于另一次请求",
-    "call_under_way": "同一 Idempotency-Key 的调用正在进行", "answer_not_kept": "该调用已完成并计费，回答过长未保留",
+    "call_under_way": "同一 Idempotency-Key 的调用正在进行", "answer_not_kept": "该调用已完成并计费，回答未保留",
     "engine_failed": "模型没有响应，未计费",
     "engine_broke_off": "模型中途中断，只计已送达的部分", "model_not_found": "没有这个模型或智能体，或它已停止服务",
     "listing_withdrawn": "该上架项已下架", "request_too_large": "内容过长",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -11,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from shanhe.kernel import marks
 from shanhe.kernel.ids import new_id
 from shanhe.store import contest_store, messages, store
 from shanhe.store.errors import BadListing, ChecksFailed, ListingChanged, NameTaken, WrongState
@@ -31,15 +31,12 @@ from shanhe.store.terms import check_terms, check_words
 from shanhe.store.window import Window
 
 CHANGED: Final = ("已修改", "changed")
-MARK_CHARS: Final = 16
 
 
 def mark_of(listing: Listing, newest: Version | None) -> str:
     """What a listing with its newest version is recognised by, by those who change it."""
     said = None if newest is None else (newest.content, newest.terms, newest.notes, newest.words)
-    return hashlib.sha256(msgspec.json.encode((listing.words, said), enc_hook=str, order="deterministic")).hexdigest()[
-        :MARK_CHARS
-    ]
+    return marks.mark_of((listing.words, said))
 
 
 class Making(Window):

@@ -15,11 +15,11 @@ from starlette.responses import Response
 from shanhe.identity.api import Actor, Role, org_of, person_actor, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json, private_json
+from shanhe.kernel.marks import mark_of
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.workflows.errors import NotYourApproval
 from shanhe.workflows.model import Run, Step, Version
 from shanhe.workflows.service import Workflows
-from shanhe.workflows.writing import mark_of
 
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]

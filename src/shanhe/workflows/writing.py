@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ import msgspec
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.marks import mark_of
 from shanhe.kernel.sealing import Seal, Seals
 from shanhe.workflows import store
 from shanhe.workflows.checking import Problem, problems, read, shaped
@@ -34,7 +34,6 @@ from shanhe.workflows.model import (
 )
 
 WORKFLOWS_MAX: Final = 200
-MARK_CHARS: Final = 16
 TITLE, DEFINITION = "workflows.workflow.title", "workflows.version.definition"
 
 
@@ -163,11 +162,6 @@ class Writing:
 
     def _opened(self, seal: Seal, one: Version) -> Version:
         return msgspec.structs.replace(one, definition=seal.open_json(DEFINITION, one.definition, {}))
-
-
-def mark_of(definition: Mapping[str, Any]) -> str:
-    """What a definition is recognised by; the same for the same content."""
-    return hashlib.sha256(msgspec.json.encode(definition, order="deterministic")).hexdigest()[:MARK_CHARS]
 
 
 def _check_title(title: str) -> None:
