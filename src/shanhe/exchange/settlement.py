@@ -16,7 +16,7 @@ import msgspec
 
 from shanhe.exchange import store
 from shanhe.exchange.clearing import cash_of
-from shanhe.exchange.model import SELL, Market
+from shanhe.exchange.model import BUY, SELL, Market
 from shanhe.exchange.policy import Day, Policy
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -64,8 +64,9 @@ class Settlement:
             settled += booked
         async with self._db.transaction() as conn:
             await store.move_settled(conn, self._market)
-        while await self._release():
-            pass
+        await asyncio.gather(
+            self._release(BUY), self._release(SELL)
+        )  # a side's escrows share no account with the other's
         while await self._trim():
             pass
         return settled
@@ -125,12 +126,15 @@ class Settlement:
             return 0
         return len(batch.deliveries)
 
-    async def _release(self) -> int:
-        async with self._db.transaction() as conn:
-            ids = [row["id"] for row in await store.to_release(conn, self._market, RELEASE_MAX)]
-            await self._ledger.escrow.trim(conn, dict.fromkeys(ids, 0))
-            await store.mark_released(conn, ids)
-        return len(ids) if len(ids) == RELEASE_MAX else 0
+    async def _release(self, side: int) -> None:
+        """Give back what ended orders of a side still hold."""
+        found = RELEASE_MAX
+        while found == RELEASE_MAX:
+            async with self._db.transaction() as conn:
+                ids = [row["id"] for row in await store.to_release(conn, self._market, side, RELEASE_MAX)]
+                await self._ledger.escrow.trim(conn, dict.fromkeys(ids, 0))
+                await store.mark_released(conn, ids)
+            found = len(ids)
 
     async def _trim(self) -> int:
         async with self._db.transaction() as conn:

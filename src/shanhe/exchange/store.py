@@ -253,14 +253,14 @@ async def move_settled(conn: Connection, market: Market) -> None:
         )
 
 
-async def to_release(conn: Connection, market: Market, limit: int) -> list[Any]:
-    """Ended orders whose escrow still stands, once every trade is settled; locked."""
+async def to_release(conn: Connection, market: Market, side: int, limit: int) -> list[Any]:
+    """Ended orders of a side whose escrow still stands, once every trade is settled; locked."""
     return list(
         await conn.fetch(
-            f"""SELECT id FROM exchange.orders WHERE market = $1 AND state <> 'open' AND NOT released
+            f"""SELECT id FROM exchange.orders WHERE market = $1 AND state <> 'open' AND NOT released AND side = $2
                  AND NOT EXISTS (SELECT FROM {_UNSETTLED})
-               ORDER BY id LIMIT $2 FOR UPDATE""",
-            market, limit,
+               ORDER BY id LIMIT $3 FOR UPDATE""",
+            market, side, limit,
         )
     )  # fmt: skip
 
