@@ -395,6 +395,19 @@ class TestAcceptance:
         assert [order.state for order in done[1:]] == ["open", "open"]
 
 
+class TestSellingOrders:
+    async def test_sent_at_once_sell_together_no_more_than_there_is(self, world):
+        seller, buyer = await world.seller(100), await world.buyer()
+        orders = (world.sell(seller, credits, 6000) for credits in (50, 80, 30))
+        outcome = await asyncio.gather(*orders, return_exceptions=True)
+        assert isinstance(outcome[1], NothingToSell)
+        assert [order.state for order in (outcome[0], outcome[2])] == ["open", "open"]
+        await world.buy(buyer, 160, 6000)
+        assert (await world.auction()).trades == 2
+        assert await world.credits(buyer) == 80 * CREDIT
+        await world.verify()
+
+
 class TestOpenOrders:
     async def test_that_another_process_accepted_count_before_the_bound_is_near(self, world, monkeypatch):
         monkeypatch.setattr(intake, "OPEN_ORDERS_MAX", 3)

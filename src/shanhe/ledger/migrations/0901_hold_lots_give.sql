@@ -1,0 +1,1 @@
+ALTER TABLE ledger.hold VALIDATE CONSTRAINT hold_lots_give;
