@@ -7,7 +7,6 @@ from shanhe.credits.codes import sheet as code_sheet
 from shanhe.credits.disputes import Dispute, Disputes
 from shanhe.credits.errors import (
     AgreementConflict,
-    BadEstate,
     BadMonth,
     BatchClosed,
     BatchConflict,
@@ -17,16 +16,9 @@ from shanhe.credits.errors import (
     CreditsMoved,
     DisputeClosed,
     DisputeConflict,
-    EstateConflict,
-    EstateHeld,
-    EstatePledged,
     InstalmentPaid,
-    InvoiceConflict,
-    InvoiceDecided,
-    InvoiceTooMuch,
     LotsHeld,
     NoAutoTopUp,
-    NotFrozen,
     NotGovernment,
     NothingToRefund,
     NotYourReceipt,
@@ -34,28 +26,33 @@ from shanhe.credits.errors import (
     PurchaseClosed,
     PurchaseConflict,
     QuoteChanged,
-    RedLetterDone,
-    RedLetterFirst,
     RefundClosed,
     RefundConflict,
-    SheetMissing,
     TooManyAlerts,
     TooManyTries,
-    TooMuchInvoiced,
     UnknownAgreement,
     UnknownAlert,
     UnknownBatch,
     UnknownCode,
     UnknownDispute,
-    UnknownEstate,
-    UnknownInvoice,
     UnknownPurchase,
     UnknownQuote,
-    UnknownRedLetter,
     UnknownRefund,
     ValueOutOfBounds,
 )
+from shanhe.credits.estate_errors import BadEstate, EstateConflict, EstateHeld, EstatePledged, NotFrozen, UnknownEstate
 from shanhe.credits.estate_model import WHOLE_BPS, Estate, EstateDocument, EstateLine, Successor
+from shanhe.credits.invoice_errors import (
+    InvoiceConflict,
+    InvoiceDecided,
+    InvoiceTooMuch,
+    RedLetterDone,
+    RedLetterFirst,
+    SheetMissing,
+    TooMuchInvoiced,
+    UnknownInvoice,
+    UnknownRedLetter,
+)
 from shanhe.credits.invoices import Invoice
 from shanhe.credits.invoices import paper as invoice_paper
 from shanhe.credits.jobs import daily, tick

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from shanhe.credits.errors import BadEstate
+from shanhe.credits.estate_errors import BadEstate
 
 KINDS: Final = ("inheritance", "dissolution")
 PROVES: Final = ("end", "right", "other")

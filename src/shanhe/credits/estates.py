@@ -21,7 +21,7 @@ import structlog
 from shanhe.approvals.api import Approvals, Deed, NotYet, Request, RequestState
 from shanhe.credits import estate_store as store
 from shanhe.credits import messages
-from shanhe.credits.errors import EstateConflict, EstateHeld, EstatePledged, NotFrozen, UnknownEstate
+from shanhe.credits.estate_errors import EstateConflict, EstateHeld, EstatePledged, NotFrozen, UnknownEstate
 from shanhe.credits.estate_model import Estate, EstateDocument, EstateLine, Successor, check, shared
 from shanhe.credits.model import PayerOf
 from shanhe.kernel.clock import Clock

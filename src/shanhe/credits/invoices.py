@@ -14,7 +14,13 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.credits import messages
-from shanhe.credits.errors import InvoiceConflict, InvoiceDecided, InvoiceTooMuch, TooMuchInvoiced, UnknownInvoice
+from shanhe.credits.invoice_errors import (
+    InvoiceConflict,
+    InvoiceDecided,
+    InvoiceTooMuch,
+    TooMuchInvoiced,
+    UnknownInvoice,
+)
 from shanhe.credits.statements import yuan
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.credits import messages
-from shanhe.credits.errors import InvoiceConflict, RedLetterDone, SheetMissing, UnknownRedLetter
+from shanhe.credits.invoice_errors import InvoiceConflict, RedLetterDone, SheetMissing, UnknownRedLetter
 from shanhe.credits.invoices import line_up, number_taken
 from shanhe.credits.model import Refund
 from shanhe.kernel.clock import Clock

@@ -20,12 +20,12 @@ from shanhe.credits.errors import (
     CreditsMoved,
     LotsHeld,
     NothingToRefund,
-    RedLetterFirst,
     RefundClosed,
     RefundConflict,
     UnknownPurchase,
     UnknownRefund,
 )
+from shanhe.credits.invoice_errors import RedLetterFirst
 from shanhe.credits.model import Purchase, PurchaseState, Refund, RefundState
 from shanhe.credits.purchases import PURPOSE
 from shanhe.credits.red_letters import RedLetters
