@@ -168,7 +168,7 @@ async def _reseal(services: Services, resealing: Resealing) -> int:
     """Rows first, then what has a way of its own: numbers of documents, marks of places, statements, data sets."""
     sealed = await resealing.run()
     sealed += await services.facts.reseal() + await services.nomads.venues.reseal()
-    return sealed + await services.bank.reseal() + await services.workshop.datasets.reseal()
+    return sealed + await services.bank.statements.reseal() + await services.workshop.datasets.reseal()
 
 
 async def _sweep(services: Services) -> int:

@@ -83,7 +83,7 @@ class Branch:
 
     async def upload(self, *rows: str, encoding: str = "utf-8", header: str = HEADER) -> Report:
         data = "\n".join([header, *rows]).encode(encoding)
-        return await self.desk.upload(data, name="6月.csv", actor="person:1")
+        return await self.desk.statements.upload(data, name="6月.csv", actor="person:1")
 
     async def suspended_fen(self) -> int:
         account = await self.ledger.system_account("suspense", Asset.CNY, "bank transfers")
@@ -167,7 +167,7 @@ class TestStatement:
 
     async def test_takes_no_line_of_a_day_to_come(self, branch: Branch) -> None:
         await branch.upload(branch.row("货款", "8"), branch.row("笔误", "9").replace("2026-06-02", "2062-06-02"))
-        assert (await branch.desk.last_day()).year == 2026  # type: ignore[union-attr]
+        assert (await branch.desk.statements.last_day()).year == 2026  # type: ignore[union-attr]
         assert [item.amount_fen for item in await branch.waiting()] == [8_00]
 
     def test_takes_no_payment_for_a_sum_of_others_by_what_its_payer_writes(self) -> None:
@@ -450,7 +450,7 @@ class TestSuspense:
         await branch.desk.apply(again.id, second.id, actor="person:2", note="x")  # and closed again
         (last,) = await branch.waiting()
         assert (last.kind, last.amount_fen, await branch.suspended_fen()) == (SuspenseKind.LATE, 500_000, 500_000)
-        assert [await branch.desk.paid_by(one.id) for one in (order, second)] == [None, None]
+        assert [await branch.desk.statements.paid_by(one.id) for one in (order, second)] == [None, None]
 
     async def test_too_small_pays_nothing(self, branch: Branch) -> None:
         order, item = await branch.ordered(), await self.suspended(branch, "4999.99")
@@ -598,10 +598,10 @@ class TestSuspense:
         for order in (second, await branch.ordered(30_000)):
             (rest,) = await branch.waiting()
             await branch.desk.apply(rest.id, order.id, actor="t", note="合并汇款")
-            line = await branch.desk.paid_by(order.id)
+            line = await branch.desk.statements.paid_by(order.id)
             assert line is not None
             assert line.party == "市教育局"
-        line = await branch.desk.paid_by(first.id)
+        line = await branch.desk.statements.paid_by(first.id)
         assert line is not None
         assert (line.party, line.amount_fen) == ("市教育局", 100_000)
         assert await branch.waiting() == []
@@ -661,7 +661,7 @@ class TestSuspense:
 
     async def test_hides_the_payers_account(self, branch: Branch) -> None:
         item = await self.suspended(branch)
-        line = (await branch.desk.report(item.file_hash)).lines[0]
+        line = (await branch.desk.statements.report(item.file_hash)).lines[0]
         assert line.party_account == "…4444"
         assert line.party
         stored = await branch.db.fetchrow("SELECT party, party_account, remark FROM payments.bank_line")

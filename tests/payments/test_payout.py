@@ -142,7 +142,7 @@ class Works:
     def desk(self) -> BankDesk:
         payments = Payments(self.db, self.clock, {})
         desk = BankDesk(self.db, self.clock, ledger=self.ledger, payments=payments, vault=self.vault)
-        desk.know_payees(payees_of(desk, payments, self.payouts))
+        desk.statements.know_payees(payees_of(desk, payments, self.payouts))
         desk.matching.on_sent("payout", self.payouts.on_statement)
         desk.matching.on_returned("payout", self.payouts.on_return)
         return desk
@@ -266,7 +266,7 @@ class TestNews:
         await works.payouts.refuse(asked.id, by=CLERK, reason="材料不全")
         assert (await said())[0] == "提现申请未通过"
         back = await works.approved(300, channel=BANK_FILE, ref="c")
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         await works.payouts.fail(back.id, by=CLERK, reason="账号不符")
         assert (await said())[0] == "提现 300.00 元未能付出"
         payee = await works.payouts.payees.of(works.maker)
@@ -793,22 +793,22 @@ class TestBankFile:
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
         assert done.state is PayoutState.APPROVED
-        file = await works.payouts.export(by=CLERK)
+        file = await works.payouts.files.export(by=CLERK)
         batch = file.id
         (_, row) = csv.reader(io.StringIO(file.text))
         assert row == ["1", "青山机器人", "6200000011112222", "山河银行", "300.00", done.reference]
         assert (file.payouts, file.net_fen) == (1, 30_000)
         assert (await works.payouts.get(done.id)).sent_by == CLERK
-        assert await works.payouts.export(batch, by="person:other") == file
+        assert await works.payouts.files.export(batch, by="person:other") == file
         with pytest.raises(NothingToPay):  # no second file, and no empty one
-            await works.payouts.export(by=CLERK)
-        (made,) = await works.payouts.batches()
+            await works.payouts.files.export(by=CLERK)
+        (made,) = await works.payouts.files.batches()
         assert (made.id, made.by, made.payouts, made.net_fen, made.waiting) == (batch, CLERK, 1, 30_000, 1)
         with pytest.raises(UnknownPayout):
-            await works.payouts.export(uuid4(), by=CLERK)
+            await works.payouts.files.export(uuid4(), by=CLERK)
         desk = works.desk()
         statement = f"日期,借方,贷方,对方户名,附言\n20260608,300.00,,青山机器人,{done.reference}"
-        report = await desk.upload(statement.encode(), name="s", actor="person:o1")
+        report = await desk.statements.upload(statement.encode(), name="s", actor="person:o1")
         assert report.counts["matched"] == 1
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert await works.fen("cash", "bank_transfer") == 30_000
@@ -821,10 +821,10 @@ class TestBankFile:
         assert payee is not None
         await works.payouts.payees.record_check(payee.id, passed=False, reference="户名不符", by="person:o1")
         with pytest.raises(NothingToPay):
-            await works.payouts.export(by=CLERK)
+            await works.payouts.files.export(by=CLERK)
         await works.payee("6200 0000 3333 4444")  # and stays wrong when its maker names another one
         with pytest.raises(NothingToPay):
-            await works.payouts.export(by=CLERK)
+            await works.payouts.files.export(by=CLERK)
 
     async def test_has_whose_maker_named_another_account_after_the_approvals(self, works: Works) -> None:
         """Whoever took over an account of the city gets nothing that was approved before."""
@@ -835,7 +835,7 @@ class TestBankFile:
             works.maker, person_id=works.person, kind=PayeeKind.ORGANISATION, holder="贼", account="6200000099998888",
             bank="x",
         )  # fmt: skip
-        assert "6200000011112222" in (await works.payouts.export(by=CLERK)).text
+        assert "6200000011112222" in (await works.payouts.files.export(by=CLERK)).text
 
     async def test_leaves_out_when_it_is_downloaded_again_what_has_ended_since_and_says_who_had_it(
         self, works: Works
@@ -844,17 +844,17 @@ class TestBankFile:
         await works.ripe(1_000)
         await works.payee()
         done = [await works.approved(150, channel=BANK_FILE, ref=f"p{n}") for n in range(4)]
-        file = await works.payouts.export(by=CLERK)
+        file = await works.payouts.files.export(by=CLERK)
         assert file.payouts == 4
         await works.payouts.fail(done[0].id, by=CLERK, reason="账户已销户")
         await works.payouts.confirm(done[1].id, by=CLERK)
         text = f"日期,借方,贷方,附言\n20260608,150.00,,{done[2].reference}\n"
-        await works.desk().upload(text.encode(), name="s", actor="person:o1")
-        again = await works.payouts.export(file.id, by="person:other")
+        await works.desk().statements.upload(text.encode(), name="s", actor="person:o1")
+        again = await works.payouts.files.export(file.id, by="person:other")
         assert [row[-1] for row in csv.reader(io.StringIO(again.text))][1:] == [done[3].reference]
         await works.payouts.fail(done[3].id, by=CLERK, reason="账户已销户")
         with pytest.raises(NothingToPay):
-            await works.payouts.export(file.id, by=CLERK)
+            await works.payouts.files.export(file.id, by=CLERK)
         noted = await works.db.fetch(
             "SELECT actor, object, details FROM kernel.act WHERE action = 'payout.file' ORDER BY id"
         )
@@ -867,10 +867,12 @@ class TestBankFile:
         await works.ripe(1_000)
         await works.payee()
         done = [await works.approved(150, channel=BANK_FILE, ref=f"p{n}") for n in range(3)]
-        file = await works.payouts.export(by=CLERK)
+        file = await works.payouts.files.export(by=CLERK)
         await works.payouts.fail(done[2].id, by=CLERK, reason="银行未受理")
         desk = works.desk()
-        await desk.upload("日期,借方,贷方,附言\n20260608,300.00,,代发2笔\n".encode(), name="s", actor="person:o1")
+        await desk.statements.upload(
+            "日期,借方,贷方,附言\n20260608,300.00,,代发2笔\n".encode(), name="s", actor="person:o1"
+        )
         (item,) = await desk.suspense()
         await desk.explain(item.id, [file.id], actor=CLERK, note="代发")
         states = [(await works.payouts.get(one.id)).state for one in done]
@@ -881,13 +883,15 @@ class TestBankFile:
         assert (sheet.bank_fen, sheet.ledger_fen, sheet.items) == (-30_000, -30_000, ())
         works.clock.advance(days=14)
         text = f"日期,借方,贷方,附言\n20260609,150.00,,{done[0].reference}\n20260609,,150.00,退汇{done[1].reference}\n"
-        await desk.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
         (twice,) = await desk.suspense()  # it was sent before
         assert (twice.kind, twice.amount_fen) == (SuspenseKind.OUTGOING, 15_000)
         back = await works.payouts.get(done[1].id)
         assert (back.state, back.ended_by) == (PayoutState.FAILED, "bank")
         reversal = (await works.ledger.reversed_among([back.posting_id]))[back.posting_id]
-        await desk.upload("日期,借方,贷方,附言\n20260610,,150.00,不明\n".encode(), name="s", actor="person:o1")
+        await desk.statements.upload(
+            "日期,借方,贷方,附言\n20260610,,150.00,不明\n".encode(), name="s", actor="person:o1"
+        )
         stray = next(item for item in await desk.suspense() if not item.outgoing)
         with pytest.raises(ExplainsAnother):  # the return's own line has shown it
             await desk.explain(stray.id, [reversal], actor=CLERK, note="退汇")
@@ -896,10 +900,10 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         desk, reference = works.desk(), done.reference or ""
         text = "日期,借方,贷方,附言\n20260608,300.00,,代发\n20260608,300.00,,代付\n"
-        await desk.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
         one, other = await desk.suspense()
         async with works.db.transaction() as conn:
             assert not await bank_store.shown(conn, reference)
@@ -914,12 +918,12 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         await works.payouts.confirm(done.id, by=CLERK)
         desk = works.desk()
         text = f"日期,借方,贷方,附言\n20260608,300.00,,{done.reference}\n20260609,,300.00,退汇{done.reference}\n"
         works.clock.advance(days=14)
-        report = await desk.upload(text.encode(), name="s", actor="person:o1")
+        report = await desk.statements.upload(text.encode(), name="s", actor="person:o1")
         assert report.counts["matched"] == 2
         assert (await works.payouts.get(done.id)).state is PayoutState.FAILED
         assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
@@ -932,7 +936,7 @@ class TestBankFile:
         other = await works.approved(300, ref="b")
         desk = works.desk()
         text = f"日期,借方,贷方,附言\n20260608,200.00,,{failed.reference}\n20260608,300.00,,{other.reference}\n"
-        await desk.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
         assert sorted((item.kind, item.amount_fen) for item in await desk.suspense()) == [
             (SuspenseKind.OUTGOING, 20_000), (SuspenseKind.OUTGOING, 30_000),
         ]  # fmt: skip
@@ -946,11 +950,11 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee("6200 0000 9999 8888")
         theirs = await works.approved(150, channel=BANK_FILE, ref="theirs")
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         remark = f"{done.reference} {theirs.reference}"
         text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260620,150.00,,青山机器人,6200000011112222,{remark}\n"
         works.clock.advance(days=14)
-        await works.desk().upload(text.encode(), name="t", actor="person:o1")
+        await works.desk().statements.upload(text.encode(), name="t", actor="person:o1")
         assert (await works.payouts.get(theirs.id)).state is PayoutState.SENT
 
     @pytest.mark.parametrize("account", ["6200000011112222", "6200 **** **** 2222", ""])
@@ -962,10 +966,10 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260608,300.00,,{holder},{account},{done.reference}\n"
         works.clock.advance(days=14)
-        await works.desk().upload(text.encode(), name="s", actor="person:o1")
+        await works.desk().statements.upload(text.encode(), name="s", actor="person:o1")
         return await works.payouts.get(done.id)
 
     @pytest.mark.parametrize(("account", "holder"), [("6217000099998888", "青山机器人"), ("", "张三")])
@@ -988,7 +992,7 @@ class TestBankFile:
         desk = works.desk()
         (item,) = await desk.suspense()
         text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260609,300.00,,,6200000011112222,{done.reference}\n"
-        await desk.upload(text.encode(), name="t", actor="person:o1")
+        await desk.statements.upload(text.encode(), name="t", actor="person:o1")
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         with pytest.raises(NotElsewhere):
             await desk.accept(item.id, actor="person:a + person:b", note="代收")
@@ -999,18 +1003,20 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         desk = works.desk()
         came = f"20260608,,300.00,青山机器人,退汇{done.reference}"
         left = f"20260608,300.00,,青山机器人,{done.reference}"
         files = {"at once": [[came, left]], "one by one": [[left], [came]], "the return first": [[came], [left]]}
         for rows in files[read]:
-            await desk.upload("\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode(), name="s", actor="person:o1")
+            await desk.statements.upload(
+                "\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode(), name="s", actor="person:o1"
+            )
         ended = await works.payouts.get(done.id)
         assert (ended.state, ended.ended_by, "退汇" in ended.reason) == (PayoutState.FAILED, "bank", True)
         assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
         assert await works.fen("suspense", "bank transfers") == 0
-        again = await desk.upload(
+        again = await desk.statements.upload(
             f"日期,贷方,附言\n20260609,300,{done.reference}".encode(), name="t", actor="person:o1"
         )
         assert again.counts["suspense"] == 1
@@ -1024,10 +1030,12 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         desk, left, came = works.desk(), f"20260608,300.00,,{done.reference}", f"20260608,,299.00,{done.reference}"
         for rows in {"at once": [[left, came]], "the return first": [[came], [left]]}[read]:
-            await desk.upload("\n".join(["日期,借方,贷方,附言", *rows]).encode(), name="s", actor="person:o1")
+            await desk.statements.upload(
+                "\n".join(["日期,借方,贷方,附言", *rows]).encode(), name="s", actor="person:o1"
+            )
         assert [(item.kind, item.amount_fen) for item in await desk.suspense()] == [(SuspenseKind.CAME_BACK, 29_900)]
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert await works.income_micro() == 200 * MICRO
@@ -1037,13 +1045,13 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         desk = works.desk()
         works.clock.advance(days=14)
 
         async def upload(day: int, out: str, back: str, remark: str) -> Report:
             text = f"日期,借方,贷方,附言\n202606{day:02d},{out},{back},{remark}\n"
-            return await desk.upload(text.encode(), name="s", actor="person:o1")
+            return await desk.statements.upload(text.encode(), name="s", actor="person:o1")
 
         async def fens() -> tuple[int, ...]:
             named = (("cash", "bank_transfer"), ("suspense", "bank transfers"), ("payable", "returned transfers"),
@@ -1073,32 +1081,32 @@ class TestBankFile:
             if passed is not None:
                 await works.payouts.payees.record_check(made.id, passed=passed, reference="n", by="person:o1")
             with pytest.raises(NothingToPay):
-                await works.payouts.export(by=CLERK)
+                await works.payouts.files.export(by=CLERK)
         await works.payouts.payees.record_check(made.id, passed=True, reference="证件核对 0422", by="person:o1")
         new = await works.approved(150, channel=BANK_FILE, ref="new")
-        assert new.reference in (first := await works.payouts.export(by=CLERK)).text
+        assert new.reference in (first := await works.payouts.files.export(by=CLERK)).text
         assert (first.payouts, first.net_fen) == (1, 15_000)  # without what is sent again
         await works.payouts.fail(new.id, by=CLERK, reason="账户已销户")
-        file = await works.payouts.export(by="person:o3")
+        file = await works.payouts.files.export(by="person:o3")
         assert [row[1:] for row in csv.reader(io.StringIO(file.text))][1:] == [
             ["青山机器人", "6200000033334444", "山河银行", "300.00", owed.reference]
         ]
         assert [one.batch for one in await desk.outgoing()] == [file.id]
         await works.payee("6200 0000 5555 6666")  # what is in a file stays as it is there
-        assert await works.payouts.export(file.id, by=CLERK) == file
+        assert await works.payouts.files.export(file.id, by=CLERK) == file
         await payout_store.put_in_file(
             works.db, owed.reference, made.id, uuid4(), CLERK
         )  # by a second file made at once
         assert [one.batch for one in await desk.outgoing()] == [file.id]
         with pytest.raises(NothingToPay):
-            await works.payouts.export(by=CLERK)
-        made = (await works.payouts.batches())[0]
+            await works.payouts.files.export(by=CLERK)
+        made = (await works.payouts.files.batches())[0]
         assert (made.id, made.by, made.payouts, made.net_fen, made.waiting) == (file.id, "person:o3", 1, 30_000, 1)
         await upload(10, "300.00", "", owed.reference)
         assert await fens() == (31_000, 0, 0, -1_000)
         assert await desk.outgoing() == []
         with pytest.raises(NothingToPay):
-            await works.payouts.export(file.id, by=CLERK)
+            await works.payouts.files.export(file.id, by=CLERK)
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         await upload(11, "", "300.00", owed.reference)  # once more: the bank returns what was sent again
         (item,) = await desk.suspense()
@@ -1116,10 +1124,10 @@ class TestBankFile:
         await works.ripe(500)
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         desk = works.desk()
         text = f"日期,借方,贷方,附言\n20260609,,299.00,{done.reference}\n20260609,,5.00,不明\n"
-        await desk.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
         for item in await desk.suspense():
             with pytest.raises(NotReturned):
                 await desk.resend(item.id, actor=CLERK, note="n")
@@ -1130,7 +1138,7 @@ class TestBankFile:
         done = await works.approved(300, channel=BANK_FILE)
         works.vault.destroy(works.person)
         with pytest.raises(NothingToPay):
-            await works.payouts.export(by=CLERK)
+            await works.payouts.files.export(by=CLERK)
         assert (await works.payouts.fail(done.id, by=CLERK, reason="erased")).state is PayoutState.FAILED
         works.clock.advance(seconds=timedelta(minutes=1).seconds)
         assert await works.income_micro() == 500 * MICRO
@@ -1156,13 +1164,13 @@ class TestNeighbour:
             await payouts.refuse(await asked("refused"), by="person:o1", reason="资料不全")
             await payouts.approve(await asked("first"), by="person:o1")
             sent = await works.approved(150, channel=BANK_FILE, ref="sent")
-            await payouts.export(by=CLERK)
+            await payouts.files.export(by=CLERK)
             kept = await works.approved(150, channel=BANK_FILE, ref="kept")
-            await payouts.export(by=CLERK)
+            await payouts.files.export(by=CLERK)
             await payouts.confirm((await works.approved(150, ref="paid")).id, by="sandbox")
             await payouts.fail((await works.approved(150, ref="failed")).id, by=CLERK, reason="账户已销户")
             text = f"日期,借方,贷方,附言\n20260608,150.00,,{sent.reference}"
-            await works.desk().upload(text.encode(), name="s", actor="person:o1")
+            await works.desk().statements.upload(text.encode(), name="s", actor="person:o1")
             await asked("open")
             earnings = await payouts.earnings(works.maker)
             found = [(one.client_ref, one.state, one.net_fen) for one in await payouts.list(org_id=works.maker)]

@@ -136,11 +136,11 @@ async def branch(database: Database, tmp_path: Path):
 
 
 async def read(branch: Branch, data: bytes, name: str = "6月.csv") -> Report:
-    return await branch.desk.upload(data, name=name, actor="person:1")
+    return await branch.desk.statements.upload(data, name=name, actor="person:1")
 
 
 async def days(branch: Branch) -> list[tuple[int, int, int]]:
-    return [(gap.since.day, gap.until.day, gap.missing_fen) for gap in await branch.desk.gaps()]
+    return [(gap.since.day, gap.until.day, gap.missing_fen) for gap in await branch.desk.statements.gaps()]
 
 
 class TestStatements:
@@ -207,7 +207,7 @@ class TestStatements:
     async def test_of_another_account_take_nothing(self, branch: Branch) -> None:
         with pytest.raises(StatementOfAnother):
             await read(branch, sheet(week().lines(1, 7), ["账号：6200 9999"]))
-        assert await branch.desk.files() == []
+        assert await branch.desk.statements.files() == []
         assert await branch.cash_fen() == 0
 
     async def test_that_lack_what_was_read_of_their_days_take_nothing(self, branch: Branch) -> None:
@@ -219,7 +219,7 @@ class TestStatements:
         with pytest.raises(StatementContradicts, match=r"week\.csv.*12 of its lines"):
             await read(branch, other)
         assert await branch.cash_fen() == before
-        assert len(await branch.desk.files()) == 1
+        assert len(await branch.desk.statements.files()) == 1
 
     async def test_with_a_row_that_cannot_be_read_are_taken_again_once_it_is_put_right(self, branch: Branch) -> None:
         book = week()
@@ -233,4 +233,4 @@ class TestStatements:
 
     async def test_reach_as_far_as_they_say_even_where_nothing_moved(self, branch: Branch) -> None:
         await read(branch, sheet(week().lines(1, 3), ["查询期间：2026-06-01 至 2026-06-07"]))
-        assert await branch.desk.last_day() == date(2026, 6, 7)
+        assert await branch.desk.statements.last_day() == date(2026, 6, 7)

@@ -37,7 +37,7 @@ NAMES_A_STATE = {"state", "phase", "was", "wanted"}
 
 def modules() -> Iterator[Any]:
     for file in sorted(SOURCE.glob("*/*.py")):
-        if file.stem in ("errors", "model", "cases", "appeals") or file.stem.endswith("_model"):
+        if file.stem in ("errors", "model", "cases", "appeals") or file.stem.endswith(("_errors", "_model")):
             yield importlib.import_module(f"shanhe.{file.parent.name}.{file.stem}")
 
 

@@ -183,7 +183,7 @@ async def _bank(house: House, org: UUID) -> None:
     row = f"2026-03-02,10:30:00,,{order.amount_fen / 100:.2f},{VALUES['payer']},{VALUES['account']},转账,"
     row += f"{VALUES['remark']}{order.provider_ref or order.details['reference']},L1"
     data = f"交易日期,交易时间,借方发生额,贷方发生额,对方户名,对方账号,摘要,附言,流水号\n{row}".encode()
-    report = await house.services.bank.upload(data, name="3月.csv", actor="person:1")
+    report = await house.services.bank.statements.upload(data, name="3月.csv", actor="person:1")
     assert [str(line.state) for line in report.lines] == ["matched"]
 
 
@@ -268,8 +268,8 @@ class TestErasure:
         assert {row["state"] for row in states} == {"withdrawn", "draft"}
         assert await services.workshop.datasets.datasets(org) == []
         assert await services.db.fetchval("SELECT closed_at FROM nomads.venue WHERE org_id = $1", org) is not None
-        stranger = next(one for one in (await services.bank.files()) if one.name == "4月.csv")
-        assert {line.party for line in (await services.bank.report(stranger.hash)).lines} == {""}
+        stranger = next(one for one in (await services.bank.statements.files()) if one.name == "4月.csv")
+        assert {line.party for line in (await services.bank.statements.report(stranger.hash)).lines} == {""}
 
     def backup(self, server: PostgresServer, folder: Path, database: int) -> Path:
         """The data folder with its write-ahead log, copied as a file system's snapshot would be."""

@@ -47,8 +47,8 @@ async def as_before(house: House, place: Place) -> list[str]:
 
 async def bank_as_before(house: House) -> None:
     bank = house.services.bank
-    for file in await bank.files():
-        for line in (await bank.report(file.hash)).lines:
+    for file in await bank.statements.files():
+        for line in (await bank.statements.report(file.hash)).lines:
             await house.services.db.execute(
                 """UPDATE payments.bank_line SET party = $3, party_account = $4, remark = $5, why = $6,
                           payer_index = NULL WHERE file_hash = $1 AND row = $2""",
@@ -98,12 +98,12 @@ class TestResealing:
 
         work = Resealing(services.db, services.clock, services.identity.seals, PLACES)
         assert await work.run() > 0
-        assert await services.bank.reseal() > 0
+        assert await services.bank.statements.reseal() > 0
         assert (await services.facts.reseal(), await services.nomads.venues.reseal()) == (1, 1)
         assert await hay.in_tables(services.db) == []
         assert await copied(house, person) == before
         assert await work.run() == 0
-        assert await services.bank.reseal() == 0
+        assert await services.bank.statements.reseal() == 0
         assert (await services.facts.reseal(), await services.nomads.venues.reseal()) == (0, 0)
 
     async def test_leaves_what_organisations_write(self, house: House) -> None:

@@ -29,7 +29,7 @@ def upload(
     """Read a statement: match what matches, suspend the rest; the same file twice does nothing twice."""
     content = file.read_bytes()
 
-    report = in_city(data, lambda services: services.bank.upload(content, name=file.name, actor=ACTOR))
+    report = in_city(data, lambda services: services.bank.statements.upload(content, name=file.name, actor=ACTOR))
     plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines,
              "gaps": report.gaps}  # fmt: skip
     show(as_json, plain, lambda: _lines(report))
@@ -42,7 +42,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """What a statement did, row by row."""
-    found = in_city(data, lambda services: services.bank.report(file_hash))
+    found = in_city(data, lambda services: services.bank.statements.report(file_hash))
     plain = {"file": found.file, "counts": found.counts, "lines": found.lines, "gaps": found.gaps}
     show(as_json, plain, lambda: _lines(found))
 
@@ -50,7 +50,7 @@ def report(
 @app.command()
 def statements(data: Data = None, as_json: Json = False) -> None:
     """Uploaded statements, newest first."""
-    found = in_city(data, lambda services: services.bank.files())
+    found = in_city(data, lambda services: services.bank.statements.files())
     show(as_json, found, lambda: rows(("hash", "name", "since", "until", "opening", "closing", "rows", "by", "at"), [
         (file.hash[:16], file.name, file.since or "", file.until or "", _yuan(file.opening_fen),
          _yuan(file.closing_fen), file.lines, file.uploaded_by, file.uploaded_at) for file in found
@@ -60,7 +60,7 @@ def statements(data: Data = None, as_json: Json = False) -> None:
 @app.command()
 def gaps(data: Data = None, as_json: Json = False) -> None:
     """Days that are missing: a statement doesn't begin with the balance that the one before it ends with."""
-    found = in_city(data, lambda services: services.bank.gaps())
+    found = in_city(data, lambda services: services.bank.statements.gaps())
     show(as_json, found, lambda: rows(("since", "until", "yuan", "before", "after"), [
         (gap.since, gap.until, format_fen(gap.missing_fen), gap.before.name, gap.after.name) for gap in found
     ], right=("yuan",)))  # fmt: skip
@@ -258,8 +258,8 @@ async def _written(
 
     if save is not None:
         paper = balance_document(
-            found, city_name=services.settings.city_name, account=services.bank.account_number, language=language,
-            made=made, signed=signed,
+            found, city_name=services.settings.city_name, account=services.bank.statements.account_number,
+            language=language, made=made, signed=signed,
         )  # fmt: skip
         await asyncio.to_thread(save.write_bytes, await render(paper, save.suffix.lstrip(".")))
 

@@ -109,7 +109,7 @@ def fail(payout: Id, by: By, reason: Reason, data: Data = None, as_json: Json = 
 @app.command()
 def batches(data: Data = None, as_json: Json = False) -> None:
     """The bank's files that were made, newest first; `export --batch` writes one again."""
-    found = in_city(data, lambda services: services.payouts.batches())
+    found = in_city(data, lambda services: services.payouts.files.batches())
     lines = [(one.id, one.at, one.payouts, format_fen(one.net_fen), one.waiting) for one in found]
     head = ("batch", "at", "payouts", "yuan", "not arrived")
     show(as_json, found, lambda: rows(head, lines, right=("payouts", "yuan", "not arrived")))
@@ -124,7 +124,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """A CSV for the bank of everything approved for it."""
-    made = in_city(data, lambda services: services.payouts.export(batch, by=by))
+    made = in_city(data, lambda services: services.payouts.files.export(batch, by=by))
     file.touch(mode=0o600)
     file.write_text(made.text, encoding="utf-8-sig")
     plain = {"batch": made.id, "payouts": made.payouts, "net_fen": made.net_fen, "file": str(file)}

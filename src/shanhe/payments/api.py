@@ -8,7 +8,25 @@ from shanhe.payments.balance import view as balance_view
 from shanhe.payments.balance_model import BankBalance, Kept, Side, Transit
 from shanhe.payments.balance_paper import document as balance_document
 from shanhe.payments.balance_paper import what
-from shanhe.payments.bank import BankDesk, PayeeOf, Personal
+from shanhe.payments.bank import BankDesk
+from shanhe.payments.bank_errors import (
+    BalanceTooEarly,
+    CannotBeBooked,
+    ExplainsAnother,
+    MoreThanSent,
+    NotElsewhere,
+    NotExplained,
+    NotReturned,
+    StatementContradicts,
+    StatementIncomplete,
+    StatementOfAnother,
+    StatementUnreadable,
+    SuspenseDecided,
+    SuspenseUnfit,
+    SuspenseUnsettled,
+    UnknownBalance,
+    UnknownSuspense,
+)
 from shanhe.payments.bank_matching import RESEND
 from shanhe.payments.bank_model import (
     BankAccount,
@@ -24,47 +42,24 @@ from shanhe.payments.bank_model import (
     SuspenseKind,
     SuspenseState,
 )
+from shanhe.payments.bank_statements import PayeeOf, Personal
 from shanhe.payments.bank_transfer import BankTransfer
 from shanhe.payments.bills import BillLine, BillReport, Bills
 from shanhe.payments.errors import (
     AmountMismatch,
     AmountOutOfBounds,
-    BalanceTooEarly,
-    CannotBeBooked,
-    ExplainsAnother,
     MethodCannot,
-    MoreThanSent,
-    NotElsewhere,
-    NotExplained,
-    NothingToPay,
     NotificationForged,
     NotificationLate,
     NotificationMalformed,
     NotificationReplayed,
-    NotReturned,
     OrderConflict,
     OrderState,
-    PayeeNotChecked,
-    PayoutConflict,
-    PayoutOutOfBounds,
-    PayoutSamePerson,
-    PayoutStateError,
     ProviderMisconfigured,
     ProviderRefused,
     ProviderUnavailable,
-    StatementContradicts,
-    StatementIncomplete,
-    StatementOfAnother,
-    StatementUnreadable,
-    SuspenseDecided,
-    SuspenseUnfit,
-    SuspenseUnsettled,
-    UnknownBalance,
-    UnknownPayee,
     UnknownPayment,
-    UnknownPayout,
     UnknownProvider,
-    UnknownSuspense,
 )
 from shanhe.payments.jobs import tick
 from shanhe.payments.methods import MethodSettings, open_methods
@@ -86,6 +81,16 @@ from shanhe.payments.model import (
     State,
     Stray,
     Verdict,
+)
+from shanhe.payments.payout_errors import (
+    NothingToPay,
+    PayeeNotChecked,
+    PayoutConflict,
+    PayoutOutOfBounds,
+    PayoutSamePerson,
+    PayoutStateError,
+    UnknownPayee,
+    UnknownPayout,
 )
 from shanhe.payments.payout_model import (
     CheckResult,

@@ -16,11 +16,11 @@ from shanhe.kernel.db import Database
 from shanhe.ledger.api import Asset, Ledger, Moved
 from shanhe.payments import balance_store, bank_store
 from shanhe.payments.balance_model import BankBalance, Entry, Kept, Node, in_transit
+from shanhe.payments.bank_errors import BalanceTooEarly, UnknownBalance
 from shanhe.payments.bank_matching import CASH
 from shanhe.payments.bank_model import BankFile
 from shanhe.payments.bank_sheet import furthest, gaps
 from shanhe.payments.bank_slips import TWICE
-from shanhe.payments.errors import BalanceTooEarly, UnknownBalance
 
 CHAIN_ROWS: Final = 2_000
 SHEETS_ROWS: Final = 200

@@ -39,7 +39,12 @@ def balance_router(bank: BankDesk, sign: AskSign, city_name: str) -> APIRouter:
     async def answer(sheet: Mapping[str, Any], shape: Shape, language: Language, made: str, signed: str) -> Response:
         fmt = Format(shape)
         paper = document(
-            sheet, city_name=city_name, account=bank.account_number, language=language, made=made, signed=signed
+            sheet,
+            city_name=city_name,
+            account=bank.statements.account_number,
+            language=language,
+            made=made,
+            signed=signed,
         )
         headers = save_headers(f"{paper.title}-{sheet['day']}", fmt)
         return Response(await render(paper, fmt), media_type=MEDIA[fmt], headers=headers)

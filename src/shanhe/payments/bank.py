@@ -6,77 +6,60 @@ of the ledger, with an owner, until an operator applies it, sends it back or exp
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from shanhe.kernel.clock import Clock, city_date, midnight
+from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, PostingView, UnknownPosting
-from shanhe.payments import bank_csv, bank_store, store
+from shanhe.payments import bank_store, store, suspense_store
 from shanhe.payments.balance import Balances
-from shanhe.payments.bank_matching import BATCH_ROWS, CASH, RESEND, Matching
-from shanhe.payments.bank_model import (
-    COMING,
-    LEAVING,
-    SETTLED,
-    BankAccount,
-    BankFile,
-    BankLine,
-    BookAs,
-    Direction,
-    Ending,
-    Gap,
-    LineState,
-    Outgoing,
-    Parsed,
-    Report,
-    Suspense,
-    SuspenseKind,
-    SuspenseState,
-    new_reference,
-    references,
-)
-from shanhe.payments.bank_sheet import Told, gaps, is_ours, is_theirs, way
-from shanhe.payments.bank_slips import PARTY, PRINT, REMARK, STATE, TEXT_LIMIT_CHARS, Slips, rows_of
-from shanhe.payments.bank_transfer import NAME, WAITING
-from shanhe.payments.errors import (
+from shanhe.payments.bank_errors import (
     CannotBeBooked,
     ExplainsAnother,
     MoreThanSent,
     NotElsewhere,
     NotExplained,
     NotReturned,
-    StatementContradicts,
-    StatementOfAnother,
-    StatementUnreadable,
     SuspenseChanged,
     SuspenseDecided,
     SuspenseUnfit,
     SuspenseUnsettled,
-    UnknownPayment,
     UnknownSuspense,
 )
-from shanhe.payments.model import (
-    Order,
+from shanhe.payments.bank_matching import CASH, RESEND, Matching
+from shanhe.payments.bank_model import (
+    COMING,
+    LEAVING,
+    SETTLED,
+    BankAccount,
+    BankLine,
+    BookAs,
+    Direction,
+    Ending,
+    LineState,
+    Outgoing,
+    Suspense,
+    SuspenseKind,
+    SuspenseState,
+    new_reference,
+    references,
 )
+from shanhe.payments.bank_slips import Slips
+from shanhe.payments.bank_statements import Personal, Statements
+from shanhe.payments.bank_transfer import NAME, WAITING
+from shanhe.payments.errors import UnknownPayment
+from shanhe.payments.model import Order
 from shanhe.payments.service import Payments
 
-FILE_LIMIT_BYTES: Final = 1_000_000
 PAGE_ROWS: Final = 200
 FIND_ROWS: Final = 2_000
 """How many open items are looked through for a word: payers are sealed, so the database can't search them."""
-CHAIN_ROWS: Final = 2_000
-"""How many statements, the newest, are looked at for what is missing between them."""
-REPORT_ROWS: Final = bank_csv.ROWS_MAX
-SKEW: Final = timedelta(days=1)
-"""By how much a bank's clock may be ahead."""
 EXPLAIN_MAX: Final = 200
 """How many postings one line may be the sum of."""
 RESENDS_MAX: Final = 20
@@ -84,14 +67,9 @@ RESENDS_MAX: Final = 20
 BY_PAYER: Final = "used by its payer · 由付款人用于订单"
 BY_HAND: Final = "applied by hand · 人工核销"
 
-Personal = Callable[[UUID], Awaitable[bool]]
-"""Whether an organisation is one person."""
-PayeeOf = Callable[[Outgoing], Awaitable[tuple[str, str] | None]]
-"""Name and number of the account that something is sent to, as far as it is known."""
-
 
 class BankDesk:
-    """The operator's side: statements in, matches and suspense out."""
+    """The operator's side: `statements` in, `matching`, suspense out, and `balances` over it all."""
 
     def __init__(
         self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments, vault: Vault,
@@ -101,114 +79,9 @@ class BankDesk:
         self._slips = Slips(vault)
         self._clock = clock
         self._ledger = ledger
-        self._personal = personal or _nobody
-        self._account = account
-        self._payee_of: PayeeOf = _unknown
         self.balances = Balances(db, clock, ledger)
         self.matching = Matching(db, clock, ledger, payments, self._slips)
-
-    def know_payees(self, payee_of: PayeeOf) -> None:
-        """Have what leaves with one of our references compared with the account that it is for."""
-        self._payee_of = payee_of
-
-    @property
-    def account_number(self) -> str:
-        """The city's own account; empty where none is named."""
-        return "" if self._account is None else self._account.account
-
-    # -- statements ---------------------------------------------------------------------------------------------------
-
-    async def upload(self, data: bytes, *, name: str, actor: str) -> Report:
-        """Read a statement, match what matches, suspend the rest; the same file again reports what it did then.
-
-        A line that an earlier file brought is a duplicate, whatever the file. Raises StatementUnreadable,
-        StatementIncomplete, StatementOfAnother, StatementContradicts: then nothing is taken.
-        """
-        if not 0 < len(data) <= FILE_LIMIT_BYTES:
-            raise StatementUnreadable(
-                f"it has {len(data)} bytes, at most {FILE_LIMIT_BYTES} are read", "文件过大或为空"
-            )
-        file_hash = hashlib.sha256(data).hexdigest()
-        known = await bank_store.file(self._db, file_hash)
-        if known is None:
-            await self._take(file_hash, data, name[:TEXT_LIMIT_CHARS], actor)
-        await self.matching.settle()
-        report = await self.report(file_hash)
-        return replace(report, known=known is not None)
-
-    async def _take(self, file_hash: str, data: bytes, name: str, actor: str) -> None:
-        said, parsed = bank_csv.read(data)
-        ours = self._account.account if self._account is not None else ""
-        if said.account and ours and not is_ours(said.account, ours):
-            raise StatementOfAnother(said.account, ours)
-        parsed = [_in_time(line, self._clock.now() + SKEW) for line in parsed]
-        rows = rows_of(file_hash, parsed)
-        made = _file(file_hash, name, said, parsed, rows, actor, self._clock.now())
-        elsewhere = [line.row for line in parsed if await self._goes_elsewhere(line)]
-        prints = [row[PRINT] for row in rows if row[PRINT] is not None]
-        async with self._db.transaction() as conn:
-            known = await bank_store.known(conn, prints)
-            await self._check_agrees(conn, made, prints, sum(bool(line.why) for line in parsed))
-            made = replace(made, repeats=sorted(set(known.values())))
-            if await bank_store.insert_file(conn, made):
-                sealed = [self._slips.sealed(await self._less(conn, row)) for row in rows]
-                await bank_store.insert_lines(conn, sealed, known.keys())
-                await bank_store.set_elsewhere(conn, file_hash, elsewhere)
-
-    async def _goes_elsewhere(self, line: Parsed) -> bool:
-        """Whether money with one of our references left for another account than its payee's: of several references
-        it has to be every one's."""
-        for reference in references(line.remark) if line.direction is Direction.OUT else ():
-            sent = await bank_store.outgoing(self._db, reference=reference)
-            payee = await self._payee_of(sent) if sent is not None else None
-            if payee is not None and not is_theirs(line, *payee):
-                return True
-        return False
-
-    async def _check_agrees(self, conn: object, file: BankFile, prints: list[str], unread: int) -> None:
-        """Refuse what covers days that were read before and has not all that the bank listed for them then."""
-        if file.first_at is None or file.last_at is None:
-            return
-        other = await bank_store.lacking(conn, file.first_at, file.last_at, prints)
-        if other is not None and other[1] > unread:
-            raise StatementContradicts(*other)
-
-    async def _less(self, conn: object, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A line without what it says of people where our own reference tells who it is: the bank keeps the rest."""
-        for reference in (found := references(row[REMARK])):
-            order_id = await bank_store.order_of(conn, reference)
-            order = await store.order(conn, order_id) if order_id is not None else None
-            ours = order is None and await bank_store.outgoing(conn, reference=reference) is not None
-            if ours or (order is not None and await self._personal(order.org_id)):
-                kept = " ".join(found)
-                return (*row[:PARTY], "", "", kept, *row[REMARK + 1 :])
-        return row
-
-    async def report(self, file_hash: str) -> Report:
-        """What a statement did, row by row; UnknownPayment when there was none."""
-        file = await bank_store.file(self._db, file_hash)
-        if file is None:
-            raise UnknownPayment("statement")
-        lines = await bank_store.lines(self._db, file_hash, REPORT_ROWS)
-        beside = tuple(gap for gap in await self.gaps() if file_hash in (gap.before.hash, gap.after.hash))
-        return Report(file, True, tuple(map(self._slips.opened, lines)), beside)
-
-    async def gaps(self) -> list[Gap]:
-        """Where a statement doesn't go on from the one before it, oldest first."""
-        return gaps(await bank_store.files(self._db, CHAIN_ROWS))
-
-    async def files(self) -> list[BankFile]:
-        return await bank_store.files(self._db, PAGE_ROWS)
-
-    async def last_day(self) -> date | None:
-        """The last day that a statement covers; None before the first statement."""
-        last, until = await bank_store.last_at(self._db), await bank_store.last_until(self._db)
-        return max((day for day in (last and city_date(last), until) if day is not None), default=None)
-
-    async def paid_by(self, order_id: UUID) -> BankLine | None:
-        """The line of a statement that completed an order's payment: a refund goes back to whoever it names."""
-        line = await bank_store.completing(self._db, order_id)
-        return None if line is None else self._slips.opened(line)
+        self.statements = Statements(db, clock, self._slips, self.matching, personal=personal, account=account)
 
     async def outgoing(self) -> list[Outgoing]:
         """What somebody still has to send at the bank, with the reference to write in the remark."""
@@ -220,7 +93,7 @@ class BankDesk:
         self, state: SuspenseState | None = SuspenseState.OPEN, *, before: UUID | None = None
     ) -> list[Suspense]:
         """Newest first; None for every state. `before`: the last one seen."""
-        found = await bank_store.suspenses(self._db, state, PAGE_ROWS, before=before)
+        found = await suspense_store.items(self._db, state, PAGE_ROWS, before=before)
         return [self._slips.noted(item) for item in found]
 
     async def waiting(
@@ -230,7 +103,7 @@ class BankDesk:
         whose amount it is."""
         wanted, amount = find.strip().casefold(), _fen_of(find)
         most = FIND_ROWS if wanted else min(limit, PAGE_ROWS)
-        items = await bank_store.suspenses(self._db, SuspenseState.OPEN, most, before=before)
+        items = await suspense_store.items(self._db, SuspenseState.OPEN, most, before=before)
         lines = await bank_store.lines_at(self._db, [(item.file_hash, item.row) for item in items])
         found = []
         for item in items:
@@ -258,7 +131,7 @@ class BankDesk:
     async def assign(self, suspense_id: UUID, owner: str, *, actor: str) -> Suspense:
         """Name who looks after an item."""
         check_line("owner", owner)
-        if not await bank_store.set_owner(self._db, suspense_id, owner, actor):
+        if not await suspense_store.set_owner(self._db, suspense_id, owner, actor):
             raise SuspenseDecided((await self.get(suspense_id)).state)
         return await self.get(suspense_id)
 
@@ -281,7 +154,7 @@ class BankDesk:
                 raise SuspenseChanged(decided_fen or 0, given_fen)
             for part in (item, *parts):
                 said = self._slips.note(part, note)
-                await bank_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
+                await suspense_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
             await self.matching.pay(conn, line, order, BY_HAND, order.provider_ref)
             if given_fen > order.amount_fen:
                 excess_fen = given_fen - order.amount_fen
@@ -305,7 +178,7 @@ class BankDesk:
             as_ = _bookable(item, booked_as, fee_fen)
             said, now = self._slips.note(item, note), self._clock.now()
             state = SuspenseState.BOOKED
-            await bank_store.decide(conn, item.id, state, said, actor, now, fee_fen=fee_fen, booked_as=as_)
+            await suspense_store.decide(conn, item.id, state, said, actor, now, fee_fen=fee_fen, booked_as=as_)
         await self.matching.settle()
         return await self.get(suspense_id)
 
@@ -335,7 +208,7 @@ class BankDesk:
             item, sent, line = await self._returned(conn, suspense_id, fee_fen)
             said, now = self._slips.note(item, note), self._clock.now()
             await bank_store.set_line_reference(conn, line, sent.reference)
-            await bank_store.decide(conn, item.id, SuspenseState.RESENT, said, actor, now, fee_fen=fee_fen)
+            await suspense_store.decide(conn, item.id, SuspenseState.RESENT, said, actor, now, fee_fen=fee_fen)
             again = new_reference(sent.reference[1])
             await bank_store.insert_outgoing(conn, again, RESEND, item.id, item.amount_fen + fee_fen, now)
         await self.matching.settle()
@@ -348,7 +221,7 @@ class BankDesk:
             item = await self._elsewhere(conn, suspense_id)
             line = await bank_store.line(conn, item.file_hash, item.row)
             said, now = self._slips.note(item, note), self._clock.now()
-            await bank_store.decide(conn, item.id, SuspenseState.APPLIED, said, actor, now)
+            await suspense_store.decide(conn, item.id, SuspenseState.APPLIED, said, actor, now)
             await bank_store.decide_line(conn, line, LineState.MATCHED, BY_HAND, None, line.reference)
         await self.matching.settle()
         return await self.get(suspense_id)
@@ -368,7 +241,7 @@ class BankDesk:
         sent = None if item.outgoing else await self._sent(conn, line)
         if sent is None or not await bank_store.shown(conn, sent.reference):
             raise NotReturned
-        left_fen = sent.amount_fen - await bank_store.resent_fen(conn, sent.reference)
+        left_fen = sent.amount_fen - await suspense_store.resent_fen(conn, sent.reference)
         if await bank_store.shown(conn, sent.reference, Direction.IN):  # all of it came back before
             left_fen = 0
         if fee_fen < 0 or item.amount_fen + fee_fen > left_fen:
@@ -404,7 +277,7 @@ class BankDesk:
 
     async def waiting_of(self, org_id: UUID) -> list[Suspense]:
         """Money that came for an organisation's orders and waits, newest first."""
-        return await bank_store.open_of(self._db, org_id, PAGE_ROWS)
+        return await suspense_store.open_of(self._db, org_id, PAGE_ROWS)
 
     async def payable_by(self, org_id: UUID) -> list[Order]:
         """An organisation's own orders that wait for a transfer, newest first."""
@@ -414,7 +287,7 @@ class BankDesk:
         """Its payer asks for it back; an operator sends it. UnknownSuspense for another's."""
         async with self._db.transaction() as conn:
             await self._own(conn, suspense_id, org_id)
-            await bank_store.want_back(conn, suspense_id, actor, self._clock.now())
+            await suspense_store.want_back(conn, suspense_id, actor, self._clock.now())
         return await self.get(suspense_id)
 
     async def use(self, suspense_id: UUID, order_id: UUID, org_id: UUID, *, actor: str) -> Suspense:
@@ -427,7 +300,7 @@ class BankDesk:
         return await self.apply(suspense_id, order_id, actor=actor, note=BY_PAYER)
 
     async def _own(self, conn: object, suspense_id: UUID, org_id: UUID) -> None:
-        item = await bank_store.suspense(conn, suspense_id)
+        item = await suspense_store.item(conn, suspense_id)
         order = await store.order(conn, item.order_id) if item is not None and item.order_id is not None else None
         if order is None or order.org_id != org_id:
             raise UnknownSuspense
@@ -444,8 +317,8 @@ class BankDesk:
             item = await self._open(conn, suspense_id)
             await self._unused(conn, found)
             said, now = self._slips.note(item, note), self._clock.now()
-            await bank_store.decide(conn, item.id, SuspenseState.EXPLAINED, said, actor, now)
-            await bank_store.explain(conn, item.id, [one.id for one in found])
+            await suspense_store.decide(conn, item.id, SuspenseState.EXPLAINED, said, actor, now)
+            await suspense_store.explain(conn, item.id, [one.id for one in found])
         await self.matching.settle()
         return await self.get(suspense_id)
 
@@ -455,7 +328,7 @@ class BankDesk:
             raise SuspenseDecided(item.state)
         cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
         item_fen = -item.amount_fen if item.outgoing else item.amount_fen
-        wanted = await bank_store.whole_files(self._db, sorted(set(postings)))
+        wanted = await suspense_store.whole_files(self._db, sorted(set(postings)))
         try:
             found = [await self._ledger.posting(one) for one in wanted[:EXPLAIN_MAX]]
         except UnknownPosting:
@@ -470,9 +343,9 @@ class BankDesk:
     async def _unused(self, conn: object, postings: Sequence[PostingView]) -> None:
         """That no line has shown any of these, which come in the order of their ids: whoever names the same waits."""
         for one in postings:
-            await bank_store.turn(conn, one.id)
-            await bank_store.hold_payout(conn, one.id)
-            if await bank_store.shown_otherwise(conn, one.id, one.reverses):
+            await suspense_store.turn(conn, one.id)
+            await suspense_store.hold_payout(conn, one.id)
+            if await suspense_store.shown_otherwise(conn, one.id, one.reverses):
                 raise ExplainsAnother
 
     async def check(self, suspense_id: UUID, ending: Ending) -> tuple[Suspense, int]:
@@ -512,7 +385,7 @@ class BankDesk:
         if await bank_store.completing(conn, order_id) is not None:  # a statement pays it just now
             raise UnknownPayment("waiting bank order")
         item = await self._open(conn, suspense_id)
-        parts = [part for part in await bank_store.waiting_for(conn, order_id) if part.id != item.id]
+        parts = [part for part in await suspense_store.waiting_for(conn, order_id) if part.id != item.id]
         given_fen = _sum(item, parts)
         if item.outgoing or given_fen < order.amount_fen:
             raise SuspenseUnfit(order.amount_fen, 0 if item.outgoing else given_fen)
@@ -523,12 +396,12 @@ class BankDesk:
         async with self._db.transaction() as conn:
             item = await self._open(conn, suspense_id)
             said = self._slips.note(item, note)
-            await bank_store.decide(conn, suspense_id, to, said, actor, self._clock.now())
+            await suspense_store.decide(conn, suspense_id, to, said, actor, self._clock.now())
         await self.matching.settle()
         return await self.get(suspense_id)
 
     async def _open(self, conn: object, suspense_id: UUID) -> Suspense:
-        found = await bank_store.suspense(conn, suspense_id, lock=True)
+        found = await suspense_store.item(conn, suspense_id, lock=True)
         if found is None:
             raise UnknownSuspense
         if found.state is not SuspenseState.OPEN:
@@ -537,66 +410,10 @@ class BankDesk:
 
     async def get(self, suspense_id: UUID) -> Suspense:
         """An item in suspense; UnknownSuspense."""
-        found = await bank_store.suspense(self._db, suspense_id)
+        found = await suspense_store.item(self._db, suspense_id)
         if found is None:
             raise UnknownSuspense
         return self._slips.noted(found)
-
-    async def reseal(self) -> int:
-        """Seal lines that were written before they were sealed, a bounded number; how many."""
-        found = await bank_store.plain_lines(self._db, BATCH_ROWS)
-        for row in found:
-            await bank_store.seal_line(self._db, self._slips.sealed(tuple(row)))
-        return len(found)
-
-    # -- forgetting ---------------------------------------------------------------------------------------------------
-
-    async def forget(self, payer: bytes) -> int:
-        """What statements say of a payer who was erased can be read by nobody any more; how many lines. Amount, day and
-        the bank's own serial stay, so the bank can still say whose money it is."""
-        gone = await bank_store.lines_of(self._db, payer)
-        for file_hash, row in gone:
-            self._slips.destroy(file_hash, row)
-        return len(gone)
-
-
-def _file(
-    file_hash: str, name: str, said: Told, parsed: list[Parsed], rows: Sequence[tuple[Any, ...]], actor: str,
-    now: datetime,
-) -> BankFile:  # fmt: skip
-    """A statement with the days it covers and its balances; StatementIncomplete where they don't lead through it."""
-    once = [line for line, row in zip(parsed, rows, strict=True) if row[STATE] != LineState.DUPLICATE]
-    along = way(once, said)
-    at = [line.at for line in once if line.at is not None]
-    days = [city_date(one) for one in at] + [day for day in (said.since, said.until) if day is not None]
-    since, until = min(days, default=None), max(days, default=None)
-    first, last = min(at, default=_start(since)), max(at, default=_start(until))
-    return BankFile(
-        file_hash, name, said.encoding, len(parsed), actor, now, since, until, first, last,
-        along.opening_fen, along.closing_fen,
-    )  # fmt: skip
-
-
-def _in_time(line: Parsed, latest: datetime) -> Parsed:
-    """A line, not read where its day is yet to come: it would be the last of all statements for years."""
-    if line.at is None or line.at <= latest:
-        return line
-    day = city_date(line.at)
-    return replace(
-        Parsed(line.row), remark=line.remark, party=line.party, why=f"{day} is yet to come · 日期 {day} 尚未到来"
-    )
-
-
-def _start(day: date | None) -> datetime | None:
-    return None if day is None else midnight(day)
-
-
-async def _nobody(_: UUID) -> bool:
-    return False
-
-
-async def _unknown(_: Outgoing) -> tuple[str, str] | None:
-    return None
 
 
 def _bookable(item: Suspense, booked_as: BookAs | None, fee_fen: int) -> BookAs:

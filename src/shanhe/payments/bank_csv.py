@@ -17,9 +17,9 @@ from typing import Final
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.money import format_fen, parse_yuan
 from shanhe.kernel.texts import decoded
+from shanhe.payments.bank_errors import StatementIncomplete, StatementUnreadable
 from shanhe.payments.bank_model import Direction, Parsed
 from shanhe.payments.bank_sheet import Told, told
-from shanhe.payments.errors import StatementIncomplete, StatementUnreadable
 
 ROWS_MAX: Final = 20_000
 HEADER_ROWS_MAX: Final = 40

@@ -19,7 +19,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
-from shanhe.payments import bank_store, store
+from shanhe.payments import bank_store, store, suspense_store
 from shanhe.payments.bank_model import (
     BankLine,
     BookAs,
@@ -97,7 +97,7 @@ class Matching:
             done += len(lines)
         for line in await bank_store.unconfirmed(self._db, BATCH_ROWS):
             done += await self._tried(self._confirm(line), file=line.file_hash, row=line.row)
-        for item in await bank_store.unposted(self._db, BATCH_ROWS):
+        for item in await suspense_store.unposted(self._db, BATCH_ROWS):
             done += await self._tried(self._book(item), suspense=str(item.id))
         return done
 
@@ -166,21 +166,21 @@ class Matching:
         """Whether a line undoes what we sent: once, and all of it."""
         if sent.kind not in self._back_again or sent.amount_fen != amount_fen:
             return False
-        if await bank_store.resent_fen(conn, sent.reference):
+        if await suspense_store.resent_fen(conn, sent.reference):
             return False
         return not await bank_store.shown(conn, sent.reference, Direction.IN)
 
     async def _came_before(self, conn: object, sent: Outgoing) -> None:
         """A return that was read before what it returns leaves suspense."""
-        item = await bank_store.returning(conn, sent.reference)
+        item = await suspense_store.returning(conn, sent.reference)
         if item is not None and await self._comes_back(conn, item.amount_fen, sent):
-            await bank_store.decide(conn, item.id, SuspenseState.APPLIED, CAME_BACK, "matching", self._clock.now())
+            await suspense_store.decide(conn, item.id, SuspenseState.APPLIED, CAME_BACK, "matching", self._clock.now())
             line = await bank_store.line(conn, item.file_hash, item.row)
             await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, sent.reference)
 
     async def _toward(self, conn: object, line: BankLine, amount_fen: int, order: Order, reference: str) -> None:
         """Money for a waiting order: with earlier parts it completes it, or waits; what is too much is suspended."""
-        parts = await bank_store.waiting_for(conn, order.id)
+        parts = await suspense_store.waiting_for(conn, order.id)
         excess_fen = amount_fen + sum(part.amount_fen for part in parts) - order.amount_fen
         if excess_fen < 0:
             await self._suspend(conn, line, SuspenseKind.UNDER, amount_fen, order, reference)
@@ -188,7 +188,7 @@ class Matching:
         now = self._clock.now()
         for part in parts:
             note = f"completed by row {line.row}"
-            await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, "matching", now)
+            await suspense_store.decide(conn, part.id, SuspenseState.APPLIED, note, "matching", now)
         why = "" if excess_fen == 0 else f"CNY {format_fen(excess_fen)} too much · 多付 {format_fen(excess_fen)} 元"
         await self.pay(conn, line, order, why, reference)
         if excess_fen:
@@ -219,8 +219,8 @@ class Matching:
     ) -> None:  # fmt: skip
         """Put money of a line, which is locked, into suspense, and tell whose it is."""
         item_id = new_id()
-        await bank_store.insert_suspense(conn, item_id, line, kind, amount_fen, order_id, owner, self._clock.now())
-        item = await bank_store.suspense(conn, item_id)
+        await suspense_store.insert(conn, item_id, line, kind, amount_fen, order_id, owner, self._clock.now())
+        item = await suspense_store.item(conn, item_id)
         if self._tell is not None and item is not None:
             sent = await bank_store.outgoing(conn, reference=reference) if reference and order_id is None else None
             await self._tell(conn, item, sent if kind is SuspenseKind.CAME_BACK else None)
@@ -270,14 +270,14 @@ class Matching:
         memo = f"bank {item.kind}, statement {item.file_hash[:12]} row {item.row}"
         if item.posted_at is None:
             await self._post(item.posting_id, [Transfer(item.posting_id, *into, item.amount_fen)], memo)
-            await bank_store.mark(self._db, item.id, "posted_at", self._clock.now())
+            await suspense_store.mark(self._db, item.id, "posted_at", self._clock.now())
         if item.state is not SuspenseState.OPEN:
-            for sent in await bank_store.sent_by(self._db, item.explained_by):
+            for sent in await suspense_store.sent_by(self._db, item.explained_by):
                 if await self._sent[sent.kind](sent.kind, sent.subject_id, sent.amount_fen, self._clock.now()):
                     await bank_store.end_outgoing(self._db, sent.reference, self._clock.now())
             legs = await self._out_of(item, waiting.id, cash.id)
             await self._post(item.release_id, legs, f"{item.state}: {memo}")
-            await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
+            await suspense_store.mark(self._db, item.id, "released_at", self._clock.now())
 
     async def _out_of(self, item: Suspense, waiting: UUID, cash: UUID) -> list[Transfer]:
         """Where the money of a decided item goes: back to cash, from where it is booked as what it was; or on."""
@@ -298,7 +298,7 @@ class Matching:
 
     async def _sent_again(self, _: str, item_id: UUID, amount_fen: int, at: datetime) -> bool:
         """A statement shows that what came back was sent again: it is owed no more."""
-        item = await bank_store.suspense(self._db, item_id)
+        item = await suspense_store.item(self._db, item_id)
         if item is None or item.state is not SuspenseState.RESENT:
             return False
         owed = await self._ledger.system_account("payable", Asset.CNY, TO_RESEND)

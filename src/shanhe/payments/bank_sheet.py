@@ -16,8 +16,8 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from shanhe.kernel.money import format_fen, parse_yuan
+from shanhe.payments.bank_errors import StatementIncomplete
 from shanhe.payments.bank_model import BankFile, Direction, Gap, Parsed
-from shanhe.payments.errors import StatementIncomplete
 
 DAY: Final = r"(\d{4})\s*[-/.年]?\s*(\d{1,2})\s*[-/.月]?\s*(\d{1,2})日?"
 PERIOD: Final = re.compile(rf"{DAY}\s*(?:至|到|-|~|—|–|to)+\s*{DAY}(?!\d)", re.IGNORECASE)

@@ -15,7 +15,8 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import format_fen, parse_yuan
 from shanhe.kernel.texts import decoded
-from shanhe.payments.errors import StatementUnreadable, UnknownProvider
+from shanhe.payments.bank_errors import StatementUnreadable
+from shanhe.payments.errors import UnknownProvider
 
 FILE_LIMIT_BYTES: Final = 1_000_000
 ROWS_MAX: Final = 20_000

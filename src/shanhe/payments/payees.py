@@ -15,7 +15,7 @@ from shanhe.kernel.sealing import Seals
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.payments import payout_store
-from shanhe.payments.errors import UnknownPayee
+from shanhe.payments.payout_errors import UnknownPayee
 from shanhe.payments.payout_model import OpenPayee, Payee, PayeeCheck, PayeeKind, PayeeState
 
 HOLDER_FIELD, ACCOUNT_FIELD = "payout.holder", "payout.account"

@@ -7,8 +7,6 @@ refuses is reversed: the lots come back.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -18,11 +16,9 @@ from uuid import UUID
 
 import structlog
 
-from shanhe.kernel import acts
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
-from shanhe.kernel.documents import csv_cell
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
@@ -32,24 +28,21 @@ from shanhe.ledger.api import AlreadyReversed, InsufficientCredit, Ledger
 from shanhe.payments import bank_store, payout_store
 from shanhe.payments.bank_model import new_reference
 from shanhe.payments.earnings import Earned
-from shanhe.payments.errors import (
-    NothingToPay,
+from shanhe.payments.errors import ProviderRefused, UnknownPayment
+from shanhe.payments.payees import Payees
+from shanhe.payments.payout_errors import (
     PayeeNotChecked,
     PayoutConflict,
     PayoutOutOfBounds,
     PayoutSamePerson,
     PayoutStateError,
-    ProviderRefused,
-    UnknownPayment,
     UnknownPayout,
 )
-from shanhe.payments.payees import Payees
+from shanhe.payments.payout_files import PayoutFiles
 from shanhe.payments.payout_model import (
     OPEN,
     READY,
     RETURNED,
-    Batch,
-    BatchFile,
     Earnings,
     Payee,
     PayeeCheck,
@@ -109,6 +102,7 @@ class Payouts:
         self._rulebook = rulebook
         self._channels = dict(channels)
         self.payees = Payees(db, clock, vault, self._seals, check)
+        self.files = PayoutFiles(db, clock, self.payees, self._moved)
         self._earned = Earned(clock, ledger, related)
         self.alone: Alone | None = None
         """By which one person may give both approvals (break-glass); set once it is there."""
@@ -429,56 +423,6 @@ class Payouts:
             return False
         done = await self._come_back(payout_id, READY | {PayoutState.CONFIRMED}, CAME_BACK, by=STATEMENT)
         return done.ended_by == STATEMENT
-
-    # -- the bank's batch file ----------------------------------------------------------------------------------------
-
-    async def export(self, batch_id: UUID | None = None, *, by: str) -> BatchFile:
-        """A CSV for the bank's batch transfer of everything approved for it; where nothing is, of what came back and is
-        sent again: a bank that debits a file in one sum is explained by payouts alone. With `batch_id` that batch
-        again, without what has ended since: it would be paid twice. Who had it is on record.
-
-        Raises NothingToPay where nothing waits, UnknownPayout for a batch that was never made.
-        """
-        if batch_id is None:
-            batch_id = new_id()
-            for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
-                if await self._can_pay(payout.payee_id):
-                    await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id, sent_by=by)
-            booked = await payout_store.is_batch(self._db, batch_id)
-            for row in () if booked else await payout_store.to_resend(self._db, BATCH_ROWS):
-                if await self._can_pay(row["payee"]):
-                    await payout_store.put_in_file(self._db, row["reference"], row["payee"], batch_id, by)
-        elif not await payout_store.is_batch(self._db, batch_id):
-            raise UnknownPayout
-        found = [one for one in await payout_store.in_file(self._db, batch_id) if await self._can_pay(one[1])]
-        if not found:
-            raise NothingToPay
-        told = {"payouts": len(found), "net_fen": sum(fen for _, _, fen in found)}
-        await acts.note(self._db, by, "payout.file", f"payout_file:{batch_id}", told, self._clock.now())
-        text = io.StringIO()
-        table = csv.writer(text)
-        table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
-        for number, (reference, payee_id, fen) in enumerate(found, 1):
-            payee = await self.payees.open(payee_id)
-            amount = f"{fen // 100}.{fen % 100:02d}"
-            table.writerow((number, csv_cell(payee.holder), payee.account, csv_cell(payee.bank), amount, reference))
-        return BatchFile(batch_id, text.getvalue(), len(found), sum(fen for _, _, fen in found))
-
-    async def batches(self) -> list[Batch]:
-        """The bank's files that were made, newest first, a bounded page."""
-        return await payout_store.batches(self._db, PAGE_ROWS)
-
-    async def _can_pay(self, payee_id: UUID) -> bool:
-        """False where the account was found wrong since, or its person was erased: that payout has to fail, the others
-        go on."""
-        if not await payout_store.passed(self._db, payee_id):
-            return False
-        try:
-            await self.payees.open(payee_id)
-        except ShanheError as error:
-            log.warning("a payee cannot be read", payee=str(payee_id), error=error.code)
-            return False
-        return True
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,10 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
-from shanhe.payments.bank import EXPLAIN_MAX, FILE_LIMIT_BYTES, BankDesk
+from shanhe.payments.bank import EXPLAIN_MAX, BankDesk
+from shanhe.payments.bank_errors import StatementUnreadable
 from shanhe.payments.bank_model import BookAs, Ending, Report, Suspense, SuspenseState
-from shanhe.payments.errors import StatementUnreadable
+from shanhe.payments.bank_statements import FILE_LIMIT_BYTES
 from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
 from shanhe.payments.payouts import Payouts
 
@@ -69,24 +70,24 @@ def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
             if size > FILE_LIMIT_BYTES:
                 raise StatementUnreadable(f"it is larger than {FILE_LIMIT_BYTES} bytes", "文件过大")
             chunks.append(chunk)
-        report = await bank.upload(b"".join(chunks), name=name, actor=actor.ref)
+        report = await bank.statements.upload(b"".join(chunks), name=name, actor=actor.ref)
         return as_json(report_view(report), 200 if report.known else 201)
 
     @routes.get("/statements")
     async def statements(_: Reader) -> Response:
         """Uploaded statements, newest first."""
-        return as_json({"data": [asdict(file) for file in await bank.files()]})
+        return as_json({"data": [asdict(file) for file in await bank.statements.files()]})
 
     @routes.get("/gaps")
     async def missing(_: Reader) -> Response:
         """Where a statement doesn't begin with the balance that the one before ends with, oldest first: the days to ask
         the bank for."""
-        return as_json({"data": [asdict(gap) for gap in await bank.gaps()]})
+        return as_json({"data": [asdict(gap) for gap in await bank.statements.gaps()]})
 
     @routes.get("/statements/{file_hash}")
     async def statement(file_hash: str, _: Reader) -> Response:
         """What a statement did, row by row."""
-        return as_json(report_view(await bank.report(file_hash)))
+        return as_json(report_view(await bank.statements.report(file_hash)))
 
     @routes.get("/outgoing")
     async def outgoing(_: Reader) -> Response:
@@ -323,12 +324,12 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/batches")
     async def batches(_: Reader) -> Response:
         """The bank's files that were made, newest first."""
-        return as_json({"data": [{**asdict(one), "at": one.at} for one in await payouts.batches()]})
+        return as_json({"data": [{**asdict(one), "at": one.at} for one in await payouts.files.batches()]})
 
     @routes.post("/batches", status_code=201)
     async def export(actor: Operator, batch: UUID | None = None) -> Response:
         """A CSV for the bank of everything approved for it; with `batch` that one again."""
-        made = await payouts.export(batch, by=actor.ref)
+        made = await payouts.files.export(batch, by=actor.ref)
         headers = {"content-disposition": f'attachment; filename="payouts-{made.id}.csv"', "x-batch": str(made.id)}
         status = 200 if batch is not None else 201
         return Response((BOM + made.text).encode(), status, headers, media_type="text/csv; charset=utf-8")

@@ -61,7 +61,7 @@ class Closing:
             _days("differences", "/city/reconcile", through, await self._differences()),
             _days("uncompared", "/city/reconcile", through, await self._uncompared(through)),
             _days("unread", "/city/bank", through, await self._unread(through)),
-            _days("missing", "/city/bank", through, [gap.since for gap in await self._bank.gaps()]),
+            _days("missing", "/city/bank", through, [gap.since for gap in await self._bank.statements.gaps()]),
             _days("unsigned", f"/city/bank/balance?day={through}", through, await self._unsigned(through)),
             _open("requests", "/city/second", through, await self._requests()),
         ]
@@ -99,12 +99,12 @@ class Closing:
 
     async def _unread(self, through: date) -> list[date]:
         """Days after the last one that a statement of the bank has; none where the bank isn't used."""
-        last = await self._bank.last_day()
+        last = await self._bank.statements.last_day()
         return [] if last is None else list(_from(last + DAY, through))
 
     async def _unsigned(self, through: date) -> list[date]:
         """The day itself where nobody signed its balance against the bank's; none where the bank isn't used."""
-        if await self._bank.last_day() is None:
+        if await self._bank.statements.last_day() is None:
             return []
         signed = {one.day for one in await self._bank.balances.kept() if one.signed_by is not None}
         return [] if through in signed else [through]

@@ -62,7 +62,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
 
     async def payers(event: Event) -> None:
         if payer := event.payload.get("payer"):
-            await services.bank.forget(bytes.fromhex(payer))
+            await services.bank.statements.forget(bytes.fromhex(payer))
 
     outbox.subscribe(ERASED_TOPIC, "log.forget", lambda event: forget(services.log, event.key, event.payload))
     outbox.subscribe(ERASED_TOPIC, "bank.payers", payers)

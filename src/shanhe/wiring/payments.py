@@ -99,7 +99,7 @@ def open_treasury(
     )
     bank.matching.on_sent("payout", payouts.on_statement)
     bank.matching.on_returned("payout", payouts.on_return)
-    bank.know_payees(payees_of(bank, payments, payouts))
+    bank.statements.know_payees(payees_of(bank, payments, payouts))
     return Treasury(payments, sandbox, bank, payouts, Bills(db, clock))
 
 
@@ -110,7 +110,7 @@ def payees_of(bank: BankDesk, payments: Payments, payouts: Payouts) -> PayeeOf:
     async def payee_of(sent: Outgoing) -> tuple[str, str] | None:
         first = await bank.origin(sent)
         if first.kind == "refund":
-            line = await bank.paid_by((await payments.refund_of(first.subject_id)).order_id)
+            line = await bank.statements.paid_by((await payments.refund_of(first.subject_id)).order_id)
             return None if line is None else (line.party, line.party_account)
         payout = await payouts.get(first.subject_id)
         now = await payouts.payees.of(payout.org_id) if sent.kind == RESEND and sent.payee_id is None else None

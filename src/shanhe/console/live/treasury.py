@@ -76,14 +76,14 @@ class LiveTreasury:
     # -- bank ---------------------------------------------------------------------------------------------------------
 
     async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView:
-        files, outgoing = await self._bank.files(), await self._bank.outgoing()
+        files, outgoing = await self._bank.statements.files(), await self._bank.outgoing()
         waiting = await self._bank.waiting(find, before=past, limit=SUSPENSE_ROWS)
         fits: dict[int, list[tuple[str, str]]] = {}
         for order in await self._bank.awaited({item.amount_fen for item, _ in waiting if not item.outgoing}):
             if order.provider_ref:
                 whose = await self._names.owner(order.org_id)
                 fits.setdefault(order.amount_fen, []).append((order.provider_ref, whose))
-        report = await self._bank.report(file_hash) if file_hash else None
+        report = await self._bank.statements.report(file_hash) if file_hash else None
         called = self._names.actors()
         return mt.BankView(
             [_statement(file) for file in files],
@@ -104,7 +104,7 @@ class LiveTreasury:
             len(waiting) == SUSPENSE_ROWS,
             [
                 mt.GapRow(_statement(gap.before), _statement(gap.after), gap.since, gap.until, gap.missing_fen)
-                for gap in await self._bank.gaps()
+                for gap in await self._bank.statements.gaps()
             ],
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ class LiveTreasury:
             return replace(row, whose=await self._names.owner(payout.org_id), org=payout.org_id)
         order = await self._payments.order((await self._payments.refund_of(item.subject_id)).order_id)
         row = replace(row, whose=await self._names.owner(order.org_id), org=order.org_id)
-        line = await self._bank.paid_by(order.id)
+        line = await self._bank.statements.paid_by(order.id)
         if line is None:
             return row
         payee = " ".join(part for part in (line.party, line.party_account) if part)
@@ -161,7 +161,7 @@ class LiveTreasury:
         await self._rulings.sign_balance(day, by=actor_of(who).ref)
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
-        report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
+        report = await self._bank.statements.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
         return report.file.hash, report.known
 
     async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
@@ -301,11 +301,11 @@ class LiveTreasury:
         called = self._names.actors()
         return [
             mt.BatchRow(one.id, await called(one.by or ""), one.payouts, one.net_fen, one.waiting, one.at)
-            for one in await self._payouts.batches()
+            for one in await self._payouts.files.batches()
         ]
 
     async def payout_file(self, who: m.Who, batch: UUID | None = None) -> tuple[str, str]:
-        made = await self._payouts.export(batch, by=actor_of(who).ref)
+        made = await self._payouts.files.export(batch, by=actor_of(who).ref)
         return f"payouts-{made.id}.csv", made.text
 
     # -- reconciliation -----------------------------------------------------------------------------------------------
