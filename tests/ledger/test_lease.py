@@ -126,6 +126,17 @@ class TestLease:
         assert (await lent.ledger.balance(lent.payer.id)).balance == before - last.amount_micro
         assert await lent.books.clean()
 
+    async def test_gives_back_all_of_a_lot_that_it_has_on_both_sides_of_another(self, lent: Lent) -> None:
+        """Some of what was granted first is left when a lot arrives that burns before it, and more is granted."""
+        subsidy = await lent.books.fund(lent.payer, 5000, Provenance.SUBSIDY)
+        for _ in range(4):
+            await lent.books.call(lent.payer, 40_000)
+        await asyncio.gather(*lent.ledger._book._tasks)
+        lots = [piece.lot for piece in lent.lease.pieces]
+        assert lots[0] == lots[-1] != subsidy
+        assert await lent.returned() == 0
+        assert await lent.books.clean()
+
     async def test_is_of_nothing_that_is_pledged(self, books: Books) -> None:
         payer = await books.wallet(WEALTH)
         await books.ledger.set_floor(payer.id, WEALTH - 50_000)

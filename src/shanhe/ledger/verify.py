@@ -19,10 +19,6 @@ _TOTAL: Final = (
     "FROM ledger.account a LEFT JOIN (SELECT account, sum(balance) AS balance FROM ledger.stripe GROUP BY 1) s "
     "ON s.account = a.id"
 )
-_SET_ASIDE: Final = (
-    "SELECT lot, sum(amount) AS amount FROM (SELECT lot, amount FROM ledger.hold_lot WHERE state = 'open' "
-    "UNION ALL SELECT lot, amount FROM ledger.lease_lot) u GROUP BY lot"
-)
 
 CHECKS: Final[dict[str, str]] = {
     "each asset sums to zero": f"""
@@ -68,9 +64,9 @@ CHECKS: Final[dict[str, str]] = {
           SELECT u.lot, sum(u.delta) AS amount FROM ledger.posting p, unnest(p.lots, p.lot_deltas) u(lot, delta)
           GROUP BY u.lot) f ON f.lot = l.id
         WHERE l.remaining IS DISTINCT FROM coalesce(f.amount, 0)::bigint""",
-    "holds and leases sum to what lots hold": f"""
+    "holds and leases sum to what lots hold": """
         SELECT l.id::text AS subject, coalesce(s.amount, 0)::bigint AS expected, l.held AS found
-        FROM ledger.lot l LEFT JOIN ({_SET_ASIDE}) s ON s.lot = l.id WHERE l.held <> coalesce(s.amount, 0)""",
+        FROM ledger.lot l LEFT JOIN ledger.set_aside s ON s.lot = l.id WHERE l.held <> coalesce(s.amount, 0)""",
     "holds and leases sum to what accounts hold": """
         SELECT a.id::text AS subject, coalesce(h.amount, 0)::bigint AS expected, a.held AS found
         FROM ledger.account a LEFT JOIN (
