@@ -408,7 +408,7 @@ class TestSurprise:
 
 class TestSlowClient:
     async def test_a_body_that_never_comes_is_refused(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("shanhe.gateway.server.BODY_WAIT_S", 0.1)
+        monkeypatch.setattr("shanhe.gateway.wire.BODY_WAIT_S", 0.1)
         monkeypatch.setattr("shanhe.gateway.server.LINGER_S", 0.1)
         reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
