@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from os.path import exists
 from pathlib import Path
@@ -15,23 +15,20 @@ from uuid import UUID
 import structlog
 
 from shanhe.compute import counting, fetch, pricing, store
-from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
 from shanhe.compute.aliases import Aliases
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
 from shanhe.compute.discovery import Discovery, discover
 from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, EngineFailed, UnknownEngine, UnknownModel
+from shanhe.compute.learning import SYSTEM, Learning
 from shanhe.compute.making import LOCAL_CHIP, MadeDesk
 from shanhe.compute.model import (
     BOUND,
     GENERAL,
-    THINKING,
     Engine,
     EngineChange,
     EngineKind,
-    EngineModel,
     EngineStatus,
-    Kind,
     ModelCard,
     ModelInfo,
     NewEngine,
@@ -48,12 +45,12 @@ from shanhe.compute.registration import changed, checked, completed, difference,
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
-from shanhe.compute.thinking import SERVERS, known_of
+from shanhe.compute.targets import KeyOf, Targets
 from shanhe.compute.trouble import key_unset
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
-from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.errors import Invalid
 
 PROBE_DOWN_S: Final = 2.0
 """Engines that are down are looked at more often."""
@@ -64,10 +61,6 @@ WAKE_LIMIT_S: Final = 90.0
 START_LIMIT_S: Final = 20.0
 """Longest wait for an engine that should be running already: it is loading, or starting again after a crash."""
 WAKE_POLL_S: Final = 0.1
-SYSTEM: Final = "system"
-
-KeyOf = Callable[[str], str | None]
-"""The value of an environment variable that may hold an engine's key; Invalid for names that may not."""
 
 log = structlog.get_logger(__name__)
 
@@ -98,22 +91,20 @@ class Compute:
     ) -> None:
         self._db = db
         self._clock = clock
-        self._data = data
         self._desk = PriceDesk(clock, price_rule, cost_rule, announce)
         self._key = upstream_key
-        self._workers = workers
+        self._targets = Targets(data, upstream_key, workers, wake=self._wake)
         self._routing = checked_policy(routing)
         self.made = MadeDesk(db, clock, data, self._desk, insert=self._insert, reload=self.reload, engine=self.engine)
         self.aliases = Aliases(db, clock, reload=self.reload, known=lambda: self._table.by_id)
         self.pulls = Pulls(db, clock, data / "models", cache or fetch.default_cache(), sources)
+        self._learning = Learning(db, clock, self._targets, self.discover, reload=self.reload, engine=self.engine)
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
         self._table = RoutingTable((), {})
         self.counts = counting.EngineCounts(db, clock, self._client.counters, self._serving)
         self._book = pricing.PriceBook(())
         self._engines: tuple[Engine, ...] = ()
-        self._states: dict[UUID, EngineState] = {}
-        self._made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stale, self._reading = asyncio.Event(), asyncio.Lock()
         self.price_revision = 0
@@ -165,50 +156,12 @@ class Compute:
                 await asyncio.sleep(1.0)
                 self._stale.set()
 
-    # -- table --------------------------------------------------------------------------------------------------------
-
     def _build(
         self, engines: Sequence[Engine], described: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str]
     ) -> RoutingTable:
-        targets: dict[str, list[Target]] = {}
-        made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
-        for engine in engines:
-            if not engine.enabled:
-                continue
-            state = self._state(engine)
-            key = auth_header(engine, state, self._key)
-            for served in engine.models:
-                known = self._made.get((engine.id, served.model))
-                same = known is not None and known[0] == engine and known[1] == key
-                target = known[2] if same and known is not None else self._target(engine, served, state, key)
-                made[(engine.id, served.model)] = (engine, key, target)
-                targets.setdefault(served.model, []).append(target)
-        self._made = made
-        alive = {engine.id for engine in engines}
-        self._states = {key: value for key, value in self._states.items() if key in alive}
+        targets = self._targets.of(engines)
         models = [info_of(described[model], found) for model, found in sorted(targets.items())]
-        by_model = {model: tuple(found) for model, found in targets.items()}
-        return RoutingTable(models, by_model, self._routing, aliases)
-
-    def _state(self, engine: Engine) -> EngineState:
-        slots = max(1, -(-engine.slots // self._workers))
-        queue = -(-engine.queue // self._workers)
-        state = self._states.get(engine.id)
-        if state is None:
-            state = self._states[engine.id] = EngineState(engine.name, slots, queue)
-        state.slots, state.queue = slots, queue
-        return state
-
-    def _target(self, engine: Engine, served: EngineModel, state: EngineState, key: bytes | None) -> Target:
-        wake = self._wake if engine.kind is EngineKind.LLAMA else None
-        return Target(engine, served, self._address(engine), state, key, wake)
-
-    def _address(self, engine: Engine) -> Address:
-        if engine.kind is EngineKind.NODE:
-            return unix_address(Path(engine.url.removeprefix(UNIX)))
-        if engine.kind is EngineKind.LLAMA:
-            return unix_address(socket_path(self._data, engine.url.removeprefix(UNIX)))
-        return parse_url(engine.url)
+        return RoutingTable(models, targets, self._routing, aliases)
 
     # -- hot path -----------------------------------------------------------------------------------------------------
 
@@ -425,36 +378,12 @@ class Compute:
             await store.changed(conn)
         await self.reload()
 
-    async def learn(self, name: str, *, actor: str = SYSTEM) -> None:
-        """Find out by which field an engine is told how much to think, where its registration does not say so.
-
-        Its server is asked what it is, and what that is known for is kept. A server that can't be asked or is no known
-        one stays as it is; the next start of the city asks again.
-        """
-        engine = self.engine(name)
-        if not any(one.kind is Kind.CHAT for one in engine.models) or known_of(engine, self._address(engine).host):
-            return
-        self._state(engine).asked = True
-        try:
-            found = await self.discover(engine.url, engine.key_env)
-        except ShanheError:
-            return
-        if (word := SERVERS.get(found.flavour)) is not None:
-            await self._keep(engine, word, THINKING, f"{found.flavour}: {word}", actor)
-
-    async def _keep(self, engine: Engine, feature: str, unless: Collection[str], cause: str, actor: str) -> None:
-        async with self._db.transaction() as conn:
-            if await store.learn(conn, engine.id, feature, unless):
-                await store.add_event(conn, engine.name, "learned", cause, actor, self._clock.now())
-                await store.changed(conn)
-        await self.reload()
-
     async def test_engine(self, name: str, model: str | None = None, *, actor: str = SYSTEM) -> list[TestReport]:
         """One tiny real call for each of an engine's models (or one of them); also for disabled engines.
 
-        What an engine's server says of itself and its registration does not is learned first, see `learn`.
+        What an engine's server says of itself and its registration does not is learned first, see `Learning.ask`.
         """
-        await self.learn(name, actor=actor)
+        await self._learning.ask(self.engine(name), actor)
         engine = self.engine(name)
         served = [one for one in engine.models if model in (None, one.model)]
         if not served:
@@ -466,14 +395,16 @@ class Compute:
             return [TestReport(engine.name, one.model, False, 0, 0.0, "", None, *said) for one in served]
         reports = []
         for one in served:
-            target = self._target(engine, one, state, key)
+            target = self._targets.make(engine, one, state, key)
             if engine.kind is EngineKind.LLAMA and not target.serves:
                 await self._wake(target)
             report = await self._client.test(target)
             if BOUND not in target.features and any(BOUND in problem for problem in report.problems):
-                await self._keep(engine, BOUND, {BOUND}, BOUND, actor)  # it says by which field it wants to be bounded
+                await self._learning.keep(
+                    engine, BOUND, {BOUND}, BOUND, actor
+                )  # it says by which field it wants to be bounded
                 engine = self.engine(name)
-                report = await self._client.test(self._target(engine, one, state, key))
+                report = await self._client.test(self._targets.make(engine, one, state, key))
             reports.append(report)
         return reports
 
@@ -481,7 +412,7 @@ class Compute:
 
     async def check_health(self, *, only_due: bool = False) -> None:
         """Probe enabled engines (at the same time) and note the verdicts."""
-        first = {target.engine_id: target for _, _, target in self._made.values()}
+        first = {target.engine_id: target for target in self._targets}
         due = [target for target in first.values() if not only_due or is_due(target.state, time.monotonic())]
         await asyncio.gather(*(self._probe(target) for target in due))
 
@@ -500,38 +431,23 @@ class Compute:
 
     def _serving(self) -> list[Target]:
         """Whose own counters are read; a child that several models share can't tell them apart."""
-        return [target for _, _, target in self._made.values() if not target.lora]
+        return [target for target in self._targets if not target.lora]
 
     async def _watch_health(self) -> None:
         while True:
             await self.check_health(only_due=True)
-            await self._learn()
+            await self._learning.keep_up()
             await asyncio.sleep(PROBE_DOWN_S)
-
-    async def _learn(self) -> None:
-        """Keep what calls found out, and ask every engine once, when it first answers, what its registration omits."""
-        states = {target.engine_name: target.state for _, _, target in self._made.values()}
-        for name, state in states.items():
-            try:
-                for feature in sorted(state.found):
-                    await self._keep(self.engine(name), feature, {feature}, feature, SYSTEM)
-                    state.found.discard(feature)
-            except (UnknownEngine, *FAILURES) as error:
-                log.warning("what was found out is not kept", engine=name, error=type(error).__name__)
-            if not state.asked and state.checked_at is not None and not state.down:
-                state.asked = True
-                try:
-                    await self.learn(name)
-                except (UnknownEngine, *FAILURES) as error:
-                    log.warning("nothing was learned of an engine", engine=name, error=type(error).__name__)
 
     def statuses(self) -> list[EngineStatus]:
         """Health of every registered engine in this process, by name."""
         now = self._clock.now()
         found = []
         for engine in self._engines:
-            uds_path = self._address(engine).uds_path
-            found.append(status_of(engine, self._state(engine), runs=uds_path is None or exists(uds_path), now=now))
+            uds_path = self._targets.address(engine).uds_path
+            found.append(
+                status_of(engine, self._targets.state(engine), runs=uds_path is None or exists(uds_path), now=now)
+            )
         return found
 
     def public_status(self) -> dict[str, Any]:
