@@ -335,7 +335,7 @@ class TestLookedAt:
     ) -> None:
         self.told(monkeypatch, "vllm")
         await bureau.add(features=frozenset({SWITCH}))
-        await bureau.compute.learn("up")
+        await bureau.compute.learning.ask(bureau.compute.engine("up"), "test")
         target = bureau.compute.route("m")
         assert target is not None
         assert target.thinks == {SWITCH}

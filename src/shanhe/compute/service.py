@@ -98,7 +98,7 @@ class Compute:
         self.made = MadeDesk(db, clock, data, self._desk, insert=self._insert, reload=self.reload, engine=self.engine)
         self.aliases = Aliases(db, clock, reload=self.reload, known=lambda: self._table.by_id)
         self.pulls = Pulls(db, clock, data / "models", cache or fetch.default_cache(), sources)
-        self._learning = Learning(db, clock, self._targets, self.discover, reload=self.reload, engine=self.engine)
+        self.learning = Learning(db, clock, self._targets, self.discover, reload=self.reload, engine=self.engine)
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
         self._table = RoutingTable((), {})
@@ -383,7 +383,7 @@ class Compute:
 
         What an engine's server says of itself and its registration does not is learned first, see `Learning.ask`.
         """
-        await self._learning.ask(self.engine(name), actor)
+        await self.learning.ask(self.engine(name), actor)
         engine = self.engine(name)
         served = [one for one in engine.models if model in (None, one.model)]
         if not served:
@@ -400,7 +400,7 @@ class Compute:
                 await self._wake(target)
             report = await self._client.test(target)
             if BOUND not in target.features and any(BOUND in problem for problem in report.problems):
-                await self._learning.keep(
+                await self.learning.keep(
                     engine, BOUND, {BOUND}, BOUND, actor
                 )  # it says by which field it wants to be bounded
                 engine = self.engine(name)
@@ -436,7 +436,7 @@ class Compute:
     async def _watch_health(self) -> None:
         while True:
             await self.check_health(only_due=True)
-            await self._learning.keep_up()
+            await self.learning.keep_up()
             await asyncio.sleep(PROBE_DOWN_S)
 
     def statuses(self) -> list[EngineStatus]:
