@@ -74,22 +74,27 @@ async def average(db: Database, market: Market, since: datetime) -> int:
 
 
 async def float_micro(db: Database, kind: str, now: datetime) -> int:
-    """Credits that may trade now, whoever has them."""
+    """Credits that may trade now, whoever has them, in an order or not: of accounts and lots as in
+    `ledger.tradeable_of`."""
     value = await db.fetchval(
-        """SELECT sum(l.remaining)::bigint FROM ledger.lot l JOIN ledger.account a ON a.id = l.account
-           WHERE a.kind = $1 AND l.open AND l.provenance <> 'subsidy' AND (l.unlock_at IS NULL OR l.unlock_at <= $2)
-             AND (l.expires_at IS NULL OR l.expires_at > $2)""",
+        """SELECT sum(greatest(0, least(s.whole, a.balance - coalesce(a.floor, 0))))::bigint
+           FROM (SELECT l.account, sum(l.remaining) AS whole FROM ledger.lot l
+                 WHERE l.open AND l.provenance <> 'subsidy' AND l.earmark IS NULL
+                   AND (l.unlock_at IS NULL OR l.unlock_at <= $2) AND (l.spendable_at IS NULL OR l.spendable_at <= $2)
+                   AND (l.expires_at IS NULL OR l.expires_at > $2)
+                 GROUP BY l.account) s
+           JOIN ledger.account a ON a.id = s.account WHERE a.kind = $1""",
         kind, now,
     )  # fmt: skip
     return int(value or 0)
 
 
-async def used_today(db: Database, org_id: UUID, day: date) -> int:
-    """What the fund's orders of a day traded or may still trade."""
+async def used_today(db: Database, org_id: UUID, market: Market, day: date) -> int:
+    """What the fund's orders of a day in a market traded or may still trade."""
     value = await db.fetchval(
         """SELECT sum(CASE WHEN state = 'open' THEN quantity ELSE filled END)::bigint FROM exchange.orders
-           WHERE org_id = $1 AND ordered_on = $2""",
-        org_id, day,
+           WHERE org_id = $1 AND market = $2 AND ordered_on = $3""",
+        org_id, market, day,
     )  # fmt: skip
     return int(value or 0)
 

@@ -54,15 +54,19 @@ class Stability:
             "average_ticks": await store.average(self._db, market, since),
             "price_ticks": price or 0,
             "float_micro": await store.float_micro(self._db, CREDIT_KIND[market], self._clock.now()),
-            "used_micro": await store.used_today(self._db, FUND, today),
+            "used_micro": await store.used_today(self._db, FUND, market, today),
         }
         decision = self._policy.stability(facts, today)
         out = decision.outputs
         if book.status.paused or not (out["may_buy"] or out["may_sell"]) or out["left_micro"] <= 0:
             return None
-        side = BUY if out["may_buy"] else SELL
-        ticks = out["buy_below_ticks"] if side == BUY else out["sell_above_ticks"]
-        ticks = min(max(ticks, book.status.floor_ticks), book.status.ceiling_ticks)
+        side, status = BUY if out["may_buy"] else SELL, book.status
+        if side == BUY:
+            ticks = min(out["buy_below_ticks"], status.ceiling_ticks)
+        else:
+            ticks = max(out["sell_above_ticks"], status.floor_ticks)
+        if not status.floor_ticks <= ticks <= status.ceiling_ticks:  # no price of the corridor is on its side of the line
+            return None
         purse = await self._cash.purse(FUND, market)
         means = purse.cash_available_fen * VALUE_PER_FEN // ticks if side == BUY else purse.tradeable_micro
         quantity = min(out["left_micro"], means)
