@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shanhe.approvals.api import RequestConflict, SamePerson
 from shanhe.exchange import fund_store, remedy_store
-from shanhe.exchange.api import ItemClosed, Market, NothingToReverse, NotUpheld, SecondPersonNeeded
-from shanhe.exchange.remedy import undo_of
+from shanhe.exchange.api import ItemClosed, Market, NothingToReverse, NotUpheld, ReversalWaits, SecondPersonNeeded
+from shanhe.exchange.remedy import REQUEST, undo_of
 from shanhe.ledger.api import Asset, Charge, InsufficientCredit, Leg
 from stage.faults import lost_mark
 
@@ -276,6 +276,14 @@ class TestReversal:
         assert (await case.remedies.get(asked.id)).state == "ended"
         assert [one.id for one in await case.remedies.due()] == [case.dispute]
         assert (await case.stands())[2] == 100
+
+    async def test_waits_once_for_a_dispute_whoever_else_asks(self, case):
+        await case.uphold()
+        asked = await case.remedies.ask(case.dispute, "why", by="person:o1")
+        with pytest.raises(ReversalWaits):
+            await case.remedies.ask(case.dispute, "why too", by="person:o2")
+        waiting = await case.world.approvals.requests(kind=REQUEST)
+        assert [one.id for one in waiting] == [asked.id], "nobody is asked for a word on what was refused"
 
     async def test_does_not_touch_what_the_buyer_pledged(self, case):
         await case.world.ledger.set_floor(case.wallet, 30 * CREDIT)

@@ -284,6 +284,17 @@ class NotUpheld(Conflict):
         )
 
 
+class ReversalWaits(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "reversal_waits",
+            "A reversal of this dispute was asked for and waits for a second person.",
+            message_zh="该申诉已有冲正申请，正等待第二人审批。",
+            hint="Decide that one first.",
+            hint_zh="请先办结该申请。",
+        )
+
+
 class NothingToReverse(Conflict):
     def __init__(self) -> None:
         super().__init__(

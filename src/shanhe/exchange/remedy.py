@@ -20,7 +20,7 @@ from shanhe.approvals.api import Approvals, Deed, NotYet, Request, RequestConfli
 from shanhe.exchange import fund_store
 from shanhe.exchange import remedy_store as store
 from shanhe.exchange.disputes import Dispute, Disputes
-from shanhe.exchange.errors import NothingToReverse, NotUpheld, SecondPersonNeeded, UnknownItem
+from shanhe.exchange.errors import NothingToReverse, NotUpheld, ReversalWaits, SecondPersonNeeded, UnknownItem
 from shanhe.exchange.fund import PAGE, Fund
 from shanhe.exchange.model import Market
 from shanhe.kernel.asking import Record
@@ -138,7 +138,8 @@ class Remedies:
     ) -> Remedy:
         """Ask to undo trades of the disputed order (default: all that settled); a second person decides. Idempotent.
 
-        Raises NotUpheld, NothingToReverse, SecondPersonNeeded (who complained does not ask), RequestConflict.
+        Raises NotUpheld, NothingToReverse, SecondPersonNeeded (who complained does not ask), ReversalWaits,
+        RequestConflict.
         """
         check_line("reason", reason)
         if remedy_id is not None and (known := await store.remedy(self._db, remedy_id)) is not None:
@@ -170,7 +171,8 @@ class Remedies:
                 REQUEST, SUBJECT, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=identifier,
                 about=dispute["org_id"], conn=conn,
             )  # fmt: skip
-            await store.insert(conn, identifier, dispute_id, chosen, sealed, by, now)
+            if not await store.insert(conn, identifier, dispute_id, chosen, sealed, by, now):
+                raise ReversalWaits()
         return await self.get(identifier)
 
     async def approve(self, remedy_id: UUID, *, by: str) -> Remedy:

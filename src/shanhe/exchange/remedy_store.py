@@ -22,12 +22,14 @@ _REVERSAL: Final = (
 
 async def insert(
     conn: Connection, identifier: UUID, dispute_id: UUID, trades: Sequence[UUID], reason: str, by: str, now: datetime
-) -> None:
+) -> bool:
+    """False when another one of that dispute waits; true again for the same id."""
     await conn.execute(
         """INSERT INTO exchange.remedy (id, dispute_id, trades, reason, asked_by, asked_at)
-           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING""",
+           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING""",
         identifier, dispute_id, list(trades), reason, by, now,
     )  # fmt: skip
+    return await remedy(conn, identifier) is not None
 
 
 async def remedy(conn: Connection | Database, identifier: UUID) -> Any:
