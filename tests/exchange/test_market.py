@@ -15,6 +15,7 @@ from shanhe.exchange import cash_store, timing
 from shanhe.exchange.api import (
     ItemClosed,
     Market,
+    MarketChanged,
     NotEnoughCash,
     OrderConflict,
     OutsideCorridor,
@@ -72,6 +73,20 @@ class TestGate:
         assert (await world.exchange.order(order.id)).state == "market_closed"
         assert await world.cash(buyer) == (10_000, 10_000)
         await world.verify()
+
+    async def test_that_shuts_leaves_an_order_to_be_cancelled_only(self, world):
+        """An amendment sets more aside, and where orders match as they come it would trade."""
+        buyer = await world.buyer(200)
+        order = await world.buy(buyer, 100, 6000)
+        (licence,) = await world.approvals.licences()
+        await world.approvals.revoke(licence.id, reason="withdrawn", by="test")
+        world.restart()
+        with pytest.raises(MarketChanged):
+            await world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=200 * CREDIT, actor="test")
+        assert await world.cash(buyer) == (20_000, 14_000)
+        done = await world.exchange.cancel(order.id, org_id=buyer, actor="test")
+        assert done.state == "cancelled"
+        assert await world.cash(buyer) == (20_000, 20_000)
 
 
 class TestCorridor:
@@ -202,6 +217,21 @@ class TestCandles:
             (datetime(2026, 11, 23, 16, tzinfo=UTC), 6000, 6000),
             (datetime(2026, 11, 24, 16, tzinfo=UTC), 6001, 6023),
         ]
+
+    async def test_begin_with_a_whole_one(self, world):
+        """A chart of two days shows the first one from its beginning on, however late it is looked at."""
+        for hours in (0, 3, 45):  # 12:10, 15:10, and 12:10 two days later
+            world.clock.advance(hours=hours)
+            await world.sell(await world.seller(20), 20, 6000 + hours)
+            await world.buy(await world.buyer(20), 20, 6000 + hours)
+            await world.auction()
+        first, last = await world.exchange.candles(step_s=86_400, days=2)
+        assert (first.start, first.open, first.close) == (datetime(2026, 11, 23, 16, tzinfo=UTC), 6000, 6003)
+        assert first.quantity_micro == 40 * CREDIT
+        assert last.quantity_micro == 20 * CREDIT
+        world.clock.advance(hours=2)
+        assert (await world.exchange.candles(step_s=86_400, days=2))[0] == first
+        assert len(await world.exchange.candles(step_s=86_400, days=1)) == 1
 
 
 class TestCash:

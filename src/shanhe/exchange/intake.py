@@ -191,7 +191,7 @@ class Intake:
             changes = [one for one in wanted if one.new is None]
             await self._escrow(conn, batch, places, outcome)
             for one in changes:
-                await self._change(conn, batch, one, known.get(one.order_id), outcome)
+                await self._change(conn, batch, one, known.get(one.order_id), active, outcome)
             await self.finish(conn, batch)
         return outcome + (await self._flush(again) if again else [])
 
@@ -326,7 +326,7 @@ class Intake:
     # -- changes ------------------------------------------------------------------------------------------------------
 
     async def _change(
-        self, conn: Any, batch: Batch, one: Wanted, found: Any, outcome: list[tuple[Wanted, Any]]
+        self, conn: Any, batch: Batch, one: Wanted, found: Any, active: Market, outcome: list[tuple[Wanted, Any]]
     ) -> None:
         if found is None or found["market"] != self._market or (one.org_id and found["org_id"] != one.org_id):
             outcome.append((one, UnknownOrder()))
@@ -335,6 +335,8 @@ class Intake:
         elif one.amend is None:
             batch.events.append(Cancel(**batch.next(), order=one.order_id, reason=one.reason, actor=one.actor))
             outcome.append((one, None))
+        elif active is not self._market:
+            outcome.append((one, MarketChanged()))
         else:
             outcome.append((one, await self._amend(conn, batch, one, found)))
 
