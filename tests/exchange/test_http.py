@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from shanhe.exchange.api import FUND, ExchangeUnavailable, Feed
+from shanhe.exchange.api import FUND, ExchangeUnavailable, Feed, Market
 from shanhe.exchange.routes import router
 from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
 from shanhe.kernel import http
@@ -161,8 +162,32 @@ class TestFund:
                 asked = await world.exchange.remedies.ask(dispute, "撤销", by="person:o1")
                 await world.exchange.remedies.approve(asked.id, by="person:o2")
         await world.exchange.endow_stability(150, posting_id=uuid4(), actor="test")
-        view = (await site.anybody.get("/api/exchange/fund")).json()
-        assert (view["fees_fen"], view["stability_fen"], view["paid_fen"], view["balance_fen"]) == (600, 150, 0, 450)
+        for _ in range(3):  # before it is summed up, and after, however often
+            view = (await site.anybody.get("/api/exchange/fund")).json()
+            assert (view["fees_fen"], view["trades"]) == (600, 2)
+            assert (view["stability_fen"], view["paid_fen"], view["balance_fen"]) == (150, 0, 450)
+            await world.exchange.fund.run()
+
+    async def test_reads_each_trade_once_for_its_total_and_only_settled_ones(self, world, monkeypatch):
+        fund, settlement = world.exchange.fund, world.exchange._settlements[Market.REAL]
+        settle = settlement.run
+        for n in range(4):
+            seller, buyer = await world.seller(100), await world.buyer(100)
+            await world.sell(seller, 100, 6000)
+            await world.buy(buyer, 100, 6000)
+            if n == 2:  # the third one waits for the fourth
+                monkeypatch.setattr(settlement, "run", AsyncMock(return_value=0))
+            await world.auction()
+            monkeypatch.setattr(settlement, "run", settle)
+            if n == 3:
+                await world.exchange.sweep()
+            await fund.run()
+            view = await fund.view(Market.REAL)
+            settled = (1, 2, 2, 4)[n]
+            assert (view.trades, view.fees_fen, view.balance_fen) == (settled, 600 * settled, 600 * settled)
+            kept = await world.db.fetchval("SELECT trades FROM exchange.fee_total WHERE market = 'real'")
+            assert kept == settled
+        assert (await fund.view(Market.PLAY)).trades == 0
 
     async def test_books_nothing_for_an_organisation_that_is_not_there(self, site, monkeypatch):
         operator, _ = await site.client("运营", "accounts")

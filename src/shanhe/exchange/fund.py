@@ -108,8 +108,11 @@ class Fund:
         return await self._get(request_id)
 
     async def run(self) -> int:
-        """Book what was agreed to and close what was not, wherever it was decided; how many."""
+        """Book what was agreed to and close what was not, wherever it was decided; how many. Sum up the fees."""
         done = 0
+        for market in Market:
+            async with self._db.transaction() as conn:
+                await store.sum_up(conn, market)
         for row in await store.open_payments(self._db, PAGE_ROWS):
             request = await self._approvals.get(row["id"])
             if request.state is RequestState.OPEN:

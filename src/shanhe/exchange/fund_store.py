@@ -48,16 +48,33 @@ async def totals(db: Database, market: Market, account: UUID) -> Any:
     """Of a market's fund: fees less what reversals gave back, settled trades, payments, what went to the stability
     fund."""
     return await db.fetchrow(
-        """SELECT (coalesce(sum(fee_fen), 0) - (
-                    SELECT coalesce(sum(r.fee_fen), 0) FROM exchange.reversal r
-                    JOIN exchange.trade t ON t.id = r.trade_id WHERE t.market = $1))::bigint AS fees,
-                  count(*) AS trades,
+        """SELECT f.fees_fen + s.fees - (
+                    SELECT coalesce(sum(r.fee_fen), 0)::bigint FROM exchange.reversal r
+                    JOIN exchange.trade t ON t.id = r.trade_id WHERE t.market = $1) AS fees,
+                  f.trades + s.trades AS trades,
                   (SELECT coalesce(sum(amount_fen), 0)::bigint FROM exchange.fund_payment WHERE state = 'paid') AS paid,
                   (SELECT coalesce(sum(t.amount), 0)::bigint FROM ledger.transfer t
                    JOIN ledger.posting p ON p.id = t.posting AND p.kind = $3 WHERE t.debit = $2) AS endowed
-           FROM exchange.trade WHERE market = $1 AND settled_at IS NOT NULL""",
+           FROM exchange.fee_total f, LATERAL (
+             SELECT coalesce(sum(fee_fen), 0)::bigint AS fees, count(*) AS trades FROM exchange.trade
+             WHERE market = $1 AND seq > f.seq AND settled_at IS NOT NULL) s
+           WHERE f.market = $1""",
         market, account, ENDOWMENT,
     )  # fmt: skip
+
+
+async def sum_up(conn: Connection, market: Market) -> None:
+    """Take what settled since into the total, up to where every trade has. Needs a transaction."""
+    await conn.fetchrow("SELECT FROM exchange.fee_total WHERE market = $1 FOR UPDATE", market)
+    await conn.execute(
+        """UPDATE exchange.fee_total f SET seq = s.seq, fees_fen = f.fees_fen + s.fees, trades = f.trades + s.trades
+           FROM (SELECT m.settled AS seq, coalesce(sum(t.fee_fen), 0)::bigint AS fees, count(t.id) AS trades
+                 FROM exchange.fee_total o JOIN exchange.matcher m ON m.market = o.market
+                 LEFT JOIN exchange.trade t ON t.market = o.market AND t.seq > o.seq AND t.seq <= m.settled
+                 WHERE o.market = $1 GROUP BY 1) s
+           WHERE f.market = $1 AND s.seq > f.seq""",
+        market,
+    )
 
 
 # -- stability --------------------------------------------------------------------------------------------------------

@@ -393,7 +393,8 @@ async def candles(
         """SELECT date_bin($2 * interval '1 second', at, $5) AS start,
                   (array_agg(ticks ORDER BY seq, n))[1] AS open, max(ticks) AS high, min(ticks) AS low,
                   (array_agg(ticks ORDER BY seq DESC, n DESC))[1] AS close, sum(quantity)::bigint AS quantity_micro
-           FROM exchange.trade WHERE market = $1 AND at >= date_bin($2 * interval '1 second', $3, $5) GROUP BY 1 ORDER BY 1 DESC LIMIT $4""",
+           FROM exchange.trade WHERE market = $1 AND at >= date_bin($2 * interval '1 second', $3, $5)
+           GROUP BY 1 ORDER BY 1 DESC LIMIT $4""",
         market, step_s, since, limit, origin,
     )  # fmt: skip
 
