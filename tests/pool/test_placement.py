@@ -64,6 +64,13 @@ class TestPlan:
             Move("one", "big", False), Move("one", "chat", True),
         )  # fmt: skip
 
+    def test_loads_nothing_over_what_is_loaded_and_can_not_be_moved(self) -> None:
+        fixed = node("one", loaded=frozenset({"big"}), movable=frozenset({"chat"}), memory_mb=7_999)
+        found = plan([need("big", calls=0), need("chat")], [fixed])
+        assert (found.placed, found.moves, found.unmet) == ({"one": ("big",)}, (), {"chat": 100.0})
+        roomy = node("one", loaded=frozenset({"big"}), movable=frozenset({"chat"}), memory_mb=8_000)
+        assert plan([need("big", calls=0), need("chat")], [roomy]).moves == (Move("one", "chat", True),)
+
     def test_passes_over_a_node_that_is_ill(self) -> None:
         assert plan([need()], [node("ill", healthy=False), node("well", SLOW)]).placed["well"] == ("chat",)
 

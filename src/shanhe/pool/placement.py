@@ -117,6 +117,7 @@ class _Room:
 def plan(needs: Sequence[ModelNeed], nodes: Sequence[NodeState]) -> Plan:
     """The plan for the coming hour. Deterministic: equal nodes in the order of their names."""
     rooms = [_Room(node, node.memory_mb) for node in sorted(nodes, key=lambda node: node.name)]
+    _leave_fixed(needs, rooms)
     ordered = sorted(needs, key=lambda need: (need.latency == "batch", -need.warm, -need.calls, need.model))
     for need in ordered:
         _keep_warm(need, rooms)
@@ -130,6 +131,14 @@ def plan(needs: Sequence[ModelNeed], nodes: Sequence[NodeState]) -> Plan:
         if room.node.healthy and model in room.node.movable
     ]
     return Plan({room.node.name: tuple(sorted(room.models)) for room in rooms}, tuple(moves), unmet)
+
+
+def _leave_fixed(needs: Sequence[ModelNeed], rooms: list[_Room]) -> None:
+    """What is loaded and can't be moved is there whatever the plan says, and its memory is taken."""
+    for room in rooms:
+        for need in needs:
+            if need.model in room.node.loaded - room.node.movable:
+                room.put(need)
 
 
 def _keep_warm(need: ModelNeed, rooms: list[_Room]) -> None:

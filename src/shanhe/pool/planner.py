@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from shanhe.compute.api import Compute
+from shanhe.compute.api import Compute, Speed
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.pool import placement, store
@@ -85,19 +85,27 @@ class Planner:
         costs = {engine.name: {one.model: float(one.cost.output) for one in engine.models}
                  for engine in self._compute.engines()}  # fmt: skip
         return [
-            placement.NodeState(
-                node.name,
-                node.report.memory_mb,
-                node.report.slots,
-                {model: speed for (node_id, model), speed in speeds.items() if node_id == node.id},
-                costs.get(node.engine, {}),
-                frozenset(offer.model for offer in node.report.offers if offer.loaded),
-                frozenset(offer.model for offer in node.report.offers if offer.movable),
-                node.local,
-                healthy=node.state is NodeState.ACTIVE and node.session is not None,
-            )
+            state_of(node, {model: speed for (node_id, model), speed in speeds.items() if node_id == node.id},
+                     costs.get(node.engine, {}))
             for node in nodes
-        ]
+        ]  # fmt: skip
+
+
+def state_of(node: Node, speeds: Mapping[str, Speed], costs: Mapping[str, float]) -> placement.NodeState:
+    """A node as a plan sees it: the plan is about chat models, and leaves others and the memory they take alone."""
+    chat = [offer for offer in node.report.offers if offer.kind == "chat"]
+    others_mb = sum(offer.memory_mb for offer in node.report.offers if offer.loaded and offer.kind != "chat")
+    return placement.NodeState(
+        node.name,
+        max(0, node.report.memory_mb - others_mb),
+        node.report.slots,
+        speeds,
+        costs,
+        frozenset(offer.model for offer in chat if offer.loaded),
+        frozenset(offer.model for offer in chat if offer.movable),
+        node.local,
+        healthy=node.state is NodeState.ACTIVE and node.session is not None,
+    )
 
 
 def series(hours: Sequence[Demand], model: str, last: datetime) -> list[float]:

@@ -65,18 +65,17 @@ class Tally:
         if seen.probe:
             return answer
         failed = seen.lost or seen.status >= 500 or seen.status == 0
-        prompt = answer.prompt_tokens if answer is not None else 0
-        completion = answer.completion_tokens if answer is not None else 0
+        prompt, completion = claimed(seen, answer) if answer is not None else (0, 0)
         hour = self._clock.now().replace(minute=0, second=0, microsecond=0)
         sums = self._hours.setdefault((node.id, hour, model), [0] * 6)
         ttft_ms = round(seen.first_ms)
-        changes = (1, int(failed), max(prompt, 0), max(completion, 0), round(seen.done_ms), ttft_ms)
+        changes = (1, int(failed), prompt, completion, round(seen.done_ms), ttft_ms)
         for at, change in enumerate(changes):
             sums[at] += change
         labels = (node.name, model)
         self._calls.labels(*labels, "failed" if failed else "left" if seen.left else "done").inc()
-        self._tokens.labels(*labels, "prompt").inc(max(prompt, 0))
-        self._tokens.labels(*labels, "completion").inc(max(completion, 0))
+        self._tokens.labels(*labels, "prompt").inc(prompt)
+        self._tokens.labels(*labels, "completion").inc(completion)
         self._busy.labels(*labels).inc(seen.done_ms / 1000)
         if seen.first_ms:
             self._ttft.labels(*labels).observe(seen.first_ms / 1000)
@@ -128,6 +127,12 @@ class Tally:
             known = self._hours.setdefault(key, [0] * 6)
             for at, value in enumerate(values):
                 known[at] += value
+
+
+def claimed(seen: Seen, answer: Answer) -> tuple[int, int]:
+    """Prompt and completion tokens that a node claims, no more than there were bytes: no token is less than one."""
+    prompt, completion = max(0, answer.prompt_tokens), max(0, answer.completion_tokens)
+    return min(prompt, len(seen.request)), min(completion, seen.size)
 
 
 def cost_of(compute: Compute, node: Node, model: str) -> Rates | None:
