@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +15,8 @@ import pytest_asyncio
 from shanhe.compute.api import NewEngine, Rates
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, LotDelta, NewLot, Posting, Provenance, Transfer
+from shanhe.pool import store
+from shanhe.pool.earnings import Earnings
 from shanhe.pool.model import NodeState
 from shanhe.pool.synthetic import Character, Engine
 
@@ -212,6 +215,72 @@ class TestCheat:
         assert await judged.income(machine.owner) == earned
         await until(lambda: judged.serves("wronged"))
         assert await pool.sweep() == 0
+
+    async def test_that_was_blamed_wrongly_gets_the_rest_back_after_an_interruption(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Wherever it stopped: after a reversal that was not written down, and before the next one."""
+        machine = await judged.machine("halfway")
+        _, client = await judged.tenant("halfway")
+        for at in range(3):
+            await client.post("/v1/chat/completions", json=ask(f"question {at}"))
+        earned, pool = await judged.income(machine.owner), judged.services.pool
+        await pool.quarantine("halfway", actor="tests", reason="a mistake")
+        await pool.sweep()
+        mark = store.mark_restored
+
+        async def lost(*values: Any) -> None:
+            monkeypatch.setattr(store, "mark_restored", mark)
+            raise ConnectionResetError
+
+        monkeypatch.setattr(store, "mark_restored", lost)
+        with pytest.raises(ConnectionResetError):
+            await pool.release("halfway", actor="tests", reason="cleared", restore=True)
+        assert (await pool.node("halfway")).state is NodeState.QUARANTINED, "it can be released once more"
+        assert 0 < await judged.income(machine.owner) < earned
+        await pool.release("halfway", actor="tests", reason="cleared", restore=True)
+        assert await judged.income(machine.owner) == earned
+        assert all(row["restored_by"] for row in await pool.withheld(await pool.node("halfway")))
+
+    async def test_loses_each_call_once_though_that_was_not_written_down_and_others_ended_since(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine = await judged.machine("noted")
+        _, client = await judged.tenant("noted")
+        pool = judged.services.pool
+        assert (await client.post("/v1/chat/completions", json=ask("one"))).status_code == 200
+        note, node = store.add_withheld, await pool.node("noted")
+
+        async def lost(*values: Any) -> None:
+            monkeypatch.setattr(store, "add_withheld", note)
+            raise ConnectionResetError
+
+        monkeypatch.setattr(store, "add_withheld", lost)
+        with pytest.raises(ConnectionResetError):
+            await pool.earnings.withhold(node, 10)
+        assert (await client.post("/v1/chat/completions", json=ask("two"))).status_code == 200
+        await pool.quarantine("noted", actor="tests", reason="seen cheating")
+        await pool.sweep()
+        assert await judged.income(machine.owner) == 0
+        assert len(await pool.withheld(node)) == 2
+        earned = sum(row["amount_micro"] for row in await pool.withheld(node))
+        await pool.release("noted", actor="tests", reason="cleared", restore=True)
+        assert await judged.income(machine.owner) == earned
+
+    async def test_loses_the_part_of_each_call_that_the_rule_says(self, judged: Town) -> None:
+        """An amendment may withhold less than all: lots give as much as the posting takes."""
+        machine = await judged.machine("partly")
+        _, client = await judged.tenant("partly")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        services, earned = judged.services, await judged.income(machine.owner)
+
+        def half(facts: Mapping[str, object], on: date) -> Any:
+            return SimpleNamespace(outputs={"withheld_micro": earned // 2}, trace={}, version="half")
+
+        earnings = Earnings(judged.services.db, services.clock, services.ledger, half)
+        node = await services.pool.node("partly")
+        assert await earnings.withhold(node, 10) == earned // 2
+        assert await judged.income(machine.owner) == earned - earned // 2
 
 
 class TestHonestNode:

@@ -5,7 +5,7 @@ The ledger is the truth: each call's posting says which engine served it and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID, uuid5
@@ -135,7 +135,7 @@ class Earnings:
     async def _take(
         self, node: Node, call: PostingView, income: UUID, held: UUID, amount: int, decision: Decision
     ) -> int:
-        lots = await self._lots(call, income)
+        lots = _part(await self._lots(call, income), amount)
         posting_id = uuid5(SPACE, str(call.id))
         evidence = {"receipt": call.id, "node": node.name, "cause": node.cause, "rule": decision.version,
                     "trace": dict(decision.trace)}  # fmt: skip
@@ -164,13 +164,28 @@ class Earnings:
         return tuple(LotDelta(d.lot, -d.amount) for d in call.lots if d.amount > 0 and lots[d.lot].account == income)
 
     async def restore(self, node: Node, actor: str) -> int:
-        """Give back what was withheld, by reversing it; the amount, µ."""
-        given = 0
-        for row in await store.withheld(self._db, node.id, open_only=True):
-            done = await self._ledger.reverse(row["posting_id"], actor=actor, reason=f"{node.name} was cleared")
-            await store.mark_restored(self._db, row["receipt_id"], done.id)
+        """Give back what was withheld, by reversing it; the amount, µ. Goes on where an interrupted one stopped."""
+        given, rows = 0, await store.withheld(self._db, node.id, open_only=True)
+        undone = await self._ledger.reversed_among([row["posting_id"] for row in rows])
+        for row in rows:
+            by = undone.get(row["posting_id"])
+            if by is None:
+                reason = f"{node.name} was cleared"
+                by = (await self._ledger.reverse(row["posting_id"], actor=actor, reason=reason)).id
+            await store.mark_restored(self._db, row["receipt_id"], by)
             given += row["amount_micro"]
         return given
+
+
+def _part(lots: Sequence[LotDelta], amount: int) -> tuple[LotDelta, ...]:
+    """As much of lots, in their order, as comes to an amount."""
+    parts: list[LotDelta] = []
+    for delta in lots:
+        taken = min(amount, -delta.amount)
+        amount -= taken
+        if taken:
+            parts.append(LotDelta(delta.lot, -taken))
+    return tuple(parts)
 
 
 def _proof(posting: PostingView, node: Node, income: UUID) -> Proof | None:

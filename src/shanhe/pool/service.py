@@ -286,9 +286,12 @@ class Pool:
         `restore` gives back the income that was withheld. `own`: its owner asks, who may end a drain of their own and
         nothing else (HeldByCity).
         """
-        node = await self._enter(name, NodeState.JOINING, actor, reason, own=own)
+        node = await self.node(name)
+        if restore and node.state is NodeState.QUARANTINED and not own:
+            await self.earnings.restore(node, actor)  # first: who is back at work can't be released once more
+        await self._enter(name, NodeState.JOINING, actor, reason, own=own)
         if restore:
-            await self.earnings.restore(node, actor)
+            await self.earnings.restore(node, actor)  # what was withheld meanwhile
         return await self.node(name)
 
     async def remove(self, name: str, *, actor: str, own: bool = False) -> Node:
