@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shanhe.exchange.api import FUND, ExchangeUnavailable, Feed, Market
+from shanhe.exchange.api import FUND, FUND_PAYMENT, ExchangeUnavailable, Feed, Market
 from shanhe.exchange.routes import router
 from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
 from shanhe.kernel import http
@@ -213,6 +213,35 @@ class TestFund:
         request = await site.world.approvals.get(UUID(payment))
         assert (request.state, request.fault) == ("approved", "insufficient_credit")
         assert await site.world.cash(org) == (0, 0)
+
+    async def test_is_paid_or_closed_as_was_decided_though_others_wait_or_cost_too_much(self, world):
+        """The job's round; what is open, too dear, refused or over a week old keeps nobody else waiting."""
+        seller, buyer, org = await world.seller(200), await world.buyer(200), uuid4()
+        await world.sell(seller, 100, 6000)
+        await world.buy(buyer, 100, 6000)
+        await world.auction()
+        fund, approvals = world.exchange.fund, world.approvals
+        asked = {
+            name: await fund.request(org, amount_fen, name, by="person:o1")
+            for name, amount_fen in (("waits", 1), ("dear", 601), ("refused", 2), ("paid", 200), ("late", 3))
+        }
+        del approvals.deeds[FUND_PAYMENT]  # decided where nobody could carry it out
+        for name in ("dear", "paid"):
+            await approvals.agree(asked[name].id, by="person:o2")
+        await approvals.reject(asked["refused"].id, by="person:o2", reason="no")
+        assert await fund.run() == 2
+        assert await fund.run() == 0
+        states = {one.reason: one.state for one in (await fund.view(Market.REAL)).payments}
+        assert states == {"waits": "open", "dear": "open", "refused": "ended", "paid": "paid", "late": "open"}
+        view = await fund.view(Market.REAL)
+        assert (view.balance_fen, view.fees_fen, view.paid_fen) == (400, 600, 200)
+        play = await fund.view(Market.PLAY)
+        assert (play.balance_fen, play.paid_fen, play.payments) == (0, 0, [])
+        world.clock.advance(days=7)
+        await approvals.sweep()
+        assert await fund.run() == 2
+        states = {one.reason: one.state for one in (await fund.view(Market.REAL)).payments}
+        assert states == {"waits": "ended", "dear": "open", "refused": "ended", "paid": "paid", "late": "ended"}
 
 
 class TestDispute:

@@ -71,6 +71,16 @@ class TestFund:
         await able(world)
         assert await world.exchange.stabilise() is None, "0.50 is the average, for all it remembers"
 
+    async def test_acts_on_the_price_that_the_next_auction_would_give(self, world):
+        await traded(world, 7000, 6000)  # the average is 0.65, its line 0.585
+        await able(world)
+        assert await world.exchange.stabilise() is None
+        await world.sell(await world.seller(100), 100, 3000)
+        await world.buy(await world.buyer(100), 100, 5849)
+        placed = await world.exchange.stabilise()
+        assert placed is not None
+        assert placed.ticks == 5850
+
     async def test_does_nothing_while_trading_is_paused(self, world):
         await traded(world, 7000, 4000)
         await able(world)
