@@ -386,6 +386,33 @@ class TestLookingUp:
         assert answer.json() == {"object": "response.input_tokens", "input_tokens": desk.engines.tokens_per_text}
         assert await desk.balance() == before
 
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            (
+                "messages/count_tokens",
+                {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": 5}]}]},
+            ),
+            ("responses/input_tokens", {"input": [{"type": "function_call", "namespace": "space"}]}),
+        ],
+    )
+    async def test_of_what_does_not_fit_the_protocol_says_so(self, desk: Desk, path: str, body: Any) -> None:
+        answer = await desk.http.post(f"/v1/{path}", json={"model": "syn", **body})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+    @pytest.mark.parametrize("again", [{}, {"idempotency-key": "one"}])
+    async def test_without_a_database_fails_in_the_words_of_who_asks(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, again: dict[str, str]
+    ) -> None:
+        async def away(token: str) -> Any:
+            raise OSError("no route to host")
+
+        monkeypatch.setattr(desk.keys, "caller_cached", lambda token: None)
+        monkeypatch.setattr(desk.keys, "caller", away)
+        answer = await desk.http.post("/v1/messages/count_tokens", json={}, headers=again)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert answer.json()["type"] == "error"
+
     async def test_of_a_stored_response_says_that_nothing_is_stored(self, desk: Desk) -> None:
         answer = await desk.http.get("/v1/responses/resp_1")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "response_not_found")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shanhe.compute.api import Compute, ModelInfo
     from shanhe.gateway.call import Call
     from shanhe.gateway.charges import ChargeBook
-    from shanhe.gateway.faces.base import Parsed
+    from shanhe.gateway.faces.base import Face, Parsed
     from shanhe.gateway.terms import PriceList
     from shanhe.identity.api import Caller, Identity
 
@@ -90,7 +90,9 @@ class Admitter:
     async def authenticate(self, client: Client) -> Caller:
         """The caller behind the request's key, with the tags of its header; typed 401/403 otherwise."""
         token = token_of(client)
-        return under_header(self._identity.caller_cached(token) or await self._identity.caller(token), client)
+        with database_away():
+            caller = self._identity.caller_cached(token) or await self._identity.caller(token)
+        return under_header(caller, client)
 
     def known(self, token: str) -> Caller | None:
         """The caller behind a key where no question has to be asked."""
@@ -102,7 +104,7 @@ class Admitter:
             return
         org_id = call.caller.org_id
         if call.through:
-            call.parsed = understood(call, body)
+            call.parsed = understood(call.face, body)
             known = self._known_model(call.parsed.model)
             call.parsed.model = known.id
             call.admission = self._admission(call.parsed, known, self._prices, self._clock.now())
@@ -178,7 +180,7 @@ class Admitter:
     def admit_now(self, call: Call, body: bytes) -> bool:
         """`admit` as far as memory goes; False when the database has to be asked for the reservation."""
         caller = call.caller
-        parsed = call.parsed = understood(call, body)
+        parsed = call.parsed = understood(call.face, body)
         now = self._clock.now()
         prices = self._prices if call.errand is None else self._waiting_prices
         known = self._known_model(parsed.model) if call.inside else self.model(caller, parsed.model)
@@ -344,10 +346,10 @@ class Admitter:
         return CallError(402, "key_budget_exceeded", text)
 
 
-def understood(call: Call, body: bytes) -> Parsed:
+def understood(face: Face, body: bytes) -> Parsed:
     """The parsed request; whatever its nested values do to the face that reads them is the caller's 400."""
     try:
-        return call.face.parse(body)
+        return face.parse(body)
     except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
         raise invalid(
             f"The request does not fit the protocol: {type(error).__name__}.", None, "invalid_type"

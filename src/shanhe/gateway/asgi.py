@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 
 from shanhe.compute.api import cards
-from shanhe.gateway.admission import PRIVATE
+from shanhe.gateway.admission import PRIVATE, understood
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.anthropic import CountTokens, Messages
 from shanhe.gateway.faces.base import Face
@@ -23,9 +23,8 @@ from shanhe.gateway.faces.responses import Responses
 from shanhe.gateway.faces.scenes import Forecast, Ocr, Speech
 from shanhe.gateway.faces.transcription import Transcriptions
 from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Headers, Receive, Scope, Send, preflight
-from shanhe.gateway.pipeline import from_shanhe
+from shanhe.gateway.pipeline import told
 from shanhe.gateway.repeats import HEADER, REPLAYED, Recorder, Said
-from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
@@ -128,34 +127,35 @@ class GatewayApp:
         if self.tools is not None and client.path.startswith(TOOLS_PATH):
             await self.tools(client)
             return
-        if client.method == "POST" and client.header(HEADER) is not None:
-            await self._once(client)
-        else:
-            await self._serve(client)
+        named = client.method == "POST" and client.header(HEADER) is not None
+        await self._answered(client, self._once(client) if named else self._serve(client))
+
+    async def _answered(self, client: Client, work: Coroutine[Any, Any, None]) -> None:
+        """Do what answers a request; what goes wrong before is told in the protocol that it speaks."""
+        try:
+            await work
+        except ClientGone:
+            return
+        except Exception as error:
+            if client.started:
+                raise
+            await self._pipeline.refuse(self._speaks(client), new_id(), told(error), client)
 
     async def _once(self, client: Client) -> None:
         """Serve a request that names itself, unless it was served before."""
-        try:
-            caller = await self._admitter.authenticate(client)
-            body = await client.body()
-            found = await self._repeats.take(caller, client, body)
-        except ClientGone:
+        caller = await self._admitter.authenticate(client)
+        body = await client.body()
+        found = await self._repeats.take(caller, client, body)
+        if isinstance(found, Said):
+            await client.answer(found.status, found.body, [*found.headers, REPLAYED])
             return
-        except CallError as error:
-            await self._pipeline.refuse(self._speaks(client), new_id(), error, client)
-        except ShanheError as error:
-            await self._pipeline.refuse(self._speaks(client), new_id(), from_shanhe(error), client)
-        else:
-            if isinstance(found, Said):
-                await client.answer(found.status, found.body, [*found.headers, REPLAYED])
-                return
-            recorder = Recorder(client, body, partial(self._repeats.end, found))
-            try:
-                await self._serve(recorder)
-            except BaseException:
-                self._repeats.drop(found)
-                raise
-            await self._repeats.end(found, recorder)
+        recorder = Recorder(client, body, partial(self._repeats.end, found))
+        try:
+            await self._answered(recorder, self._serve(recorder))
+        except BaseException:
+            self._repeats.drop(found)
+            raise
+        await self._repeats.end(found, recorder)
 
     def _speaks(self, client: Client) -> Face:
         """Whose words an error is told in that belongs to no call."""
@@ -170,21 +170,12 @@ class GatewayApp:
         if client.method == "OPTIONS":
             await client.answer(200, b"", preflight(client.header(b"access-control-request-headers")))
             return
-        speaks, receipt_id = self._speaks(client), new_id()
         desk = self._desks.get("".join(client.path.split("/", 3)[2:3]))
-        try:
-            if desk is not None:
-                await desk(client, await self._admitter.authenticate(client))
-                return
-            answer = await self._look_up(client, known=face is not None or client.path in self._counts)
-        except ClientGone:
+        if desk is not None:
+            await desk(client, await self._admitter.authenticate(client))
             return
-        except CallError as error:
-            await self._pipeline.refuse(speaks, receipt_id, error, client)
-        except ShanheError as error:
-            await self._pipeline.refuse(speaks, receipt_id, from_shanhe(error), client)
-        else:
-            await client.answer(200, _encode(answer), [JSON_TYPE])
+        answer = await self._look_up(client, known=face is not None or client.path in self._counts)
+        await client.answer(200, _encode(answer), [JSON_TYPE])
 
     async def _look_up(self, client: Client, *, known: bool) -> dict[str, Any]:
         path = client.path
@@ -229,7 +220,7 @@ class GatewayApp:
 
     async def _count_tokens(self, client: Client, face: Face) -> int:
         caller = await self._admitter.authenticate(client)
-        parsed = face.parse(await client.body())
+        parsed = understood(face, await client.body())
         model = self._admitter.model(caller, parsed.model)
         if model.kind != "chat":
             raise invalid(f"{model.id} takes no messages.", "model", "wrong_endpoint")

@@ -195,18 +195,8 @@ class Pipeline:
                     await self._admitter.release(call.reservation)
         except ClientGone:
             self._metrics.clients_gone += 1
-        except CallError as error:
-            await self._fail(call, error, client)
-        except ShanheError as error:
-            await self._fail(call, from_shanhe(error), client)
-        except UpstreamError as error:
-            await self._fail(call, CallError(502, "engine_failed", f"The engine failed: {error}."), client)
-        except Unsettled as error:
-            await self._fail(call, CallError(503, "ledger_unavailable", f"The ledger is away: {error}."), client)
-        except Exception as error:
-            log.error("call failed", error=repr(error)[:500], exc_info=True)
-            text = "Something went wrong on our side; nothing was charged for what was not delivered."
-            await self._fail(call, CallError(500, "internal_error", text), client)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered
+            await self._fail(call, told(error), client)
         finally:
             await client.close()
 
@@ -380,6 +370,20 @@ def completed(call: Call, completion: Completion, metered: Metered, done_at: flo
     return Outcome(metered, "completed", finish, timings(call, done_at, done_at))
 
 
-def from_shanhe(error: ShanheError) -> CallError:
-    """A typed error of another module in the words of a call."""
-    return CallError(error.status, error.code, error.message, retry_after_s=getattr(error, "retry_after_s", None))
+def told(error: Exception) -> CallError:
+    """What has gone wrong, in the words of a call."""
+    match error:
+        case CallError():
+            return error
+        case ShanheError():
+            return CallError(
+                error.status, error.code, error.message, retry_after_s=getattr(error, "retry_after_s", None)
+            )
+        case UpstreamError():
+            return CallError(502, "engine_failed", f"The engine failed: {error}.")
+        case Unsettled():
+            return CallError(503, "ledger_unavailable", f"The ledger is away: {error}.")
+        case _:
+            log.error("call failed", error=repr(error)[:500], exc_info=error)
+            text = "Something went wrong on our side; nothing was charged for what was not delivered."
+            return CallError(500, "internal_error", text)
