@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from tests.console.double_arrivals import Arrivals
 from tests.console.double_board import Board
 from tests.console.double_bulletin import Bulletin, SecondDesk
-from tests.console.double_city import City, Exchange, Proofs, Rules
+from tests.console.double_city import Books, City, Exchange, Proofs, Rules
 from tests.console.double_clones import Clones
 from tests.console.double_commons import Commons
 from tests.console.double_company import Company
@@ -44,7 +44,7 @@ __all__ = ["COOKIE", "MODEL", "ORG", "Gate", "app", "desk", "ident"]
 def desk() -> Desk:
     member = Member()
     rights = (Rights(), Governance(), NomadDesk())
-    public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
+    public = (Talk(), Rules(), City(), Books(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
     rest = (*rest, ConductDesk(), House(), Arrivals(), Webhooks(), Known())

@@ -127,11 +127,9 @@ class Rules:
 class City:
     def __init__(self) -> None:
         self.pulling = 0
-        self.verifying = 0
         self.done = {"engine", "org"}
         """Steps of the setting up that are behind."""
         self.empty = False
-        self.asked: tuple[object, ...] = ()
         self.invited: str | None = None
 
     async def status(self) -> mc.StatusView:
@@ -280,6 +278,12 @@ class City:
         return mc.EngineTest("local-llama", MODEL, True, 231.0, "你好！", (), ("chat_template_kwargs",))
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None: ...
+
+
+class Books:
+    def __init__(self) -> None:
+        self.verifying = 0
+        self.asked: tuple[object, ...] = ()
 
     async def closed_through(self, who: m.Who) -> date | None:
         return date(2026, 10, 31)

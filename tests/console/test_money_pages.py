@@ -338,14 +338,14 @@ class TestRecords:
     async def test_of_the_ledger_are_found_by_owner_and_days(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = await member.get("/city/ledger?kind=call&account=启明&since=2026-11-01&until=2026-11-20")
         days = mc.Days(date(2026, 11, 1), date(2026, 11, 20))
-        assert desk.city.asked == ("call", ident(40), days, "")  # type: ignore[attr-defined]
+        assert desk.books.asked == ("call", ident(40), days, "")  # type: ignore[attr-defined]
         assert f'href="/city/ledger?account={ident(40)}"' in page.text
         assert 'name="since" type="date" value="2026-11-01"' in page.text
 
     async def test_of_an_account_add_up_to_its_balance(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = (await member.get(f"/city/ledger?account={ident(40)}&since=2026-11-01&until=2026-11-20")).text
         days = mc.Days(date(2026, 11, 1), date(2026, 11, 20))
-        assert desk.city.asked == (ident(40), days, "")  # type: ignore[attr-defined]
+        assert desk.books.asked == (ident(40), days, "")  # type: ignore[attr-defined]
         for needed in (
             "知识产权奖励", "2026-11-01 以前的余额", "15.00", "−2.50", "12.50", "发放 7",
             f"/city/ledger/postings/{ident(4)}",
@@ -389,17 +389,17 @@ class TestRecords:
     ) -> None:
         page = await member.get("/city/audit?by=chen&about=启明&action=key_create&since=2026-11-01&until=soon")
         asked = mc.ActsWanted("chen", "启明", "key_create", mc.Days(date(2026, 11, 1), None))
-        assert desk.city.asked == (asked, "")  # type: ignore[attr-defined]
+        assert desk.books.asked == (asked, "")  # type: ignore[attr-defined]
         assert '<option value="key_create" selected>' in page.text
         assert "密钥 …14bc7ab5" in page.text  # and not `key`, as the record has it
         await member.get("/city/audit?action=' OR 1")
-        assert desk.city.asked == (mc.ActsWanted(), "")  # type: ignore[attr-defined]
+        assert desk.books.asked == (mc.ActsWanted(), "")  # type: ignore[attr-defined]
 
     async def test_of_the_audit_are_found_by_what_was_changed_and_go_with_a_page_and_a_sheet(
         self, member: httpx.AsyncClient, desk: Desk
     ) -> None:
         page = await member.get(f"/city/audit?action=governance_seat&before={ident(1)}")
-        assert desk.city.asked == (mc.ActsWanted(action="governance.seat"), str(ident(1)))  # type: ignore[attr-defined]
+        assert desk.books.asked == (mc.ActsWanted(action="governance.seat"), str(ident(1)))  # type: ignore[attr-defined]
         assert '<option value="governance_seat" selected>' in page.text
         assert 'href="/city/audit.csv?by=&amp;about=&amp;action=governance.seat&amp;since=&amp;until="' in page.text
         assert "<s>finance</s> → science" in page.text

@@ -7,6 +7,7 @@ from functools import partial
 
 from shanhe.console.live.arrivals import LiveArrivals
 from shanhe.console.live.board import LiveBoard
+from shanhe.console.live.books import LiveBooks
 from shanhe.console.live.bulletin import LiveBulletin
 from shanhe.console.live.city import LiveCity
 from shanhe.console.live.clones import LiveClones
@@ -64,6 +65,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         talk=LiveTalk(modules),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),
+        books=LiveBooks(modules, names),
         proofs=LiveProofs(modules),
         promises=LivePromises(modules.programmes, modules.identity, names),
         rights=LiveRights(modules),

@@ -52,14 +52,14 @@ class BooksRoom(Room):
         shown["kinds"] = self.view.words.below("posting_kind")
         try:
             if account:
-                shown["number"], shown["owner"] = await self.desk.city.account_named(who, account)
+                shown["number"], shown["owner"] = await self.desk.books.account_named(who, account)
             number = shown["number"]
             if number is not None and not kind:
                 after = query.get("after", "")[:CURSOR_CHARS_MAX]
-                shown["page"] = await self.desk.city.statement(who, number, days, after)
+                shown["page"] = await self.desk.books.statement(who, number, days, after)
             else:
                 before = query.get("before", "")[:CURSOR_CHARS_MAX]
-                shown["rows"] = await self.desk.city.postings(who, kind, number, days, before)
+                shown["rows"] = await self.desk.books.postings(who, kind, number, days, before)
         except ShanheError as error:
             return self.show(
                 request, "postings.html", who, mistake=self.view.mistake(request, error), status=error.status, **shown
@@ -71,7 +71,7 @@ class BooksRoom(Room):
         return await self._posting(request, who, posting_id)
 
     async def _posting(self, request: Request, who: Who, posting_id: UUID, **values: Any) -> Response:
-        posting = await self.desk.city.posting(who, posting_id)
+        posting = await self.desk.books.posting(who, posting_id)
         return self.show(request, "posting.html", who, posting=posting, **values)
 
     async def reverse(self, request: Request, posting_id: UUID) -> Response:
@@ -93,7 +93,7 @@ class BooksRoom(Room):
         asset, kind = query.get("asset", ""), query.get("kind", "")[:WORD_CHARS_MAX]
         asset = asset if asset in ASSETS else ""
         find, after = query.get("find", "")[:FIND_CHARS_MAX].strip(), query.get("after", "")[:WORD_CHARS_MAX]
-        rows, following = await self.desk.city.accounts(who, asset, kind, find, after)
+        rows, following = await self.desk.books.accounts(who, asset, kind, find, after)
         shown = {"rows": rows, "following": following, "asset_name": asset, "kind": kind, "find": find, "after": after}
         kinds = self.view.words.below("account_kind")
         return self.show(request, "accounts.html", who, assets=ASSETS, kinds=kinds, **shown)
@@ -102,9 +102,9 @@ class BooksRoom(Room):
         return await self._trial(request, await self.allowed(request, "ledger"))
 
     async def _trial(self, request: Request, who: Who, **values: Any) -> Response:
-        rows, closed = await self.desk.city.trial(who), await self.desk.city.closed_through(who)
+        rows, closed = await self.desk.books.trial(who), await self.desk.books.closed_through(who)
         through = day_in(request.query_params, "through") or day_in(values.get("fields", {}), "through")
-        unfinished = await self.desk.city.unfinished(who, through) if through else ()
+        unfinished = await self.desk.books.unfinished(who, through) if through else ()
         shown = {"rows": rows, "closed": closed, "through": through, "unfinished": unfinished}
         return self.show(request, "trial.html", who, **shown, **values)
 
@@ -121,11 +121,11 @@ class BooksRoom(Room):
     async def verify(self, request: Request) -> Response:
         who = await self.allowed(request, "ledger")
         template = "parts/verify.html" if "hx-request" in request.headers else "verify.html"
-        return self.show(request, template, who, report=await self.desk.city.verify(who))
+        return self.show(request, template, who, report=await self.desk.books.verify(who))
 
     async def verify_start(self, request: Request) -> Response:
         who, _ = await self.posted(request, "ledger")
-        await self.desk.city.verify_start(who)
+        await self.desk.books.verify_start(who)
         if "hx-request" in request.headers:
-            return self.show(request, "parts/verify.html", who, report=await self.desk.city.verify(who))
+            return self.show(request, "parts/verify.html", who, report=await self.desk.books.verify(who))
         return go("/city/ledger/verify")

@@ -205,7 +205,7 @@ class CityRoom(Room):
             "things": self.view.words.below("audit_thing"),
         }  # fmt: skip
         try:
-            shown["rows"] = await self.desk.city.audit(who, wanted, request.query_params.get("before", ""))
+            shown["rows"] = await self.desk.books.audit(who, wanted, request.query_params.get("before", ""))
         except ShanheError as error:
             mistake = self.view.mistake(request, error)
             return self.show(request, "audit.html", who, mistake=mistake, status=error.status, **shown)
@@ -213,7 +213,7 @@ class CityRoom(Room):
 
     async def audit_sheet(self, request: Request) -> Response:
         who = await self.allowed(request, "audit")
-        return self.long_sheet(request, await self.desk.city.audit_sheet(who, self._wanted(request)), "audit")
+        return self.long_sheet(request, await self.desk.books.audit_sheet(who, self._wanted(request)), "audit")
 
     def _wanted(self, request: Request) -> ActsWanted:
         """Which acts an address asks for. A kind of thing is written with `_` for the dot in its table's name."""
