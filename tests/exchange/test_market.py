@@ -151,6 +151,37 @@ class TestAuction:
         assert timing.due_slot(close - timedelta(milliseconds=1), interval, secret, 60) < midnight
         assert timing.next_slot(close, interval, midnight) == midnight + interval
 
+    async def test_that_closed_in_a_pause_is_not_held_when_trading_goes_on(self, world):
+        """Whoever had no chance to answer what made them pause gets one: the next auction is the one that is told."""
+        exchange, secret = world.exchange, b"of the auctions"
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await exchange.run_auction()
+        await world.sell(seller, 100, 6000)
+        await world.buy(buyer, 100, 6000)
+        five, six = (datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (5, 6))
+        world.clock.set(timing.close_of(five, secret, 60) - timedelta(seconds=1))
+        await exchange.pause("wrong list price", actor="test")
+        world.clock.advance(seconds=1)
+        assert (await exchange.tick()).auction is None
+        assert (await exchange.resume("set right", actor="test")).next_auction_at == six
+        assert (await exchange.tick()).auction is None
+        world.clock.set(six - timedelta(minutes=2))
+        assert (await exchange.tick()).auction is None
+        assert (await exchange.status()).next_auction_at == six
+        world.clock.set(six)
+        ran = await exchange.tick()
+        assert (ran.auction.slot, ran.auction.trades) == (six, 1)
+
+    async def test_that_closes_after_a_pause_is_held(self, world):
+        exchange = world.exchange
+        await exchange.run_auction()
+        five = datetime(2026, 11, 24, 5, tzinfo=UTC)
+        await exchange.pause("a look", actor="test")
+        world.clock.set(timing.close_of(five, b"of the auctions", 60) - timedelta(milliseconds=1))
+        assert (await exchange.resume("all is well", actor="test")).next_auction_at == five
+        world.clock.set(five)
+        assert (await exchange.tick()).auction.slot == five
+
     async def test_is_not_repeated_by_a_clock_that_jumps(self, world):
         seller, buyer = await world.seller(100), await world.buyer(100)
         await world.exchange.run_auction()
@@ -257,7 +288,22 @@ class TestCash:
         await world.sandbox.deliver_due(receive)
         assert await world.exchange.cash.reconcile() == 0, "it is booked as it is heard of"
         assert await world.cash(org) == (5_000, 5_000)
+        booked = await world.exchange.cash.deposit(
+            org, Market.REAL, 5_000, client_ref="d1", method="sandbox", actor="person:x"
+        )
+        assert booked.state == "posted"
+        paid = await world.payments.order(deposit.id)
+        assert (await world.ledger.posting(paid.settled_ref)).kind == "exchange_deposit"
         await world.verify()
+
+    async def test_that_is_never_paid_is_closed(self, world):
+        org = uuid4()
+        asked = {"client_ref": "d1", "method": "sandbox", "actor": "person:x"}
+        await world.exchange.cash.deposit(org, Market.REAL, 5_000, **asked)
+        world.clock.advance(hours=2)
+        await world.payments.sweep()
+        assert (await world.exchange.cash.deposit(org, Market.REAL, 5_000, **asked)).state == "closed"
+        assert await world.cash(org) == (0, 0)
 
     async def test_comes_in_though_another_deposit_is_in_trouble(self, world, monkeypatch):
         cash, orgs = world.exchange.cash, [uuid4(), uuid4()]
@@ -291,6 +337,10 @@ class TestCash:
         with pytest.raises(NotEnoughCash):
             await cash.withdraw(org, 10_001, withdrawal_id=first, payee="山河银行 6222", actor="person:owner")
         await cash.withdraw(org, 4_000, withdrawal_id=first, payee="山河银行 6222", actor="person:owner")
+        for change in ({"payee": "another bank"}, {"amount_fen": 3_000}, {"org_id": uuid4()}):
+            asked = {"org_id": org, "amount_fen": 4_000, "payee": "山河银行 6222"} | change
+            with pytest.raises(OrderConflict):
+                await cash.withdraw(withdrawal_id=first, actor="person:owner", **asked)
         world.clock.advance(minutes=1)
         await cash.withdraw(org, 1_000, withdrawal_id=second, payee="山河银行 6222", actor="person:owner")
         assert await world.cash(org) == (10_000, 5_000)

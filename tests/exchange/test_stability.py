@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from shanhe.exchange.api import FUND, Market
+from shanhe.exchange.api import FUND, Market, Validity
 from shanhe.exchange.cash import CREDIT_KIND
 from shanhe.exchange.fund_store import float_micro, used_today
 from shanhe.exchange.policy import Policy
@@ -94,7 +94,7 @@ class TestFund:
         await traded(world, 7000, 4000)
         await able(world)  # 30,000 credits may trade: what was bought is locked again
         first = await world.exchange.stabilise()
-        assert first.quantity_micro == 600 * CREDIT
+        assert (first.quantity_micro, first.validity) == (600 * CREDIT, Validity.DAY)
         assert await world.exchange.stabilise() is None
         await world.exchange.cancel(first.id, org_id=None, actor="test")
         again = await world.exchange.stabilise()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -28,7 +28,7 @@ from shanhe.exchange.errors import (
 )
 from shanhe.exchange.fund import Fund
 from shanhe.exchange.intake import Intake, Wanted
-from shanhe.exchange.journal import micros
+from shanhe.exchange.journal import instant, micros
 from shanhe.exchange.model import (
     BUY,
     QUANTITY_MAX_MICRO,
@@ -282,7 +282,8 @@ class Exchange:
     async def run_auction(self, *, forced_by: str | None = None) -> Ran:
         """Hold the auction that is due, once; `forced_by` holds one at once. Nothing happens while trading is paused.
 
-        Auctions missed while nobody was there are not made up for, and a clock that jumps back repeats none.
+        Of auctions missed while nobody was there only the latest is held, of those that closed before trading was
+        resumed none, and a clock that jumps back repeats none.
         """
         market = await self.market()
         intake = self._intakes[market]
@@ -290,7 +291,7 @@ class Exchange:
         async with self._db.transaction() as conn:
             batch = await intake.begin(conn)
             day = batch.day
-            last = await store.last_slot(conn, market)
+            last = await self._last_slot(conn, market, batch.head, day)
             if forced_by is not None:
                 slot = max(batch.now, last + timedelta(microseconds=1)) if last is not None else batch.now
             else:
@@ -386,6 +387,8 @@ class Exchange:
             batch = await self._intakes[market].begin(conn)
             if batch.head["paused"] != paused:
                 batch.head |= {"paused": paused, "reason": reason, "actor": actor}
+                if not paused:
+                    batch.head["resumed_us"] = batch.head["at_us"]
                 kind = Pause if paused else Resume
                 batch.events.append(kind(**batch.next(), reason=reason, actor=actor))
                 public = {"market": market, "seq": batch.head["seq"], "reason": reason}
@@ -405,7 +408,7 @@ class Exchange:
     async def status(self) -> Status:
         gate, market, day = await self.gate(), await self.market(), self.day()
         head, matcher = await store.head(self._db, market), await store.matcher(self._db, market)
-        last_slot = await store.last_slot(self._db, market)
+        last_slot = await self._last_slot(self._db, market, head, day)
         licence = "" if gate.licence is None else f"{gate.licence.authority} {gate.licence.number}"
         now = self._clock.now()
         return Status(
@@ -458,6 +461,14 @@ class Exchange:
         origin, since = midnight(self._clock.today()), self._clock.now() - timedelta(days=days)
         rows = await store.candles(self._db, await self.market(), step_s, origin, since, CANDLES_MAX)
         return [Candle(**dict(row)) for row in rows][::-1]
+
+    async def _last_slot(self, conn: Any, market: Market, head: Mapping[str, Any], day: Day) -> datetime | None:
+        """The latest auction that was held, or that closed before trading was resumed."""
+        last = await store.last_slot(conn, market)
+        if not head["resumed_us"]:
+            return last
+        missed = timing.due_slot(instant(head["resumed_us"]), day.interval, self._secret, day.random_close_s)
+        return missed if last is None else max(last, missed)
 
     async def _reference(self, conn: Any, market: Market, day: Day) -> int:
         """What an auction's price is nearest to: the last price inside the corridor, its middle before any trade."""

@@ -46,9 +46,9 @@ async def head(conn: Connection | Database, market: Market, *, lock: bool = Fals
 async def move_head(conn: Connection, market: Market, values: dict[str, Any]) -> None:
     await conn.execute(
         """UPDATE exchange.market SET seq = $2, at_us = $3, floor = $4, ceiling = $5, continuous = $6, paused = $7,
-                                      reason = $8, actor = $9 WHERE market = $1""",
+                                      reason = $8, actor = $9, resumed_us = $10 WHERE market = $1""",
         market, values["seq"], values["at_us"], values["floor"], values["ceiling"], values["continuous"],
-        values["paused"], values["reason"], values["actor"],
+        values["paused"], values["reason"], values["actor"], values["resumed_us"],
     )  # fmt: skip
 
 

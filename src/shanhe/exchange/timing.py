@@ -32,7 +32,7 @@ def close_of(slot: datetime, secret: bytes, window_s: int) -> datetime:
 
 
 def due_slot(at: datetime, interval: timedelta, secret: bytes, window_s: int) -> datetime:
-    """The latest auction that may be held by now. Those missed while nobody was there are not made up for."""
+    """The latest auction that may be held by now; no earlier one is."""
     following = slot_after(at, interval)
     return following if close_of(following, secret, window_s) <= at else slot_before(at, interval)
 
