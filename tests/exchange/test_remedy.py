@@ -277,6 +277,37 @@ class TestReversal:
         assert [one.id for one in await case.remedies.due()] == [case.dispute]
         assert (await case.stands())[2] == 100
 
+    async def test_names_trades_of_that_order_only(self, case):
+        await case.uphold()
+        with pytest.raises(NothingToReverse):
+            await case.remedies.ask(case.dispute, "why", by="person:o1", trades=[case.trade.id, uuid4()])
+        asked = await case.remedies.ask(case.dispute, "why", by="person:o1", trades=[case.trade.id])
+        assert asked.trades == [case.trade.id]
+
+    async def test_is_bounded_by_what_the_fund_still_has_of_the_fee(self, case):
+        await case.world.exchange.endow_stability(450, posting_id=uuid4(), actor="test")
+        (undone,) = (await (await case.uphold()).undo()).reversals
+        assert (undone.bound, undone.fee_fen) == ("fund", 150)
+        assert await case.world.fund() == 0
+        await case.world.verify()
+
+    async def test_does_not_touch_what_is_set_aside_of_the_bought_credits(self, case):
+        """Though others lie beside them: what goes back is what the trade gave."""
+        world = case.world
+        await world.lot(case.buyer, 500 * CREDIT)
+        (bought,) = [lot for lot in await world.ledger.lots(case.wallet) if lot.provenance == "exchange"]
+        held = UUID(int=1)
+        await world.db.execute(
+            """INSERT INTO ledger.hold (id, account, amount, purpose, created_at, expires_at, lots, lot_amounts)
+               VALUES ($1, $2, $3, 'test', $4, 'infinity', ARRAY[$5::uuid], ARRAY[$3::bigint])""",
+            held, case.wallet, 60 * CREDIT, world.clock.now(), bought.id,
+        )  # fmt: skip
+        await world.db.execute("UPDATE ledger.lot SET held = $2 WHERE id = $1", bought.id, 60 * CREDIT)
+        await world.db.execute("UPDATE ledger.account SET held = $2 WHERE id = $1", case.wallet, 60 * CREDIT)
+        (undone,) = (await (await case.uphold()).undo()).reversals
+        assert (undone.quantity_micro, undone.bound) == (40 * CREDIT, "credits")
+        await world.verify()
+
     async def test_waits_once_for_a_dispute_whoever_else_asks(self, case):
         await case.uphold()
         asked = await case.remedies.ask(case.dispute, "why", by="person:o1")
