@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
+import shanhe.identity
 from shanhe.identity.api import (
     Actor,
     BadText,
@@ -34,6 +36,7 @@ from shanhe.wiring.payers import Payers
 from .conftest import City
 
 LIMIT_S = 1.0
+MAKERS = Path(shanhe.identity.__file__).parent / "migrations/0940_makers_of_keys.sql"
 POLL_S = 0.01
 SETTLE_S = 0.3  # the notice of a new key has come and gone
 
@@ -138,6 +141,35 @@ class TestKey:
         assert actor.permissions == {"keys", "usage", "receipts"}
         await city.identity.people.suspend(person.id, by="test")
         assert (await city.identity.sessions.key_actor(token)).permissions == {"receipts"}
+
+    async def test_that_a_key_made_or_rotated_can_do_no_more_than_the_person_behind(self, city: City) -> None:
+        _, org = await city.member("owner")
+        person = await city.person("leaver")
+        await city.identity.orgs.set_member(org.id, person.id, Role.OWNER, by="test")
+        maker = await city.identity.sessions.actor((await city.sign_in("leaver")).token)
+        new = NewKey("k", permissions=frozenset({"keys", "members"}))
+        _, first = await city.identity.create_key(org.id, new, by=maker)
+        robot = await city.identity.sessions.key_actor(first)
+        made, second = await city.identity.create_key(org.id, new, by=robot)
+        turned, third = await city.identity.keys.rotate(made.id, org.id, grace_s=60, by=robot)
+        assert made.created_by == turned.created_by == person.id
+        await city.identity.orgs.remove_member(org.id, person.id, by="test")
+        for token in (first, second, third):
+            assert (await city.identity.sessions.key_actor(token)).permissions == {"receipts"}
+
+    async def test_of_before_is_given_the_maker_that_the_record_knows(self, city: City) -> None:
+        person, org = await city.member()
+        maker = await city.identity.sessions.actor((await city.sign_in()).token)
+        new = NewKey("k", permissions=frozenset({"keys"}))
+        first, token = await city.identity.create_key(org.id, new, by=maker)
+        robot = await city.identity.sessions.key_actor(token)
+        second, _ = await city.identity.create_key(org.id, new, by=robot)
+        third, _ = await city.identity.keys.rotate(second.id, org.id, by=replace(robot, key_id=second.id))
+        trusted, _ = await city.identity.create_key(org.id, new, by="cli")
+        await city.db.execute("UPDATE identity.api_key SET created_by = NULL WHERE id <> $1", first.id)
+        await city.db.execute(MAKERS.read_text())
+        found = {key.id: key.created_by for key in await city.identity.keys.list(org.id)}
+        assert found == {first.id: person.id, second.id: person.id, third.id: person.id, trusted.id: None}
 
     async def test_of_another_tenant_does_not_exist(self, city: City) -> None:
         mine, theirs = await city.org("a"), await city.org("b")

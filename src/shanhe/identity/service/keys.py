@@ -111,7 +111,7 @@ class Keys:
     ) -> tuple[Key, str]:
         await self._room(conn, org, new.department_id)
         token = new_token()
-        key = _key(org.id, new, token, by, self._ground.now())
+        key = _key(org.id, new, token, await self._maker(conn, by), self._ground.now())
         key = replace(key, id=key_id, limit_scope=key_id) if key_id is not None else key
         await store.insert(conn, await self._sealed(key), _digest(token))
         await self._note(conn, by, "key.create", key, {"prefix": key.prefix, "permissions": sorted(key.permissions)})
@@ -164,7 +164,8 @@ class Keys:
             fields = {name: getattr(old, name) for name in NewKey.__dataclass_fields__}
             if old.expires_at is not None:  # the successor lives as long as the old one was made to live
                 fields["expires_at"] = now + (old.expires_at - old.created_at)
-            new = replace(_key(old.org_id, NewKey(**fields), token, by, now), limit_scope=old.limit_scope)
+            maker = await self._maker(conn, by)
+            new = replace(_key(old.org_id, NewKey(**fields), token, maker, now), limit_scope=old.limit_scope)
             await store.insert(conn, new, _digest(token))
             end = now + timedelta(seconds=grace_s)
             ended = replace(old, successor_id=new.id, expires_at=min(end, old.expires_at or end))
@@ -257,6 +258,14 @@ class Keys:
             raise Unknown("department", "部门")
 
     @staticmethod
+    async def _maker(conn: Any, by: By) -> UUID | None:
+        """Whoever answers for a key, and is told its token; of one that a key makes, that key's own. None for trusted
+        code without a person."""
+        if not isinstance(by, Actor) or by.key_id is None:
+            return by.person_id if isinstance(by, Actor) else None
+        return _found(await store.get(conn, by.key_id, None)).created_by
+
+    @staticmethod
     def _allowed(permissions: frozenset[str], by: By) -> None:
         if isinstance(by, Actor):
             for permission in sorted(permissions - by.permissions):
@@ -291,7 +300,7 @@ def _live(key: Key) -> Key:
     return key
 
 
-def _key(org_id: UUID, new: NewKey, token: str, by: By, now: datetime) -> Key:
+def _key(org_id: UUID, new: NewKey, token: str, maker: UUID | None, now: datetime) -> Key:
     key_id = new_id()
     return Key(
         id=key_id,
@@ -309,7 +318,7 @@ def _key(org_id: UUID, new: NewKey, token: str, by: By, now: datetime) -> Key:
         data_class=new.data_class,
         limit_scope=key_id,
         successor_id=None,
-        created_by=by.person_id if isinstance(by, Actor) else None,
+        created_by=maker,
         created_at=now,
         expires_at=new.expires_at,
         revoked_at=None,
