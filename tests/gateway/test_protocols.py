@@ -42,6 +42,10 @@ def llama(desk: Desk) -> None:
     target.features |= {"hermes_calls"}
 
 
+def said(part: Any) -> list[Any]:
+    return [{"role": "user", "content": [part]}]
+
+
 class TestWhatIsNotDone:
     @pytest.mark.parametrize(
         ("path", "field", "value"),
@@ -70,6 +74,35 @@ class TestWhatIsNotDone:
         answer = await desk.http.post(f"/v1/{path}", json=body)
         assert answer.status_code == 400, answer.text
         assert answer.json()["error"]["type"] == "invalid_request_error"
+        assert desk.engine.requests == []
+
+    @pytest.mark.parametrize("address", ["http://169.254.169.254/latest", "HTTPS://vllm.internal/x.png"])
+    async def test_by_a_pictures_address_is_fetched_by_no_engine_that_was_not_given_leave(
+        self, desk: Desk, address: str
+    ) -> None:
+        """An engine inside the city's networks would ask there whatever a caller wants."""
+        desk.engines.targets[0].features |= {"vision"}
+        asked = {
+            "chat/completions": {"messages": said({"type": "image_url", "image_url": {"url": address}})},
+            "responses": {"input": said({"type": "input_image", "image_url": address})},
+            "messages": {"messages": said({"type": "image", "source": {"type": "url", "url": address}})},
+        }
+        for path, body in asked.items():
+            refused = await desk.http.post(f"/v1/{path}", json={"model": "syn", "max_tokens": 8} | body)
+            assert (refused.status_code, "picture_address" in refused.text) == (400, True), path
+        assert desk.engine.requests == []
+        desk.engines.targets[0].features |= {"picture_address"}
+        for path, body in asked.items():
+            assert (await desk.http.post(f"/v1/{path}", json={"model": "syn", "max_tokens": 8} | body)).is_success
+        assert [one["messages"][0]["content"][0]["image_url"]["url"] for one in desk.engine.requests] == [address] * 3
+
+    @pytest.mark.parametrize("address", ["file:///etc/passwd", " http://127.0.0.1/", "ftp://a/b", "//a/b", 7, None])
+    async def test_by_what_is_no_picture_reaches_no_engine(self, desk: Desk, address: Any) -> None:
+        desk.engines.targets[0].features |= {"vision", "picture_address"}
+        for picture in (address, {"url": address}):
+            part = {"type": "image_url", "image_url": picture}
+            answer = await desk.http.post("/v1/chat/completions", json={"model": "syn", "messages": said(part)})
+            assert answer.status_code == 400
         assert desk.engine.requests == []
 
     @pytest.mark.parametrize("field", ["echo", "suffix"])

@@ -25,6 +25,7 @@ from shanhe.compute.errors import (
 from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pull, writable
 from shanhe.compute.gauges import EngineGauges
 from shanhe.compute.model import (
+    ADDRESSED,
     BOUND,
     BUCKETS,
     DEFAULT_FEATURES,
@@ -61,6 +62,7 @@ from shanhe.compute.service import Compute
 from shanhe.compute.target import Target
 
 __all__ = [
+    "ADDRESSED",
     "BOUND",
     "BUCKETS",
     "DEFAULT_FEATURES",

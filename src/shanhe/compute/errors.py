@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from shanhe.compute.model import ADDRESSED
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany, Unavailable
 
 
@@ -61,6 +64,10 @@ class NoEngine(Unavailable):
         )
 
 
+SEND_IT: Final = "Send the picture itself, as a data: URL: servers inside the city fetch nothing for callers."
+SEND_IT_ZH: Final = "请以 data: URL 发送图片本身：城市内的服务不代调用方访问网址。"
+
+
 class FeatureUnsupported(Invalid):
     """No engine of this model has what the request needs."""
 
@@ -69,8 +76,8 @@ class FeatureUnsupported(Invalid):
             "feature_unsupported",
             f"{model} does not take {missing}.",
             message_zh=f"{model} 不支持 {missing}。",
-            hint="Leave it out, or choose another model.",
-            hint_zh="请去掉该内容，或换一个模型。",
+            hint=SEND_IT if missing == ADDRESSED else "Leave it out, or choose another model.",
+            hint_zh=SEND_IT_ZH if missing == ADDRESSED else "请去掉该内容，或换一个模型。",
             status=400,
         )
 

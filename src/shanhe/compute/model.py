@@ -31,6 +31,9 @@ BOUND: Final = "max_completion_tokens"
 """Feature, and the field by which a chat call is bounded where `max_tokens` is refused."""
 NO_STREAM_OPTIONS: Final = "no_stream_options"
 """Feature of an engine that refuses `stream_options`, so that a stream ends without usage and the city counts."""
+ADDRESSED: Final = "picture_address"
+"""Feature of an engine that may be given a picture's address to fetch. Not understood of itself: whoever calls would
+choose what a server inside the city's networks asks there, metadata services included."""
 EFFORT: Final = "reasoning_effort"
 THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})
 """Features that say by which field of a chat call an engine is told how much to think."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from shanhe.compute.model import BOUND, HIDDEN
+from shanhe.compute.model import ADDRESSED, BOUND, HIDDEN
 
 KNOWN: Final[Mapping[str, frozenset[str]]] = {
-    "openai.com": frozenset({BOUND, HIDDEN}),
+    "openai.com": frozenset({BOUND, HIDDEN, ADDRESSED}),
+    "openai.azure.com": frozenset({BOUND, HIDDEN, ADDRESSED}),
     "azure.com": frozenset({BOUND, HIDDEN}),
-    "x.ai": frozenset({HIDDEN}),
+    "x.ai": frozenset({HIDDEN, ADDRESSED}),
+    "generativelanguage.googleapis.com": frozenset({HIDDEN, ADDRESSED}),
     "googleapis.com": frozenset({HIDDEN}),
+    "anthropic.com": frozenset({ADDRESSED}),
+    "openrouter.ai": frozenset({ADDRESSED}),
+    "dashscope.aliyuncs.com": frozenset({ADDRESSED}),
+    "ark.cn-beijing.volces.com": frozenset({ADDRESSED}),
+    "bigmodel.cn": frozenset({ADDRESSED}),
+    "moonshot.cn": frozenset({ADDRESSED}),
+    "siliconflow.cn": frozenset({ADDRESSED}),
 }
+"""The first that fits. Where customers rent servers of their own below a supplier's domain, the domain alone says
+nothing of who fetches what."""
 
 
 def features_of(host: str) -> frozenset[str]:

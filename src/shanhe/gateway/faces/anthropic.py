@@ -10,7 +10,7 @@ import msgspec
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
 from shanhe.gateway.faces.conversation import begun_by_system, size_of
-from shanhe.gateway.faces.reading import STOPS_MAX, bounded_tokens, decode
+from shanhe.gateway.faces.reading import STOPS_MAX, bounded_tokens, decode, picture_needs
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 from shanhe.gateway.thinking import OFF, TYPES, Thinking
@@ -175,8 +175,9 @@ def _result(block: Block, needs: set[str]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _image(source: Any, needs: set[str]) -> dict[str, Any]:
-    needs.add("vision")
-    return {"type": "image_url", "image_url": {"url": _image_url(source)}}
+    url = _image_url(source)
+    needs |= picture_needs(url, "messages")
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _image_url(source: Any) -> str:

@@ -20,7 +20,14 @@ from shanhe.gateway.faces.base import (
     present,
     tags_of,
 )
-from shanhe.gateway.faces.reading import bounded_answers, bounded_stops, bounded_tokens, decode, utf8_size
+from shanhe.gateway.faces.reading import (
+    bounded_answers,
+    bounded_stops,
+    bounded_tokens,
+    decode,
+    picture_needs,
+    utf8_size,
+)
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import COMMENT, event_bytes
 from shanhe.gateway.thinking import Wish, effort_of
@@ -35,6 +42,11 @@ class Part(msgspec.Struct):
     text: str | None = None
     input_audio: msgspec.Raw = ABSENT
     file: msgspec.Raw = ABSENT
+    image_url: msgspec.Raw = ABSENT
+
+
+class Picture(msgspec.Struct):
+    url: str
 
 
 class RequestMessage(msgspec.Struct):
@@ -140,7 +152,7 @@ def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> i
         if part.type in {"text", "refusal"}:
             size += utf8_size(part.text or "")
         elif part.type == "image_url":
-            needs.add("vision")
+            needs |= _picture(part.image_url, position)
             size += IMAGE_TOKENS
         elif part.type in {"input_audio", "file"}:
             needs.add("audio" if part.type == "input_audio" else "file")
@@ -148,6 +160,15 @@ def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> i
         else:
             raise invalid(f"Content parts of type {part.type!r} are not known.", f"messages[{position}].content")
     return size
+
+
+def _picture(raw: msgspec.Raw, position: int) -> frozenset[str]:
+    field = f"messages[{position}].content"
+    try:
+        found = msgspec.json.decode(raw, type=Picture | str)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise invalid('A picture is {"url": …}.', field) from error
+    return picture_needs(found if isinstance(found, str) else found.url, field)
 
 
 def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:

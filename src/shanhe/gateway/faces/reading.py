@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from shanhe.compute.api import ADDRESSED
 from shanhe.gateway.errors import invalid
 
 ANSWERS_MAX = 8
@@ -13,6 +14,7 @@ ANSWERS_MAX = 8
 STOPS_MAX = 16
 """Most stop sequences one request may name."""
 INPUTS_MAX = 2048
+SIGHT = frozenset({"vision"})
 T = TypeVar("T")
 
 
@@ -51,6 +53,16 @@ def bounded_stops(stop: str | list[str] | None) -> None:
 
 def utf8_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def picture_needs(url: str, field: str) -> frozenset[str]:
+    """What an engine has to have for a picture: sight for its bytes, for its address the leave to fetch it, too."""
+    scheme = url.partition(":")[0].lower()
+    if scheme == "data":
+        return SIGHT
+    if scheme in ("http", "https"):
+        return SIGHT | {ADDRESSED}
+    raise invalid("A picture is a data: URL, or an http(s) address.", field)
 
 
 def input_size(value: str | list[str | int | list[int]], field: str) -> tuple[int, int]:

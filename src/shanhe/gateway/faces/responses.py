@@ -12,7 +12,7 @@ from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import THOUGHT, Completion, Metadata, Parsed, StreamWriter, tags_of
 from shanhe.gateway.faces.conversation import begun_by_system, size_of
 from shanhe.gateway.faces.openai import ToolChoice, must_call, openai_error
-from shanhe.gateway.faces.reading import bounded_tokens, decode
+from shanhe.gateway.faces.reading import bounded_tokens, decode, picture_needs
 from shanhe.gateway.faces.responses_answer import (
     PACKED,
     Asked,
@@ -88,7 +88,7 @@ def _content(value: Any, needs: set[str]) -> str | list[dict[str, Any]]:
         elif kind == "refusal":
             parts.append({"type": "text", "text": str(part.get("refusal", ""))})
         elif kind == "input_image" and isinstance(part.get("image_url"), str):
-            needs.add("vision")
+            needs |= picture_needs(part["image_url"], "input")
             parts.append({"type": "image_url", "image_url": {"url": part["image_url"]}})
         else:
             raise invalid(f"Content of type {kind!r} can't be used here.", "input", "unsupported_content")
