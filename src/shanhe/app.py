@@ -53,6 +53,7 @@ from shanhe.wiring.closing import Closing
 from shanhe.wiring.content import Hub, open_hub
 from shanhe.wiring.filings import Conduct, open_filings
 from shanhe.wiring.knowledge import Library, open_library
+from shanhe.wiring.leavings import Leavings
 from shanhe.wiring.moves import Moves
 from shanhe.wiring.payments import Treasury, open_treasury, tell_makers
 from shanhe.wiring.personal_copy import drawers_of
@@ -133,6 +134,7 @@ class Services:
     rulings: Rulings
     filings: Filings
     webhooks: Webhooks
+    leavings: Leavings
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
         rulings=rulings, webhooks=webhooks,
+        leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from shanhe.wiring.arrivals import follow_arrivals
 from shanhe.wiring.erasure import follow_erasures
 from shanhe.wiring.exchange import follow_freezes
 from shanhe.wiring.knowledge import renew_guide
+from shanhe.wiring.leavings import follow_leavings
 from shanhe.wiring.metrics import Watch
 from shanhe.wiring.personal_columns import PLACES
 from shanhe.wiring.studio import ask_for_subsidies
@@ -133,6 +134,7 @@ def _subscribe(services: Services) -> None:
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
     follow_erasures(outbox, services)
+    follow_leavings(outbox, services.leavings)
     follow_freezes(outbox, services.identity, services.exchange)
     follow_arrivals(outbox, services.identity, services.notifier, services.clock)
     outbox.subscribe(DEPLOYED_TOPIC, "programmes.tuned", partial(ask_for_subsidies, services.programmes))

@@ -205,7 +205,7 @@ def _truths(app: FastAPI, services: Services) -> None:
 
     http.take(
         app,
-        identity_routes.router(services.identity),
+        identity_routes.router(services.identity, services.leavings),
         ledger_routes.router(services.ledger, require, services.moves),
         approvals_routes.router(services.approvals, require),
         glass_routes.router(

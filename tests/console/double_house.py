@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.identity.api import LeavesBehind
 from shanhe.kernel.errors import Conflict, NotFound, Unauthorized
 
 OTHER = UUID(int=77)
 COLLEAGUE = UUID(int=78)
+MAKER = UUID(int=79)
 
 
 class House:
@@ -48,8 +51,9 @@ class House:
 
     async def members(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [
-            {"id": who.person_id, "name": who.name, "role": "owner", "self": True},
-            {"id": COLLEAGUE, "name": "<b>李明</b>", "role": "member", "self": False},
+            {"id": who.person_id, "name": who.name, "role": "owner", "self": True, "leaves": True},
+            {"id": COLLEAGUE, "name": "<b>李明</b>", "role": "member", "self": False, "leaves": False},
+            {"id": MAKER, "name": "赵云", "role": "member", "self": False, "leaves": True},
         ]
 
     async def put(self, who: m.Who, login: str, role: str) -> bool:
@@ -58,5 +62,20 @@ class House:
         self.done.append(("put", (login, role)))
         return True
 
-    async def remove(self, who: m.Who, person_id: UUID) -> None:
-        self.done.append(("remove", person_id))
+    async def left(self, who: m.Who, person_id: UUID | None = None) -> Sequence[Mapping[str, Any]]:
+        if person_id == COLLEAGUE:
+            return []
+        made_at = datetime(2026, 11, 1, tzinfo=UTC)
+        return [{"kind": kind, "id": UUID(int=n), "name": f"<i>{kind}</i>", "made_at": made_at}
+                for n, kind in enumerate(("key", "webhook", "hook", "schedule"))]  # fmt: skip
+
+    async def remove(self, who: m.Who, person_id: UUID, fate: str, grace_s: int) -> Sequence[Mapping[str, Any]]:
+        if person_id == MAKER and not fate:
+            raise LeavesBehind(4)
+        self.done.append(("remove", person_id if not fate else (person_id, fate, grace_s)))
+        return [await self.settle(who, "key", person_id, fate, grace_s)] if fate else []
+
+    async def settle(self, who: m.Who, kind: str, left_id: UUID, fate: str, grace_s: int) -> Mapping[str, Any]:
+        self.done.append(("settle", (kind, left_id, fate, grace_s)))
+        return {"kind": kind, "name": "<i>ci</i>", "fate": fate, "secret": "sk-sh-new" if fate == "take" else "",
+                "problem": ""}  # fmt: skip

@@ -69,6 +69,40 @@ class TestHouse:
         wanted = [("put", ("li.ming", "member")), ("remove", double_house.COLLEAGUE)]
         assert desk.house.done == wanted  # type: ignore[attr-defined]
 
+    async def test_asks_what_becomes_of_what_a_member_made_before_they_go(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get("/members")).text
+        assert f'href="/members/{double_house.MAKER}/leaving"' in page
+        asked = await member.post(f"/members/{double_house.MAKER}/remove", data=TOKEN)
+        assert asked.headers["location"] == f"/members/{double_house.MAKER}/leaving"
+        page = (await member.get(asked.headers["location"])).text
+        assert re.findall(r'name="fate" value="(\w+)"', page) == ["take", "end", "later"]
+        assert "&lt;i&gt;schedule" in page
+        gone = await member.post(
+            f"/members/{double_house.MAKER}/remove", data={**TOKEN, "fate": "take", "grace": "86400"}
+        )
+        assert "sk-sh-new" in (await member.get(gone.headers["location"])).text
+        assert "sk-sh-new" not in (await member.get(gone.headers["location"])).text
+        assert desk.house.done[0] == ("remove", (double_house.MAKER, "take", 86_400))  # type: ignore[attr-defined]
+        assert (await member.get(f"/members/{double_house.OTHER}/leaving")).status_code == 404
+
+    async def test_lists_what_those_who_are_gone_left_until_it_is_taken_or_ended(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get("/members")).text
+        left = page[page.index('id="left"') :]
+        found = re.findall(r'action="(/members/left/[^"]+)"', left)
+        assert len(found) == 2 * 4
+        assert (
+            "已终止"
+            in (await member.get((await member.post(found[1], data={**TOKEN, "fate": "end"})).headers["location"])).text
+        )
+        assert desk.house.done == [("settle", ("key", UUID(int=0), "end", 0))]  # type: ignore[attr-defined]
+        assert (
+            await member.post(f"/members/left/nothing/{UUID(int=0)}", data={**TOKEN, "fate": "end"})
+        ).status_code < 500
+
     async def test_keeps_members_from_those_who_do_not_own(self, member: httpx.AsyncClient, desk: Desk) -> None:
         desk.gate.member_only = True  # type: ignore[attr-defined]
         assert (await member.get("/members")).status_code == 403

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -10,8 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from shanhe.identity.api import (
+    Actor,
+    Fate,
     Identity,
     Issued,
+    Left,
+    LeftKind,
     NewOrganisation,
     NewPerson,
     Options,
@@ -20,6 +24,8 @@ from shanhe.identity.api import (
     Person,
     Role,
     SecondFactor,
+    Settled,
+    Unknown,
     cookie_name,
 )
 from shanhe.identity.routes import router
@@ -31,6 +37,27 @@ from shanhe.kernel.vault import Vault
 
 PASSWORD = "correct horse 电池"
 URL = "http://localhost:8600"
+
+
+class Nothing:
+    """Whoever goes leaves nothing behind; see `identity.left_model.Leaving`."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    async def of(self, org_id: UUID, person_id: UUID | None = None) -> Sequence[Left]:
+        return []
+
+    async def settle(
+        self, org_id: UUID, kind: LeftKind, left_id: UUID, fate: Fate, *, grace_s: int = 0, by: Actor | str
+    ) -> Settled:
+        raise Unknown("thing left behind", "遗留项")
+
+    async def remove(
+        self, org_id: UUID, person_id: UUID, fate: Fate | None, *, grace_s: int = 0, by: Actor | str
+    ) -> Sequence[Settled]:
+        await self._identity.orgs.remove_member(org_id, person_id, by=by)
+        return []
 
 
 @dataclass
@@ -66,7 +93,7 @@ class City:
             app = self._apps[id(self.identity)] = FastAPI()
             app.state.identity = self.identity
             http.install(app)
-            http.take(app, router(self.identity))
+            http.take(app, router(self.identity, Nothing(self.identity)))
         return self._apps[id(self.identity)]
 
     def browser(self, issued: Issued | None = None) -> httpx.AsyncClient:

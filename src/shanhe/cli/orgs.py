@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shanhe.app import Services
-    from shanhe.identity.api import Department, Invitation, Member, Organisation
+    from shanhe.identity.api import Department, Invitation, Left, LeftKind, Member, Organisation, Settled
 
 
 app = typer.Typer(no_args_is_help=True)
+Grace = Annotated[int, typer.Option(min=0, help="Seconds that the old secret of a key that is taken still works.")]
 
 
 def _plain(org: Organisation) -> dict[str, Any]:
@@ -161,18 +162,86 @@ def member(
 def remove(
     org: Org,
     login: Annotated[str, typer.Argument(help="Who: login or e-mail.")],
+    left: Annotated[str, typer.Option(help="What becomes of what they made: take, end or later.")] = "",
+    grace_s: Grace = 0,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """End a membership; the last owner stays."""
+    """End a membership; the last owner stays. What the member made is taken over, ended or left for later."""
+    from shanhe.identity.api import Fate
 
-    async def work(services: Services) -> Organisation:
+    wanted = one_of(Fate, left) if left else None
+
+    async def work(services: Services) -> tuple[Organisation, Sequence[Settled]]:
         found = await find_org(services, org)
-        await services.identity.orgs.remove_member(found.id, await person_of(services, login), by=ACTOR)
-        return found
+        person = await person_of(services, login)
+        return found, await services.leavings.remove(found.id, person, wanted, grace_s=grace_s, by=ACTOR)
+
+    at, done = in_city(data, work)
+    plain = {"org_id": at.id, "login": login, "removed": True, "left": [_settled(one) for one in done]}
+    show(as_json, plain, lambda: "\n".join([f"✓ {at.name}: {login} ✗", *map(_line, done)]))
+
+
+@app.command()
+def left(
+    org: Org,
+    login: Annotated[str, typer.Option("--of", help="Whose: login or e-mail; a member's, too.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What people who are gone made and what goes on: keys, webhooks, hooks and schedules of workflows."""
+
+    async def work(services: Services) -> Sequence[Left]:
+        found = await find_org(services, org)
+        return await services.leavings.of(found.id, await person_of(services, login) if login else None)
+
+    found = in_city(data, work)
+    plain = [{"kind": str(one.kind), "id": one.id, "name": one.name, "person_id": one.person_id,
+              "made_at": one.made_at} for one in found]  # fmt: skip
+    show(as_json, plain, lambda: rows(("thing", "name", "since"), [
+        (f"{one.kind}:{one.id}", one.name, one.made_at.date()) for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def settle(
+    org: Org,
+    thing: Annotated[str, typer.Argument(help="KIND:ID, as `left` lists it.")],
+    fate: Annotated[str, typer.Argument(help="take or end.")],
+    grace_s: Grace = 0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Take over, with a new secret, or end what somebody who is gone made."""
+    from shanhe.identity.api import Fate
+
+    wanted, (kind, number) = one_of(Fate, fate), _thing(thing)
+
+    async def work(services: Services) -> Settled:
+        found = await find_org(services, org)
+        return await services.leavings.settle(found.id, kind, number, wanted, grace_s=grace_s, by=ACTOR)
 
     done = in_city(data, work)
-    show(as_json, {"org_id": done.id, "login": login, "removed": True}, lambda: f"✓ {done.name}: {login} ✗")
+    show(as_json, _settled(done), lambda: _line(done))
+
+
+def _thing(text: str) -> tuple[LeftKind, UUID]:
+    from shanhe.identity.api import LeftKind as Kind
+
+    kind, _, number = text.partition(":")
+    try:
+        return one_of(Kind, kind), UUID(number)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not KIND:ID, as `shanhe orgs left` lists them") from error
+
+
+def _settled(done: Settled) -> dict[str, Any]:
+    return {"kind": str(done.left.kind), "id": done.id, "name": done.left.name, "fate": str(done.fate),
+            "secret": done.secret, "problem": done.problem}  # fmt: skip
+
+
+def _line(done: Settled) -> str:
+    return f"{done.left.kind} {done.left.name}: {done.fate} {done.id} {done.secret} {done.problem}".rstrip()
 
 
 @app.command()

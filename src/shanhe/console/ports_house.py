@@ -35,4 +35,15 @@ class HouseDesk(Protocol):
         """Ask whoever signs in with `login` to become a member (True), or change a member's role."""
         ...
 
-    async def remove(self, who: m.Who, person_id: UUID) -> None: ...
+    async def left(self, who: m.Who, person_id: UUID | None = None) -> Sequence[Mapping[str, Any]]:
+        """What one person would leave behind, or what those who are gone did: `kind`, `id`, `name`, `made_at`."""
+        ...
+
+    async def remove(self, who: m.Who, person_id: UUID, fate: str, grace_s: int) -> Sequence[Mapping[str, Any]]:
+        """End a membership, and what became of what is left: `kind`, `name`, `fate`, `secret`, `problem`. `fate`:
+        `take`, `end` or `later`, empty where nobody said."""
+        ...
+
+    async def settle(self, who: m.Who, kind: str, left_id: UUID, fate: str, grace_s: int) -> Mapping[str, Any]:
+        """Take over or end one thing of somebody who is gone."""
+        ...

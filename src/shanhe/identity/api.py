@@ -37,6 +37,7 @@ from shanhe.identity.errors import (
     KeyMade,
     KeyRevoked,
     LastOfItsKind,
+    LeavesBehind,
     OidcFailed,
     OrgFrozen,
     OrgTakesNobody,
@@ -75,6 +76,7 @@ from shanhe.identity.guard import (
     waiting_token,
 )
 from shanhe.identity.key_model import Caller, Key, LeakReport, NewKey
+from shanhe.identity.left_model import By, Fate, Leaving, Left, LeftKind, Settled
 from shanhe.identity.model import (
     ALL_PERMISSIONS,
     CITY_ROLES,
@@ -121,6 +123,7 @@ __all__ = [
     "ActsAsked",
     "AuditRow",
     "BadText",
+    "By",
     "Caller",
     "Category",
     "CategoryName",
@@ -133,6 +136,7 @@ __all__ = [
     "DataClass",
     "DeclineGround",
     "Department",
+    "Fate",
     "Identity",
     "InvalidKey",
     "Invitation",
@@ -146,6 +150,10 @@ __all__ = [
     "LastOfItsKind",
     "Lawful",
     "LeakReport",
+    "LeavesBehind",
+    "Leaving",
+    "Left",
+    "LeftKind",
     "Member",
     "NewKey",
     "NewOrganisation",
@@ -181,6 +189,7 @@ __all__ = [
     "SecondFactorNeeded",
     "Session",
     "SessionMissing",
+    "Settled",
     "SignInFailed",
     "SignInLocked",
     "Stage",

@@ -330,6 +330,20 @@ class TooManyOfThem(Conflict):
         )
 
 
+class LeavesBehind(Conflict):
+    """Somebody is to be removed who made things that go on, and nobody said what becomes of them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            "leaves_behind",
+            f"This member made {count} things here that go on without them, with secrets that they know.",
+            message_zh=f"该成员在本机构创建的 {count} 项内容在其离开后仍会继续运行，且其知晓相应密钥。",
+            hint="Say what becomes of them: take (you have them, with new secrets), end, or later (they stay listed).",
+            hint_zh="请选择处理方式：take（由您接管并更换密钥）、end（终止）或 later（稍后处理，保留在清单中）。",
+            details={"left": count},
+        )
+
+
 class OidcFailed(Unauthorized):
     """The identity provider's answer was refused, or it could not be reached."""
 

@@ -274,6 +274,15 @@ class OAuth:
             raise UnknownApp()
         await self._end(row)
 
+    async def keys_in(self, org_id: UUID) -> set[UUID]:
+        """The keys by which apps act for an organisation."""
+        return {row["key_id"] for row in await store.allowed_in(self._db, org_id, CLIENTS_MAX)}
+
+    async def end_all(self, person_id: UUID, org_id: UUID) -> None:
+        """No app acts for an organisation any more by this person's word."""
+        for row in await store.granted_in(self._db, person_id, org_id):
+            await self._end(row)
+
     def now(self) -> datetime:
         return self._clock.now()
 

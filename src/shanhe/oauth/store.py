@@ -124,6 +124,15 @@ async def granted(db: Database, grant_id: UUID, person_id: UUID) -> Any:
     return rows[0] if rows else None
 
 
+async def granted_in(db: Database, person_id: UUID, org_id: UUID) -> list[Any]:
+    """What of a person's grants for an organisation still stands."""
+    return await db.fetch(
+        """SELECT id AS grant_id, key_id, org_id, ended_at FROM oauth.grant
+            WHERE person_id = $1 AND org_id = $2 AND ended_at IS NULL""",
+        person_id, org_id,
+    )  # fmt: skip
+
+
 async def use(conn: Any, digest: bytes, now: datetime) -> None:
     await conn.execute("UPDATE oauth.token SET used_at = $2 WHERE digest = $1", digest, now)
 

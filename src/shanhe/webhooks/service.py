@@ -128,6 +128,17 @@ class Webhooks:
         await store.turn(self._db, endpoint_id, now, now - OVERLAP)
         return await self.one(org_id, endpoint_id)
 
+    async def hand_over(self, org_id: UUID, endpoint_id: UUID, *, by: str) -> Endpoint:
+        """Another answers for it from now on. Of the standard form its secret is another at once, whenever it was
+        turned last: whoever had it before knows that one."""
+        found = await self.one(org_id, endpoint_id)
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            if found.form is Form.STANDARD:
+                await store.turn(conn, endpoint_id, now, now)
+            await store.give(conn, endpoint_id, by)
+        return await self.one(org_id, endpoint_id)
+
     # -- deliveries ---------------------------------------------------------------------------------------------------
 
     async def test(self, org_id: UUID, endpoint_id: UUID) -> Delivery:

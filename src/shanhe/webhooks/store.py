@@ -64,7 +64,13 @@ async def switch(db: Database, endpoint_id: UUID, state: str) -> bool:
     return done is not None
 
 
-async def turn(db: Database, endpoint_id: UUID, now: datetime, before: datetime) -> None:
+async def give(conn: Any, endpoint_id: UUID, made_by: str) -> None:
+    await conn.execute(
+        "UPDATE webhooks.endpoint SET made_by = $2 WHERE id = $1 AND state <> 'removed'", endpoint_id, made_by
+    )
+
+
+async def turn(db: Any, endpoint_id: UUID, now: datetime, before: datetime) -> None:
     """The next secret from now on, unless that was done after `before`."""
     await db.execute(
         """UPDATE webhooks.endpoint SET turn = turn + 1, turned_at = $2

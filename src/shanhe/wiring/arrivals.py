@@ -52,14 +52,18 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
         )
 
     async def left(event: Event) -> None:
+        if not event.payload.get("own", True):  # whoever removes somebody knows, and said what becomes of what is left
+            return
         await notifier.notify(
             Notice(
                 kind="identity.member",
                 title=Text("一名成员已退出本机构", "A member has left your organisation"),
-                body=Text("请在成员页面查看；其创建的密钥仍归本机构，如不再需要请吊销。",
-                          "See your members; keys they made stay with you: revoke those that nobody needs."),
+                body=Text("其创建的密钥、Webhook 和定时任务仍在运行，且其知晓相应密钥。请在成员页面逐项接管或终止。",
+                          "Keys, webhooks and schedules that they made go on, with secrets they know: take each over "
+                          "or end it on the page of your members."),
+                severity=Severity.WARNING,
                 org_id=UUID(event.payload["org"]),
-                link="/members",
+                link="/members#left",
                 dedupe=f"left:{event.key}",
             )
         )  # fmt: skip

@@ -370,6 +370,17 @@ class Hook(msgspec.Struct, frozen=True):
     revoked_at: datetime | None = None
 
 
+class Trigger(msgspec.Struct, frozen=True):
+    """What starts a workflow's runs by itself: a `hook`, or its `schedule`, whose id is the workflow's."""
+
+    kind: str
+    id: UUID
+    workflow: UUID
+    slug: str
+    made_by: str
+    made_at: datetime
+
+
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every so many minutes, or at a time of the city's day (`HH:MM`) on some days of the week (1 = Monday)."""
 

@@ -28,6 +28,7 @@ from shanhe.workflows.model import (
     Hook,
     Run,
     Schedule,
+    Trigger,
 )
 from shanhe.workflows.running import IsMember, KeyOf, Running, check_given
 from shanhe.workflows.triggers import next_time, schedule_of, secret_of, verified
@@ -35,6 +36,7 @@ from shanhe.workflows.walker import expired
 
 HOOKS_MAX: Final = 5
 CALLS_A_MINUTE: Final = 30
+SCHEDULE: Final = "schedule"
 GIVEN: Final = "workflows.schedule.given"
 log = structlog.get_logger(__name__)
 
@@ -98,6 +100,38 @@ class Starting(Running):
         if hook_id not in {one.id for one in await self.hooks(org_id, slug)}:
             raise UnknownWork("webhook", "Webhook")
         await store.revoke_hook(self._db, hook_id, self._clock.now())
+
+    async def triggers(self, org_id: UUID) -> list[Trigger]:
+        """Whatever starts an organisation's runs by itself."""
+        return await store.triggers(self._db, org_id)
+
+    async def hand_over(self, org_id: UUID, kind: str, trigger: UUID, *, by: str) -> tuple[UUID, str]:
+        """Another answers for what starts runs, and the organisation's own key pays for them: nothing of whoever had it
+        is in it any more. A webhook gets an id and a secret of its own, which is told; the one before ends."""
+        found, now = await self._trigger(org_id, kind, trigger), self._clock.now()
+        key_id = await self._key_of(org_id)
+        if kind == SCHEDULE:
+            await store.give_schedule(self._db, found.id, key_id, by)
+            return found.id, ""
+        one = Hook(new_id(), found.workflow, by, now)
+        async with self._db.transaction() as conn:
+            await store.revoke_hook(conn, found.id, now)
+            await store.add_hook(conn, one, key_id)
+        return one.id, secret_of(self._hook_key, one.id)
+
+    async def end_trigger(self, org_id: UUID, kind: str, trigger: UUID) -> None:
+        """Let it start no more runs."""
+        found = await self._trigger(org_id, kind, trigger)
+        if kind == SCHEDULE:
+            await store.stop_schedule(self._db, found.id)
+        else:
+            await store.revoke_hook(self._db, found.id, self._clock.now())
+
+    async def _trigger(self, org_id: UUID, kind: str, trigger: UUID) -> Trigger:
+        for one in await self.triggers(org_id):
+            if (one.kind, one.id) == (kind, trigger):
+                return one
+        raise UnknownWork("trigger", "触发器")
 
     async def receive(self, hook_id: UUID, message_id: str, at: str, signature: str, body: bytes) -> Run:
         """A call of a webhook: the run it started, the same one for a message that came before."""

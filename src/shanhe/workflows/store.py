@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.workflows.model import STEPS_MAX, Cost, Hook, Run, Step, Version, Waiting, Workflow
+from shanhe.workflows.model import STEPS_MAX, Cost, Hook, Run, Step, Trigger, Version, Waiting, Workflow
 
 CHANNEL: Final = "workflows_changed"
 PAGE_ROWS: Final = 100
@@ -526,7 +526,29 @@ async def move_on(db: Database, workflow: UUID, was: datetime, to: datetime, err
     )  # fmt: skip
 
 
-async def add_hook(db: Database, one: Hook, key_id: UUID) -> None:
+async def give_schedule(db: Database, workflow: UUID, key_id: UUID, by: str) -> None:
+    """Another answers for a schedule, and another key pays."""
+    await db.execute(
+        "UPDATE workflows.schedule SET made_by = $3, key_id = $2 WHERE workflow = $1", workflow, key_id, by
+    )
+
+
+async def triggers(db: Database, org_id: UUID) -> list[Trigger]:
+    rows = await db.fetch(
+        """SELECT 'hook' AS kind, h.id, w.id AS workflow, w.slug, h.made_by, h.made_at
+             FROM workflows.hook h JOIN workflows.workflow w ON w.id = h.workflow
+            WHERE w.org_id = $1 AND h.revoked_at IS NULL
+            UNION ALL
+           SELECT 'schedule', w.id, w.id, w.slug, s.made_by, s.made_at
+             FROM workflows.schedule s JOIN workflows.workflow w ON w.id = s.workflow
+            WHERE w.org_id = $1 AND s.next_at IS NOT NULL
+            ORDER BY made_at, id""",
+        org_id,
+    )
+    return [_row(Trigger, row) for row in rows]
+
+
+async def add_hook(db: Any, one: Hook, key_id: UUID) -> None:
     await db.execute(
         """INSERT INTO workflows.hook (id, workflow, key_id, made_by, made_at) VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (id) DO NOTHING""",
@@ -544,5 +566,5 @@ async def hooks(db: Database, workflow: UUID) -> list[Hook]:
     return [_row(Hook, row) for row in rows]
 
 
-async def revoke_hook(db: Database, hook_id: UUID, now: datetime) -> None:
+async def revoke_hook(db: Any, hook_id: UUID, now: datetime) -> None:
     await db.execute("UPDATE workflows.hook SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1", hook_id, now)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
-from shanhe.identity.api import Actor, Identity, OrgKind, Role
+from shanhe.identity.api import Actor, Fate, Identity, LeftKind, OrgKind, Role, Settled
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
 
@@ -20,6 +20,7 @@ class LiveHouse:
 
     def __init__(self, modules: Modules) -> None:
         self._identity = modules.identity
+        self._leavings = modules.leavings
 
     async def places(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [
@@ -55,9 +56,10 @@ class LiveHouse:
     async def members(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         found = await self._identity.orgs.members(who.org_id)
         rows = [
-            {"id": one.person_id, "name": one.name, "role": str(one.role), "self": one.person_id == who.person_id}
+            {"id": one.person_id, "name": one.name, "role": str(one.role), "self": one.person_id == who.person_id,
+             "leaves": bool(await self._leavings.of(who.org_id, one.person_id))}
             for one in found
-        ]
+        ]  # fmt: skip
         return sorted(rows, key=lambda row: (row["role"] != Role.OWNER, row["name"]))
 
     async def put(self, who: m.Who, login: str, role: str) -> bool:
@@ -73,8 +75,27 @@ class LiveHouse:
         await identity.invitations.invite(new_id(), who.org_id, person, wanted, called=login, by=by)
         return True
 
-    async def remove(self, who: m.Who, person_id: UUID) -> None:
-        await self._identity.orgs.remove_member(who.org_id, person_id, by=actor_of(who))
+    async def left(self, who: m.Who, person_id: UUID | None = None) -> Sequence[Mapping[str, Any]]:
+        return [
+            {"kind": str(one.kind), "id": one.id, "name": one.name, "made_at": one.made_at}
+            for one in await self._leavings.of(who.org_id, person_id)
+        ]
+
+    async def remove(self, who: m.Who, person_id: UUID, fate: str, grace_s: int) -> Sequence[Mapping[str, Any]]:
+        said = Fate(fate) if fate in tuple(Fate) else None
+        done = await self._leavings.remove(who.org_id, person_id, said, grace_s=grace_s, by=actor_of(who))
+        return [_settled(one) for one in done]
+
+    async def settle(self, who: m.Who, kind: str, left_id: UUID, fate: str, grace_s: int) -> Mapping[str, Any]:
+        said = Fate(fate) if fate in tuple(Fate) else Fate.LATER
+        return _settled(
+            await self._leavings.settle(who.org_id, LeftKind(kind), left_id, said, grace_s=grace_s, by=actor_of(who))
+        )
+
+
+def _settled(done: Settled) -> Mapping[str, Any]:
+    return {"kind": str(done.left.kind), "name": done.left.name, "fate": str(done.fate), "secret": done.secret,
+            "problem": done.problem}  # fmt: skip
 
 
 async def called(identity: Identity, login: str, by: Actor) -> UUID:

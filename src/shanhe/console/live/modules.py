@@ -25,7 +25,7 @@ from shanhe.facts.api import Facts, NewFact
 from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
-from shanhe.identity.api import Actor, Caller, Identity, OrgKind, Unknown
+from shanhe.identity.api import Actor, Caller, Identity, Leaving, OrgKind, Unknown
 from shanhe.incubator.api import Incubator
 from shanhe.ip.api import Rights
 from shanhe.kernel.clock import Clock
@@ -110,6 +110,8 @@ class Modules(Protocol):
     def amendments(self) -> Amendments: ...
     @property
     def identity(self) -> Identity: ...
+    @property
+    def leavings(self) -> Leaving: ...
     @property
     def compute(self) -> Compute: ...
     @property

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shanhe.identity.api import CategoryName, DataClass, DeclineGround, OrgKind, Role
+from shanhe.identity.api import CategoryName, DataClass, DeclineGround, Fate, OrgKind, Role
 from shanhe.kernel import routing
 
 Text = Annotated[str, Field(max_length=500)]
@@ -16,6 +16,7 @@ Long = Annotated[str, Field(max_length=4_000)]
 Secret = Annotated[str, Field(max_length=1_024)]
 Micro = Annotated[int, Field(ge=0, le=10**15)]
 Rate = Annotated[int, Field(ge=1, le=10**9)]
+GRACE_MAX_S = 30 * 86_400
 
 
 class Body(routing.Body):
@@ -162,6 +163,11 @@ class NameBody(Body):
 class MemberBody(Body):
     role: Role = Role.MEMBER
     department_id: UUID | None = None
+
+
+class FateBody(Body):
+    fate: Fate
+    grace_s: Annotated[int, Field(ge=0, le=GRACE_MAX_S)] = 0
 
 
 class PersonBody(Body):

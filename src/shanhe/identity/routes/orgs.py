@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
 from shanhe.identity.api import (
     Actor,
+    Fate,
     Identity,
+    Leaving,
+    LeftKind,
     NewOrganisation,
     OrgKind,
     PermissionMissing,
+    Settled,
     Unknown,
     actor,
     require,
@@ -26,6 +30,8 @@ from shanhe.kernel.routing import APIRouter
 
 Acting = Annotated[Actor, Depends(actor)]
 Operator = Annotated[Actor, Depends(require("accounts"))]
+Grace = Annotated[int, Query(ge=0, le=forms.GRACE_MAX_S)]
+"""How long the old secret of a key that is taken over still works."""
 
 
 def readable(acting: Actor, org_id: UUID) -> None:
@@ -40,10 +46,17 @@ def writable(acting: Actor, org_id: UUID) -> None:
         raise PermissionMissing("members")
 
 
-def router(identity: Identity) -> APIRouter:
+def settled_view(done: Settled) -> dict[str, Any]:
+    """What became of something that was left behind; `id` is a taken one's new id."""
+    found = {"kind": str(done.left.kind), "id": done.id, "name": done.left.name, "fate": str(done.fate)}
+    return found | {name: text for name, text in (("secret", done.secret), ("problem", done.problem)) if text}
+
+
+def router(identity: Identity, leaving: Leaving) -> APIRouter:
     routes = APIRouter(prefix="/api/orgs", tags=["organisations"])
     _organisations(routes, identity)
-    _people(routes, identity)
+    _people(routes, identity, leaving)
+    _left(routes, leaving)
     return routes
 
 
@@ -86,7 +99,7 @@ def _organisations(routes: APIRouter, identity: Identity) -> None:
         return private_json(await identity.orgs.unfreeze(org_id, by=acting))
 
 
-def _people(routes: APIRouter, identity: Identity) -> None:
+def _people(routes: APIRouter, identity: Identity, leaving: Leaving) -> None:
     @routes.get("/{org_id}/departments")
     async def departments(org_id: UUID, acting: Acting) -> Response:
         readable(acting, org_id)
@@ -121,7 +134,26 @@ def _people(routes: APIRouter, identity: Identity) -> None:
         return private_json(member)
 
     @routes.delete("/{org_id}/members/{person_id}")
-    async def remove_member(org_id: UUID, person_id: UUID, acting: Acting) -> Response:
+    async def remove_member(
+        org_id: UUID, person_id: UUID, acting: Acting, left: Fate | None = None, grace_s: Grace = 0
+    ) -> Response:
+        """End a membership. `left`: what becomes of what the member made and knows the secrets of; 409 where there is
+        something and nobody says. Secrets of what one takes over are in this answer and nowhere else."""
         writable(acting, org_id)
-        await identity.orgs.remove_member(org_id, person_id, by=acting)
-        return private_json({"removed": True})
+        done = await leaving.remove(org_id, person_id, left, grace_s=grace_s, by=acting)
+        return private_json({"removed": True, "left": [settled_view(one) for one in done]})
+
+
+def _left(routes: APIRouter, leaving: Leaving) -> None:
+    @routes.get("/{org_id}/left")
+    async def left(org_id: UUID, acting: Acting, person: UUID | None = None) -> Response:
+        """What people who are no members any more made and what goes on; of one person, also before they go."""
+        writable(acting, org_id)
+        return private_json({"data": await leaving.of(org_id, person)})
+
+    @routes.post("/{org_id}/left/{kind}/{left_id}")
+    async def settle(org_id: UUID, kind: LeftKind, left_id: UUID, body: forms.FateBody, acting: Acting) -> Response:
+        """Take one over or end it; the secret of what one takes is in this answer and nowhere else."""
+        writable(acting, org_id)
+        done = await leaving.settle(org_id, kind, left_id, body.fate, grace_s=body.grace_s, by=acting)
+        return private_json(settled_view(done))

@@ -131,6 +131,11 @@ class Keys:
         found = await store.of_org(self._ground.db, org_id, before=before, limit=min(max(limit, 1), KEYS_MAX))
         return [await self._opened(key) for key in found]
 
+    async def told(self, org_id: UUID) -> Sequence[Key]:
+        """Live keys of an organisation whose token some person was told, oldest first; a key that has a successor ends
+        by itself."""
+        return [await self._opened(key) for key in await store.told(self._ground.db, org_id, self._ground.now())]
+
     async def get(self, key_id: UUID, org_id: UUID | None = None) -> Key:
         return await self._opened(_found(await store.get(self._ground.db, key_id, org_id)))
 

@@ -36,7 +36,7 @@ from shanhe.kernel.sealing import Seal, Seals
 PAGE_MAX = 500
 REASON_FIELD = "organisation.frozen_reason"
 LEFT_TOPIC = "identity.member_left"
-"""A member left by themselves; payload: `org`."""
+"""Somebody is no member any more; payload: `org`, `person`, and `own`, whether that was their own doing."""
 DEPARTMENTS_MAX = 1_000
 MEMBERS_MAX = 10_000
 EDITABLE = frozenset(
@@ -240,13 +240,13 @@ class Organisations:
         """End a membership, and with it whatever invitation that person gave or has in the organisation."""
         async with self._ground.db.transaction() as conn:
             await self._end_membership(conn, org_id, person_id, "member.remove", by)
+            await gone(self._ground, conn, org_id, person_id, own=False)
 
     async def leave(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
         """End one's own membership; LastOfItsKind for the last owner. The organisation is told that somebody left."""
         async with self._ground.db.transaction() as conn:
             await self._end_membership(conn, org_id, person_id, "member.leave", by)
-            if self._ground.announce is not None:
-                await self._ground.announce(conn, LEFT_TOPIC, str(new_id()), {"org": str(org_id)})
+            await gone(self._ground, conn, org_id, person_id, own=True)
 
     async def _end_membership(self, conn: Any, org_id: UUID, person_id: UUID, action: str, by: By) -> None:
         now, org = self._ground.now(), await store.get(conn, org_id, lock=True)
@@ -296,6 +296,13 @@ class Organisations:
             else org
             for org in found
         ]
+
+
+async def gone(ground: Ground, conn: Any, org_id: UUID, person_id: UUID, *, own: bool) -> None:
+    """Say that somebody is no member any more."""
+    if ground.announce is not None:
+        payload = {"org": str(org_id), "person": str(person_id), "own": own}
+        await ground.announce(conn, LEFT_TOPIC, str(new_id()), payload)
 
 
 async def active(conn: Any, person_id: UUID) -> None:

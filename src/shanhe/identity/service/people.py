@@ -23,6 +23,7 @@ from shanhe.identity.model import (
 from shanhe.identity.names import NAME_MAX, clean, email_key, login_key, phone_key
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.endings import NAMING, take_back
+from shanhe.identity.service.orgs import gone
 from shanhe.identity.service.passwords import Passwords
 from shanhe.identity.store import arrivals, audit, keys, orgs, sessions
 from shanhe.identity.store import people as store
@@ -298,9 +299,12 @@ class People:
         person_id, now = row["id"], self._ground.now()
         await self._leave_owned(conn, left)
         await take_back(self._ground, conn, by=_ref(person_id))
+        own = await orgs.of_person(conn, person_id)
+        for one in await orgs.memberships(conn, person_id):
+            if own is None or one.org_id != own.id:
+                await gone(self._ground, conn, one.org_id, person_id, own=True)
         await store.erase(conn, person_id, now)
         await acts.note(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
-        own = await orgs.of_person(conn, person_id)
         if own is not None:
             await keys.end_all(conn, own.id, ENDED, now)
         if self._ground.announce is None:

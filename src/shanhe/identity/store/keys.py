@@ -122,6 +122,19 @@ async def of_org(conn: Connection, org_id: UUID, *, before: UUID | None, limit: 
     return [_key(row) for row in rows]
 
 
+async def told(conn: Connection, org_id: UUID, now: datetime) -> list[Key]:
+    rows = await conn.fetch(
+        f"""SELECT {COLUMNS} FROM identity.api_key k
+             WHERE org_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+               AND successor_id IS NULL AND created_by IS NOT NULL
+               AND NOT EXISTS (SELECT FROM identity.house_key h WHERE h.key_id = k.id)
+             ORDER BY id""",
+        org_id,
+        now,
+    )
+    return [_key(row) for row in rows]
+
+
 async def house(conn: Connection, org_id: UUID, purpose: str, now: datetime) -> UUID | None:
     """The live key of an organisation's for a purpose."""
     found: UUID | None = await conn.fetchval(
