@@ -82,8 +82,11 @@ class Shop:
         row = {"id": UUID(int=50), "stars": 5, "text": "省时间", "at": NOW, "struck": False, "reply": "谢谢，已改进",
                "replied_at": NOW, "reply_struck": False}  # fmt: skip
         said = [row, {**row, "id": UUID(int=51), "text": "", "struck": True, "reply": "", "reply_struck": True}]
-        return {**card(name.partition("/")[2]), "honours": honours, "ratings_said": said, "model": "qwen",
-                "own": name == "mcp/weather", "voice": row if who else None,
+        since, last = NOW - timedelta(days=30), NOW - timedelta(days=1)
+        looks_up = {"documents": 3, "changed": [{"name": "<b>价目.md", "at": last}], "last": last, "since": since}
+        known = looks_up if name == "agent/letters" else None
+        return {**card(name.partition("/")[2]), "looks_up": known, "honours": honours, "ratings_said": said,
+                "model": "qwen", "own": name == "mcp/weather", "voice": row if who else None,
                 "history": [{"n": 2, "notes": "更简洁", "at": NOW}], "coming": None if name != "agent/letters" else {
                     **version(3, "announced"), "markup": "30", "starts_on": date(2026, 12, 15),
                     "model": "qwen-large"}}  # fmt: skip

@@ -19,6 +19,13 @@ from shanhe.console.ports import Desk
 class TestWindow:
     """However much is offered, a page has its end, and the next one begins there."""
 
+    async def test_says_what_of_an_agents_knowledge_no_reviewer_has_seen(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/store/agent/letters")).text
+        assert "从 3 份文档中查找资料" in page
+        assert "其中 1 份有新增或变更" in page
+        assert "价目.md" not in page  # what its documents are called is for reviewers
+        assert 'id="looks-up"' not in (await member.get("/store/mcp/weather")).text
+
     async def test_is_shown_page_by_page(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
         desk.shop.offered = ["letters"] * 120  # type: ignore[attr-defined]
         found = []

@@ -128,7 +128,8 @@ class TestForm:
         shelf = Shelf(name, {"model": "m", "data_class": "citizen", "egress": "open", **own})
         monkeypatch.setattr(shop, "actor_of", lambda who: SimpleNamespace(ref="person:1"))
         names: Any = None
-        modules: Any = SimpleNamespace(store=shelf, earnings=None, clones=None, agents=None, clock=None, ranks=None)
+        modules: Any = SimpleNamespace(store=shelf, earnings=None, clones=None, agents=None, clock=None, ranks=None,
+                                       library=None)  # fmt: skip
         who: Any = SimpleNamespace(org_id=ident(1))
         await LiveShop(modules, names).save(who, name, FIELDS | {"markup": "20", "fee": "0"})
         assert (shelf.kept["data_class"], shelf.kept["egress"]) == ("citizen", "open")

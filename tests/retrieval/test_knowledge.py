@@ -118,6 +118,25 @@ class TestBase:
         assert words.hits[0].passage.heading == "论文奖励"
         assert (words.paid_micro, words.hits[0].meaning_rank) == (0, 0)
 
+    async def test_knows_what_came_was_replaced_or_edited_since_an_instant(self, house: House) -> None:
+        base, clock = await house.base(), house.knowledge.clock
+        for name in ("指南.md", "价目.md", "联系.md"):
+            await house.filled(base, name)
+        reviewed = clock.now()
+        assert await house.knowledge.changed(base, reviewed) == []
+        clock.advance(minutes=1)  # type: ignore[attr-defined]
+        await house.filled(base, "价目.md", GUIDE + "\n# 新的价目\n\n一千元。")
+        clock.advance(minutes=1)  # type: ignore[attr-defined]
+        guide = next(one for one in await house.knowledge.documents(base) if one.name == "指南.md")
+        (passage, *_) = await house.knowledge.chunks(base, guide)
+        await house.knowledge.edit_chunk(base, passage.id, "改过的说明。", None, by="tests")
+        clock.advance(minutes=1)  # type: ignore[attr-defined]
+        await house.filled(base, "补充.md")
+        changed = await house.knowledge.changed(base, reviewed)
+        assert [name for name, _ in changed] == ["补充.md", "指南.md", "价目.md"]
+        assert await house.knowledge.count(base) == 4
+        assert changed == sorted(changed, key=lambda one: one[1], reverse=True)
+
     async def test_declines_what_nothing_supports(self, house: House) -> None:
         base = await house.knowledge.edit(await house.base(), {"support_bps": 100})
         await house.filled(base)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -284,6 +285,17 @@ class Knowledge:
 
     async def documents(self, base: Base) -> list[Document]:
         return [await self._document(base, one) for one in await store.documents(self.db, base.id)]
+
+    async def count(self, base: Base) -> int:
+        """How many documents a base holds."""
+        return await store.count(self.db, base.id)
+
+    async def changed(self, base: Base, since: datetime) -> list[tuple[str, datetime]]:
+        """What came, was replaced or edited after an instant and is there still, with when: the latest first."""
+        return [
+            (await self.seals.open(base.org_id, FILE_NAME, row["name"]), row["at"])
+            for row in await store.changed(self.db, base.id, since)
+        ]
 
     async def document(self, base: Base, document_id: UUID) -> Document:
         found = await store.document(self.db, base.id, document_id)

@@ -115,6 +115,22 @@ async def documents(db: Connection | Database, base_id: UUID) -> list[Document]:
     return [_of(Document, row) for row in rows]
 
 
+async def count(db: Connection | Database, base_id: UUID) -> int:
+    found: int = await db.fetchval("SELECT count(*) FROM retrieval.document WHERE base_id = $1", base_id)
+    return found
+
+
+async def changed(db: Connection | Database, base_id: UUID, since: datetime) -> list[Any]:
+    """Documents that came, were replaced or had passages edited after an instant: `name`, `at`, the latest first."""
+    return await db.fetch(
+        """SELECT d.name, greatest(d.made_at, e.at) AS at FROM retrieval.document d
+             LEFT JOIN (SELECT document_id, max(edited_at) AS at FROM retrieval.chunk
+                         WHERE base_id = $1 AND edited_at > $2 GROUP BY document_id) e ON e.document_id = d.id
+            WHERE d.base_id = $1 AND greatest(d.made_at, e.at) > $2 ORDER BY at DESC, d.id LIMIT 2000""",
+        base_id, since,
+    )  # fmt: skip
+
+
 async def document(db: Connection | Database, base_id: UUID, document_id: UUID) -> Document | None:
     row = await db.fetchrow("SELECT * FROM retrieval.document WHERE base_id = $1 AND id = $2", base_id, document_id)
     return None if row is None else _of(Document, row)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -60,6 +61,14 @@ class Library:
         return await self.payers.identity.caller_of(await self.payers.key_of(org_of(actor)))
 
 
+@dataclass(frozen=True)
+class Changes:
+    """`changed`: base and document, and when, the latest first; of `documents` that are there today."""
+
+    documents: int
+    changed: tuple[tuple[str, datetime], ...]
+
+
 class Shelves:
     """Bases as agents use them: a maker's own, and those that the city opens to everybody."""
 
@@ -82,6 +91,16 @@ class Shelves:
             except UnknownBase:
                 gone.append(name)
         return gone
+
+    async def changes(self, owner: UUID, names: Sequence[str], since: datetime) -> Changes:
+        """What bases say today that they did not at an instant; one that is gone says nothing."""
+        documents, changed = 0, list[tuple[str, datetime]]()
+        for name in names:
+            with contextlib.suppress(UnknownBase):
+                base = await self._usable(owner, name)
+                documents += await self._knowledge.count(base)
+                changed += [(f"{base.name} / {title}", at) for title, at in await self._knowledge.changed(base, since)]
+        return Changes(documents, tuple(sorted(changed, key=lambda one: one[1], reverse=True)))
 
     async def find(self, owner: UUID, names: Sequence[str], question: str, caller: Caller) -> Found:
         bases = [await self._usable(owner, name) for name in names]

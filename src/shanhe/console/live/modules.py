@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -236,6 +236,21 @@ class Routines(Protocol):
     def draft(self) -> Callable[[str, UUID], Awaitable[Published]]: ...
 
 
+class Changes(Protocol):
+    """What bases say today and did not then."""
+
+    @property
+    def documents(self) -> int: ...
+    @property
+    def changed(self) -> Sequence[tuple[str, datetime]]: ...
+
+
+class Shelves(Protocol):
+    """Bases as agents use them."""
+
+    async def changes(self, owner: UUID, names: Sequence[str], since: datetime) -> Changes: ...
+
+
 class Library(Protocol):
     """Knowledge, and who pays for it."""
 
@@ -245,6 +260,8 @@ class Library(Protocol):
     def search(self) -> Search: ...
     @property
     def evaluating(self) -> Evaluating: ...
+    @property
+    def shelves(self) -> Shelves: ...
 
     async def caller_for(self, actor: Actor) -> Caller: ...
 

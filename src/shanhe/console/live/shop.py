@@ -21,6 +21,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.store.api import (
     Kind,
+    Listing,
     NewListing,
     Order,
     Store,
@@ -45,6 +46,7 @@ class LiveShop:
         self._clones = modules.clones
         self._agents = modules.agents
         self._clock = modules.clock
+        self._library = modules.library
 
     # -- the window ---------------------------------------------------------------------------------------------------
 
@@ -89,8 +91,19 @@ class LiveShop:
             "voice": next((rating_view(one) for one in ratings if one.org_id == org), None),
             "model": model,
             "history": history,
+            "looks_up": await self._looks_up(offer.listing, offer.version),
             "coming": None if coming is None else {**version_of(coming), "model": coming.content.get("model", "")},
         }
+
+    async def _looks_up(self, listing: Listing, version: Version | None) -> Mapping[str, Any] | None:
+        """What of the knowledge that a version looks things up in is otherwise than when it was reviewed."""
+        names = () if version is None else version.content.get("knowledge") or ()
+        if version is None or version.decided_at is None or not names:
+            return None
+        found = await self._library.shelves.changes(listing.owner, names, version.decided_at)
+        last = found.changed[0][1] if found.changed else None
+        return {"documents": found.documents, "changed": [{"name": name, "at": at} for name, at in found.changed],
+                "last": last, "since": version.decided_at}  # fmt: skip
 
     async def ranks(self, month: str) -> Mapping[str, Any]:
         months = await self._ranks.months()
@@ -226,7 +239,10 @@ class LiveShop:
         return [listing_of(one) for one in await self._store.known(find)]
 
     async def case(self, who: m.Who, name: str) -> Mapping[str, Any]:
-        return await case_of(await self._store.case(name), self._names.actors())
+        case = await self._store.case(name)
+        before = case.before or next((one for one in case.versions if one.decided_at is not None), None)
+        looks_up = await self._looks_up(case.listing, before)
+        return {**await case_of(case, self._names.actors()), "looks_up": looks_up}
 
     async def stand(self, who: m.Who, name: str, offered: bool, reason: str) -> None:
         move = self._store.restore if offered else self._store.remove
