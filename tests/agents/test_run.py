@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from shanhe.agents.api import BadRequest, definition_of
-from shanhe.gateway import server
+from shanhe.gateway import wire
 from shanhe.store.api import ChecksFailed
 from stage.later import Later
 from stage.market import MODEL, Market, Party, calls, says
@@ -84,7 +84,7 @@ class TestAgent:
     async def test_says_while_it_works_that_it_is_alive_and_afterwards_what_came_of_it(
         self, market: Market, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(server, "QUIET_S", 0.0)
+        monkeypatch.setattr(wire, "QUIET_S", 0.0)
         maker, payer = await market.party("slow maker"), await market.party("slow payer")
         await market.listed(maker.org, "agent/slow", LETTERS)
         for fails in (False, True):

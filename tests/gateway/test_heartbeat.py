@@ -12,7 +12,7 @@ import pytest_asyncio
 from anthropic import AsyncAnthropic
 from openai import APIError, AsyncOpenAI
 
-from shanhe.gateway import server
+from shanhe.gateway import wire
 from shanhe.kernel.ids import new_id
 
 from .conftest import TOKEN, Desk, target_for
@@ -35,7 +35,7 @@ def late(script: Script, wait_s: float = SLOW_S) -> Script:
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "QUIET_S", 0.02)
+    monkeypatch.setattr(wire, "QUIET_S", 0.02)
 
 
 @pytest.fixture(autouse=True)

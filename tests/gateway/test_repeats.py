@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, ConflictError, UnprocessableEntityError
 
-from shanhe.gateway import repeats, server
+from shanhe.gateway import repeats, wire
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import LedgerUnavailable
 
@@ -194,7 +194,7 @@ class TestName:
             await end(*args)
 
         monkeypatch.setattr(desk.gateway._repeats, "end", slowly)
-        monkeypatch.setattr(server, "QUIET_S", 0.02)
+        monkeypatch.setattr(wire, "QUIET_S", 0.02)
         desk.engine.scripts = [raw(400, b'{"error":{"message":"no"}}')]
         refused = await ask(desk, stream=True)
         assert (refused.status_code, refused.json()["error"]["message"]) == (400, "no")
