@@ -113,3 +113,9 @@ class TestUnusableClaims:
         for completion in (0, None):
             assert believe(Usage(5, completion, 5), Bounds(10, 10, 20)) is None
             assert believe(Usage(5, completion, 5), Bounds(10, 10, 0)) is not None
+
+    def test_nothing_read_for_an_answer_that_was_delivered_is_no_count(self) -> None:
+        """Else what an engine had cached, and so did not count, would be free."""
+        for prompt in (0, None):
+            assert believe(Usage(prompt, 5, 5), Bounds(10, 10, 20)) is None
+            assert believe(Usage(prompt, 5, 5), Bounds(10, 10, 0)) is not None

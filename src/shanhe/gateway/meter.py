@@ -85,14 +85,14 @@ class Metered(msgspec.Struct, frozen=True):
 
 
 def believe(usage: Usage, bounds: Bounds) -> Metered | None:
-    """Turn a usage object into buckets within `bounds`; None when it carries no usable count, or says that nothing was
-    written of an answer that was delivered."""
+    """Turn a usage object into buckets within `bounds`; None when it carries no usable count, or says of an answer that
+    was delivered that nothing was read (older Ollama, of a prompt that it had cached) or written."""
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     if prompt is None and completion is None:
         return None
     if (prompt is not None and prompt < 0) or (completion is not None and completion < 0):
         return None
-    if bounds.delivered and not completion:
+    if bounds.delivered and not (prompt and completion):
         return None
     thought = 0 if usage.completion_tokens_details is None else usage.completion_tokens_details.reasoning_tokens or 0
     claimed_prompt, claimed_completion = prompt or 0, completion or 0
