@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 
 from shanhe.kernel.process import LATE, child, end
@@ -45,6 +46,26 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ready", flush=True)
 time.sleep(600)
 """
+
+
+TITLED = """
+import os
+from pathlib import Path
+from shanhe.kernel.process import entitle
+
+entitle("shanhe test brood")
+print(Path("/proc/self/comm").read_text().strip(), flush=True)
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+"""
+
+
+class TestEntitle:
+    def test_a_process_that_has_a_title_and_one_thread_forks_without_a_warning(self) -> None:
+        """Python counts threads in /proc/self/stat, whose fields a space in the name would shift."""
+        done = subprocess.run([sys.executable, "-W", "error", "-c", TITLED], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("shanhe-test-bro\n", "")
 
 
 class TestEnd:

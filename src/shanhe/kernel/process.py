@@ -74,7 +74,9 @@ def entitle(title: str) -> None:
     if 0 < begin < end:
         text = title.encode()[: end - begin - 1]
         ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NAME, title.encode()[:15], 0, 0, 0)
+    # with a space in it, Python 3.12 miscounts the fields of /proc/self/stat, and warns of threads at a fork
+    name = title.replace(" ", "-")
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def harmless(environment: Mapping[str, str], *more: str) -> dict[str, str]:
