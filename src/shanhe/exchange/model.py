@@ -263,6 +263,11 @@ class Ran:
     def __bool__(self) -> bool:
         return bool(self.auction or self.trades or self.settled or self.ended)
 
+    def __str__(self) -> str:
+        """For the log: the auction by its time alone."""
+        auction = f"auction={self.auction.slot.isoformat()} " if self.auction else ""
+        return f"{auction}trades={self.trades} settled={self.settled} ended={self.ended}"
+
     def __add__(self, other: Ran) -> Ran:
         return Ran(
             self.auction or other.auction, self.trades + other.trades, self.settled + other.settled,
