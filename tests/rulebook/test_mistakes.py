@@ -67,6 +67,12 @@ class TestMistake:
         assert one.line == line_with(source, words)
         assert one.said.zh != one.said.en
 
+    @pytest.mark.parametrize("left", ["{", "[", "x", "!"])
+    def test_at_the_very_end_of_a_file_is_on_its_last_line(self, left: str) -> None:
+        source = FILES[P1] + left
+        (one,) = found_in(source)
+        assert one.line == source.count("\n") + 1
+
     def test_is_a_number_that_may_lie_below_the_first_band(self) -> None:
         bands = [{"from": 100, "to": None, "value": 5}]
         source = text(document(

@@ -124,9 +124,12 @@ def read_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 def _line(error: Exception, text: str) -> int:
-    """Where a parser stopped: it says a mark, or how many characters it read."""
+    """Where a parser stopped: it says a mark, or how many characters it read; behind a last line without an end it
+    counts one line more."""
     mark, read = getattr(error, "problem_mark", None), getattr(error, "position", None)
-    return mark.line + 1 if mark else text.count("\n", 0, read) + 1 if isinstance(read, int) else 1
+    if mark is not None:
+        return 1 + min(int(mark.line), text.count("\n"))
+    return text.count("\n", 0, read) + 1 if isinstance(read, int) else 1
 
 
 def line_of(text: str, pointer: str) -> int:
