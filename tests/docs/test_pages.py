@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
+from mkdocs.utils.yaml import yaml_load
 from typer.main import get_command
 
 from shanhe.cli import app
@@ -16,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 
-
+NAMED = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)#([^)\s]+)\)")
 INTERNAL = {"bench furnish-mcp"}
 """Commands that other commands start."""
 
@@ -33,14 +36,40 @@ def says(row: str, name: str) -> bool:
     return head in row and re.search(rf"(`|{head}){word}[` \[]", row) is not None
 
 
+def settings_of_the_site() -> dict[str, Any]:
+    with (ROOT / "mkdocs.yml").open(encoding="utf-8") as file:
+        found: dict[str, Any] = yaml_load(file)
+    return found
+
+
+def places(page: Path, slug: Callable[[str, str], str]) -> set[str]:
+    """What a link may name on a page: its headings, as the site calls them, and what says its own name."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+?)(?: \{#.*)?$", text, re.MULTILINE)
+    own = re.findall(r"\{#([\w-]+)\}", text)
+    return {slug(re.sub(r"\]\(.*?\)|[`*\[]", "", heading), "-") for heading in headings}.union(own)
+
+
 class TestLinks:
+    def test_lead_to_the_headings_that_they_name_in_chinese_too(self) -> None:
+        extensions = settings_of_the_site()["markdown_extensions"]
+        slug = next(one["toc"]["slugify"] for one in extensions if "toc" in one)
+        known = {page.resolve(): places(page, slug) for page in PAGES}
+        links = [
+            ((page.parent / target).resolve() if target else page, heading)
+            for page in PAGES
+            for target, heading in NAMED.findall(page.read_text(encoding="utf-8"))
+        ]
+        assert len(links) > 50
+        assert [(page, heading) for page, heading in links if heading not in known[page]] == []
+
     def test_lead_to_files(self) -> None:
         links = [(page, target) for page in PAGES for target in LINK.findall(page.read_text(encoding="utf-8"))]
         assert len(links) > len(PAGES)
         assert [(page, target) for page, target in links if not (page.parent / target).exists()] == []
 
     def test_of_the_site_cover_every_page(self) -> None:
-        nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+        nav = settings_of_the_site()["nav"]
         named = set(re.findall(r"[\w/.-]+\.md", yaml.safe_dump(nav)))
         there = {str(page.relative_to(ROOT / "docs")) for page in PAGES if (ROOT / "docs") in page.parents}
         assert there == named
