@@ -111,18 +111,15 @@ $(STUDIO_STAMP): requirements-studio.lock requirements.lock pyproject.toml | $(V
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN_STAMP)
 
-chromium:
-	@$(BIN)/python -m playwright --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 \
-		&& (apt-get update -qq && apt-get install -y -qq --no-install-recommends libatomic1) >/dev/null 2>&1; } \
-		|| { echo "The driver of the browser tests needs libatomic. Install it first, for example: sudo apt install libatomic1"; exit 1; }
-	@for name in chromium-headless-shell chromium chromium-browser google-chrome; do \
+chromium:  # the browser of the browser tests, and what its driver needs of the system
+	@$(BIN)/python -m playwright --version >/dev/null 2>&1 && for name in chromium-headless-shell chromium chromium-browser google-chrome; do \
 		command -v $$name >/dev/null 2>&1 && exit 0; done; \
+	install="apt-get install -y --no-install-recommends libatomic1 fonts-noto-cjk"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		echo "Installing Chromium for the browser tests …"; \
-		(apt-get update -qq && export DEBIAN_FRONTEND=noninteractive; \
-			apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-noto-cjk \
-			|| apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk) >/dev/null 2>&1 \
-			|| { echo "apt could not install chromium."; exit 1; }; \
+		echo "Installing Chromium for the browser tests …"; export DEBIAN_FRONTEND=noninteractive; \
+		(apt-get update -qq; $$install chromium-headless-shell || $$install chromium) >/dev/null 2>&1 \
+			|| { echo "apt could not install it: $$install chromium"; exit 1; }; \
 	else \
-		echo "The browser tests need Chromium. Install it first, for example: sudo apt install chromium-headless-shell"; exit 1; \
+		echo "The browser tests need Chromium, and its driver libatomic. Install them first, on Debian: sudo $$install chromium-headless-shell"; \
+		exit 1; \
 	fi

@@ -186,8 +186,8 @@ class ChildFailed(Unavailable):
             "engine_start_failed",
             f"The local engine of {model} did not start: {reason}.",
             message_zh=f"{model} 的本地引擎未能启动：{reason}。",
-            hint=f"Its log is {log_file}; `shanhe doctor` checks memory and the model file.",
-            hint_zh=f"日志见 {log_file}；`shanhe doctor` 可检查内存与模型文件。",
+            hint=f"`shanhe doctor` says what this machine lacks for it; its log is {log_file}.",
+            hint_zh=f"`shanhe doctor` 会指出本机缺少什么；日志见 {log_file}。",
             retry_after_s=10,
         )
 
