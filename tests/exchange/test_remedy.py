@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.approvals.api import RequestConflict, SamePerson
-from shanhe.exchange import fund_store, remedy_store
-from shanhe.exchange.api import ItemClosed, Market, NothingToReverse, NotUpheld, ReversalWaits, SecondPersonNeeded
+from shanhe.exchange import fund_store, remedy, remedy_store
+from shanhe.exchange.api import (
+    ItemClosed,
+    Market,
+    NothingToReverse,
+    NotUpheld,
+    OrderConflict,
+    ReversalWaits,
+    SecondPersonNeeded,
+)
 from shanhe.exchange.remedy import REQUEST, undo_of
 from shanhe.ledger.api import Asset, Charge, InsufficientCredit, Leg
 from stage.faults import lost_mark
@@ -94,6 +102,20 @@ class TestAnswer:
             values = {"dispute_id": case.dispute, "reason": "why", "by": "person:o1", "remedy_id": asked.id} | other
             with pytest.raises(RequestConflict):
                 await case.remedies.ask(**values)
+
+
+class TestDispute:
+    async def test_id_is_not_taken_for_another_complaint(self, case):
+        again = {"order_id": case.order, "org_id": case.buyer, "text": "价格有误", "dispute_id": case.dispute}
+        opened = await case.world.exchange.disputes.open(actor="person:buyer", **again)
+        assert (opened.id, opened.state) == (case.dispute, "open")
+        for other in ({"order_id": uuid4()}, {"org_id": uuid4()}, {"text": "别的"}):
+            with pytest.raises(OrderConflict):
+                await case.world.exchange.disputes.open(actor="person:buyer", **(again | other))
+
+    async def test_is_never_answered_by_who_complained(self, case):
+        with pytest.raises(SecondPersonNeeded):
+            await case.world.exchange.disputes.decide(case.dispute, upheld=True, answer="是", actor="person:buyer")
 
 
 class TestUndo:
@@ -283,6 +305,24 @@ class TestReversal:
             await case.remedies.ask(case.dispute, "why", by="person:o1", trades=[case.trade.id, uuid4()])
         asked = await case.remedies.ask(case.dispute, "why", by="person:o1", trades=[case.trade.id])
         assert asked.trades == [case.trade.id]
+
+    async def test_of_an_order_with_more_trades_than_one_may_undo_stays_due(self, world, monkeypatch):
+        buyer = await world.buyer(100)
+        for _ in range(3):
+            await world.sell(await world.seller(20), 20, 6000)
+        order, dispute = (await world.buy(buyer, 60, 6000)).id, uuid4()
+        await world.auction()
+        await world.exchange.dispute(order, buyer, "价格有误", dispute_id=dispute, actor="person:buyer")
+        await world.exchange.disputes.decide(dispute, upheld=True, answer="属实", actor="person:o1")
+        monkeypatch.setattr(remedy, "TRADES_MAX", 2)
+        remedies, undone = world.exchange.remedies, []
+        while await remedies.due():
+            asked = await remedies.ask(dispute, "why", by="person:o1")
+            assert await remedies.due() == []
+            done = await remedies.approve(asked.id, by="person:o2")
+            undone.append(len(done.reversals))
+        assert undone == [2, 1]
+        assert await world.credits(buyer) == 0
 
     async def test_is_bounded_by_what_the_fund_still_has_of_the_fee(self, case):
         await case.world.exchange.endow_stability(450, posting_id=uuid4(), actor="test")

@@ -237,8 +237,9 @@ class Remedies:
         return [await self._view(row) for row in await store.remedies(self._db, org_id, open_only, PAGE_ROWS)]
 
     async def due(self) -> Sequence[Dispute]:
-        """Upheld disputes that nobody has asked to reverse yet, a bounded page."""
-        return [await self._disputes.opened(row) for row in await store.due(self._db, PAGE_ROWS)]
+        """Upheld disputes that nobody has asked to reverse yet, or whose order has more trades than one reversal may
+        undo; a bounded page."""
+        return [await self._disputes.opened(row) for row in await store.due(self._db, TRADES_MAX, PAGE_ROWS)]
 
     async def of_trades(self, trade_ids: Sequence[UUID]) -> Mapping[UUID, Reversal]:
         """What became of those trades that were undone, by trade."""

@@ -63,16 +63,18 @@ async def reversible(db: Database, order_id: UUID, limit: int) -> list[UUID]:
     return [row["id"] for row in rows]
 
 
-async def due(db: Database, limit: int) -> list[Any]:
-    """Upheld disputes that nobody has asked to reverse yet, though a settled trade of theirs stands; oldest first."""
+async def due(db: Database, at_once: int, limit: int) -> list[Any]:
+    """Upheld disputes that nobody has asked to reverse yet, or only the first trades `at_once`, though a settled trade
+    of theirs stands; oldest first."""
     return await db.fetch(
         """SELECT d.* FROM exchange.dispute d WHERE d.state = 'upheld'
-             AND NOT EXISTS (SELECT FROM exchange.remedy m WHERE m.dispute_id = d.id AND m.state <> 'ended')
+             AND NOT EXISTS (SELECT FROM exchange.remedy m WHERE m.dispute_id = d.id
+               AND (m.state = 'open' OR m.state = 'done' AND cardinality(m.trades) < $1))
              AND EXISTS (SELECT FROM exchange.trade t WHERE (t.buy = d.order_id OR t.sell = d.order_id)
                AND t.settled_at IS NOT NULL AND NOT EXISTS (SELECT FROM exchange.reversal r WHERE r.trade_id = t.id))
-           ORDER BY d.id LIMIT $1""",
-        limit,
-    )
+           ORDER BY d.id LIMIT $2""",
+        at_once, limit,
+    )  # fmt: skip
 
 
 async def trade(db: Database, trade_id: UUID) -> Any:
