@@ -39,7 +39,7 @@ from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.nomads.api import Nomads
 from shanhe.oauth.api import OAuth
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
-from shanhe.pool.api import Pool
+from shanhe.pool.api import Pool, terms_of
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Checks, Reconciliation
@@ -269,6 +269,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
     pool = Pool(
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,
         registry=metrics.registry, parameter=partial(rulebook.parameter, NODE_AUDIT_RULE),
+        audit=rulebook.kept(lambda on: terms_of(lambda name: rulebook.parameter(NODE_AUDIT_RULE, name, on))),
         withhold_rule=lambda facts, on: rulebook.evaluate(NODE_AUDIT_RULE, facts, on=on), notifier=truths.notifier,
     )  # fmt: skip
     workshop = open_workshop(

@@ -26,9 +26,11 @@ from shanhe.exchange.api import (
 from shanhe.exchange.journal import decode
 from shanhe.kernel.errors import Invalid
 from shanhe.ledger.api import Asset
+from shanhe.rulebook.api import RuleAmendment, Rulebook
 
 from .conftest import CREDIT, LICENCE, later
 
+DATED = {"from": "2026-11-01", "announced": "2026-10-01", "assumed": True, "reason": {"zh": "试", "en": "a test"}}
 MIGRATIONS = Path(exchange.__file__).parent / "migrations"
 
 
@@ -119,6 +121,22 @@ class TestCorridor:
         world.restart()
         assert (await world.auction()).trades == 1
         await world.verify()
+
+    async def test_follows_an_amendment_on_the_day_it_is_taken_over(self, world):
+        """Every process has the rules as they are, those that were asked before too; so do fees."""
+        exchange, day = world.exchange, world.clock.today()
+        assert exchange.day().ceiling_ticks == 10_000
+        assert exchange.policy.fee_fen(10_000, 0, day) == 1_000
+        changes = (("P1_resident_discount", "list_price_fen", 80), ("C8_trade_fee", "rate", 500))
+        amendments = [
+            RuleAmendment(rule, rule, {"parameters": {name: [DATED | {"value": value}]}}, "council")
+            for rule, name, value in changes
+        ]
+        world.rulebook.adopt(Rulebook.load(amendments))
+        assert exchange.day().ceiling_ticks == 8_000
+        assert exchange.policy.fee_fen(10_000, 0, day) == 500
+        with pytest.raises(OutsideCorridor):
+            await world.buy(await world.buyer(100), 50, 8_001)
 
 
 class TestAuction:

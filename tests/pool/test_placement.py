@@ -72,7 +72,13 @@ class TestPlan:
         assert plan([need("big", calls=0), need("chat")], [roomy]).moves == (Move("one", "chat", True),)
 
     def test_passes_over_a_node_that_is_ill(self) -> None:
-        assert plan([need()], [node("ill", healthy=False), node("well", SLOW)]).placed["well"] == ("chat",)
+        found = plan([need()], [node("ill", loaded=frozenset({"big"}), healthy=False), node("well", SLOW)])
+        assert found.placed["well"] == ("chat",)
+        assert found.moves == (Move("well", "chat", True),)
+
+    def test_leaves_alone_what_nobody_can_move(self) -> None:
+        fixed = node("one", loaded=frozenset({"unknown"}), movable=frozenset())
+        assert plan([need()], [fixed]).moves == ()
 
     @settings(max_examples=draws(60), deadline=None)
     @given(st.integers(0, 10**6))

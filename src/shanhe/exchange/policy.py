@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 from shanhe.kernel.clock import city_date, midnight
@@ -39,12 +39,13 @@ class Day:
 
 
 class Policy:
-    """Decisions by day, each computed once."""
+    """Decisions by day, each computed once while the rules stay as they are."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
-        self.day = lru_cache(maxsize=DAYS_KEPT)(self._day)
-        self._fee = lru_cache(maxsize=DAYS_KEPT)(lambda on: rulebook.compiled(FEE, on))
+        self.day = rulebook.kept(self._day)
+        self._fees: dict[date, Callable[..., Mapping[str, Any]]] = {}
+        self._fees_of = rulebook.edition
 
     def _day(self, on: date) -> Day:
         book = self._rulebook
@@ -68,8 +69,12 @@ class Policy:
 
     def fee_fen(self, proceeds_fen: int, discount_bps: int, on: date) -> int:
         """What an order of that day owes on its proceeds so far."""
-        outputs = self._fee(on)(proceeds_fen=proceeds_fen, discount_bps=discount_bps)
-        return int(outputs["fee_fen"])
+        if self._fees_of is not self._rulebook.edition or len(self._fees) > DAYS_KEPT:
+            self._fees, self._fees_of = {}, self._rulebook.edition
+        fee = self._fees.get(on)
+        if fee is None:
+            fee = self._fees[on] = self._rulebook.compiled(FEE, on)
+        return int(fee(proceeds_fen=proceeds_fen, discount_bps=discount_bps)["fee_fen"])
 
     def fee(self, proceeds_fen: int, discount_bps: int, on: date) -> Decision:
         """The same with its trace."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,7 @@ from shanhe.pool.messages import stopped_or_freed
 from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
 from shanhe.pool.passport import KEY_BYTES
 from shanhe.pool.planner import Planner, node_of
-from shanhe.pool.suspicion import AuditTerms, terms_of
+from shanhe.pool.suspicion import AuditTerms
 from shanhe.pool.tally import Tally, cost_of
 from shanhe.pool.tunnel import Tunnels
 
@@ -73,6 +73,7 @@ class Pool:
         compute: Compute,
         ledger: Ledger,
         parameter: Parameter,
+        audit: Callable[[date], AuditTerms],
         withhold_rule: WithholdRule,
         notifier: Notifier,
         data: Path,
@@ -87,8 +88,7 @@ class Pool:
         self._folder = run_folder(data)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = Tally(clock, registry)
-        self._parameter = parameter
-        self._known_terms: tuple[date, AuditTerms] | None = None
+        self._audit = audit
         self.earnings = Earnings(db, clock, ledger, withhold_rule)
         self.planner = Planner(db, clock, compute, lambda: int(parameter("warm_replicas", clock.today())))
         self.inspector = Inspector(compute, self._terms, self._condemned)
@@ -107,11 +107,8 @@ class Pool:
         self.inspector.start()
 
     def _terms(self) -> AuditTerms:
-        """The rulebook's say on audits, read once a day."""
-        today = self._clock.today()
-        if self._known_terms is None or self._known_terms[0] != today:
-            self._known_terms = (today, terms_of(lambda name: self._parameter(name, today)))
-        return self._known_terms[1]
+        """The rulebook's say on audits."""
+        return self._audit(self._clock.today())
 
     def now(self) -> datetime:
         """The pool's clock."""
