@@ -266,7 +266,7 @@ class TestCrash:
         city.behave()
         await city.tick()
         assert await city.postings() == 1
-        assert await city.payments.outstanding("credits") == []
+        assert [one async for one in city.payments.outstanding("credits")] == []
 
     async def test_between_promise_and_order_gives_the_benefit_back(self, city, monkeypatch):
         async def away(request):

@@ -65,8 +65,8 @@ class TestRefund:
         await city.deliver()
         assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
         assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
-        assert await city.payments.outstanding_refunds("credits") == []
-        assert await city.payments.outstanding("credits") == []
+        assert [one async for one in city.payments.outstanding_refunds("credits")] == []
+        assert [one async for one in city.payments.outstanding("credits")] == []
         assert (await city.ledger.verify()).clean
 
     async def test_that_nobody_heard_of_is_told_of_again_so_that_its_posting_is_known(
@@ -82,10 +82,31 @@ class TestRefund:
             patch.setattr(city.payments, "acknowledge_refund", crash)
             await city.deliver()
         assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
-        ((_, told),) = await city.payments.outstanding_refunds("credits")
+        ((_, told),) = [one async for one in city.payments.outstanding_refunds("credits")]
         await city.credits.refunds.run()
-        assert await city.payments.outstanding_refunds("credits") == []
+        assert [one async for one in city.payments.outstanding_refunds("credits")] == []
         assert (await city.payments.refund_of(told.id)).settled_ref == asked.payout_posting_id
+
+    async def test_that_can_t_be_settled_keeps_none_behind_it_waiting(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for ref in ("a", "b"):
+            await refund(city, await city.buy(10_000, ref), ref)
+            with monkeypatch.context() as patch:
+                patch.setattr(city.payments, "acknowledge_refund", away)
+                await city.deliver()
+        first, _ = [order.id async for order, _ in city.payments.outstanding_refunds("credits")]
+        settle = city.credits.refunds.settle
+
+        async def all_but_the_first(order: Order, told: Sending) -> None:
+            if order.id == first:
+                raise ProviderUnavailable("sandbox")
+            await settle(order, told)
+
+        monkeypatch.setattr("shanhe.payments.service.BATCH_ROWS", 1)
+        monkeypatch.setattr(city.credits.refunds, "settle", all_but_the_first)
+        await city.credits.refunds.run()
+        assert [order.id async for order, _ in city.payments.outstanding_refunds("credits")] == [first]
 
     async def test_a_discount_that_was_spent_does_not_become_cash(self, city: City) -> None:
         bought = await city.buy(10_000)

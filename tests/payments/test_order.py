@@ -181,6 +181,15 @@ class TestOutstanding:
 
         counter.payments.subscribe("test", crash)
         order = await counter.paid()
-        assert [left.id for left in await counter.payments.outstanding("test")] == [order.id]
+        assert [left.id async for left in counter.payments.outstanding("test")] == [order.id]
         await counter.payments.acknowledge(order)
-        assert await counter.payments.outstanding("test") == []
+        assert [one async for one in counter.payments.outstanding("test")] == []
+
+    async def test_offers_what_comes_after_more_than_a_page_of_what_stays(self, counter, monkeypatch):
+        async def crash(order):
+            raise OSError("the machine went away")
+
+        monkeypatch.setattr("shanhe.payments.service.BATCH_ROWS", 1)
+        counter.payments.subscribe("test", crash)
+        paid = [await counter.paid(ref=ref) for ref in ("a", "b", "c")]
+        assert [left.id async for left in counter.payments.outstanding("test")] == [order.id for order in paid]

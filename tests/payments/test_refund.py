@@ -117,13 +117,13 @@ class TestOutcome:
         assert asked.id == refund_id
         await counter.deliver()
         assert told == [(State.PAID, 2_000, RefundState.SUCCEEDED)]
-        assert await counter.payments.outstanding_refunds("test") == []
+        assert [one async for one in counter.payments.outstanding_refunds("test")] == []
 
     async def test_is_offered_again_after_a_crash(self, counter):
         told, order = await self.heard(counter, failing=True), await counter.paid()
         await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
         await counter.deliver()
-        ((held, refund),) = await counter.payments.outstanding_refunds("test")
+        ((held, refund),) = [one async for one in counter.payments.outstanding_refunds("test")]
         assert (held.state, refund.state, told[0][0]) == (State.REFUNDED, RefundState.SUCCEEDED, "crashed")
 
     async def test_is_found_by_asking_when_the_notification_is_lost(self, counter):

@@ -38,7 +38,6 @@ VALUE_LIMIT_FEN = 10_000_000_000
 TOP_UP_LIMIT_MICRO = 10**15
 PAGE_ROWS = 100
 BATCH_ROWS = 100
-BATCHES_LIMIT = 10
 REASON_FIELD = "purchase.reason"
 MANUAL_METHODS = frozenset({"bank_transfer", "cash_desk"})
 
@@ -311,18 +310,12 @@ class Purchases:
     async def reconcile(self) -> int:
         """Settle what was paid or closed but not acknowledged, and end purchases that never became an order."""
         settled = 0
-        after: UUID | None = None
-        for _ in range(BATCHES_LIMIT):
-            orders = await self._payments.outstanding(PURPOSE, after=after, limit=BATCH_ROWS)
-            for order in orders:
-                after = order.id
-                try:
-                    await self.settle(order)
-                    settled += 1
-                except ShanheError as error:  # one order's trouble does not keep the others waiting
-                    log.warning("order is still not settled", order=str(order.id), error=error.code)
-            if len(orders) < BATCH_ROWS:
-                break
+        async for order in self._payments.outstanding(PURPOSE):
+            try:
+                await self.settle(order)
+                settled += 1
+            except ShanheError as error:  # one order's trouble does not keep the others waiting
+                log.warning("order is still not settled", order=str(order.id), error=error.code)
         return settled + await self._end_stale()
 
     async def _end_stale(self) -> int:

@@ -414,7 +414,7 @@ class Refunds:
                 moved += (await self._advance(refund)).state is not refund.state
             except ShanheError as error:  # one refund's trouble does not keep the others waiting
                 log.warning("a refund does not move", refund=str(refund.id), error=error.code)
-        for order, told in await self._payments.outstanding_refunds(PURPOSE, limit=BATCH_ROWS):
+        async for order, told in self._payments.outstanding_refunds(PURPOSE):
             try:
                 await self.settle(order, told)
             except ShanheError as error:

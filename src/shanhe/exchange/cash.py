@@ -191,7 +191,7 @@ class Cash:
     async def reconcile(self) -> int:
         """Book deposits that were paid while nobody was there to hear it; how many."""
         done = 0
-        for order in await self._payments.outstanding(PURPOSE):
+        async for order in self._payments.outstanding(PURPOSE):
             try:
                 await self._paid(order)
             except ShanheError as error:  # one deposit's trouble does not keep the others waiting

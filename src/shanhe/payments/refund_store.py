@@ -79,7 +79,7 @@ async def touch(db: Database, refund_id: UUID, now: datetime) -> None:
     await db.execute("UPDATE payments.refund SET checked_at = $2 WHERE id = $1", refund_id, now)
 
 
-async def unsettled(db: Database, purpose: str, *, after: UUID | None, limit: int) -> list[Refund]:
+async def unsettled(db: Database, purpose: str, after: UUID | None, limit: int) -> list[Refund]:
     columns = ", ".join(f"r.{name.strip()}" for name in REFUND_COLUMNS.split(","))
     rows = await db.fetch(
         f"""SELECT {columns} FROM payments.refund r JOIN payments.pay_order o ON o.id = r.order_id

@@ -78,7 +78,7 @@ class Refunds:
         return await refund_store.succeeded_between(self._db, since, until, limit)
 
     async def outstanding(self, purpose: str, after: UUID | None, limit: int) -> list[Refund]:
-        return await refund_store.unsettled(self._db, purpose, after=after, limit=limit)
+        return await refund_store.unsettled(self._db, purpose, after, limit)
 
     async def acknowledge(self, refund: Refund, reference: UUID | None) -> None:
         await refund_store.settle(self._db, refund.id, reference, self._clock.now())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -46,6 +47,7 @@ from shanhe.payments.model import (
 from shanhe.payments.refunds import POLL_AGE_S, REFUND_EVENTS, REPAIRED_LATER, RefundHandler, Refunds
 
 BATCH_ROWS = 100
+BATCHES_MAX = 10
 BODY_LIMIT_BYTES = 65_536
 TEXT_LIMIT_CHARS = 200
 REFERENCE_LIMIT_CHARS = 128
@@ -53,6 +55,7 @@ PAGE_ROWS = 100
 DAY_ROWS = 100_000
 
 Handler = Callable[[Order], Awaitable[None]]
+Due = TypeVar("Due", Order, Refund)
 
 log = structlog.get_logger(__name__)
 
@@ -290,12 +293,10 @@ class Payments:
         """Every refund of an order, oldest first."""
         return await self._refunds.of(order_id)
 
-    async def outstanding_refunds(
-        self, purpose: str, *, after: UUID | None = None, limit: int = BATCH_ROWS
-    ) -> list[tuple[Order, Refund]]:
-        """Refunds that ended and were not acknowledged, oldest first."""
-        found = await self._refunds.outstanding(purpose, after, limit)
-        return [(await self.order(refund.order_id), refund) for refund in found]
+    async def outstanding_refunds(self, purpose: str) -> AsyncIterator[tuple[Order, Refund]]:
+        """Refunds that ended and were not acknowledged, oldest first, a bounded number."""
+        async for refund in _in_turn(partial(self._refunds.outstanding, purpose)):
+            yield await self.order(refund.order_id), refund
 
     async def acknowledge_refund(self, refund: Refund, reference: UUID | None = None) -> None:
         """Say that everything due for the refund's outcome is done; `reference` is the posting, if one was made."""
@@ -343,9 +344,10 @@ class Payments:
 
     # -- for whoever ordered ------------------------------------------------------------------------------------------
 
-    async def outstanding(self, purpose: str, *, after: UUID | None = None, limit: int = BATCH_ROWS) -> list[Order]:
-        """Paid, refunded or expired orders that were not acknowledged, oldest first."""
-        return await store.unsettled(self._db, purpose, after=after, limit=limit)
+    async def outstanding(self, purpose: str) -> AsyncIterator[Order]:
+        """Paid, refunded or expired orders that were not acknowledged, oldest first, a bounded number."""
+        async for order in _in_turn(partial(store.unsettled, self._db, purpose)):
+            yield order
 
     async def acknowledge(self, order: Order, reference: UUID | None = None) -> None:
         """Say that everything due for the order in this state is done; `reference` is the posting, if one was made."""
@@ -450,3 +452,15 @@ def _same(request: OrderRequest, order: Order) -> None:
         order.id,
     ):
         raise OrderConflict(request.client_ref)
+
+
+async def _in_turn(page: Callable[[UUID | None, int], Awaitable[list[Due]]]) -> AsyncIterator[Due]:
+    """What waits, page after page: what stays where it is keeps nothing behind it waiting."""
+    after: UUID | None = None
+    for _ in range(BATCHES_MAX):
+        found = await page(after, BATCH_ROWS)
+        for one in found:
+            yield one
+        if len(found) < BATCH_ROWS:
+            return
+        after = found[-1].id

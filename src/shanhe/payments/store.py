@@ -174,7 +174,7 @@ async def touch(db: Database, order_id: UUID, now: datetime) -> None:
     await db.execute("UPDATE payments.pay_order SET checked_at = $2 WHERE id = $1", order_id, now)
 
 
-async def unsettled(db: Database, purpose: str, *, after: UUID | None, limit: int) -> list[Order]:
+async def unsettled(db: Database, purpose: str, after: UUID | None, limit: int) -> list[Order]:
     rows = await db.fetch(
         f"""SELECT {ORDER_COLUMNS} FROM payments.pay_order
             WHERE purpose = $1 AND settled_at IS NULL AND state IN ('paid', 'refunded', 'expired')
