@@ -23,7 +23,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import PersonErased, Vault
 
 if TYPE_CHECKING:
-    from shanhe.kernel.notify import Notifier
+    pass
 
 PURPOSE: Final = "clone_likeness"
 CALLED: Final = "clones.called"
@@ -36,14 +36,11 @@ log = structlog.get_logger(__name__)
 class Clones:
     """Mandates of one city. `remove`: what has to go when one ends, in this order."""
 
-    def __init__(
-        self, db: Database, clock: Clock, vault: Vault, *, identity: Identity, notifier: Notifier | None = None
-    ) -> None:
+    def __init__(self, db: Database, clock: Clock, vault: Vault, *, identity: Identity) -> None:
         self.db = db
         self.clock = clock
         self.vault = vault
         self.identity = identity
-        self._notifier = notifier
         self._remove: Sequence[Remove] = ()
 
     def connect(self, remove: Sequence[Remove]) -> None:

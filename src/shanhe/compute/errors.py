@@ -53,14 +53,14 @@ class BadEngine(Invalid):
 class NoEngine(Unavailable):
     """No engine can serve the model now."""
 
-    def __init__(self, model: str, *, retry_after_s: int = 5) -> None:
+    def __init__(self, model: str) -> None:
         super().__init__(
             "no_engine",
             f"No engine can serve {model} now.",
             message_zh=f"暂时没有引擎可以提供 {model}。",
             hint="Try again shortly; the status page shows the engines' health.",
             hint_zh="请稍后重试；状态页显示各引擎的健康情况。",
-            retry_after_s=retry_after_s,
+            retry_after_s=5,
         )
 
 

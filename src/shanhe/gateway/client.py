@@ -292,9 +292,8 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Idle connections by endpoint. How many exchanges run at once is the engine's queue to bound, not the pool's."""
 
-    def __init__(self, *, tls_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self) -> None:
         self._idle: dict[tuple[Any, ...], deque[Connection]] = {}
-        self._tls = tls_context
 
     async def exchange(
         self, endpoint: Endpoint, request: bytes, *, timeout_s: float, sent: Callable[[], None] | None = None
@@ -360,10 +359,6 @@ class Pool:
             connection.close()
         return None
 
-    def _trusted(self) -> ssl.SSLContext:
-        """Whom it believes, loaded once: that takes 25 ms, in which no other call moves on."""
-        return self._tls or authorities()
-
     async def _connect(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection:
         def factory() -> Connection:
             return Connection(loop, endpoint)
@@ -373,7 +368,7 @@ class Pool:
                 if endpoint.uds is not None:
                     _, connection = await loop.create_unix_connection(factory, endpoint.uds)
                 else:
-                    context = self._trusted() if endpoint.tls else None
+                    context = authorities() if endpoint.tls else None
                     name = endpoint.name if endpoint.tls else None
                     _, connection = await loop.create_connection(
                         factory, endpoint.host, endpoint.port, ssl=context, server_hostname=name

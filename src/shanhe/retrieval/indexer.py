@@ -47,14 +47,10 @@ class Replaced(Exception):
 class Indexer:
     """Works on documents in one gateway process, one at a time."""
 
-    def __init__(
-        self, knowledge: Knowledge, *, worker: str, environment: Mapping[str, str] | None = None,
-        command: Sequence[str] = COMMAND,
-    ) -> None:  # fmt: skip
+    def __init__(self, knowledge: Knowledge, *, worker: str, environment: Mapping[str, str] | None = None) -> None:
         self._knowledge = knowledge
         self._worker = worker
         self._environment = environment
-        self._command = command
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -103,7 +99,7 @@ class Indexer:
         data = await knowledge.file(base, one)
         found = await read(
             (await knowledge.document(base, one.id)).name, data, self._teller(one, "reading"),
-            environment=self._environment, command=self._command,
+            environment=self._environment, command=COMMAND,
         )  # fmt: skip
         made = await asyncio.to_thread(pieces, found.blocks, base.cut)
         await self._room(base, one, len(made))

@@ -80,9 +80,8 @@ class Studio:
     def __init__(
         self, db: Database, clock: Clock, *, folder: Path, compute: Compute, ledger: Ledger, rules: Rules,
         lessons: Lessons, used: Used, announce: Announce, seals: Seals | None = None,
-        licensed: Licensed | None = None,
     ) -> None:  # fmt: skip
-        self.licensed = licensed
+        self.licensed: Licensed | None = None
         self.db = db
         self.clock = clock
         self.rules = rules
