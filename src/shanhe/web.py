@@ -283,7 +283,7 @@ def _makers(app: FastAPI, services: Services) -> None:
     shelf = Shelf(services.store, services.tools, services.identity, services.rulebook, services.clock, settings.url)
 
     async def directory() -> list[tuple[str, str, str]]:
-        cards = [card for kind in ("agent", "clone", "alliance") for card in await services.store.cards(kind)]
+        cards = [card for kind in ("agent", "clone", "alliance") for card in (await services.store.leaf(kind)).cards]
         return [(one.name, one.title_en, one.summary_en or one.summary_zh) for one in (card.listing for card in cards)]
 
     http.take(

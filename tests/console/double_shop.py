@@ -72,10 +72,11 @@ class Shop:
         return c.File(text.encode(), "text/plain", {})
 
     async def window(
-        self, kind: str, find: str, category: str = "", order: str = "rank"
-    ) -> Sequence[Mapping[str, Any]]:
+        self, kind: str, find: str, category: str = "", order: str = "rank", *, first: int = 0, most: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:
         self.asked = (kind, find, category, order)
-        return [card(slug) for slug in self.offered if not kind or TITLES[slug][1] == kind]
+        found = [slug for slug in self.offered if not kind or TITLES[slug][1] == kind]
+        return [card(slug) for slug in found[first : first + most]], len(found)
 
     async def listing(self, name: str, who: m.Who | None) -> Mapping[str, Any]:
         honours = [{"contest": CONTEST, "title": {"zh": "政务智能体大赛", "en": "Contest"}, "place": 1}]
@@ -169,8 +170,11 @@ class Shop:
     async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [case("letters")]
 
-    async def known(self, who: m.Who, find: str) -> Sequence[Mapping[str, Any]]:
-        return [] if find == "zzz" else [listing("letters"), listing("weather", "removed")]
+    async def known(
+        self, who: m.Who, find: str, *, first: int, most: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:  # fmt: skip
+        found = [] if find == "zzz" else [listing("letters"), listing("weather", "removed")]
+        return found[first : first + most], len(found)
 
     async def case(self, who: m.Who, name: str) -> Mapping[str, Any]:
         slug = name.partition("/")[2]

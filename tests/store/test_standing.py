@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.ids import new_id
+from shanhe.store import store as rows
 from shanhe.store.alike import closeness, skeleton
 from shanhe.store.api import (
     BadListing,
@@ -246,3 +248,25 @@ class TestFinding:
         found = await store.cards("data", None, "柳林软件", Order.NEW)
         assert [card.listing.slug for card in found] == ["order-cheap", "order-dear"]
         assert await store.cards("data", "finance", "柳林软件") == []
+
+    async def test_reads_of_a_page_what_it_says_and_of_the_rest_where_it_stands(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, maker, seen = market.services.store, await market.party("石桥数据"), list[int]()
+        for slug, markup in (("leaf-dear", 5_000), ("leaf-cheap", 200), ("leaf-middle", 900)):
+            await market.listed(maker.org, f"data/{slug}", CONTENT, markup_bps=markup)
+        read = rows.listings
+
+        async def counted(db: Any, ids: Sequence[UUID]) -> Any:
+            seen.append(len(ids))
+            return await read(db, ids)
+
+        monkeypatch.setattr(rows, "listings", counted)
+        monkeypatch.setattr(rows, "_version", lambda row: pytest.fail("the contents of a version were read"))
+        leaf = await store.leaf("data", None, None, Order.CHEAP, first=1, most=1)
+        assert (len(leaf.cards), sum(seen)) == (1, 1)
+        assert leaf.count >= 3
+        found = await store.leaf("data", None, "石桥数据", Order.CHEAP, first=1, most=1)
+        assert ([one.listing.slug for one in found.cards], found.count) == (["leaf-middle"], 3)
+        known, count = await store.known("leaf-", first=2, most=2)
+        assert ([one.slug for one in known], count) == (["leaf-dear"], 3)

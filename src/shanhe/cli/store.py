@@ -190,10 +190,11 @@ def known(
     as_json: Json = False,
 ) -> None:
     """Everything that was ever handed in, whatever became of it."""
+    from shanhe.store.api import RANKED_ROWS
     from shanhe.store.routes import listing_view
 
     async def work(services: Services) -> Any:
-        return [listing_view(one) for one in await services.store.known(find)]
+        return [listing_view(one) for one in (await services.store.known(find, most=RANKED_ROWS))[0]]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "state", "title"), [

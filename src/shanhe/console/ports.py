@@ -185,8 +185,11 @@ class Shop(Protocol):
     """The store: what is offered for everybody, a maker's own listings and income, the reviewers' queue. Plain data."""
 
     async def window(
-        self, kind: str, find: str, category: str = "", order: str = "rank"
-    ) -> Sequence[Mapping[str, Any]]: ...  # fmt: skip
+        self, kind: str, find: str, category: str = "", order: str = "rank", *, first: int = 0, most: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """`most` of what is offered from the `first`, and how much there is."""
+        ...
+
     async def answer_file(
         self, who: m.Who, name: str, text: str, label: str, form: str, *, language: str
     ) -> c.File: ...  # fmt: skip
@@ -225,7 +228,9 @@ class Shop(Protocol):
         ...
 
     async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None: ...
-    async def known(self, who: m.Who, find: str) -> Sequence[Mapping[str, Any]]: ...
+    async def known(
+        self, who: m.Who, find: str, *, first: int, most: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]: ...  # fmt: skip
     async def case(self, who: m.Who, name: str) -> Mapping[str, Any]: ...
     async def stand(self, who: m.Who, name: str, offered: bool, reason: str) -> None:
         """Take a listing out of the store, or put it back, for the city."""

@@ -47,11 +47,14 @@ from shanhe.store.model import (
 )
 from shanhe.store.ranks import Rank, Ranks
 from shanhe.store.service import Store
+from shanhe.store.store import RANKED_ROWS
 from shanhe.store.terms import CATEGORIES
-from shanhe.store.window import Checker, Readying
+from shanhe.store.window import LEAF_ROWS, Checker, Readying
 
 __all__ = [
     "CATEGORIES",
+    "LEAF_ROWS",
+    "RANKED_ROWS",
     "RATING",
     "REPLY",
     "BadContest",

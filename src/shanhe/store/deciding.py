@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
@@ -19,7 +20,7 @@ from shanhe.store.errors import BadListing, OwnListing, UnknownListing, WrongSta
 from shanhe.store.finding import matches, searched
 from shanhe.store.model import NOTE_MAX_CHARS, Case, Kind, Listing, ListingState, Version, VersionState
 from shanhe.store.terms import DEVELOPER_RULE, WHOLE_PPM, resource_terms, rises
-from shanhe.store.window import Window
+from shanhe.store.window import LEAF_ROWS, Window
 
 DUE_MAX: Final = 100
 """Announced versions that one tick offers."""
@@ -46,23 +47,28 @@ class Deciding(Window):
         return await self._case(await self._any(name), await self._names())
 
     async def _names(self) -> Names:
-        return Names(offer.listing for offer in await self._shelf.offered(self._db, None, None))
+        shown = [one.id for one in await store.shown(self._db, None)]
+        return Names([one async for one in self._shelf.listings(self._db, shown)])
 
     async def _case(self, found: Listing, names: Names) -> Case:
         versions = tuple(await self._shelf.versions(self._db, found))
         by_state = {one.state: one for one in reversed(versions)}
         waits, before = by_state.get(VersionState.SUBMITTED), by_state.get(VersionState.APPROVED)
         words = waits.words if waits is not None and waits.words is not None else found.words
-        alike = names.alike(found, words)
+        alike = await asyncio.to_thread(names.alike, found, words)
         parties = {found.owner, *(one.owner for one in alike)}
         for version in (waits, before):
             parties |= {party for party, _ in version.terms.makers} if version is not None else set()
         called = await self._makers(parties)
         return Case(found, waits, before, versions, tuple(await self._shelf.moves(self._db, found)), alike, called)
 
-    async def known(self, find: str = "") -> list[Listing]:
-        """Everything that was ever handed in, whatever became of it, newest first; for reviewers and auditors."""
-        return [one for one in await self._shelf.known(self._db) if matches(find, searched(one))]
+    async def known(self, find: str = "", *, first: int = 0, most: int = LEAF_ROWS) -> tuple[list[Listing], int]:
+        """Everything that was ever handed in, whatever became of it, newest first, and how much there is; for reviewers
+        and auditors."""
+        ids = await store.known(self._db)
+        if find:
+            ids = [one.id async for one in self._shelf.listings(self._db, ids) if matches(find, searched(one))]
+        return [one async for one in self._shelf.listings(self._db, ids[first : first + most])], len(ids)
 
     async def review(
         self, name: str, n: int, *, approve: bool, note: str, reviewer: str, reviewer_org: UUID | None

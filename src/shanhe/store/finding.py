@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from shanhe.retrieval.api import tokens
-from shanhe.store.model import Card, Listing
+from shanhe.store.model import Listing, Standing
 
 ENOUGH: Final = 0.5
 """From which share of what was asked for a text is shown: Chinese has no spaces, and words come in any order."""
@@ -22,12 +22,12 @@ class Order(StrEnum):
     CHEAP = "cheap"
 
 
-ORDERS: Final[Mapping[Order, Callable[[Card], tuple[Any, ...]]]] = {
-    Order.RANK: lambda card: (-card.score,),
-    Order.NEW: lambda card: (-card.listing.created_at.timestamp(),),
-    Order.USED: lambda card: (-card.payers, -card.calls),
-    Order.RATED: lambda card: (-(card.stars_sum / card.ratings if card.ratings else 0), -card.ratings),
-    Order.CHEAP: lambda card: (card.fee_micro, card.markup_bps),
+ORDERS: Final[Mapping[Order, Callable[[Standing], tuple[Any, ...]]]] = {
+    Order.RANK: lambda one: (-one.score,),
+    Order.NEW: lambda one: (-one.created_at.timestamp(),),
+    Order.USED: lambda one: (-one.payers, -one.calls),
+    Order.RATED: lambda one: (-(one.stars_sum / one.ratings if one.ratings else 0), -one.ratings),
+    Order.CHEAP: lambda one: (one.fee_micro, one.markup_bps),
 }
 """What comes first; what is equal comes by name."""
 

@@ -215,9 +215,35 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a listing in the shop window is ranked and ordered by: what it asks, how it stands (score: 10,000 = 100
+    points; payers: unrelated organisations that paid for it). Not what it says."""
+
+    id: UUID
+    kind: Kind
+    slug: str
+    owner: UUID
+    category: str
+    created_at: datetime
+    n: int
+    markup_bps: int
+    fee_micro: int
+    calls: int = 0
+    stars_sum: int = 0
+    ratings: int = 0
+    score: int = 0
+    usage_bps: int = 0
+    jury_bps: int = 0
+    payers: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}/{self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
-    """A listing in the shop window: who makes it, what it asks, how it stands (score: 10,000 = 100 points;
-    payers: unrelated organisations that paid for it)."""
+    """A listing in the shop window: who makes it, what it asks, how it stands, as in `Standing`."""
 
     listing: Listing
     maker: str
@@ -231,6 +257,14 @@ class Card:
     usage_bps: int
     jury_bps: int
     payers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Some cards of the window, and how many it has."""
+
+    cards: tuple[Card, ...]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.store.api import (
+    LEAF_ROWS,
     Card,
     Case,
     Kind,
@@ -39,11 +40,14 @@ TEXT_MAX = 1_000
 NOTE_MAX = 500
 FIND_MAX = 80
 PARTIES_MAX = 32
+FIRST_MAX = 1_000_000
 
 Maker = Annotated[Actor, Depends(require("publish"))]
 User = Annotated[Actor, Depends(require("chat"))]
 Reviewer = Annotated[Actor, Depends(require("store"))]
 Overseer = Annotated[Actor, Depends(require("store", "audit"))]
+First = Annotated[int, Query(ge=0, le=FIRST_MAX)]
+Most = Annotated[int, Query(ge=1, le=LEAF_ROWS)]
 Slug = Annotated[str, Field(min_length=2, max_length=SLUG_MAX)]
 Note = Annotated[str, Field(max_length=NOTE_MAX)]
 Right = Annotated[str, Field(pattern=r"^ip/[0-9]{6,12}$")]
@@ -119,9 +123,12 @@ def _window(routes: APIRouter, store: Store) -> None:
         category: Annotated[str | None, Query(max_length=32)] = None,
         find: Annotated[str | None, Query(max_length=FIND_MAX)] = None,
         order: Order = Order.RANK,
+        first: First = 0,
+        most: Most = LEAF_ROWS,
     ) -> Response:
-        """What is offered, best ranked first (P7) unless you order it otherwise; public."""
-        return as_json({"data": [card_view(card) for card in await store.cards(kind, category, find, order)]})
+        """What is offered, best ranked first (P7) unless you order it otherwise: `most` of `count`; public."""
+        found = await store.leaf(kind, category, find, order, first=first, most=most)
+        return as_json({"data": [card_view(card) for card in found.cards], "count": found.count})
 
     @routes.get("/listings/{kind}/{slug}")
     async def listing(kind: Kind, slug: str) -> Response:
@@ -262,9 +269,12 @@ def _deciding(routes: APIRouter, store: Store) -> None:
         ))  # fmt: skip
 
     @routes.get("/cases")
-    async def known(_: Overseer, find: Annotated[str, Query(max_length=FIND_MAX)] = "") -> Response:
-        """Everything that was ever handed in, whatever became of it, newest first."""
-        return as_json({"data": [listing_view(one) for one in await store.known(find)]})
+    async def known(
+        _: Overseer, find: Annotated[str, Query(max_length=FIND_MAX)] = "", first: First = 0, most: Most = LEAF_ROWS
+    ) -> Response:
+        """Everything that was ever handed in, whatever became of it, newest first: `most` of `count`."""
+        found, count = await store.known(find, first=first, most=most)
+        return as_json({"data": [listing_view(one) for one in found], "count": count})
 
     @routes.get("/cases/{kind}/{slug}")
     async def case(kind: Kind, slug: str, _: Overseer) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -60,10 +60,6 @@ class Shelf:
     async def of_owner(self, db: Database, owner: UUID) -> list[Listing]:
         seal = await self._seals.of(owner)
         return [_listing(seal, one) for one in await store.of_owner(db, owner)]
-
-    async def known(self, db: Database) -> list[Listing]:
-        """Everything that was ever handed in, newest first."""
-        return [_listing(await self._seals.of(one.owner), one) for one in await store.known(db)]
 
     async def move(
         self, conn: Connection, found: Listing, becomes: str, reason: str, actor: str, now: datetime
@@ -124,15 +120,28 @@ class Shelf:
             found.append((_listing(seal, listing), _version(seal, version)))
         return found
 
-    async def offered(
-        self, db: Database, kind: str | None, category: str | None, slugs: Sequence[str] | None = None
-    ) -> list[Offer]:
-        """What is shown."""
-        found = []
-        for offer in await store.offered(db, kind, category, slugs):
-            seal = await self._seals.of(offer.listing.owner)
-            found.append(Offer(_listing(seal, offer.listing), _version(seal, offer.version)))
-        return found
+    async def offer(self, db: Database, kind: str, slug: str) -> Offer | None:
+        """What callers of a name get now."""
+        found = await store.offer(db, kind, slug)
+        return None if found is None else await self._opened(found)
+
+    async def offered(self, db: Database, kind: str) -> AsyncIterator[Offer]:
+        """What is shown of a kind, some at a time."""
+        after: UUID | None = None
+        while page := await store.offered(db, kind, after):
+            for one in page:
+                yield await self._opened(one)
+            after = page[-1].listing.id
+
+    async def _opened(self, found: Offer) -> Offer:
+        seal = await self._seals.of(found.listing.owner)
+        return Offer(_listing(seal, found.listing), _version(seal, found.version))
+
+    async def listings(self, db: Database, ids: Sequence[UUID]) -> AsyncIterator[Listing]:
+        """What these say, in this order, read some at a time."""
+        for at in range(0, len(ids), store.WORDS_ROWS):
+            for one in await store.listings(db, ids[at : at + store.WORDS_ROWS]):
+                yield _listing(await self._seals.of(one.owner), one)
 
     async def erase(self, conn: Connection, found: Listing) -> None:
         """Delete everything that is said in and of a listing."""

@@ -21,6 +21,7 @@ from shanhe.store.model import (
     NewListing,
     Offer,
     Rating,
+    Standing,
     Terms,
     Version,
     VersionState,
@@ -30,7 +31,9 @@ from shanhe.store.model import (
 Connection = Any
 PAGE_ROWS = 200
 RANKED_ROWS = 20_000
-"""All that is offered is ranked together: what a bound leaves out could not be found in the window at all."""
+"""All that is offered is ranked together, by its keys alone: what a bound leaves out could not be found at all."""
+WORDS_ROWS = 500
+"""Listings whose words are read, or offers whose contents are, in one go: nobody needs those of all at once."""
 _LISTING = "id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category, state, created_at"
 _VERSION = (
     "id, listing, n, content, terms, notes, state, checks, created_at, submitted_at, decided_at, decided_by,"
@@ -111,13 +114,13 @@ async def names_of(db: Database, owners: Sequence[UUID]) -> list[tuple[UUID, str
     return [(row["owner"], row["kind"], row["slug"]) for row in rows]
 
 
-async def known(db: Database) -> list[Listing]:
+async def known(db: Database) -> list[UUID]:
     """Everything that was ever handed in, the newest first, a bounded list."""
     rows = await db.fetch(
-        f"SELECT {_LISTING} FROM store.listing l WHERE EXISTS (SELECT FROM store.version v WHERE v.listing = l.id "
+        "SELECT id FROM store.listing l WHERE EXISTS (SELECT FROM store.version v WHERE v.listing = l.id "
         "AND v.submitted_at IS NOT NULL) ORDER BY id DESC LIMIT $1", RANKED_ROWS,
     )  # fmt: skip
-    return [_listing(row) for row in rows]
+    return [row["id"] for row in rows]
 
 
 async def move(
@@ -271,21 +274,48 @@ async def queue(db: Database) -> list[tuple[Listing, Version]]:
     return [(_listing(row, "l_"), _version(row)) for row in rows]
 
 
-async def offered(
-    db: Database, kind: str | None, category: str | None, slugs: Sequence[str] | None = None
-) -> list[Offer]:
-    """What is shown: listed with an approved version; with `slugs` those, deprecated ones too."""
-    rows = await db.fetch(
-        f"""SELECT {_VERSION}, {", ".join(f"l_{name}" for name in _LISTING.split(", "))}
+_OFFERED = f"""SELECT {_VERSION}, {", ".join(f"l_{name}" for name in _LISTING.split(", "))}
               FROM (SELECT {", ".join(f"l.{name} AS l_{name}" for name in _LISTING.split(", "))} FROM store.listing l
-                     WHERE ($1::text IS NULL OR l.kind = $1) AND ($2::text IS NULL OR l.category = $2)
-                       AND CASE WHEN $3::text[] IS NULL THEN l.state = 'listed'
-                                ELSE l.slug = ANY($3) AND l.state IN ('listed', 'deprecated') END) t
+                     WHERE %s ORDER BY l.id) t
               JOIN store.version v ON v.listing = t.l_id AND v.state = 'approved'
-             ORDER BY t.l_id LIMIT $4""",
-        kind, category, None if slugs is None else list(slugs), RANKED_ROWS,
-    )  # fmt: skip
+             ORDER BY t.l_id LIMIT $3"""
+
+
+async def offer(db: Database, kind: str, slug: str) -> Offer | None:
+    """What callers of a name get now, which may be deprecated."""
+    row = await db.fetchrow(
+        _OFFERED % "(l.kind, l.slug) = ($1, $2) AND l.state IN ('listed', 'deprecated')", kind, slug, 1
+    )
+    return None if row is None else Offer(_listing(row, "l_"), _version(row))
+
+
+async def offered(db: Database, kind: str, after: UUID | None) -> list[Offer]:
+    """What is shown of a kind, listed with an approved version: the next ones in the order they were opened."""
+    rows = await db.fetch(
+        _OFFERED % "l.kind = $1 AND l.state = 'listed' AND ($2::uuid IS NULL OR l.id > $2)", kind, after, WORDS_ROWS
+    )
     return [Offer(_listing(row, "l_"), _version(row)) for row in rows]
+
+
+async def shown(db: Database, kind: str | None) -> list[Standing]:
+    """What is shown, all of it: by what it is ranked and ordered, without its words and its contents."""
+    rows = await db.fetch(
+        """SELECT l.id, l.kind, l.slug, l.owner, l.category, l.created_at, v.n,
+                  (v.terms->>'markup_bps')::bigint AS markup_bps,
+                  coalesce((v.terms->>'fee_micro')::bigint, 0) AS fee_micro
+             FROM store.listing l JOIN store.version v ON v.listing = l.id AND v.state = 'approved'
+            WHERE l.state = 'listed' AND ($1::text IS NULL OR l.kind = $1) ORDER BY l.id LIMIT $2""",
+        kind, RANKED_ROWS,
+    )  # fmt: skip
+    return [Standing(**{**row, "kind": Kind(row["kind"])}) for row in rows]
+
+
+async def listings(db: Database, ids: Sequence[UUID]) -> list[Listing]:
+    """These, in this order."""
+    rows = await db.fetch(
+        f"SELECT {_LISTING} FROM store.listing WHERE id = ANY($1) ORDER BY array_position($1, id)", list(ids)
+    )
+    return [_listing(row) for row in rows]
 
 
 # -- ratings and juries -----------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from shanhe.store import contest_store, store
 from shanhe.store.contest_model import Honour
 from shanhe.store.errors import UnknownListing
 from shanhe.store.finding import ENOUGH, ORDERS, Order, searched, share
-from shanhe.store.model import Card, Check, Listing, Offer, Version, VersionState
+from shanhe.store.model import Card, Check, Leaf, Listing, Offer, Standing, Version, VersionState
 from shanhe.store.ranking import percentiles
 from shanhe.store.shelf import Shelf
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
 
 RANK_RULE: Final = "P7"
+LEAF_ROWS: Final = 200
+"""Cards of the window that are shown at once."""
 USERS_MAX: Final = 2_000
 """Users that are told of a listing's end or price, those that paid most first."""
 
@@ -59,10 +63,10 @@ class Window:
     async def offer(self, name: str) -> Offer:
         """What callers of a name get now; UnknownListing when nothing is offered under it."""
         kind, _, slug = name.partition("/")
-        found = await self._shelf.offered(self._db, kind, None, [slug])
-        if not found:
+        found = await self._shelf.offer(self._db, kind, slug)
+        if found is None:
             raise UnknownListing(name)
-        return found[0]
+        return found
 
     async def coming(self, name: str) -> Version | None:
         """The version that was announced and is not offered yet: what it costs, and from which day."""
@@ -81,9 +85,9 @@ class Window:
         """Places that a listing took in contests (P8), the newest first."""
         return await contest_store.honours(self._db, (await self._any(name)).id)
 
-    async def offers(self, kind: str) -> list[Offer]:
-        """Everything that is shown of a kind, in the order it was opened; a bounded list."""
-        return await self._shelf.offered(self._db, kind, None)
+    def offers(self, kind: str) -> AsyncIterator[Offer]:
+        """Everything that is shown of a kind, in the order it was opened, read some at a time."""
+        return self._shelf.offered(self._db, kind)
 
     async def draft_of(self, name: str, owner: UUID) -> Offer:
         """A maker's own draft, to be tried; the approved version when there is no draft."""
@@ -109,52 +113,75 @@ class Window:
         """What every version of a listing says, newest first; UnknownListing."""
         return [one.content for one in await self._shelf.versions(self._db, await self._any(name))]
 
+    async def leaf(
+        self, kind: str | None = None, category: str | None = None, find: str | None = None,
+        order: Order = Order.RANK, *, first: int = 0, most: int = LEAF_ROWS,
+    ) -> Leaf:  # fmt: skip
+        """`most` cards of the shop window from the `first`, best ranked before (P7) unless ordered otherwise, and what
+        fits `find` best before all. Ranks are among what is offered of one kind. Words are read of what is shown, or
+        searched; contents are not."""
+        ranked = await self._ranked(await store.shown(self._db, kind))
+        wanted = [one for one in ranked if category is None or one.category == category]
+        fits = await self._fitting(find, wanted) if find else {one.id: 1.0 for one in wanted}
+        found = [one for one in wanted if fits.get(one.id, 0.0) >= ENOUGH]
+        found.sort(key=lambda one: (-fits[one.id], ORDERS[order](one), one.name))
+        shown = found[first : first + most]
+        said = {one.id: one async for one in self._shelf.listings(self._db, [one.id for one in shown])}
+        makers = await self._makers({one.owner for one in shown})
+        return Leaf(tuple(_card(said[one.id], makers, one) for one in shown if one.id in said), len(found))
+
     async def cards(
         self, kind: str | None = None, category: str | None = None, find: str | None = None, order: Order = Order.RANK
     ) -> list[Card]:
-        """The shop window, best ranked first (P7) unless ordered otherwise, and what fits `find` best before all.
-        Ranks are among what is offered of one kind."""
-        offers = await self._shelf.offered(self._db, kind, None)
-        ranked = await self._ranked(offers)
-        makers = await self._makers({offer.listing.owner for offer in offers})
-        found = []
-        for offer in offers:
-            if category is None or offer.listing.category == category:
-                card = _card(offer, makers, ranked[offer.listing.id])
-                fits = share(find, searched(offer.listing, card.maker)) if find else 1.0
-                if fits >= ENOUGH:
-                    found.append((-fits, ORDERS[order](card), card.listing.name, card))
-        return [card for *_, card in sorted(found, key=lambda one: one[:3])]
+        """The whole window; for commands and jobs."""
+        return list((await self.leaf(kind, category, find, order, most=store.RANKED_ROWS)).cards)
 
     async def card(self, name: str) -> Card:
         """One listing as the window shows it."""
         offer = await self.offer(name)
-        ranked = await self._ranked([*await self._shelf.offered(self._db, offer.listing.kind, None), offer])
-        return _card(offer, await self._makers([offer.listing.owner]), ranked[offer.listing.id])
+        one, terms = offer.listing, offer.version.terms
+        alike = [each for each in await store.shown(self._db, one.kind) if each.id != one.id]
+        asked = Standing(
+            one.id, one.kind, one.slug, one.owner, one.category, one.created_at, offer.version.n, terms.markup_bps,
+            terms.fee_micro,
+        )  # fmt: skip
+        ranked = await self._ranked([*alike, asked])
+        return _card(one, await self._makers([one.owner]), ranked[-1])
 
-    async def _ranked(self, offers: Sequence[Offer]) -> dict[UUID, tuple[int, int, int, int, int, int, int]]:
-        """(calls, sum of stars, ratings, score, usage, jury, payers) of each: P7, over the days its parameter says."""
+    async def _fitting(self, find: str, wanted: Sequence[Standing]) -> dict[UUID, float]:
+        """How much of what is asked for stands in the words of each and of its maker's name."""
+        makers = await self._makers({one.owner for one in wanted})
+        return {
+            one.id: share(find, searched(one, makers.get(one.owner, "")))
+            async for one in self._shelf.listings(self._db, [one.id for one in wanted])
+        }
+
+    async def _ranked(self, shown: Sequence[Standing]) -> list[Standing]:
+        """The same in the same order, each with its rank: P7, over the days that its parameter says."""
         today = self._clock.today()
         days = int(self._rulebook.parameter(RANK_RULE, "usage_days", today))
         uses = {use.resource: use for use in await self._gateway.through(None, today - timedelta(days=days - 1), today)}
         stars, juries = await store.rating_sums(self._db), await store.jury_means(self._db)
         decide = self._rulebook.compiled(RANK_RULE, today)
-        found = {}
-        for kind in {offer.listing.kind for offer in offers}:
-            alike = {offer.listing.id: offer.listing for offer in offers if offer.listing.kind == kind}
-            spent = {key: uses[one.name].amount_micro if one.name in uses else 0 for key, one in alike.items()}
-            for key, usage_bps in percentiles(spent).items():
-                total, count = stars.get(key, (0, 0))
-                facts = {
-                    "usage_rank": usage_bps,
-                    "rating_sum": total,
-                    "rating_count": count,
-                    "jury": juries.get(key, 0),
-                }
-                use = uses.get(alike[key].name)
-                calls, payers = (use.calls, use.payers) if use else (0, 0)
-                score = int(decide(**facts)["score"])
-                found[key] = (calls, total, count, score, usage_bps, facts["jury"], payers)
+
+        @cache
+        def score(usage_bps: int, stars_sum: int, ratings: int, jury_bps: int) -> int:
+            """Most were neither used nor rated, and so stand alike."""
+            facts = {"usage_rank": usage_bps, "rating_sum": stars_sum, "rating_count": ratings, "jury": jury_bps}
+            return int(decide(**facts)["score"])
+
+        usage: dict[UUID, int] = {}
+        for kind in {one.kind for one in shown}:
+            alike = [one for one in shown if one.kind == kind]
+            usage |= percentiles({one.id: uses[one.name].amount_micro if one.name in uses else 0 for one in alike})
+        found = []
+        for one in shown:
+            use, (stars_sum, ratings), jury = uses.get(one.name), stars.get(one.id, (0, 0)), juries.get(one.id, 0)
+            calls, payers = (use.calls, use.payers) if use else (0, 0)
+            found.append(replace(
+                one, calls=calls, stars_sum=stars_sum, ratings=ratings, usage_bps=usage[one.id], jury_bps=jury,
+                payers=payers, score=score(usage[one.id], stars_sum, ratings, jury),
+            ))  # fmt: skip
         return found
 
     async def backing(self, name: str, most: int) -> list[tuple[UUID, int]]:
@@ -211,6 +238,8 @@ class Window:
         return found
 
 
-def _card(offer: Offer, makers: Mapping[UUID, str], rank: tuple[int, int, int, int, int, int, int]) -> Card:
-    listing, terms = offer.listing, offer.version.terms
-    return Card(listing, makers.get(listing.owner, ""), offer.version.n, terms.markup_bps, terms.fee_micro, *rank)
+def _card(listing: Listing, makers: Mapping[UUID, str], one: Standing) -> Card:
+    return Card(
+        listing, makers.get(listing.owner, ""), one.n, one.markup_bps, one.fee_micro, one.calls, one.stars_sum,
+        one.ratings, one.score, one.usage_bps, one.jury_bps, one.payers,
+    )  # fmt: skip

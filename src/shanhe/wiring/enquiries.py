@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shanhe.bulletin.api import UnknownIssue, issue_view
 from shanhe.kernel.errors import Invalid
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from shanhe.programmes.api import Programmes
     from shanhe.rulebook.api import Rulebook
     from shanhe.store.api import Store
+
+LISTINGS_SHOWN: Final = 50
+"""As many as a model reads."""
 
 Asked = tuple[Tool, Answer]
 
@@ -104,8 +107,8 @@ def _promises(programmes: Programmes, bulletin: Bulletin) -> tuple[Asked, ...]:
 
 def _listings(store: Store) -> Asked:
     async def listings(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        cards = await store.cards(asked.get("kind"), None, asked.get("find"))
-        return [{**asdict(card.listing), "name": card.listing.name, "score": card.score} for card in cards]
+        found = await store.leaf(asked.get("kind"), None, asked.get("find"), most=LISTINGS_SHOWN)
+        return [{**asdict(card.listing), "name": card.listing.name, "score": card.score} for card in found.cards]
 
     return (
         Tool("shanhe_store", "Agents, tools, models, data, prompts. 查询商店。",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -31,16 +32,19 @@ class Shelf:
 
     async def everything(self) -> list[dict[str, Any]]:
         """Every listed server."""
-        return [await self._shown(offer) for offer in await self._store.offers(MCP)]
+        offers = [offer async for offer in self._store.offers(MCP)]
+        makers = await self._identity.orgs.names({offer.listing.owner for offer in offers})
+        return [self._shown(offer, makers) for offer in offers]
 
     async def one(self, slug: str) -> dict[str, Any]:
         """One listed server; UnknownListing."""
-        return await self._shown(await self._store.offer(f"{MCP}/{slug}"))
+        offer = await self._store.offer(f"{MCP}/{slug}")
+        return self._shown(offer, await self._identity.orgs.names([offer.listing.owner]))
 
-    async def _shown(self, offer: Offer) -> dict[str, Any]:
+    def _shown(self, offer: Offer, makers: Mapping[UUID, str]) -> dict[str, Any]:
         listing, version = offer.listing, offer.version
         share = int(self._rulebook.parameter(DEVELOPER_RULE, "developer_share", self._clock.today()))
-        maker = (await self._identity.orgs.get(listing.owner)).name
+        maker = makers.get(listing.owner, "")
         entry = Entry(
             listing.slug, version.n, listing.title_en or listing.title_zh, listing.summary_en or listing.summary_zh,
             maker, tuple(version.content.get("tools", ())), version.terms.fee_micro, version.terms.markup_bps, share,

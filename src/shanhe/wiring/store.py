@@ -73,12 +73,11 @@ class Bazaar:
 
     async def agents_on(self, base: Base) -> list[str]:
         """Agents and clones that look things up in a knowledge base: what is offered, and its owner's own drafts."""
-        found = dict[str, tuple[UUID, Mapping[str, Any]]]()
+        used = set[str]()
         for kind in ("agent", "clone"):
-            found |= {
-                one.listing.name: (one.listing.owner, one.version.content) for one in await self.store.offers(kind)
-            }
-        used = {name for name, (owner, content) in found.items() if _looks_up(base, owner, content)}
+            async for one in self.store.offers(kind):
+                if _looks_up(base, one.listing.owner, one.version.content):
+                    used.add(one.listing.name)
         for listing, versions in await self.store.mine(base.org_id):
             if versions and _looks_up(base, base.org_id, versions[0].content):
                 used.add(listing.name)
@@ -252,7 +251,7 @@ class _Shelf:
             return None
 
     async def servers(self) -> Sequence[Offered]:
-        return [self._offered(offer) for offer in await self.store.offers("mcp")]
+        return [self._offered(offer) async for offer in self.store.offers("mcp")]
 
     def _offered(self, offer: Offer) -> Offered:
         listing, version = offer.listing, offer.version

@@ -63,10 +63,12 @@ class LiveShop:
         return File(*await labelled_file(key, name, plain, said, form, today, language=language))
 
     async def window(
-        self, kind: str, find: str, category: str = "", order: str = "rank"
-    ) -> Sequence[Mapping[str, Any]]:
-        found = await self._store.cards(kind or None, category or None, find or None, Order(order))
-        return [card_of(card) for card in found]
+        self, kind: str, find: str, category: str = "", order: str = "rank", *, first: int = 0, most: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:
+        found = await self._store.leaf(
+            kind or None, category or None, find or None, Order(order), first=first, most=most
+        )
+        return [card_of(card) for card in found.cards], found.count
 
     async def listing(self, name: str, who: m.Who | None) -> Mapping[str, Any]:
         ratings = await self._store.ratings(name)
@@ -235,8 +237,11 @@ class LiveShop:
         called = self._names.actors()
         return [await case_of(one, called) for one in await self._store.cases()]
 
-    async def known(self, who: m.Who, find: str) -> Sequence[Mapping[str, Any]]:
-        return [listing_of(one) for one in await self._store.known(find)]
+    async def known(
+        self, who: m.Who, find: str, *, first: int, most: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:  # fmt: skip
+        found, count = await self._store.known(find, first=first, most=most)
+        return [listing_of(one) for one in found], count
 
     async def case(self, who: m.Who, name: str) -> Mapping[str, Any]:
         case = await self._store.case(name)

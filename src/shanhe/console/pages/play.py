@@ -83,7 +83,8 @@ class PlayRoom(Room):
 
     async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:
         models = [model for model in await self.desk.member.models() if model.kind == "chat"]
-        agents = [row["name"] for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
+        offered, _ = await self.desk.shop.window("agent", "", most=AGENTS_SHOWN_MAX)
+        agents = [row["name"] for row in offered]
         shown = {"prompt": "", "answer": "", "receipt": None, "chosen": "", "strip": [], "lapsed": False, **values}
         return self.show(request, "playground.html", who, models=models, agents=agents, tokens=TOKENS_DEFAULT, **shown)
 

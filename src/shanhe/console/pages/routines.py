@@ -128,7 +128,8 @@ class RoutinesRoom(Room):
     async def _editor(self, request: Request, who: m.Who, slug: str, **values: Any) -> Response:
         found = await self.desk.routines.one(who, slug)
         models = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
-        agents = [str(row["name"]) for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
+        offered, _ = await self.desk.shop.window("agent", "", most=AGENTS_SHOWN_MAX)
+        agents = [str(row["name"]) for row in offered]
         people = {str(row["id"]): row["name"] for row in await self.desk.house.members(who)}
         shows = {"targets": models + agents, "others": (await self.desk.routines.overview(who))["workflows"],
                  "people": people, "bases": await self.desk.knowledge.overview(who),

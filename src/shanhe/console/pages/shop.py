@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -78,10 +79,10 @@ class ShopRoom(Room):
             for name, known in (("kind", ("", *KINDS)), ("category", ("", *CATEGORIES)), ("order", ORDERS))
         )
         find = asked.get("find", "").strip()[:FIND_MAX_CHARS]
-        rows = await self.desk.shop.window(kind, find, category, order)
+        leaf = await _leaf(asked, partial(self.desk.shop.window, kind, find, category, order))
         same = urlencode({"kind": kind, "category": category, "order": order, "find": find})
         return self.show(
-            request, "store.html", who, **_leaf(rows, asked), kinds=KINDS, kind=kind, categories=CATEGORIES,
+            request, "store.html", who, **leaf, kinds=KINDS, kind=kind, categories=CATEGORIES,
             category=category, orders=ORDERS, order=order, find=find, same=same,
         )  # fmt: skip
 
@@ -280,8 +281,8 @@ class ShopRoom(Room):
     async def known(self, request: Request) -> Response:
         who = await self.allowed(request, "store", "audit")
         find = request.query_params.get("find", "").strip()[:FIND_MAX_CHARS]
-        return self.show(request, "city_listings.html", who, find=find, same=urlencode({"find": find}),
-                         **_leaf(await self.desk.shop.known(who, find), request.query_params))  # fmt: skip
+        leaf = await _leaf(request.query_params, partial(self.desk.shop.known, who, find))
+        return self.show(request, "city_listings.html", who, find=find, same=urlencode({"find": find}), **leaf)
 
     async def case(self, request: Request, kind: str, slug: str) -> Response:
         who = await self.allowed(request, "store", "audit")
@@ -304,10 +305,12 @@ def _period(request: Request) -> tuple[str, str]:
     return request.query_params.get("first", "")[:10], request.query_params.get("last", "")[:10]
 
 
-def _leaf(rows: Sequence[Any], asked: Mapping[str, str]) -> dict[str, Any]:
+async def _leaf(
+    asked: Mapping[str, str], read: Callable[..., Awaitable[tuple[Sequence[Any], int]]]
+) -> dict[str, Any]:  # fmt: skip
     """A page of what is ranked as a whole: its `rows`, of `count`, and the number of the `following` page."""
     wanted = asked.get("page", "")
     page = max(1, int(wanted)) if wanted.isascii() and wanted.isdigit() and len(wanted) < PAGE_DIGITS else 1
     first = (page - 1) * LEAF_ROWS
-    more = len(rows) > first + LEAF_ROWS
-    return {"rows": rows[first : first + LEAF_ROWS], "count": len(rows), "following": page + 1 if more else None}
+    rows, count = await read(first=first, most=LEAF_ROWS)
+    return {"rows": rows, "count": count, "following": page + 1 if count > first + LEAF_ROWS else None}
