@@ -18,6 +18,7 @@ from shanhe.kernel.outbox import Outbox
 from shanhe.nomads import store as nomads
 from shanhe.pool import store as pool
 from shanhe.programmes import award_store as awards
+from shanhe.retrieval import store as retrieval
 from shanhe.workflows import store as workflows
 from stage.reading import fill, reading
 
@@ -178,6 +179,30 @@ class TestSweeps:
         assert counted.rows < FEW
         async with database.transaction() as conn:
             assert await awards.due(conn, NOW, TODAY, ["watched"], NOW - timedelta(hours=6), 100) == []
+
+
+async def test_whose_turn_it_is_to_be_read_is_found_among_many_that_wait(database: Database) -> None:
+    base = "id, org_id, name, reach, data_class, model, support_bps, secret, personal, made_by, made_at"
+    await fill(
+        database,
+        f"""INSERT INTO retrieval.base ({base})
+            SELECT {ID}, {ID}, 'b', 'org', 'general', 'm', 0, '', false, 'x', timestamptz '{NOW}'
+              FROM generate_series(1, 3) n""",
+        f"""INSERT INTO retrieval.document (id, base_id, name, name_hash, sha256, size_bytes, blob, state, made_by,
+                                            made_at, seen_at)
+            SELECT {ID}, lpad(to_hex(CASE WHEN n < 3 THEN 2 ELSE 1 END), 32, '0')::uuid, 'd', {SHA}, {SHA}, 1, {ID},
+                   CASE WHEN n % 2 = 0 THEN 'waiting' ELSE 'ready' END, 'x', {AGO},
+                   CASE WHEN n % 2 = 0 THEN NULL ELSE {AGO} END {N}""",
+        "UPDATE retrieval.document SET seen_at = '2020-01-01' WHERE id = lpad('1', 32, '0')::uuid",
+    )
+    counted = reading(database)
+    first = await retrieval.take(counted, "w", NOW, NOW - timedelta(minutes=5))
+    assert first is not None
+    assert (first.base_id.int, first.id.int) == (2, 2)  # its organisation was served last in 2020
+    assert counted.rows < FEW
+    second = await retrieval.take(counted, "v", NOW, NOW - timedelta(minutes=5))
+    assert second is not None
+    assert (second.base_id.int, second.id.int) == (1, MANY)  # the oldest of the other one
 
 
 async def test_the_plan_of_a_large_pool_counts_every_node(database: Database) -> None:

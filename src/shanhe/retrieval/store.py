@@ -216,29 +216,43 @@ async def counts(db: Connection | Database, base_ids: Sequence[UUID]) -> dict[UU
 # -- indexing -------------------------------------------------------------------------------------------------------
 
 
+_OPEN: Final = "d.state IN ('waiting', 'reading', 'embedding')"
 _FREE: Final = (
-    "d.state IN ('waiting', 'reading', 'embedding') AND ("
-    "(d.worker = '' AND (d.seen_at IS NULL OR d.seen_at <= $2)) OR (d.worker <> '' AND d.seen_at < $3))"
+    f"{_OPEN} AND ((d.worker = '' AND (d.seen_at IS NULL OR d.seen_at <= $2)) OR (d.worker <> '' AND d.seen_at < $3))"
 )
+TAKERS_MAX: Final = 32
+"""Of each base so many are looked at: those that others are taking at this moment are passed over."""
 
 
 async def take(db: Connection | Database, worker: str, now: datetime, lost_before: datetime) -> Document | None:
     """A document that nobody works on, now this worker's: the oldest of the organisation for which nothing was read
-    for the longest time, so that nobody waits for all that another one brings."""
+    for the longest time, so that nobody waits for all that another one brings. Of each base that has any the first few
+    are looked at, however many wait there."""
     row = await db.writes.fetchrow(
-        f"""WITH due AS (
-             SELECT d.id, d.made_at, b.org_id FROM retrieval.document d JOIN retrieval.base b ON b.id = d.base_id
-              WHERE {_FREE}
+        f"""WITH RECURSIVE waits AS (
+             (SELECT d.base_id FROM retrieval.document d WHERE {_OPEN} ORDER BY d.base_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT d.base_id FROM retrieval.document d WHERE {_OPEN} AND d.base_id > waits.base_id
+                      ORDER BY d.base_id LIMIT 1) FROM waits WHERE waits.base_id IS NOT NULL
+           ), due AS (
+             SELECT f.id, f.made_at, b.org_id FROM waits JOIN retrieval.base b ON b.id = waits.base_id
+              CROSS JOIN LATERAL (SELECT d.id, d.made_at FROM retrieval.document d WHERE d.base_id = b.id AND {_FREE}
+                                   ORDER BY d.made_at, d.id LIMIT $4) f
            ), served AS (
-             SELECT b.org_id, max(d.seen_at) AS at FROM retrieval.base b JOIN retrieval.document d ON d.base_id = b.id
-              WHERE b.org_id IN (SELECT org_id FROM due) GROUP BY b.org_id
+             SELECT b.org_id, max(l.seen_at) AS at FROM retrieval.base b
+              CROSS JOIN LATERAL (SELECT d.seen_at FROM retrieval.document d WHERE d.base_id = b.id
+                                     AND d.seen_at IS NOT NULL ORDER BY d.seen_at DESC LIMIT 1) l
+              WHERE b.archived_at IS NULL AND b.org_id IN (SELECT org_id FROM due) GROUP BY b.org_id
+           ), turn AS (
+             SELECT ARRAY(SELECT due.id FROM due LEFT JOIN served USING (org_id)
+                           ORDER BY served.at NULLS FIRST, due.made_at, due.id LIMIT $4) AS ids
            ), first AS (
-             SELECT d.id FROM retrieval.document d JOIN due USING (id) JOIN served USING (org_id)
-              WHERE {_FREE}  -- asked of the row once more when it is locked: another process may have taken it since
-              ORDER BY served.at NULLS FIRST, due.made_at, d.id LIMIT 1 FOR UPDATE OF d SKIP LOCKED
+             SELECT d.id FROM retrieval.document d WHERE d.id = ANY((SELECT ids FROM turn)::uuid[]) AND {_FREE}
+              -- asked of the row once more when it is locked: another process may have taken it since
+              ORDER BY array_position((SELECT ids FROM turn), d.id) LIMIT 1 FOR UPDATE SKIP LOCKED
            ) UPDATE retrieval.document SET worker = $1, seen_at = $2, state = 'reading', done = 0, total = 0
               WHERE id = (SELECT id FROM first) RETURNING *""",
-        worker, now, lost_before,
+        worker, now, lost_before, TAKERS_MAX,
     )  # fmt: skip
     return None if row is None else _of(Document, row)
 
