@@ -15,6 +15,8 @@ from shanhe.kernel.migrations import LARGE, Migration, current, discover, migrat
 
 RUNNING_SINCE = 475
 """Cities with data have run up to here; whatever comes later has to come to them while they are called."""
+LANDED = frozenset({552, 570, 621, 740, 801, 850, 870, 874, 876, 877})
+"""Written before their tables were known as large: `docs/production.md` says what an upgrade over them takes."""
 TABLE = r"(?:ONLY\s+)?([\w.]+)"
 
 
@@ -138,7 +140,8 @@ class TestMigration:
         await database.execute("DROP INDEX kernel.event_kind")
 
     def test_keeps_nobody_waiting_for_a_large_table(self) -> None:
-        found = {m.ordinal: list(blocking(m)) for m in discover() if m.ordinal > RUNNING_SINCE}
+        later = [m for m in discover() if m.ordinal > RUNNING_SINCE and m.ordinal not in LANDED]
+        found = {m.ordinal: list(blocking(m)) for m in later}
         assert {ordinal: what for ordinal, what in found.items() if what} == {}, "CONTRIBUTING.md says how to"
 
     @pytest.mark.parametrize(

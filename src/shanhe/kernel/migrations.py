@@ -26,11 +26,14 @@ LIMIT_S = 6 * 3600.0
 """One migration, or the wait for another process's: a table of years takes longer than a connection's usual limit."""
 LOCK_POLL_S = 0.1
 LARGE: Final = frozenset({
-    "agents.run", "agents.step", "credits.purchase", "facts.fact", "gateway.share_day", "gateway.tag_day",
-    "gateway.usage_day", "kernel.act", "kernel.blob", "kernel.dispatch", "kernel.event", "ledger.account",
-    "ledger.hold", "ledger.lot", "ledger.posting", "ledger.posting_transfer", "ledger.transfer", "log.about",
-    "log.entry", "log.intake", "log.opening", "log.sheet", "log.sheet_salts", "mcp.call", "programmes.decision",
-    "retrieval.chunk",
+    "agents.run", "agents.step", "approvals.request", "batches.line", "board.post", "content.draft",
+    "credits.purchase", "exchange.orders", "exchange.trade", "facts.fact", "gateway.share_day", "gateway.tag_day",
+    "gateway.usage_day", "identity.session", "kernel.act", "kernel.blob", "kernel.dispatch", "kernel.event",
+    "kernel.notice", "ledger.account", "ledger.hold", "ledger.lot", "ledger.posting", "ledger.posting_transfer",
+    "ledger.transfer", "log.about", "log.entry", "log.intake", "log.opening", "log.sheet", "log.sheet_salts",
+    "mcp.call", "nomads.scan", "payments.bank_line", "payments.bill_line", "payments.pay_order",
+    "programmes.application", "programmes.decision", "programmes.payment", "retrieval.chunk", "retrieval.document",
+    "store.rating", "webhooks.delivery", "workflows.run", "workflows.step",
 })  # fmt: skip
 """Tables that grow with every call, posting or decision: calls wait while one of them is locked against writing."""
 NOT_GRANTED: Final = (
