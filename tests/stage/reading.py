@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, cast
 
 import msgspec
+import pytest
 
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import Connection, Database
+
+ASKED: Final[ContextVar[list[str] | None]] = ContextVar("asked", default=None)
 
 
 class Reading:
@@ -15,6 +21,7 @@ class Reading:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.rows = 0
+        self.writes = self
 
     async def _count(self, sql: str, *values: Any) -> None:
         async with self._database.pool.acquire() as conn:
@@ -51,6 +58,29 @@ class Reading:
 def reading(database: Database) -> Any:
     """In place of the database; `rows` says what was read."""
     return cast("Any", Reading(database))
+
+
+@contextmanager
+def asked() -> Iterator[list[str]]:
+    """The statements that are asked from here on, and by what is called from here, whichever connection has them."""
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fetch", "fetchrow", "fetchval", "execute"):
+            patch.setattr(Connection, name, _noted(getattr(Connection, name)))
+        token = ASKED.set(said)
+        try:
+            yield said
+        finally:
+            ASKED.reset(token)
+
+
+def _noted(ask: Any) -> Any:
+    async def noted(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        if (said := ASKED.get()) is not None:
+            said.append(query)
+        return await ask(self, query, *args, **options)
+
+    return noted
 
 
 async def fill(database: Database, *statements: str) -> None:

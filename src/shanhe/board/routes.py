@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -89,7 +90,12 @@ def router(board: Board) -> APIRouter:
 
 
 async def _shown(board: Board, post: Post, org_id: UUID | None) -> dict[str, Any]:
-    return post_view(post, await board.posts.name_of(post, org_id), own=post.org_id == org_id)
+    return (await _all(board, [post], org_id))[0]
+
+
+async def _all(board: Board, posts: Sequence[Post], org_id: UUID | None) -> list[dict[str, Any]]:
+    names = await board.posts.names_of(posts, org_id)
+    return [post_view(one, names[one.id], own=one.org_id == org_id) for one in posts]
 
 
 def _org(who: Actor | None) -> UUID | None:
@@ -107,7 +113,7 @@ def _public(routes: APIRouter, board: Board) -> None:
             found = await board.finding.search(kind, q, sector)
         else:
             found = await board.posts.standing(kind, sector, before=before)
-        return as_json({"data": [await _shown(board, one, None) for one in found]})
+        return as_json({"data": await _all(board, found, None)})
 
     @routes.get("/terms")
     async def terms() -> Response:
@@ -126,7 +132,7 @@ def _public(routes: APIRouter, board: Board) -> None:
         if one.org_id == _org(who):
             await board.finding.learn(one)  # where that failed before, or the post came another way
         found = await board.finding.of(one, most)
-        names = {fit.post.id: await board.posts.name_of(fit.post) for fit in found.found}
+        names = await board.posts.names_of([fit.post for fit in found.found])
         return private_json(fits_view(found, names))
 
 
@@ -135,7 +141,7 @@ def _owners(routes: APIRouter, board: Board) -> None:
     async def mine(who: Member) -> Response:
         """Posts of your organisation, drafts and ended ones too."""
         org_id = org_of(who)
-        return private_json({"data": [await _shown(board, one, org_id) for one in await board.posts.of(org_id)]})
+        return private_json({"data": await _all(board, await board.posts.of(org_id), org_id)})
 
     @routes.post("/posts", status_code=201)
     async def write(body: PostBody, who: Member) -> Response:

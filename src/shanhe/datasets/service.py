@@ -161,6 +161,14 @@ class Datasets:
         seal = await self._seals.of(dataset.org_id)
         return [_opened_version(seal, one) for one in await store.versions(self._db, dataset.id)]
 
+    async def newest(self, datasets: Sequence[Dataset]) -> dict[UUID, Version]:
+        """The newest version of each that has one; one question."""
+        org_of = {one.id: one.org_id for one in datasets}
+        return {
+            one.dataset_id: _opened_version(await self._seals.of(org_of[one.dataset_id]), one)
+            for one in await store.newest(self._db, list(org_of))
+        }
+
     async def version(self, version_id: UUID, org_id: UUID | None) -> tuple[Dataset, Version]:
         version = await store.version(self._db, version_id)
         dataset = None if version is None else await store.dataset(self._db, version.dataset_id, org_id)

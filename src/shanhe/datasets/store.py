@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -107,6 +108,16 @@ async def insert_version(conn: Connection, one: Version) -> Version:
 async def versions(db: Connection | Database, dataset_id: UUID) -> list[Version]:
     rows = await db.fetch(
         "SELECT * FROM datasets.version WHERE dataset_id = $1 ORDER BY number LIMIT $2", dataset_id, PAGE_MAX
+    )
+    return [_version(row) for row in rows]
+
+
+async def newest(db: Database, dataset_ids: Sequence[UUID]) -> list[Version]:
+    """The newest version of each that has one."""
+    rows = await db.fetch(
+        """SELECT DISTINCT ON (dataset_id) * FROM datasets.version WHERE dataset_id = ANY($1)
+            ORDER BY dataset_id, number DESC""",
+        list(dataset_ids),
     )
     return [_version(row) for row in rows]
 

@@ -143,7 +143,7 @@ class Remedies:
         """
         check_line("reason", reason)
         if remedy_id is not None and (known := await store.remedy(self._db, remedy_id)) is not None:
-            made = await self._view(known)
+            (made,) = await self._views([known])
             if (made.dispute_id, made.asked_by, made.reason) != (dispute_id, by, reason) or (
                 trades and set(trades) != set(made.trades)
             ):
@@ -220,7 +220,7 @@ class Remedies:
             return
         if request.decided_by == row["complainant"]:
             raise SecondPersonNeeded()
-        if not await self._undo_all(await self._view(row), request):
+        if not await self._undo_all((await self._views([row]))[0], request):
             raise NotYet
         await store.close(self._db, request.id, "done", request.decided_by, self._clock.now())
 
@@ -230,11 +230,11 @@ class Remedies:
         row = await store.remedy(self._db, remedy_id)
         if row is None:
             raise UnknownItem("reversal", "冲正申请")
-        return await self._view(row)
+        return (await self._views([row]))[0]
 
     async def list(self, org_id: UUID | None = None, *, open_only: bool = False) -> Sequence[Remedy]:
         """Newest first, a bounded page; of one complainant's organisation or of all."""
-        return [await self._view(row) for row in await store.remedies(self._db, org_id, open_only, PAGE_ROWS)]
+        return await self._views(await store.remedies(self._db, org_id, open_only, PAGE_ROWS))
 
     async def due(self) -> Sequence[Dispute]:
         """Upheld disputes that nobody has asked to reverse yet, or whose order has more trades than one reversal may
@@ -245,11 +245,16 @@ class Remedies:
         """What became of those trades that were undone, by trade."""
         return {row["trade_id"]: _reversal(row) for row in await store.of_trades(self._db, trade_ids)}
 
-    async def _view(self, row: Any) -> Remedy:
-        rows = await store.reversals(self._db, [row["id"]])
-        values = {name: row[name] for name in Remedy.__dataclass_fields__ if name != "reversals"}
-        values["reason"] = await self._seals.open(row["org_id"], REASON_FIELD, row["reason"])
-        return Remedy(**values, reversals=[_reversal(one) for one in rows])
+    async def _views(self, rows: Sequence[Any]) -> Sequence[Remedy]:
+        undone: dict[UUID, list[Reversal]] = {row["id"]: [] for row in rows}
+        for one in await store.reversals(self._db, list(undone)):
+            undone[one["remedy_id"]].append(_reversal(one))
+        found = []
+        for row in rows:
+            values = {name: row[name] for name in Remedy.__dataclass_fields__ if name != "reversals"}
+            values["reason"] = await self._seals.open(row["org_id"], REASON_FIELD, row["reason"])
+            found.append(Remedy(**values, reversals=undone[row["id"]]))
+        return found
 
     # -- booking ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -81,10 +81,16 @@ class Payees:
     async def of(self, org_id: UUID) -> Payee | None:
         """Where an organisation is paid now; None before it said so."""
         found = await payout_store.payee_of(self._db, org_id)
-        if found is None or found.check_ref is None:
+        return None if found is None else self._opened(found)
+
+    async def of_all(self, org_ids: Collection[UUID]) -> dict[UUID, Payee]:
+        """The same of several, of those that said so; one question."""
+        return {one.org_id: self._opened(one) for one in await payout_store.payees_of(self._db, org_ids)}
+
+    def _opened(self, found: Payee) -> Payee:
+        if found.check_ref is None:
             return found
-        opened = self._seals.of_person(found.person_id).open(CHECK_FIELD, found.check_ref)
-        return replace(found, check_ref=opened)
+        return replace(found, check_ref=self._seals.of_person(found.person_id).open(CHECK_FIELD, found.check_ref))
 
     async def record_check(self, payee_id: UUID, *, passed: bool, reference: str, by: str) -> Payee:
         """Record that name and account belong together, or don't; `reference` names the evidence, not the person."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -59,6 +60,13 @@ async def replace_payee(conn: Connection, payee: Payee, holder: bytes, account: 
 async def payee_of(conn: Connection | Database, org_id: UUID) -> Payee | None:
     row = await conn.fetchrow(f"SELECT {PAYEE} FROM payments.payee WHERE org_id = $1 AND state <> 'retired'", org_id)
     return None if row is None else _payee(row)
+
+
+async def payees_of(db: Database, org_ids: Collection[UUID]) -> list[Payee]:
+    rows = await db.fetch(
+        f"SELECT {PAYEE} FROM payments.payee WHERE org_id = ANY($1) AND state <> 'retired'", list(org_ids)
+    )
+    return [_payee(row) for row in rows]
 
 
 async def payee(conn: Connection | Database, payee_id: UUID) -> Payee | None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 from uuid import UUID
 
-from shanhe.kernel.asking import Named
+from shanhe.kernel.asking import Names
 from shanhe.kernel.documents import BOM, csv_line
 from shanhe.programmes.service import LIST_ROWS_MAX, Programmes
 from shanhe.programmes.views import application_view
@@ -19,21 +19,22 @@ SHEET_ROWS_MAX: Final = 100_000
 
 async def applications_csv(
     programmes: Programmes, *, programme: str | None = None, state: str | None = None,
-    orgs: Sequence[UUID] | None = None, named: Named | None = None,
+    orgs: Sequence[UUID] | None = None, names: Names | None = None,
 ) -> AsyncIterator[str]:  # fmt: skip
     """Applications that fit, newest first, as CSV with a byte-order mark; read page by page while it is sent.
 
-    `named`: who calls applicants by name, for those who see them so; else the column is empty.
+    `names`: who calls applicants by name, for those who see them so; else the column is empty.
     """
     yield BOM + csv_line(HEAD)
     before, left = None, SHEET_ROWS_MAX
     while left > 0:
         page = await programmes.applications(orgs=orgs, programme=programme, state=state, before=before)
+        called = await names({one.org_id for one in page}) if names is not None else {}
         for one in page:
             row = application_view(one, programmes.programme(one.programme), programmes.catalogue)
-            applicant = await named(one.org_id) if named is not None else ""
             yield csv_line((
-                str(one.id), one.programme, applicant, str(one.org_id), one.state, one.round, row["step"], row["steps"],
+                str(one.id), one.programme, called.get(one.org_id, ""), str(one.org_id), one.state, one.round,
+                row["step"], row["steps"],
                 row["with"]["en"] if row["with"] else "", row["due"], row["overdue"], one.applied_on, one.changed_at,
             ))  # fmt: skip
         if len(page) < LIST_ROWS_MAX:

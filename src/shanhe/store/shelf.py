@@ -81,6 +81,12 @@ class Shelf:
         seal = await self._seals.of(found.owner)
         return [_version(seal, one) for one in await store.versions(conn, found.id)]
 
+    async def mine(self, db: Database, owner: UUID) -> list[tuple[Listing, list[Version]]]:
+        """An organisation's listings with their versions, newest first, bounded pages."""
+        seal, listings = await self._seals.of(owner), await self.of_owner(db, owner)
+        versions = await store.versions_of(db, [one.id for one in listings])
+        return [(one, [_version(seal, version) for version in versions.get(one.id, [])]) for one in listings]
+
     async def version(self, conn: Connection | Database, found: Listing, state: VersionState) -> Version | None:
         """The listing's one draft, submitted or approved version."""
         one = await store.version(conn, found.id, state)

@@ -156,6 +156,19 @@ async def versions(conn: Connection | Database, listing_id: UUID) -> list[Versio
     return [_version(row) for row in rows]
 
 
+async def versions_of(db: Database, listings: Sequence[UUID]) -> dict[UUID, list[Version]]:
+    """The same of several, by listing."""
+    rows = await db.fetch(
+        f"""SELECT v.* FROM unnest($1::uuid[]) one(id) CROSS JOIN LATERAL (
+              SELECT {_VERSION} FROM store.version WHERE listing = one.id ORDER BY n DESC LIMIT $2) v""",
+        list(listings), PAGE_ROWS,
+    )  # fmt: skip
+    found: dict[UUID, list[Version]] = {}
+    for row in rows:
+        found.setdefault(row["listing"], []).append(_version(row))
+    return found
+
+
 async def version(conn: Connection | Database, listing_id: UUID, state: VersionState) -> Version | None:
     """The listing's one draft, submitted or approved version."""
     row = await conn.fetchrow(

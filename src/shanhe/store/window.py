@@ -107,7 +107,7 @@ class Window:
 
     async def mine(self, owner: UUID) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first."""
-        return [(one, await self._shelf.versions(self._db, one)) for one in await self._shelf.of_owner(self._db, owner)]
+        return await self._shelf.mine(self._db, owner)
 
     async def contents(self, name: str) -> list[Mapping[str, Any]]:
         """What every version of a listing says, newest first; UnknownListing."""

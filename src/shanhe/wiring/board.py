@@ -46,7 +46,7 @@ def open_board(
         return {"rule": RULE, "reward_micro": int(rulebook.parameter(RULE, "reward", today)) * MICRO,
                 "matches_max": int(rulebook.parameter(RULE, "matches_max", today))}  # fmt: skip
 
-    posts = Posts(db, clock, seals=identity.seals, notifier=notifier, named=named)
+    posts = Posts(db, clock, seals=identity.seals, notifier=notifier, named=named, names=identity.orgs.names)
     finding = Finding(posts, embed=gateway.embed, payer=payer, model=embedding)
     meetings = Meetings(posts, award=award_of(programmes), told=told_of(programmes), related=related)
     return Board(posts, finding, meetings, terms)

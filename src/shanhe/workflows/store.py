@@ -145,6 +145,17 @@ async def version(db: Connection | Database, workflow: UUID, n: int) -> Version 
     return None if row is None else _row(Version, row)
 
 
+async def definitions(db: Database, org_id: UUID, most: int) -> list[tuple[Workflow, dict[str, Any]]]:
+    """The draft and what is published of each of an organisation's own."""
+    known = {one.id: one for one in await mine(db, org_id, most)}
+    rows = await db.fetch(
+        """SELECT workflow, definition FROM workflows.version
+            WHERE workflow = ANY($1) AND state IN ('draft', 'published') ORDER BY workflow DESC, n DESC""",
+        list(known),
+    )
+    return [(known[row["workflow"]], row["definition"]) for row in rows]
+
+
 async def versions(db: Database, workflow: UUID) -> list[Version]:
     rows = await db.fetch(
         "SELECT * FROM workflows.version WHERE workflow = $1 ORDER BY n DESC LIMIT $2", workflow, PAGE_ROWS

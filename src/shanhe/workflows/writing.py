@@ -152,13 +152,11 @@ class Writing:
 
     async def _definitions(self, org_id: UUID) -> list[tuple[Workflow, Definition]]:
         """Every draft and what is published, of an organisation's own."""
-        seal, found = await self._seals.of(org_id), []
-        for one in await store.mine(self._db, org_id, WORKFLOWS_MAX):
-            for n in filter(None, (one.draft, one.published)):
-                version = await store.version(self._db, one.id, n)
-                if version is not None:
-                    found.append((one, shaped(seal.open_json(DEFINITION, version.definition, {}))))
-        return found
+        seal = await self._seals.of(org_id)
+        return [
+            (one, shaped(seal.open_json(DEFINITION, definition, {})))
+            for one, definition in await store.definitions(self._db, org_id, WORKFLOWS_MAX)
+        ]
 
     def _opened(self, seal: Seal, one: Version) -> Version:
         return msgspec.structs.replace(one, definition=seal.open_json(DEFINITION, one.definition, {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -35,7 +35,9 @@ class Acts:
     async def rows(self, wanted: mc.ActsWanted, before: UUID | None) -> Sequence[mc.AuditRow]:
         called = self._names.actors()
         found = await self._identity.audit(await self._asked(wanted), before=before, limit=ROWS_SHOWN)
-        return [await self._row(row, called) for row in found]
+        await called.know(text for row in found for text in (row.actor, row.object))
+        orgs = await self._names.owners(org for row in found for org in _organisations(row))
+        return [await self._row(row, called, orgs) for row in found]
 
     async def sheet(self, wanted: mc.ActsWanted) -> AsyncIterator[str]:
         return acts_csv(self._identity, await self._asked(wanted))
@@ -55,35 +57,45 @@ class Acts:
             return about
         return f"org:{await self._names.organisation(about)}"
 
-    async def _row(self, row: AuditRow, called: Called) -> mc.AuditRow:
+    async def _row(self, row: AuditRow, called: Called, orgs: Mapping[UUID, str]) -> mc.AuditRow:
         thing, _, done = row.action.rpartition(".")
         changed = done in DONE
         told = [(name, text_of(value)) for name, value in row.details.items() if name not in AuditRow.OF_CHANGES]
         return mc.AuditRow(
-            row.at, await called(row.actor), row.action, await self._subject(row.object, called), "", row.id,
+            row.at, await called(row.actor), row.action, await self._subject(row.object, called, orgs), "", row.id,
             row.object, [(name, value) for name, value in told if value],
             by=row.actor, door=row.door, thing=thing.replace(".", "_") if changed else "", done=done if changed else "",
-            changes=[(name, await self._value(name, was, called), await self._value(name, becomes, called))
+            changes=[(name, await self._value(name, was, called, orgs), await self._value(name, becomes, called, orgs))
                      for name, was, becomes in row.changes()],
             hidden=list(row.details.get("hidden", ())),
         )  # fmt: skip
 
-    async def _subject(self, object_: str, called: Called) -> str:
+    async def _subject(self, object_: str, called: Called, orgs: Mapping[UUID, str]) -> str:
         """What was acted upon: organisations and officers by name, anything else by the end of its id."""
         kind, _, number = object_.partition(":")
         if kind == "org" and (org := id_in(number)) is not None:
-            return await self._names.owner(org)
+            return orgs[org]
         if "." in kind:
             return " / ".join(["…" + part[-8:] if id_in(part) else part for part in number.split("/")])
         return await called(object_)
 
-    async def _value(self, name: str, value: Any, called: Called) -> str:
+    async def _value(self, name: str, value: Any, called: Called, orgs: Mapping[UUID, str]) -> str:
         text = text_of(value)
         if INSTANT.match(text):
             return f"{datetime.fromisoformat(text).astimezone(CITY_TZ):%Y-%m-%d %H:%M:%S}"
         number = id_in(text)
         if number is not None:
             if name in ORG_KINDS:
-                return await self._names.owner(number)
+                return orgs[number]
             return await called(f"person:{text}") if name == "person_id" else f"…{text[-8:]}"
         return await called(text) if text.startswith(("person:", "key:")) else text
+
+
+def _organisations(row: AuditRow) -> Iterator[UUID]:
+    """Those that a row names, of which a page asks at once what they are called."""
+    kind, _, number = row.object.partition(":")
+    values = [number] if kind == "org" else []
+    for name, was, becomes in row.changes():
+        if name in ORG_KINDS:
+            values += [text_of(was), text_of(becomes)]
+    yield from filter(None, map(id_in, values))

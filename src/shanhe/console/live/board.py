@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any, Final
@@ -54,7 +54,7 @@ class LiveBoard:
             found = await self._board.finding.search(wanted, find, chosen)
         else:
             found = await self._board.posts.standing(wanted, chosen)
-        return {"rows": [await self._shown(one) for one in found], "kind": kind, "sector": chosen or "", "find": find,
+        return {"rows": await self._all(found), "kind": kind, "sector": chosen or "", "find": find,
                 "sectors": SECTORS_SHOWN, "terms": self._terms()}  # fmt: skip
 
     async def one(self, who: m.Who | None, post: UUID) -> Mapping[str, Any]:
@@ -78,7 +78,7 @@ class LiveBoard:
 
     async def _fits(self, post: Post, *, own: bool) -> Mapping[str, Any]:
         found = await self._board.finding.of(post, FITS_SHOWN)
-        names = {fit.post.id: await self._board.posts.name_of(fit.post) for fit in found.found}
+        names = await self._board.posts.names_of([fit.post for fit in found.found])
         shown = fits_view(found, names)
         for fit, row in zip(found.found, shown["data"], strict=True):
             row |= {"id": new_id(), "match": await self._between(post, fit.post) if own else None}
@@ -92,7 +92,11 @@ class LiveBoard:
         return None if found is None else found.id
 
     async def _shown(self, post: Post, org_id: UUID | None = None) -> dict[str, Any]:
-        return post_view(post, await self._board.posts.name_of(post, org_id), own=post.org_id == org_id)
+        return (await self._all([post], org_id))[0]
+
+    async def _all(self, posts: Sequence[Post], org_id: UUID | None = None) -> list[dict[str, Any]]:
+        names = await self._board.posts.names_of(posts, org_id)
+        return [post_view(one, names[one.id], own=one.org_id == org_id) for one in posts]
 
     async def blank(self, kind: str) -> Mapping[str, Any]:
         until = add_months(self._clock.today(), STANDS_MONTHS)
@@ -140,7 +144,7 @@ class LiveBoard:
     # -- matches ------------------------------------------------------------------------------------------------------
 
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
-        posts = [await self._shown(one, who.org_id) for one in await self._board.posts.of(who.org_id)]
+        posts = await self._all(await self._board.posts.of(who.org_id), who.org_id)
         matches = [match_view(one) for one in await self._board.meetings.of(who.org_id)]
         return {"posts": posts, "matches": matches, "terms": self._terms()}
 

@@ -62,13 +62,16 @@ class LiveBooks:
         return await self._of.ledger.closed_through()
 
     async def _account_rows(self, found: Sequence[AccountView]) -> Sequence[mc.AccountRow]:
-        return [await self._account_row(view.account, view.balance, view.held) for view in found]
+        called = await self._names.owners(view.account.owner for view in found)
+        return [self._account_row(view.account, view.balance, view.held, called) for view in found]
 
-    async def _account_row(self, account: Account, balance: int, held: int) -> mc.AccountRow:
+    def _account_row(
+        self, account: Account, balance: int, held: int, called: Mapping[UUID, str]
+    ) -> mc.AccountRow:  # fmt: skip
         budget = self._of.programmes.catalogue.budgets.get(account.name)
         name = (budget.zh, budget.en) if budget else account.name
         return mc.AccountRow(
-            account.id, await self._names.owner(account.owner), str(account.asset), account.kind, name, balance, held,
+            account.id, called[account.owner], str(account.asset), account.kind, name, balance, held,
             account.floor, account.lots,
         )  # fmt: skip
 
@@ -99,14 +102,19 @@ class LiveBooks:
             until=midnight(days.until + DAY) if days.until else None, cursor=before or None, limit=ROWS_SHOWN,
         )  # fmt: skip
         called = self._names.actors()
-        return [await self._posting_row(one, page.next or "", await called(one.actor)) for one in page.items]
+        labels = await self._names.labels(
+            end for one in page.items for line in one.transfers[:1] for end in (line.debit, line.credit)
+        )
+        return [await self._posting_row(one, page.next or "", await called(one.actor), labels) for one in page.items]
 
-    async def _posting_row(self, posting: PostingView, cursor: str, actor: str) -> mc.PostingRow:
+    async def _posting_row(
+        self, posting: PostingView, cursor: str, actor: str, labels: Mapping[UUID, str]
+    ) -> mc.PostingRow:  # fmt: skip
         """The asset of the first transfer, and how much of it moved."""
         assets = [str((await self._of.ledger.account(line.debit)).asset) for line in posting.transfers]
         asset = "credit" if "credit" in assets else assets[0] if assets else "credit"
         amount = sum(line.amount for line, of in zip(posting.transfers, assets, strict=True) if of == asset)
-        sides = [await self._names.label(end) for line in posting.transfers[:1] for end in (line.debit, line.credit)]
+        sides = [labels[end] for line in posting.transfers[:1] for end in (line.debit, line.credit)]
         return mc.PostingRow(
             posting.id, posting.at, posting.kind, actor, self._memo(posting.memo), amount, asset, cursor, sides
         )
@@ -119,14 +127,15 @@ class LiveBooks:
     async def statement(self, who: m.Who, account: UUID, days: mc.Days, after: str) -> mc.AccountPage:
         ledger, today = self._of.ledger, self._of.clock.today()
         known, balance = await ledger.account(account), await ledger.balance(account)
-        row = await self._account_row(known, balance.balance, balance.held)
+        row = self._account_row(known, balance.balance, balance.held, await self._names.owners([known.owner]))
         until = days.until or today
         since = days.since or until.replace(month=1, day=1)
         page = await ledger.statement(account, since, until, cursor=after or None, limit=STATEMENT_ROWS)
+        labels = await self._names.labels(line.counterpart for line in page.lines)
         rows = [
             mc.StatementRow(
-                line.posting, line.at, line.kind, self._memo(line.memo), await self._names.label(line.counterpart),
-                line.counterpart, line.amount, line.balance,
+                line.posting, line.at, line.kind, self._memo(line.memo), labels[line.counterpart], line.counterpart,
+                line.amount, line.balance,
             )
             for line in page.lines
         ]  # fmt: skip
@@ -135,11 +144,12 @@ class LiveBooks:
     async def posting(self, who: m.Who, posting_id: UUID) -> mp.PostingPage:
         ledger = self._of.ledger
         found = await ledger.posting(posting_id)
+        labels = await self._names.labels(end for line in found.transfers for end in (line.debit, line.credit))
         transfers = [
             mp.TransferLine(
                 line.id,
-                await self._names.label(line.debit),
-                await self._names.label(line.credit),
+                labels[line.debit],
+                labels[line.credit],
                 line.amount,
                 str((await ledger.account(line.debit)).asset),
                 line.debit,

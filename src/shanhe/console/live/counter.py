@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -241,9 +241,8 @@ class LiveCounter:
 
     async def all_agreements(self, who: m.Who) -> c.Sheet:
         sheet = _agreements(await self._credits.agreements.list(), ("book",), named=True)
-        rows = []
-        for row in sheet.rows:
-            rows.append(c.Row(row.id, (await self._names.owner(row.cells[0]), *row.cells[1:]), row.acts))
+        called = await self._names.owners(row.cells[0] for row in sheet.rows)
+        rows = [c.Row(row.id, (called[row.cells[0]], *row.cells[1:]), row.acts) for row in sheet.rows]
         return c.Sheet(sheet.key, sheet.columns, rows, sheet.empty)
 
     async def agreement_sign(self, who: m.Who, org: str, year: str, reference: str) -> None:
@@ -253,14 +252,15 @@ class LiveCounter:
     async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:
         await self._moves.ask_instalment(agreement_id, number, reference=reference, by=actor_of(who).ref)
 
-    async def _of(self, org_id: UUID) -> tuple[str, str]:
-        return await self._names.owner(org_id), f"/city/accounts/{org_id}"
+    async def _of(self, org_ids: Iterable[UUID]) -> Mapping[UUID, tuple[str, str]]:
+        return {org: (name, f"/city/accounts/{org}") for org, name in (await self._names.owners(org_ids)).items()}
 
     async def all_invoices(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         """With whose it is, and what the clerk types into the tax bureau's form."""
         found = await self._credits.invoices.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
+        whose = await self._of(i.org_id for i in found)
         rows = [
-            c.Row(i.id, (i.created_at, await self._of(i.org_id), i.title, i.tax_number, i.email, i.kind, i.amount_fen,
+            c.Row(i.id, (i.created_at, whose[i.org_id], i.title, i.tax_number, i.email, i.kind, i.amount_fen,
                          i.state, i.number or i.reason), ("decide",) if i.state == "requested" else ())
             for i in found
         ]  # fmt: skip
@@ -273,8 +273,9 @@ class LiveCounter:
         letters = self._credits.refunds.red_letters
         found = await letters.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
         acts = {"due": ("sheet",), "confirmed": ("number",), "issued": ()}
+        whose = await self._of(one.org_id for one in found)
         rows = [
-            c.Row(one.id, (*_red_letter(one), await self._of(one.org_id)),
+            c.Row(one.id, (*_red_letter(one), whose[one.org_id]),
                   ("sheet", "number") if (one.kind, one.state) == ("ordinary", "due") else acts[one.state])
             for one in found
         ]  # fmt: skip
@@ -298,9 +299,10 @@ class LiveCounter:
         """With whose it is, what was charged, and the way to the receipt: what has to be looked at to decide."""
         found = await self._credits.disputes.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
         rows, called, charged = [], self._names.actors(), await self._credits.disputes.charges(found)
+        whose = await self._of(d.org_id for d in found)
         for d in found:
             cells = (
-                d.created_at, await self._of(d.org_id), (d.receipt_id, f"/receipts/{d.receipt_id}"),
+                d.created_at, whose[d.org_id], (d.receipt_id, f"/receipts/{d.receipt_id}"),
                 charged.get(d.receipt_id), d.reason, d.evidence, d.state, d.answer,
                 await called(d.decided_by) if d.decided_by else "",
             )  # fmt: skip
@@ -321,13 +323,11 @@ class LiveCounter:
         found = await self._credits.refunds.list(
             None, waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS
         )
-        rows, called = [], self._names.actors()
+        rows, called, whose = [], self._names.actors(), await self._of(one.org_id for one in found)
         for one in found:
             at, *cells = _refund_cells(one)
             by = [await called(by or "") for by in (one.retried_by, one.paid_by)]
-            rows.append(
-                c.Row(one.id, (at, await self._of(one.org_id), *cells, *by), REFUND_ACTS.get(str(one.state), ()))
-            )
+            rows.append(c.Row(one.id, (at, whose[one.org_id], *cells, *by), REFUND_ACTS.get(str(one.state), ())))
         at, *rest = REFUNDS
         columns = (at, OF, *rest, *REFUND_HANDS)
         return c.Sheet("refunds.list", columns, rows, "refunds.none", more=len(rows) == c.QUEUE_ROWS)
@@ -339,9 +339,12 @@ class LiveCounter:
         await self._credits.refunds.pay_by_hand(refund_id, reference, by=actor_of(who).ref)
 
     async def estates(self, who: m.Who) -> c.Sheet:
-        rows = []
-        for one in await self._credits.estates.list():
-            successors = "、".join([await self._names.owner(heir.org_id) for heir in one.successors])
+        rows, found = [], await self._credits.estates.list()
+        called = await self._names.owners(
+            org for one in found for org in (one.org_id, *(heir.org_id for heir in one.successors))
+        )
+        for one in found:
+            successors = "、".join(called[heir.org_id] for heir in one.successors)
             lines = one.lines
             if one.state == "open":
                 lines = await self._credits.estates.offer(one.org_id)
@@ -349,7 +352,7 @@ class LiveCounter:
                 sum(getattr(line, name) for line in lines if line.asset == "credit") for name in ("passes", "lapses")
             ]
             papers = "；".join(document.reference for document in one.documents)
-            cells = (one.asked_at, await self._names.owner(one.org_id), one.kind, successors, papers, one.state, *sums)
+            cells = (one.asked_at, called[one.org_id], one.kind, successors, papers, one.state, *sums)
             rows.append(c.Row(one.id, cells, ("decide",) if one.state == "open" else ()))
         return c.Sheet("estates.list", ESTATES, rows, "estates.none")
 

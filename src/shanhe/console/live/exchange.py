@@ -177,6 +177,7 @@ class LiveExchange:
     async def fund(self) -> x.FundPage:
         exchange = self._exchange
         status, view = await exchange.status(), await exchange.fund.view(await exchange.market())
+        called = await self._names.owners(p.org_id for p in view.payments)
         return x.FundPage(
             _mode(status),
             status.licence,
@@ -185,10 +186,7 @@ class LiveExchange:
             view.paid_fen,
             view.stability_fen,
             view.trades,
-            [
-                x.FundRow(p.id, p.asked_at, await self._names.owner(p.org_id), p.amount_fen, p.reason, p.state, "")
-                for p in view.payments
-            ],
+            [x.FundRow(p.id, p.asked_at, called[p.org_id], p.amount_fen, p.reason, p.state, "") for p in view.payments],
             [
                 x.InterventionRow(i.at, SIDES[i.side], i.ticks, i.quantity)
                 for i in await exchange.stability.interventions()
@@ -198,11 +196,10 @@ class LiveExchange:
     async def operations(self, who: m.Who) -> x.Operations:
         exchange = self._exchange
         view = await exchange.fund.view(await exchange.market())
+        called = await self._names.owners(p.org_id for p in view.payments)
         return x.Operations(
             [
-                x.FundRow(
-                    p.id, p.asked_at, await self._names.owner(p.org_id), p.amount_fen, p.reason, p.state, p.asked_by
-                )
+                x.FundRow(p.id, p.asked_at, called[p.org_id], p.amount_fen, p.reason, p.state, p.asked_by)
                 for p in view.payments
                 if p.state == "open"
             ],
@@ -214,13 +211,16 @@ class LiveExchange:
         )
 
     async def _dispute_rows(self, found: Sequence[Dispute]) -> Sequence[x.DisputeRow]:
-        return [x.DisputeRow(d.id, d.created_at, await self._names.owner(d.org_id), d.order_id, d.text) for d in found]
+        called = await self._names.owners(d.org_id for d in found)
+        return [x.DisputeRow(d.id, d.created_at, called[d.org_id], d.order_id, d.text) for d in found]
 
     async def _open_orders(self) -> c.Sheet:
+        found = await self._exchange.orders(None, open_only=True, limit=ORDER_ROWS)
+        called = await self._names.owners(o.org_id for o in found)
         rows = [
-            c.Row(o.id, (o.placed_at, await self._names.owner(o.org_id), SIDES[o.side], yuan_of(o.ticks),
-                         o.quantity_micro, o.filled_micro))
-            for o in await self._exchange.orders(None, open_only=True, limit=ORDER_ROWS)
+            c.Row(o.id, (o.placed_at, called[o.org_id], SIDES[o.side], yuan_of(o.ticks), o.quantity_micro,
+                         o.filled_micro))
+            for o in found
         ]  # fmt: skip
         return c.Sheet("exchange.open_orders", ORDERS, rows, "exchange.no_open_orders")
 
@@ -228,10 +228,11 @@ class LiveExchange:
         await self._exchange.cancel(order_id, org_id=None, actor=actor_of(who).ref)
 
     async def _reversals(self) -> c.Sheet:
+        found = await self._exchange.remedies.list(open_only=True)
+        called = await self._names.owners(r.org_id for r in found)
         rows = [
-            c.Row(r.id, (r.asked_at, await self._names.owner(r.org_id), r.order_id, r.reason, len(r.trades),
-                         r.asked_by))
-            for r in await self._exchange.remedies.list(open_only=True)
+            c.Row(r.id, (r.asked_at, called[r.org_id], r.order_id, r.reason, len(r.trades), r.asked_by))
+            for r in found
         ]  # fmt: skip
         return c.Sheet("exchange.waiting_reversals", REVERSALS, rows, "exchange.nothing_waits")
 
@@ -270,11 +271,11 @@ class LiveExchange:
         await (remedies.approve(reversal_id, by=by) if yes else remedies.reject(reversal_id, by=by, reason=reason))
 
     async def _withdrawals(self, org_id: UUID | None, *, open_only: bool) -> Sequence[x.WithdrawalRow]:
+        found = await self._exchange.cash.withdrawals(org_id, open_only=open_only)
+        called = await self._names.owners(w.org_id for w in found)
         return [
-            x.WithdrawalRow(
-                w.id, w.created_at, await self._names.owner(w.org_id), w.amount_fen, w.payee, w.state, w.reference
-            )
-            for w in await self._exchange.cash.withdrawals(org_id, open_only=open_only)
+            x.WithdrawalRow(w.id, w.created_at, called[w.org_id], w.amount_fen, w.payee, w.state, w.reference)
+            for w in found
         ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
@@ -30,9 +30,10 @@ from shanhe.incubator.api import Incubator
 from shanhe.ip.api import Rights
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid, Unreadable
+from shanhe.kernel.ids import id_in
 from shanhe.kernel.labelling import Labels
 from shanhe.kernel.notify import Notifier
-from shanhe.ledger.api import CITY_OWNER, Ledger
+from shanhe.ledger.api import CITY_OWNER, Account, Ledger
 from shanhe.log.api import Log
 from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads
@@ -290,6 +291,38 @@ async def hands(called: Callable[[str], Awaitable[str]], **by: str | None) -> li
     return [(deed, await called(actor)) for deed, actor in by.items() if actor]
 
 
+class Actors:
+    """What actors of the books are called on one page: officers by their names, everybody else by the end of their
+    number."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._known: dict[UUID, str] = {}
+
+    async def know(self, actors: Iterable[str]) -> None:
+        """Ask for all of a page at once; those that were not named are asked for one by one."""
+        wanted = {person for actor in actors for part in actor.split(" + ") if (person := _person_in(part))}
+        if unknown := wanted - self._known.keys():
+            found = await self._identity.people.officers(list(unknown))
+            self._known |= {person: found.get(person) or _unnamed(person) for person in unknown}
+
+    async def __call__(self, actor: str) -> str:
+        await self.know([actor])
+        return " + ".join(self._called(part) for part in actor.split(" + "))
+
+    def _called(self, actor: str) -> str:
+        kind, colon, number = actor.partition(":")
+        if kind != "person" or not colon:
+            return f"{kind} …{number[-8:]}" if len(number) > ACTOR_CHARS else actor
+        person = _person_in(actor)
+        return self._known[person] if person is not None else f"…{number[-8:]}"
+
+
+def _person_in(actor: str) -> UUID | None:
+    kind, _, number = actor.partition(":")
+    return id_in(number) if kind == "person" else None
+
+
 class Names:
     """Who an account belongs to, in words; a bounded cache, since names of organisations hardly change."""
 
@@ -309,13 +342,27 @@ class Names:
         try:
             found = await self._identity.orgs.get(owner)
         except Unknown:
-            return f"…{str(owner)[-8:]}"
+            return _unnamed(owner)
         if found.kind is OrgKind.PERSON:  # a person's name may be erased any moment
             return found.name
         name = self._owners[owner] = found.name
         if len(self._owners) > NAMES_KEPT:
             self._owners.popitem(last=False)
         return name
+
+    async def owners(self, owners: Iterable[UUID]) -> Mapping[UUID, str]:
+        """The same of everything on a page: two questions, however many they are."""
+        wanted = set(owners)
+        found = {owner: self._owners[owner] for owner in wanted if owner in self._owners}
+        found |= await self._identity.orgs.names(wanted - found.keys())
+        unnamed = {owner: _unnamed(owner) for owner in wanted}
+        return unnamed | {CITY_OWNER: self._identity.options.city_name} | found
+
+    async def labels(self, accounts: Iterable[UUID]) -> Mapping[UUID, str]:
+        """`label` of everything on a page."""
+        known = [await self._ledger.account(account) for account in dict.fromkeys(accounts)]
+        owners = await self.owners(one.owner for one in known)
+        return {one.id: self._label(one, owners[one.owner]) for one in known}
 
     async def organisation(self, text: str) -> UUID:
         """The organisation that a clerk means: by its number or by its whole name."""
@@ -334,27 +381,9 @@ class Names:
             )  # fmt: skip
         return found[0]
 
-    def actors(self) -> Callable[[str], Awaitable[str]]:
-        """Who stands behind an actor of the books, for one page: officers by their names, everybody else by the end of
-        their number. Names of people are never kept longer."""
-        known: dict[str, str] = {}
-
-        async def called(actor: str) -> str:
-            if actor not in known:
-                known[actor] = " + ".join([await self._called(part) for part in actor.split(" + ")])
-            return known[actor]
-
-        return called
-
-    async def _called(self, actor: str) -> str:
-        kind, colon, number = actor.partition(":")
-        if kind != "person" or not colon:
-            return f"{kind} …{number[-8:]}" if len(number) > ACTOR_CHARS else actor
-        try:
-            person = await self._identity.people.get(UUID(number))
-        except (Unknown, ValueError):
-            return f"…{number[-8:]}"
-        return person.name if person.city_roles and person.name else f"…{number[-8:]}"
+    def actors(self) -> Actors:
+        """Who stands behind an actor of the books, for one page. Names of people are never kept longer."""
+        return Actors(self._identity)
 
     async def account(self, account_id: UUID) -> tuple[str, str, str]:
         """(owner, kind, asset) of an account."""
@@ -364,10 +393,17 @@ class Names:
     async def label(self, account_id: UUID) -> str:
         """`owner · kind · name` on one line; a budget is called what its programme calls it."""
         account = await self._ledger.account(account_id)
+        return self._label(account, await self.owner(account.owner))
+
+    def _label(self, account: Account, owner: str) -> str:
         budget = self._budgets.get(account.name)
         name = " · ".join(budget[::-1]) if budget else account.name
-        parts = [await self.owner(account.owner), account.kind, name]
-        return " · ".join(part for part in parts if part)
+        return " · ".join(part for part in (owner, account.kind, name) if part)
+
+
+def _unnamed(number: UUID) -> str:
+    """What is called nothing, by the end of its number."""
+    return f"…{str(number)[-8:]}"
 
 
 def receipt_id(text: str) -> UUID:

@@ -174,11 +174,14 @@ class LiveNomads:
 
     async def operations(self, who: m.Who) -> Mapping[str, Any]:
         venues, organisations = await self._nomads.venues.list(), await self._nomads.membership.list()
+        called = await self._identity.orgs.names(
+            {*(item.org_id for item in venues), *(row["org_id"] for row in organisations)}
+        )
         return {
             "figures": await self._nomads.figures(),
             "appeals": [appeal_view(one) for one in await self._nomads.appeals.open()],
-            "venues": [{**venue_view(item), "org": await self._name(item.org_id)} for item in venues],
-            "organisations": [{**dict(row), "name": await self._name(row["org_id"])} for row in organisations],
+            "venues": [{**venue_view(item), "org": called.get(item.org_id, "")} for item in venues],
+            "organisations": [{**dict(row), "name": called.get(row["org_id"], "")} for row in organisations],
         }  # fmt: skip
 
     async def venue_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
@@ -194,9 +197,6 @@ class LiveNomads:
 
     async def recognise(self, who: m.Who, org: str, public_key: str) -> None:
         await self._nomads.membership.recognise(await self._org(org), _key(public_key), actor=actor_of(who).ref)
-
-    async def _name(self, org_id: UUID) -> str:
-        return (await self._identity.orgs.get(org_id)).name
 
     async def _org(self, word: str) -> UUID:
         """An organisation by id, registration number or exact name."""

@@ -141,10 +141,10 @@ class LivePromises:
         )  # fmt: skip
         kinds = [(name, programme_view(known.programmes[name], known)["title"], n) for name, n in counts.items()]
         return {
-            "rows": [await self._named(item) for item in found[:QUEUE_ROWS]], "more": len(found) > QUEUE_ROWS,
+            "rows": await self._named(found[:QUEUE_ROWS]), "more": len(found) > QUEUE_ROWS,
             "kinds": kinds, "total": sum(counts.values()),
             "waiting": counts.get(programme, 0) if programme else sum(counts.values()),
-            "milestones": [await self._named(item) for item in await self._by_milestones(who, orgs)],
+            "milestones": await self._named(await self._by_milestones(who, orgs)),
         }  # fmt: skip
 
     async def _by_milestones(self, who: m.Who, orgs: list[UUID] | None) -> list[Application]:
@@ -157,8 +157,9 @@ class LivePromises:
                 )
         return found
 
-    async def _named(self, item: Application) -> Mapping[str, Any]:
-        return {**self._row(item), "applicant": await self._names.owner(item.org_id)}
+    async def _named(self, items: Sequence[Application]) -> Sequence[Mapping[str, Any]]:
+        called = await self._names.owners(item.org_id for item in items)
+        return [{**self._row(item), "applicant": called[item.org_id]} for item in items]
 
     async def next_case(self, who: m.Who, after: UUID, due: datetime | None) -> UUID | None:
         """The next most urgent after one that was due then; the first again behind the last."""
@@ -275,12 +276,12 @@ class LivePromises:
             state=state or None, programme=programme or None, orgs=await self._applicants(find), before=before,
             limit=ALL_ROWS,
         )  # fmt: skip
-        return [await self._named(item) for item in found]
+        return await self._named(found)
 
     async def sheet(self, who: m.Who, state: str, programme: str, find: str) -> AsyncIterator[str]:
         return applications_csv(
             self._programmes, state=state or None, programme=programme or None, orgs=await self._applicants(find),
-            named=self._names.owner,
+            names=self._names.owners,
         )  # fmt: skip
 
     def kinds(self) -> Sequence[tuple[str, tuple[str, str]]]:

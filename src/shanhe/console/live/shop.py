@@ -111,6 +111,7 @@ class LiveShop:
         months = await self._ranks.months()
         chosen = next((one for one in months if f"{one:%Y-%m}" == month), months[0] if months else None)
         rows = [] if chosen is None else await self._ranks.of(chosen)
+        called = await self._names.owners(row.owner for row in rows)
         shown = []
         for row in rows:
             one = listing_of(await self._store.listed(row.name))
@@ -119,7 +120,7 @@ class LiveShop:
                 "own_micro": row.own_micro, "due_micro": self._ranks.due_micro(row),
                 "paid": row.application is not None,
                 "second": any((one.owner, one.kind) == (row.owner, row.kind) and one.place < row.place for one in rows),
-                "maker": await self._names.owner(row.owner),
+                "maker": called[row.owner],
             })  # fmt: skip
         return {"month": None if chosen is None else f"{chosen:%Y-%m}", "months": [f"{one:%Y-%m}" for one in months],
                 "rows": shown, "terms": self._ranks.terms()}  # fmt: skip

@@ -79,10 +79,11 @@ class LiveTreasury:
         files, outgoing = await self._bank.statements.files(), await self._bank.outgoing()
         waiting = await self._bank.waiting(find, before=past, limit=SUSPENSE_ROWS)
         fits: dict[int, list[tuple[str, str]]] = {}
-        for order in await self._bank.awaited({item.amount_fen for item, _ in waiting if not item.outgoing}):
+        awaited = await self._bank.awaited({item.amount_fen for item, _ in waiting if not item.outgoing})
+        payers = await self._names.owners(order.org_id for order in awaited)
+        for order in awaited:
             if order.provider_ref:
-                whose = await self._names.owner(order.org_id)
-                fits.setdefault(order.amount_fen, []).append((order.provider_ref, whose))
+                fits.setdefault(order.amount_fen, []).append((order.provider_ref, payers[order.org_id]))
         report = await self._bank.statements.report(file_hash) if file_hash else None
         called = self._names.actors()
         return mt.BankView(
@@ -258,12 +259,15 @@ class LiveTreasury:
 
     async def payouts(self, who: m.Who, queue: c.Queue) -> Sequence[mt.PayoutRow]:
         found, called = [], self._names.actors()
-        for one in await self._payouts.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS):
-            payee = await self._payouts.payees.of(one.org_id)
+        asked = await self._payouts.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
+        payees = await self._payouts.payees.of_all({one.org_id for one in asked})
+        whose = await self._names.owners(one.org_id for one in asked)
+        for one in asked:
+            payee = payees.get(one.org_id)
             shown = None
             if payee is not None and payee.id == one.payee_id:
                 shown = await self._open(payee) if who.may("accounts") else _payee(payee)
-            row = replace(await self._payout(one, await self._names.owner(one.org_id), payee), payee=shown)
+            row = replace(await self._payout(one, whose[one.org_id], payee), payee=shown)
             by = await hands(
                 called, asked=one.requested_by, reviewed=one.reviewed_by, first=one.first_by, second=one.second_by,
                 sent=one.sent_by, ended=one.ended_by,

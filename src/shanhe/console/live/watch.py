@@ -12,7 +12,7 @@ from shanhe.console import model as m
 from shanhe.console import model_city as mc
 from shanhe.console.live.modules import Modules
 from shanhe.governance.api import as_csv, report_view, trend_view
-from shanhe.identity.api import ActsAsked, Unknown
+from shanhe.identity.api import ActsAsked
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
@@ -41,7 +41,7 @@ class LiveWatch:
     async def openings(self, who: m.Who) -> Mapping[str, Any]:
         now = self._clock.now()
         found = [glass_view(one, now) for one in await self._glass.list(limit=OPENINGS_SHOWN)]
-        return {"rows": [await self._named(one) for one in found], "terms": self._glass.terms()}
+        return {"rows": await self._named(found), "terms": self._glass.terms()}
 
     async def opening(self, who: m.Who, glass_id: UUID) -> Mapping[str, Any]:
         one, can = await self._glass.get(glass_id), list[str]()
@@ -52,7 +52,7 @@ class LiveWatch:
                 can.append("read")
         if view["state"] == "ended" and not mine:
             can.append("review")
-        return await self._named(view) | {"can": can}
+        return (await self._named([view]))[0] | {"can": can}
 
     async def open(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         try:
@@ -83,18 +83,15 @@ class LiveWatch:
         if follow_up is FollowUp.REVERSAL:
             await self._undoing.ask(glass_id, who.person_id)
 
-    async def _named(self, view: dict[str, Any]) -> dict[str, Any]:
+    async def _named(self, views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """With the names of people, as operators know them."""
-        review = view["review"]
-        if review is not None:
-            view["review"] = review | {"name": await self._name(review["by"])}
-        return view | {"name": await self._name(view["person_id"])}
-
-    async def _name(self, person_id: UUID) -> str:
-        try:
-            return (await self._identity.people.get(person_id)).name
-        except Unknown:
-            return f"…{str(person_id)[-8:]}"
+        people = {one["person_id"] for one in views} | {one["review"]["by"] for one in views if one["review"]}
+        names = {one: f"…{str(one)[-8:]}" for one in people} | await self._identity.people.names(list(people))
+        return [
+            one | {"name": names[one["person_id"]],
+                   "review": one["review"] and one["review"] | {"name": names[one["review"]["by"]]}}
+            for one in views
+        ]  # fmt: skip
 
 
 def _day(text: str) -> date | None:

@@ -34,10 +34,12 @@ class LiveWorkshop:
     async def overview(self, who: m.Who) -> Mapping[str, Any]:
         org = seen_by(who)
         batches, _ = await self._batches.batches(org, limit=BATCHES_SHOWN)
+        datasets = await self._datasets.datasets(org)
+        newest = await self._datasets.newest(datasets)
         return {
             "datasets": [
-                dataset_view(one) | {"newest": newest(await page(self._datasets, one))}
-                for one in await self._datasets.datasets(org)
+                dataset_view(one) | {"newest": version_view(newest[one.id]) if one.id in newest else None}
+                for one in datasets
             ],
             "jobs": [job_view(one) for one in await self._studio.jobs(org)],
             "models": [made_view(one) for one in await self._studio.models(org)],
@@ -94,10 +96,13 @@ class LiveWorkshop:
         return (await self._datasets.bring(paying(who), new, one.file, sample_of(one), by=by(who))).id, one.recipe
 
     async def flow(self, who: m.Who) -> Mapping[str, Any]:
-        versions = []
-        for one in await self._datasets.datasets(seen_by(who)):
-            if (last := newest(await page(self._datasets, one))) and not last["forgotten_at"]:
-                versions.append((str(last["id"]), f"{one.name} · {last['number']}"))
+        datasets = await self._datasets.datasets(seen_by(who))
+        newest = await self._datasets.newest(datasets)
+        versions = [
+            (str(last.id), f"{one.name} · {last.number}")
+            for one in datasets
+            if (last := newest.get(one.id)) is not None and last.forgotten_at is None
+        ]
         return {
             "versions": versions, "bases": [(base, base) for base in self._bases],
             "quanta": [(quantum, quantum) for quantum in QUANTA], "rubric": RUBRIC,
@@ -120,10 +125,6 @@ class LiveWorkshop:
 
     async def roll_back(self, who: m.Who, name: str) -> None:
         await self._studio.roll_back(name, seen_by(who), by=by(who))
-
-
-def newest(one: Mapping[str, Any]) -> Any:
-    return one["versions"][-1] if one["versions"] else None
 
 
 def seen_by(who: m.Who) -> UUID | None:

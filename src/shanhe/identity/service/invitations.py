@@ -61,7 +61,7 @@ class Invitations:
             found = await store.pending(conn, now, org_id=org_id, person_id=person_id, limit=1)
         if not found:  # the id is another invitation's
             raise InvitationOver()
-        return await self._shown(found[0])
+        return (await self._shown(found[:1]))[0]
 
     async def invites(self, org_id: UUID) -> None:
         """Whether anybody can be asked at all, before it is looked up who: Unknown, Invalid, OrgTakesNobody."""
@@ -69,13 +69,15 @@ class Invitations:
 
     async def of_org(self, org_id: UUID) -> Sequence[Invitation]:
         """What waits for an answer, as the organisation may see it: without the people's names."""
-        rows = await store.pending(self._ground.db, self._ground.now(), org_id=org_id, limit=PENDING_MAX)
-        return [await self._shown(row) for row in rows]
+        return await self._shown(
+            await store.pending(self._ground.db, self._ground.now(), org_id=org_id, limit=PENDING_MAX)
+        )
 
     async def of_person(self, person_id: UUID) -> Sequence[Invitation]:
         """What a person can answer."""
-        rows = await store.pending(self._ground.db, self._ground.now(), person_id=person_id, limit=PENDING_MAX)
-        return [await self._shown(row) for row in rows]
+        return await self._shown(
+            await store.pending(self._ground.db, self._ground.now(), person_id=person_id, limit=PENDING_MAX)
+        )
 
     async def accept(self, invitation_id: UUID, person_id: UUID, *, by: By) -> Invitation:
         """Become a member, as was asked; again changes nothing. InvitationOver when it is no longer to be had."""
@@ -117,7 +119,7 @@ class Invitations:
                         raise InvitationOver()
                 await self._do(conn, row, state, by)
             row = await store.invitation(conn, invitation_id)
-        return await self._shown(row)
+        return (await self._shown([row]))[0]
 
     async def _do(self, conn: Any, row: Any, state: InvitationState, by: By) -> None:
         now, org_id, person_id = self._ground.now(), row["org_id"], row["person_id"]
@@ -152,13 +154,16 @@ class Invitations:
         if self._ground.announce is not None:
             await self._ground.announce(conn, topic, str(invitation_id), payload)
 
-    async def _shown(self, row: Any) -> Invitation:
-        org = await self._organisations.get(row["org_id"])
-        return Invitation(
-            row["id"], row["org_id"], org.name, row["person_id"], Role(row["role"]), row["department_id"],
-            self._ground.open(row["person_id"], FIELD, row["called_sealed"]) or "", InvitationState(row["state"]),
-            row["created_at"], row["expires_at"],
-        )  # fmt: skip
+    async def _shown(self, rows: Sequence[Any]) -> list[Invitation]:
+        names = await self._organisations.names({row["org_id"] for row in rows})
+        return [
+            Invitation(
+                row["id"], row["org_id"], names[row["org_id"]], row["person_id"], Role(row["role"]),
+                row["department_id"], self._ground.open(row["person_id"], FIELD, row["called_sealed"]) or "",
+                InvitationState(row["state"]), row["created_at"], row["expires_at"],
+            )
+            for row in rows
+        ]  # fmt: skip
 
 
 def _takes_members(org: Organisation) -> None:

@@ -116,10 +116,9 @@ class Organisations:
 
     async def of_person(self, person_id: UUID) -> Sequence[tuple[Organisation, Role]]:
         """Where a person is a member, oldest membership first."""
-        found: list[tuple[Organisation, Role]] = []
-        for member in await store.memberships(self._ground.db, person_id):
-            found.append((await self.get(member.org_id), member.role))
-        return found
+        roles = {member.org_id: member.role for member in await store.memberships(self._ground.db, person_id)}
+        known = {org.id: org for org in await self._named(await store.of_ids(self._ground.db, roles))}
+        return [(known[org_id], role) for org_id, role in roles.items()]
 
     async def edit(self, org_id: UUID, changes: Mapping[str, Any], *, by: By) -> Organisation:
         """Change the fields in EDITABLE."""

@@ -129,6 +129,15 @@ class People:
                 return found
         return None
 
+    async def names(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """What each of these is called, as far as there are such and they were not erased; one question."""
+        found = await store.names(self._ground.db, ids)
+        return {person: self._ground.open(person, "name", sealed) or "" for person, sealed in found.items()}
+
+    async def officers(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """The same of those among them that hold an office of the city."""
+        return await self.names(await store.officers_of(self._ground.db, ids))
+
     async def which(self, ids: Sequence[UUID]) -> set[UUID]:
         """Which of these ids are people, erased ones too."""
         return await store.people_of(self._ground.db, ids)

@@ -144,6 +144,14 @@ async def city_roles(conn: Connection, person_id: UUID) -> frozenset[Role]:
     return frozenset(Role(row["role"]) for row in rows)
 
 
+async def officers_of(conn: Connection, person_ids: Sequence[UUID]) -> list[UUID]:
+    """Which of these hold a role in the city."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT person_id FROM identity.city_role WHERE person_id = ANY($1)", list(person_ids)
+    )
+    return [row["person_id"] for row in rows]
+
+
 async def grant(conn: Connection, person_id: UUID, role: str, by: str, now: datetime) -> None:
     await conn.execute(
         "INSERT INTO identity.city_role VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", person_id, role, by, now
