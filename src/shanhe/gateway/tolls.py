@@ -61,12 +61,10 @@ class Toll:
             if self.booking is not None:
                 await self._tolls.ahead.pay(self.booking)
             else:
-                try:
-                    await self._tolls.settler.settle_fee(call)
-                finally:
-                    if call.reservation is not None:
-                        await self._tolls.release(call)
+                await self._tolls.settler.settle_fee(call)
         except BaseException:
+            if call.reservation is not None:
+                await self._tolls.release(call)
             await self._tolls.booked(call, None)
             raise
         await self._tolls.booked(call, call.paid_micro)
