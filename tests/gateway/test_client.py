@@ -51,6 +51,23 @@ async def body_of(connection: Connection) -> bytes:
 
 
 class TestAnswer:
+    @pytest.mark.parametrize(
+        ("begins", "goes_on"),
+        [
+            (b"HTTP/1.1 200 OK\r\nx: ", b"a" * 4096),
+            (b"HTTP/1.1 200 ", b"a" * 4096),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1;x=", b"a" * 4096),
+            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ", b"a" * 4096),
+        ],
+        ids=["a header", "a status", "interim answers", "a chunk's extension", "a trailer"],
+    )
+    async def test_whose_frame_never_ends_is_not_kept(self, tmp_path: Path, begins: bytes, goes_on: bytes) -> None:
+        """The parser copies an unfinished line with each piece: all other calls of the process would wait."""
+        async with engine(tmp_path, answering(begins, *[goes_on] * 64, pause_s=0.0)) as endpoint:
+            with pytest.raises(UpstreamError, match="head is larger"):
+                await body_of(await Pool().exchange(endpoint, REQUEST, timeout_s=30))
+
     async def test_with_more_behind_it_is_read_and_the_rest_is_nobodys(self, tmp_path: Path) -> None:
         answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
         pool = Pool()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.mcp_gateway.test_gateway import FORECAST, offer, sdk
 
 from shanhe.kernel.ids import new_id
 from shanhe.mcp.api import BadServer
+from shanhe.mcp.errors import ServerLate
 from shanhe.mcp.upstream import RESOLVED_FOR_S, Links
 from shanhe.store.api import Terms
 from stage.market import Market, Party
@@ -63,7 +65,32 @@ class TestMidCall:
         assert before - await market.wallet(payer.org) == FEE_MICRO
 
 
+class TestAnswer:
+    async def test_that_comes_byte_by_byte_is_late_for_whoever_asked(self) -> None:
+        async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+                while not writer.is_closing():
+                    writer.write(b"a")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+        server = await asyncio.start_server(drip, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        links = Links(private=True)
+        with pytest.raises(ServerLate):
+            async with links.exchange("the webhook", url, "POST", {}, b"{}", limit_s=5.0) as answer:
+                await answer.body(0.2, 1_000)
+        await links.stop()
+        server.close()
+
+
 class TestName:
+    @pytest.mark.parametrize("host", ["a..b", ".a", f"{'a' * 64}.example"])
+    async def test_that_no_resolver_takes_is_refused_as_any_other(self, host: str) -> None:
+        with pytest.raises(BadServer):
+            await Links(private=False).place(f"https://{host}/hook")
+
     async def test_that_changes_its_mind_is_refused_when_it_is_asked_again(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -20,6 +20,9 @@ from shanhe.kernel.calling import authorities
 
 BUFFER_MAX_BYTES: Final = 256 * 1024
 HEADER_MAX_COUNT: Final = 100
+BARE_MAX_BYTES: Final = 128 * 1024
+"""How much an answer may be of what is no body, in one go: heads, interim answers, extensions of chunks, trailers. The
+parser keeps a line until it ends and copies it with each piece."""
 IDLE_MAX: Final = 64
 IDLE_MAX_S: Final = 30.0
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -52,6 +55,7 @@ class Connection(asyncio.Protocol):
     """One keep-alive connection that carries one exchange at a time."""
 
     __slots__ = (
+        "_bare",
         "_buffered",
         "_chunks",
         "_error",
@@ -94,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks.clear()
         self._buffered = 0
+        self._bare = 0
         self._first: bytes | None = None
         self._keep = False
         self.status = 0
@@ -116,10 +121,15 @@ class Connection(asyncio.Protocol):
             self._keep = False
             self._transport.abort()
             return
+        self._bare += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(UpstreamError(f"the engine answered something that is not HTTP: {error}"))
+            self._transport.abort()
+            return
+        if self._bare > BARE_MAX_BYTES and not self.complete:
+            self._fail(UpstreamError(f"the engine's head is larger than {BARE_MAX_BYTES} bytes"))
             self._transport.abort()
             return
         if fresh:
@@ -169,6 +179,7 @@ class Connection(asyncio.Protocol):
         self.head_done = True
 
     def on_body(self, body: bytes) -> None:
+        self._bare = 0
         self._chunks.append(body)
         self._buffered += len(body)
 

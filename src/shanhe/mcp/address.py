@@ -49,7 +49,7 @@ async def resolve(host: str, port: int, *, private: bool) -> str:
     try:
         async with asyncio.timeout(RESOLVE_LIMIT_S):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:  # the last: of a part that is empty or too long
         raise BadServer(f"{host} can't be resolved", f"{host} 无法解析") from error
     numbers = [str(entry[4][0]).partition("%")[0] for entry in found]
     if not private:

@@ -262,6 +262,8 @@ class Exchange:
             self._links.pool.give_back(self._connection)
         if isinstance(error, UpstreamError):
             raise self._said(error) from error
+        if isinstance(error, TimeoutError):  # a body that came byte by byte
+            raise ServerLate(self._name, int(self._limit_s * 1000)) from error
         if isinstance(error, wire.TooLong):
             raise AnswerTooLarge(self._name, ANSWER_MAX_BYTES) from error
 
