@@ -6,8 +6,6 @@ Prices are ticks of CNY 0.0001 (or a decimal string), quantities micro-credits, 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -25,7 +23,7 @@ from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Sta
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
 from shanhe.identity.api import Actor, org_of, require
-from shanhe.kernel.documents import BOM
+from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen
@@ -146,14 +144,12 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("/trades.csv")
     async def trades_csv(before: UUID | None = None, limit: Page = PAGE_MAX) -> Response:
         """The same as CSV; public."""
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow(CSV_HEAD)
+        lines = [csv_line(CSV_HEAD)]
         for trade in await exchange.trades(before=before, limit=limit):
             amounts = (yuan_of(trade.ticks), format_credits(trade.quantity_micro), format_fen(trade.cash_fen))
-            writer.writerow((trade.at.isoformat(), trade.id, *(amount.replace(",", "") for amount in amounts)))
+            lines.append(csv_line((trade.at.isoformat(), str(trade.id), *(one.replace(",", "") for one in amounts))))
         headers = {"content-disposition": 'attachment; filename="trades.csv"'}
-        return Response(BOM + out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(BOM + "".join(lines), media_type="text/csv; charset=utf-8", headers=headers)
 
     @routes.get("/candles")
     async def candles(

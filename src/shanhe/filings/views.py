@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from shanhe.filings.model import Algorithm, Complaint, Event, Month
-from shanhe.kernel.documents import BOM
+from shanhe.kernel.documents import BOM, csv_line
 
 COLUMNS = ("month", "surface", "category", "decision", "count")
 
@@ -40,9 +38,5 @@ def complaint_view(one: Complaint, now: datetime) -> dict[str, Any]:
 
 
 def months_csv(months: Sequence[Month]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    for one in months:
-        writer.writerow([getattr(one, name) for name in COLUMNS])
-    return BOM + out.getvalue()
+    lines = [csv_line(getattr(one, name) for name in COLUMNS) for one in months]
+    return BOM + csv_line(COLUMNS) + "".join(lines)

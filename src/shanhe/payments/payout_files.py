@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
@@ -13,7 +11,7 @@ import structlog
 from shanhe.kernel import acts
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.documents import csv_cell
+from shanhe.kernel.documents import csv_line
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.payments import payout_store
@@ -60,14 +58,12 @@ class PayoutFiles:
             raise NothingToPay
         told = {"payouts": len(found), "net_fen": sum(fen for _, _, fen in found)}
         await acts.note(self._db, by, "payout.file", f"payout_file:{batch_id}", told, self._clock.now())
-        text = io.StringIO()
-        table = csv.writer(text)
-        table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
+        lines = [csv_line(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))]
         for number, (reference, payee_id, fen) in enumerate(found, 1):
             payee = await self._payees.open(payee_id)
             amount = f"{fen // 100}.{fen % 100:02d}"
-            table.writerow((number, csv_cell(payee.holder), payee.account, csv_cell(payee.bank), amount, reference))
-        return BatchFile(batch_id, text.getvalue(), len(found), sum(fen for _, _, fen in found))
+            lines.append(csv_line((number, payee.holder, payee.account, payee.bank, amount, reference)))
+        return BatchFile(batch_id, "".join(lines), len(found), sum(fen for _, _, fen in found))
 
     async def batches(self) -> list[Batch]:
         """The bank's files that were made, newest first, a bounded page."""
