@@ -246,6 +246,11 @@ class RealCity:
     async def cancel(self, name: str) -> None:
         await self.exchange.cancel(ident(f"order {name}"), org_id=None, actor=ACTOR)
 
+    async def amend(self, name: str, ticks: int, quantity: int) -> None:
+        await self.exchange.amend(
+            ident(f"order {name}"), org_id=None, ticks=ticks, quantity_micro=quantity, actor=ACTOR
+        )
+
     async def auction(self, *, crash: bool) -> tuple[int, int]:
         """Hold one now; with `crash` the process dies between matching and settlement. (paid, fees) in fen."""
         before = await self.db.fetchval("SELECT count(*) FROM exchange.trade")
