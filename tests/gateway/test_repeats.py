@@ -187,14 +187,22 @@ class TestName:
     async def test_is_given_back_without_a_sign_of_life_before_the_refusal(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        end = desk.gateway._repeats.end
+        end, heartbeat = desk.gateway._repeats.end, wire.WireClient.heartbeat
+        beats: list[tuple[Any, Any, Any]] = []
+
+        def noted(client: wire.WireClient, sign: bytes, head: Any) -> None:
+            beats.append((client, sign, head))
+            heartbeat(client, sign, head)
 
         async def slowly(*args: Any) -> None:
-            await asyncio.sleep(0.2)
+            """It takes so long that a sign would be due twice."""
+            client, sign, head = beats[-1]
+            for _ in range(2 if sign else 0):
+                client._still_here(sign, head)
             await end(*args)
 
+        monkeypatch.setattr(wire.WireClient, "heartbeat", noted)
         monkeypatch.setattr(desk.gateway._repeats, "end", slowly)
-        monkeypatch.setattr(wire, "QUIET_S", 0.02)
         desk.engine.scripts = [raw(400, b'{"error":{"message":"no"}}')]
         refused = await ask(desk, stream=True)
         assert (refused.status_code, refused.json()["error"]["message"]) == (400, "no")
