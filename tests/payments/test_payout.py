@@ -43,6 +43,7 @@ from shanhe.payments.api import (
     ExplainsAnother,
     MoreThanSent,
     NotElsewhere,
+    NotExplained,
     NothingToPay,
     NotReturned,
     OpenPayee,
@@ -60,6 +61,7 @@ from shanhe.payments.api import (
     ProviderUnavailable,
     Report,
     SandboxPayouts,
+    Suspense,
     SuspenseDecided,
     SuspenseKind,
     SuspenseState,
@@ -895,6 +897,43 @@ class TestBankFile:
         stray = next(item for item in await desk.suspense() if not item.outgoing)
         with pytest.raises(ExplainsAnother):  # the return's own line has shown it
             await desk.explain(stray.id, [reversal], actor=CLERK, note="退汇")
+
+    async def test_of_what_is_sent_again_that_the_bank_sends_in_one_sum_is_explained_by_its_number(
+        self, works: Works
+    ) -> None:
+        await works.ripe(1_000)
+        await works.payee()
+        done = [await works.approved(150, channel=BANK_FILE, ref=f"p{n}") for n in range(2)]
+        await works.payouts.export(by=CLERK)
+        desk = works.desk()
+        works.clock.advance(days=14)
+
+        async def upload(day: int, *rows: str) -> list[Suspense]:
+            text = "\n".join(["日期,借方,贷方,附言", *(f"202606{day:02d},{row}" for row in rows)])
+            await desk.upload(text.encode(), name="s", actor="person:o1")
+            return await desk.suspense()
+
+        assert not await upload(8, *(f"150.00,,{one.reference}" for one in done))
+        for item in await upload(9, *(f",140.00,退汇{one.reference}" for one in done)):
+            await desk.resend(item.id, actor=CLERK, note="户名有误", fee_fen=1_000)
+        file = await works.payouts.export(by=CLERK)
+        assert (file.payouts, file.net_fen) == (2, 30_000)
+        large, small = sorted(await upload(10, "300.00,,代发2笔", "150.00,,代发"), key=lambda item: -item.amount_fen)
+        with pytest.raises(NotExplained):
+            await desk.explain(small.id, [file.id], actor=CLERK, note="代发")
+        await desk.explain(large.id, [file.id], actor=CLERK, note="代发")
+        assert await desk.outgoing() == []
+        assert await works.fen("payable", "returned transfers") == 0
+        for again in (file.id, *(item.resend_id for item in [large, small])):
+            with pytest.raises((ExplainsAnother, NotExplained)):
+                await desk.explain(small.id, [again], actor=CLERK, note="代发")
+        await desk.book(small.id, actor=CLERK, note="手续费")
+        sheet = await desk.balances.on(works.clock.today())
+        assert (sheet.bank_fen, sheet.ledger_fen, sheet.unexplained_fen, sheet.items) == (-47_000, -47_000, 0, ())
+        named = [row[-1] for row in csv.reader(io.StringIO(file.text))][1:]
+        (twice,) = await upload(11, f"150.00,,{named[0]}")  # it was sent before
+        assert (twice.kind, twice.amount_fen) == (SuspenseKind.OUTGOING, 15_000)
+        assert (await works.ledger.verify()).clean
 
     async def test_that_a_line_shows_just_now_explains_no_other_line(self, works: Works) -> None:
         await works.ripe(500)

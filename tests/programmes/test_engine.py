@@ -86,6 +86,52 @@ class TestBudget:
         assert await city.budget("ip_credit") == (500 * CREDIT, 0)
         assert await city.sound()
 
+    @pytest.mark.parametrize("posted", [False, True])
+    async def test_gets_back_what_was_set_aside_after_the_withdrawal_by_who_then_died(
+        self, city: City, monkeypatch: pytest.MonkeyPatch, posted: bool
+    ) -> None:
+        firm = await city.company()
+        app = await city.approve(await city.apply("software_copyright", firm, form(1)))
+        await city.fund("ip_credit", 500 * CREDIT)
+        books = city.programmes.awards._paying.books
+        commit = books.commit
+
+        async def dies(award: UUID, tranches: Sequence[Tranche], *, actor: str) -> None:
+            await city.programmes.applying.withdraw(app.id, firm, actor="test")
+            if posted:
+                await commit(award, tranches, actor=actor)
+            raise ConnectionError
+
+        with monkeypatch.context() as patch, suppress(ConnectionError):
+            patch.setattr(books, "commit", dies)
+            await city.programmes.awards.settle(app.id)
+        await city.later(hours=7)
+        await city.later(hours=7)
+        assert await city.budget("ip_credit") == (500 * CREDIT, 0)
+        city.clock.advance(hours=7)
+        assert not await city.programmes.awards.tick()  # and that is the end of it
+        assert await city.sound()
+
+    async def test_gets_back_what_a_guarantee_that_ended_held_where_the_process_died_just_then(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await city.fund("compensation_fund", 100_000_00)
+        firm, bank = await city.company(), await city.company("山河农商行")
+        await city.know(firm, "incubated", True)
+        asked = {"bank": str(bank), "contract": "HT-1", "loan_fen": 100_000_00, "ends_on": "2026-12-31"}
+        app = await city.approve(await city.apply("loan_guarantee", firm, asked))
+        assert app.state is State.ACTIVE
+
+        async def dies(*given: Any, **named: Any) -> None:
+            raise RuntimeError("the process died before the posting")
+
+        with monkeypatch.context() as patch, suppress(RuntimeError):
+            patch.setattr(city.programmes.awards._paying.books, "give_back", dies)
+            await city.at(date(2027, 1, 2))
+        await city.later(hours=7)
+        assert await city.budget("compensation_fund") == (100_000_00, 0)
+        assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
+
     @pytest.mark.prove
     async def test_holds_under_two_hundred_applicants_and_reviewers(self, city: City) -> None:
         await city.fund("ip_credit", 50 * 500 * CREDIT)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shanhe.programmes.api import (
+    AlreadyClaimed,
     Application,
     NothingToCall,
     State,
@@ -92,6 +93,15 @@ class TestLoanGuarantee:
             await called(city, app, past_due=89)
         assert "90" in caught.value.hint_zh or "1" in caught.value.hint_zh
         assert await city.budget(FUND) == (20_000_000, 80_000_000)
+
+    async def test_of_one_contract_is_given_once_and_another_bank_may_number_its_own_alike(self, city: City) -> None:
+        await city.fund(FUND, 2 * FUND_FEN)
+        firm, bank, _ = await guaranteed(city)
+        asked = {"bank": str(bank), "contract": "ht—1", "loan_fen": LOAN_FEN, "ends_on": "2027-03-02"}
+        with pytest.raises(AlreadyClaimed):
+            await city.apply("loan_guarantee", firm, asked, ref="again")
+        _, other, app = await guaranteed(city)
+        assert (other != bank, app.state) == (True, State.ACTIVE)
 
     async def test_is_called_once(self, city: City) -> None:
         await city.fund(FUND, FUND_FEN)

@@ -16,7 +16,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.money import parse_yuan
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Asset, Ledger, PostingView, UnknownPosting
+from shanhe.ledger.api import Asset, Ledger, UnknownPosting
 from shanhe.payments import bank_store, store, suspense_store
 from shanhe.payments.balance import Balances
 from shanhe.payments.bank_errors import (
@@ -61,6 +61,8 @@ PAGE_ROWS: Final = 200
 FIND_ROWS: Final = 2_000
 """How many open items are looked through for a word: payers are sealed, so the database can't search them."""
 EXPLAIN_MAX: Final = 200
+Shown = tuple[UUID, UUID | None]
+"""A posting that a line shows, and what it reverses."""
 """How many postings one line may be the sum of."""
 RESENDS_MAX: Final = 20
 """How often one transfer is followed back from being sent again."""
@@ -318,34 +320,35 @@ class BankDesk:
             await self._unused(conn, found)
             said, now = self._slips.note(item, note), self._clock.now()
             await suspense_store.decide(conn, item.id, SuspenseState.EXPLAINED, said, actor, now)
-            await suspense_store.explain(conn, item.id, [one.id for one in found])
+            await suspense_store.explain(conn, item.id, [posting for posting, _ in found])
         await self.matching.settle()
         return await self.get(suspense_id)
 
-    async def _moving_it(self, item: Suspense, postings: Collection[UUID]) -> list[PostingView]:
-        """Postings that together moved the bank's account as an item did, each the same way, and stand."""
+    async def _moving_it(self, item: Suspense, postings: Collection[UUID]) -> list[Shown]:
+        """Postings that together moved the bank's account as an item did, each the same way, and stand; of what a file
+        sent again those that this will book. In the order of their ids."""
         if item.state is not SuspenseState.OPEN:
             raise SuspenseDecided(item.state)
         cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
         item_fen = -item.amount_fen if item.outgoing else item.amount_fen
-        wanted = await suspense_store.whole_files(self._db, sorted(set(postings)))
+        wanted, again = await suspense_store.whole_files(self._db, set(postings))
         try:
             found = [await self._ledger.posting(one) for one in wanted[:EXPLAIN_MAX]]
         except UnknownPosting:
             found = []
-        moved = [-one.moved(cash.id) for one in found]
+        moved = [-one.moved(cash.id) for one in found] + [-fen for fen in again.values()]
         if len(found) != len(wanted) or any(fen * item_fen <= 0 for fen in moved) or sum(moved) != item_fen:
-            raise NotExplained(item_fen, sum(moved) if found else None)
+            raise NotExplained(item_fen, sum(moved) if moved else None)
         if await self._ledger.reversed_among(wanted):
             raise NotExplained(item_fen, 0)
-        return found
+        return sorted([*((one.id, one.reverses) for one in found), *((one, None) for one in again)])
 
-    async def _unused(self, conn: object, postings: Sequence[PostingView]) -> None:
+    async def _unused(self, conn: object, postings: Sequence[Shown]) -> None:
         """That no line has shown any of these, which come in the order of their ids: whoever names the same waits."""
-        for one in postings:
-            await suspense_store.turn(conn, one.id)
-            await suspense_store.hold_payout(conn, one.id)
-            if await suspense_store.shown_otherwise(conn, one.id, one.reverses):
+        for posting, reverses in postings:
+            await suspense_store.turn(conn, posting)
+            await suspense_store.hold_outgoing(conn, posting)
+            if await suspense_store.shown_otherwise(conn, posting, reverses):
                 raise ExplainsAnother
 
     async def check(self, suspense_id: UUID, ending: Ending) -> tuple[Suspense, int]:

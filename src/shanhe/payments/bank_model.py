@@ -214,7 +214,7 @@ class Suspense:
     @property
     def resend_id(self) -> UUID:
         """The posting of its being sent again, once a statement shows it."""
-        return UUID(int=self.id.int ^ 2)
+        return resend_id(self.id)
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,11 @@ class Outgoing:
     """The bank's file with which it was sent again."""
     payee_id: UUID | None = None
     """Whose account stands in that file."""
+
+
+def resend_id(suspense_id: UUID) -> UUID:
+    """The posting that books that an item was sent again; and the item of such a posting."""
+    return UUID(int=suspense_id.int ^ 2)
 
 
 def new_reference(kind: str) -> str:

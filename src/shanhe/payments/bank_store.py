@@ -16,6 +16,7 @@ from shanhe.payments.bank_model import (
     Direction,
     LineState,
     Outgoing,
+    resend_id,
 )
 from shanhe.payments.model import Order
 
@@ -243,15 +244,16 @@ async def awaited_of(
 async def shown(conn: Connection, reference: str, direction: Direction = Direction.OUT) -> bool:
     """Whether a line has shown already that what has this reference was sent, or came back; others who ask wait for
     this one."""
-    await conn.execute("SELECT FROM payments.bank_outgoing WHERE reference = $1 FOR UPDATE", reference)
+    subject = await conn.fetchval(
+        "SELECT subject_id FROM payments.bank_outgoing WHERE reference = $1 FOR UPDATE", reference
+    )
     found: bool = await conn.fetchval(
         """SELECT EXISTS (SELECT FROM payments.bank_line
                            WHERE reference = $1 AND direction = $2 AND state = 'matched')
-               OR ($2 = 'out' AND EXISTS (SELECT FROM payments.payout JOIN payments.explanation USING (posting_id)
-                                           WHERE reference = $1))""",
-        reference,
-        direction,
-    )
+               OR ($2 = 'out' AND EXISTS (SELECT FROM payments.explanation WHERE posting_id = $3 OR posting_id IN (
+                                           SELECT posting_id FROM payments.payout WHERE reference = $1)))""",
+        reference, direction, subject and resend_id(subject),
+    )  # fmt: skip
     return found
 
 

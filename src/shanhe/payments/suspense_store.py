@@ -8,7 +8,16 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.payments.bank_model import BankLine, BookAs, Direction, Outgoing, Suspense, SuspenseKind, SuspenseState
+from shanhe.payments.bank_model import (
+    BankLine,
+    BookAs,
+    Direction,
+    Outgoing,
+    Suspense,
+    SuspenseKind,
+    SuspenseState,
+    resend_id,
+)
 from shanhe.payments.bank_store import OUTGOING
 
 SUSPENSE = (
@@ -104,19 +113,19 @@ async def turn(conn: Connection, posting_id: UUID) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", f"explains:{posting_id}")
 
 
-async def hold_payout(conn: Connection, posting_id: UUID) -> None:
-    """A line that would show the payout that a posting booked waits for this one."""
+async def hold_outgoing(conn: Connection, posting_id: UUID) -> None:
+    """A line that would show the payout that a posting booked, or what was sent again, waits for this one."""
     await conn.execute(
-        """SELECT FROM payments.bank_outgoing o JOIN payments.payout p ON p.id = o.subject_id
-            WHERE p.posting_id = $1 FOR UPDATE OF o""",
-        posting_id,
-    )
+        """SELECT FROM payments.bank_outgoing
+            WHERE subject_id = $2 OR subject_id IN (SELECT id FROM payments.payout WHERE posting_id = $1) FOR UPDATE""",
+        posting_id, resend_id(posting_id),
+    )  # fmt: skip
 
 
 async def shown_otherwise(conn: Connection, posting_id: UUID, reverses: UUID | None) -> bool:
     """Whether a statement has shown already what a posting booked: as an order, a refund or a payout or its return,
     because it explains another item, or as the line of an item, whose postings these are. Only what says that an item
-    was sent back is yet to be shown."""
+    was sent back is yet to be shown, and what sent it again."""
     found: bool = await conn.fetchval(
         """SELECT EXISTS (SELECT FROM payments.explanation WHERE posting_id = $1)
                OR EXISTS (SELECT FROM payments.pay_order o JOIN payments.bank_order b ON b.order_id = o.id
@@ -124,34 +133,42 @@ async def shown_otherwise(conn: Connection, posting_id: UUID, reverses: UUID | N
                OR EXISTS (SELECT FROM payments.bank_outgoing o JOIN payments.bank_line l USING (reference)
                             LEFT JOIN payments.payout p ON p.id = o.subject_id
                             LEFT JOIN payments.refund r ON r.id = o.subject_id
-                           WHERE coalesce(p.posting_id, r.settled_ref) = $1 AND l.state = 'matched')
+                           WHERE (coalesce(p.posting_id, r.settled_ref) = $1 OR o.subject_id = $5)
+                             AND l.state = 'matched')
                OR EXISTS (SELECT FROM payments.payout JOIN payments.bank_line l USING (reference)
                            WHERE posting_id = $2 AND l.direction = 'in' AND l.state = 'matched')
                OR EXISTS (SELECT FROM payments.suspense
-                           WHERE id = ANY($3) AND NOT (id = $4 AND state = 'returned'))""",
+                           WHERE id = ANY($3) AND NOT (id = $4 AND state = 'returned')
+                             AND NOT (id = $5 AND state = 'resent'))""",
         posting_id, reverses, [UUID(int=posting_id.int ^ bit) for bit in (0, 1, 2)], UUID(int=posting_id.int ^ 1),
+        resend_id(posting_id),
     )  # fmt: skip
     return found
 
 
-async def whole_files(db: Database, named: Sequence[UUID]) -> list[UUID]:
-    """Postings, by their ids; in place of the number of a bank's file those of the payouts that it sent."""
+async def whole_files(db: Database, named: Collection[UUID]) -> tuple[list[UUID], dict[UUID, int]]:
+    """Postings, by their ids; in place of the number of a bank's file those of the payouts that it sent, and those that
+    book, in fen, what it sent again."""
     rows = await db.fetch(
         """SELECT batch, posting_id FROM payments.payout
             WHERE batch = ANY($1) AND state IN ('sent', 'confirmed') ORDER BY posting_id""",
         list(named),
     )
-    files = {row["batch"] for row in rows}
-    return sorted({*(one for one in named if one not in files), *(row["posting_id"] for row in rows)})
+    again = await db.fetch(
+        "SELECT batch, subject_id, amount_fen FROM payments.bank_outgoing WHERE batch = ANY($1)", list(named)
+    )
+    files = {row["batch"] for row in (*rows, *again)}
+    postings = {*(one for one in named if one not in files), *(row["posting_id"] for row in rows)}
+    return sorted(postings), {resend_id(row["subject_id"]): row["amount_fen"] for row in again}
 
 
 async def sent_by(db: Database, postings: Sequence[UUID]) -> list[Outgoing]:
     """What of ours these postings sent."""
     rows = await db.fetch(
         f"""SELECT {OUTGOING} FROM payments.bank_outgoing
-             WHERE subject_id IN (SELECT id FROM payments.payout WHERE posting_id = ANY($1))""",
-        list(postings),
-    )
+             WHERE subject_id = ANY($2) OR subject_id IN (SELECT id FROM payments.payout WHERE posting_id = ANY($1))""",
+        list(postings), [resend_id(one) for one in postings],
+    )  # fmt: skip
     return [Outgoing(**dict(row)) for row in rows]
 
 

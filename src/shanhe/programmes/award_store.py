@@ -46,8 +46,8 @@ async def set_met(conn: Connection, application: UUID, n: int, on: date) -> None
 
 async def tranches(conn: Connection, application: UUID, *, lock: bool = False) -> tuple[Tranche, ...]:
     rows = await conn.fetch(
-        f"""SELECT application, n, state, due_on, planned_on, met_on, committed, posting, reason FROM programmes.tranche
-            WHERE application = $1 ORDER BY n{' FOR UPDATE' if lock else ''}""",
+        f"""SELECT application, n, state, due_on, planned_on, met_on, committed, posting, reason, changed_at, freed
+            FROM programmes.tranche WHERE application = $1 ORDER BY n{' FOR UPDATE' if lock else ''}""",
         application,
     )  # fmt: skip
     paid = await conn.fetch(
@@ -78,6 +78,10 @@ async def move_tranche(
     return row is not None
 
 
+async def set_freed(conn: Connection, application: UUID, n: int) -> None:
+    await conn.execute("UPDATE programmes.tranche SET freed = true WHERE application = $1 AND n = $2", application, n)
+
+
 async def set_released(conn: Connection, application: UUID, n: int, amounts: Sequence[int]) -> None:
     for ordinal, amount in enumerate(amounts):
         await conn.execute(
@@ -100,8 +104,8 @@ async def due(
 ) -> list[UUID]:
     """Applications with something to do, longest unseen first; marked as seen.
 
-    Money to commit or to bring back, a tranche whose day has come, any award of a `watched` programme; what could not
-    move is looked at again if it was last seen before `again`.
+    Money to commit, to bring back or to free, a tranche whose day has come, any award of a `watched` programme; what
+    could not move is looked at again if it was last seen before `again`.
     """
     rows = await conn.fetch(
         """WITH waiting AS (
@@ -112,6 +116,8 @@ async def due(
               WHERE t.state IN ('planned', 'committed') AND t.due_on <= $2 AND a.state = 'active'
              UNION SELECT t.application FROM programmes.tranche t JOIN programmes.application a ON a.id = t.application
               WHERE t.state = 'due' AND a.state = 'active'
+             UNION SELECT t.application FROM programmes.tranche t
+              WHERE t.state = 'cancelled' AND NOT t.freed AND t.reason <> 'nothing_due'
              UNION SELECT c.application FROM programmes.clawback c JOIN programmes.application a ON a.id = c.application
               WHERE c.settled_at IS NULL AND a.state = 'stopped')
            UPDATE programmes.application SET looked_at = $1 WHERE id IN (

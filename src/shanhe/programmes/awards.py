@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,11 +16,10 @@ from shanhe.programmes import award_store, store
 from shanhe.programmes.cases import Application, Outcome, State
 from shanhe.programmes.judging import Question
 from shanhe.programmes.milestones import Milestones, Planned, tranches_of
-from shanhe.programmes.paying import MONTHS_A_YEAR, SYSTEM, Paying
+from shanhe.programmes.paying import LOOK_AGAIN, MONTHS_A_YEAR, SYSTEM, Paying
 from shanhe.programmes.stopping import Stopping
 
 LOOK_ROWS: Final = 200
-LOOK_AGAIN: Final = timedelta(hours=6)
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +73,7 @@ class Awards:
         due = await award_store.due(ground.db.writes, now, ground.today(), watched, now - LOOK_AGAIN, LOOK_ROWS)
         for application in due:
             try:
-                await self.settle(application)
+                await self._paying.return_commitments(await self.settle(application))
             except ShanheError as error:
                 log.warning("an award could not move on", application=str(application), error=error.code)
         return len(due)

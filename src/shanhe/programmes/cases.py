@@ -138,6 +138,8 @@ class Tranche:
     committed: bool
     posting: UUID | None
     reason: str
+    changed_at: datetime
+    freed: bool
     payments: tuple[Payment, ...] = ()
 
 

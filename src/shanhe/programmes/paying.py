@@ -23,6 +23,8 @@ from shanhe.programmes.model import Programme
 RELEASED_TOPIC: Final = "programmes.released"
 CLAIM_INDEX: Final = "programmes-claim"
 MONTHS_A_YEAR: Final = 12
+LOOK_AGAIN: Final = timedelta(hours=6)
+"""What could not move is left alone that long, longer than anything takes that is under way."""
 SYSTEM: Final = "system"
 OPEN: Final = (TrancheState.PLANNED, TrancheState.COMMITTED)
 """A tranche of which nothing was decided yet."""
@@ -120,7 +122,7 @@ class Paying:
         async with self.ground.db.transaction() as conn:
             if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.CANCELLED, reason="expired"):
                 await store.note(conn, app.id, "expired", at=self.ground.now(), actor=SYSTEM)
-        await self.books.give_back(app.id, tranche, actor=SYSTEM)
+        await self.return_commitments(app)
 
     def _grace(self, programme: Programme, on: date) -> int:
         rule, dot, name = programme.schedule.grace.partition(".")
@@ -221,13 +223,17 @@ class Paying:
                 await store.move(conn, app.id, State.ACTIVE, State.COMPLETED, at=self.ground.now(), actor=SYSTEM)
 
     async def return_commitments(self, app: Application) -> None:
-        """Free what was set aside for tranches that were cancelled, also where nobody got to write down that it was."""
+        """Free what was set aside for tranches that were cancelled, also where nobody got to write down that it was: a
+        commitment may be under way just then, so one of which nothing is found is looked at again (`tick`)."""
         tranches = await award_store.tranches(self.ground.db, app.id)
         for tranche in tranches:
-            if tranche.state is not TrancheState.CANCELLED or tranche.reason == "nothing_due":
+            if tranche.state is not TrancheState.CANCELLED or tranche.freed or tranche.reason == "nothing_due":
                 continue
             if tranche.committed or await self.books.set_aside(app.id, tranches, tranche.n):
                 await self.books.give_back(app.id, tranche, actor=SYSTEM)
+            elif tranche.changed_at > self.ground.now() - LOOK_AGAIN:
+                continue
+            await award_store.set_freed(self.ground.db, app.id, tranche.n)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 

@@ -47,12 +47,15 @@ class Deciding(Running):
             raise BadTrigger(f"A note has at most {NOTE_MAX_CHARS} signs", f"意见不超过 {NOTE_MAX_CHARS} 字")
         seal, verdict, by = await self._seals.of(org_id), "approved" if approve else "refused", f"person:{person}"
         now = self._clock.now()
+        asked = await store.waiting(self._db, approval)
+        if asked is None or asked.org_id != org_id:
+            raise UnknownWork("approval", "审批")
+        if asked.who not in (*roles, str(person)) and not await self._falls_to(asked.who, org_id, roles):
+            raise NotYourApproval()
         async with self._db.transaction() as conn:
             found = await store.waiting(conn, approval, lock=True)
-            if found is None or found.org_id != org_id:
+            if found is None:
                 raise UnknownWork("approval", "审批")
-            if found.who not in (*roles, str(person)) and not await self._falls_to(found.who, org_id, roles):
-                raise NotYourApproval()
             if found.verdict:
                 if (found.verdict, found.decided_by) == (verdict, by):
                     return msgspec.structs.replace(found, shows=seal.open(SHOWS, found.shows))
