@@ -170,6 +170,17 @@ class TestVote:
         with pytest.raises(asyncpg.PostgresError, match="append-only"):
             await hall.db.execute("DELETE FROM governance.vote")
 
+    async def test_of_one_department_is_no_voice_of_the_next(self, hall: Hall) -> None:
+        proposer, owner = await hall.person("industry"), await hall.person("industry", "finance")
+        first, second = await hall.person("finance"), await hall.person("finance")
+        deciding = hall.governance.deciding
+        new = change({"change_bps": 500}, matter="budget_overrun", rule_id=None, department="industry")
+        made = await deciding.propose(new, person_id=proposer)
+        await hall.until(made.discuss_until + timedelta(days=1))
+        assert (await deciding.vote(made.id, owner, Vote.FOR)).step == 1
+        assert (await deciding.vote(made.id, first, Vote.FOR)).state is State.VOTING  # of finance one, and it takes two
+        assert (await deciding.vote(made.id, second, Vote.FOR)).state is State.APPROVED
+
     async def test_that_is_late_is_told_and_too_late_rejects(self, hall: Hall) -> None:
         proposer, one, two = await hall.person("finance"), await hall.person("digital"), await hall.person("digital")
         deciding = hall.governance.deciding

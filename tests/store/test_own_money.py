@@ -34,11 +34,25 @@ class MonthsOn:
         return (self._clock.today() + timedelta(days=self._days)).replace(day=1)
 
 
+class UsedNow:
+    """The store's window, whose use until now counts for the month that the test is in."""
+
+    def __init__(self, shop: Any) -> None:
+        self._shop = shop
+
+    async def cards(self, kind: str, *, on: date) -> Any:
+        return await self._shop.cards(kind)
+
+    async def backing(self, name: str, most: int, last: date) -> Any:
+        return await self._shop.backing(name, most, self._shop._clock.today())
+
+
 async def ranked(market: Market, monkeypatch: pytest.MonkeyPatch, name: str, days: int) -> tuple[Rank, int]:
     """A month fixed and paid: where the listing stands in it, and what the rule gives for that."""
     services = market.services
     await services.programmes.budgets.fund("rank_credit", 10**12, reason="t", actor="t", funding_id=new_id())
     monkeypatch.setattr(services.ranks, "_clock", MonthsOn(services.clock, days))
+    monkeypatch.setattr(services.ranks, "_shop", UsedNow(services.store))
     await services.ranks.tick()
     listing, newest = await services.store.listed(name), (await services.ranks.months())[0]
     found = next(one for one in await services.ranks.of(newest) if one.listing == listing.id)

@@ -13,10 +13,6 @@ MONTHS_MAX = 24
 RANKS_MAX = 1_000
 
 
-async def is_fixed(db: Database, month: date) -> bool:
-    return bool(await db.fetchval("SELECT true FROM store.rank_month WHERE month = $1", month))
-
-
 async def fix(db: Database, month: date, places: Sequence[tuple[Any, ...]], now: datetime) -> None:
     """Write a month down; one that stands stays. Places: (kind, place, listing, owner, score, payers, own_micro)."""
     async with db.transaction() as conn:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 RULE: Final = "P7_rank_reward"
 PLACES: Final = 10
 """Places that are kept of each kind and month; P7_rank_reward says which of them are rewarded."""
+MISSED_MAX: Final = 12
+"""Months that are fixed later, where no worker ran for so long."""
 TERMS: Final = ("rewards", "score_min", "payers_min", "own_micro_min", "own_share")
 PAYERS_MAX: Final = 20
 """Payers of a place that are looked at, those that paid most: as many again as any reward asks for."""
@@ -77,27 +79,34 @@ class Ranks:
         self._reward = reward
 
     async def tick(self) -> int:
-        """What repeats: fix the month that is over, once, and hand in what is not rewarded; how many were handed in."""
-        month = _month_before(self._clock.today())
-        if not await store.is_fixed(self._db, month):
-            await store.fix(self._db, month, await self._places(), self._clock.now())
+        """What repeats: fix months that are over, once, and hand in what is not rewarded; how many were handed in."""
+        for month in await self._over():
+            await store.fix(self._db, month, await self._places(_last_day(month)), self._clock.now())
         return sum([await self._pay(one) for one in await store.unpaid(self._db)])
 
-    async def _places(self) -> list[tuple[Any, ...]]:
+    async def _over(self) -> list[date]:
+        """The months that are over and not fixed, oldest first: the last, and those before it that nobody was there to
+        fix since the one that was fixed last."""
+        found, newest = [_month_before(self._clock.today())], await store.months(self._db)
+        while newest and found[0] > newest[0] and len(found) <= MISSED_MAX:
+            found.insert(0, _month_before(found[0]))
+        return found[1:] if newest else found
+
+    async def _places(self, on: date) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
         for kind in Kind:
-            used = [card for card in await self._shop.cards(kind) if card.usage_bps][:PLACES]
+            used = [card for card in await self._shop.cards(kind, on=on) if card.usage_bps][:PLACES]
             for place, one in enumerate(used, 1):
-                payers, own_micro = await self._backing(one.listing)
+                payers, own_micro = await self._backing(one.listing, on)
                 found.append((kind, place, one.listing.id, one.listing.owner, one.score, payers, own_micro))
         return found
 
-    async def _backing(self, listing: Listing) -> tuple[int, int]:
+    async def _backing(self, listing: Listing, on: date) -> tuple[int, int]:
         """(parties, µ): how many pay for it of their own, and how much; whoever paid most is looked at first. Its owner
         and its owner's relatives are none of them, though a stranger share its income."""
-        least = int(self._rulebook.parameter(RULE, "own_micro_min", _last_day(_month_before(self._clock.today()))))
+        least = int(self._rulebook.parameter(RULE, "own_micro_min", on))
         counted = [
-            (org, own) for org, own in await self._shop.backing(listing.name, PAYERS_MAX)
+            (org, own) for org, own in await self._shop.backing(listing.name, PAYERS_MAX, on)
             if own >= least and not await self._related(org, listing.owner)
         ]  # fmt: skip
         parties = list[list[UUID]]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -115,12 +115,12 @@ class Window:
 
     async def leaf(
         self, kind: str | None = None, category: str | None = None, find: str | None = None,
-        order: Order = Order.RANK, *, first: int = 0, most: int = LEAF_ROWS,
+        order: Order = Order.RANK, *, first: int = 0, most: int = LEAF_ROWS, on: date | None = None,
     ) -> Leaf:  # fmt: skip
         """`most` cards of the shop window from the `first`, best ranked before (P7) unless ordered otherwise, and what
-        fits `find` best before all. Ranks are among what is offered of one kind. Words are read of what is shown, or
-        searched; contents are not."""
-        ranked = await self._ranked(await store.shown(self._db, kind))
+        fits `find` best before all. Ranks are among what is offered of one kind, by its use until `on` (default: until
+        now). Words are read of what is shown, or searched; contents are not."""
+        ranked = await self._ranked(await store.shown(self._db, kind), on or self._clock.today())
         wanted = [one for one in ranked if category is None or one.category == category]
         fits = await self._fitting(find, wanted) if find else {one.id: 1.0 for one in wanted}
         found = [one for one in wanted if fits.get(one.id, 0.0) >= ENOUGH]
@@ -131,10 +131,11 @@ class Window:
         return Leaf(tuple(_card(said[one.id], makers, one) for one in shown if one.id in said), len(found))
 
     async def cards(
-        self, kind: str | None = None, category: str | None = None, find: str | None = None, order: Order = Order.RANK
-    ) -> list[Card]:
+        self, kind: str | None = None, category: str | None = None, find: str | None = None, order: Order = Order.RANK,
+        *, on: date | None = None,
+    ) -> list[Card]:  # fmt: skip
         """The whole window; for commands and jobs."""
-        return list((await self.leaf(kind, category, find, order, most=store.RANKED_ROWS)).cards)
+        return list((await self.leaf(kind, category, find, order, most=store.RANKED_ROWS, on=on)).cards)
 
     async def card(self, name: str) -> Card:
         """One listing as the window shows it."""
@@ -145,7 +146,7 @@ class Window:
             one.id, one.kind, one.slug, one.owner, one.category, one.created_at, offer.version.n, terms.markup_bps,
             terms.fee_micro,
         )  # fmt: skip
-        ranked = await self._ranked([*alike, asked])
+        ranked = await self._ranked([*alike, asked], self._clock.today())
         return _card(one, await self._makers([one.owner]), ranked[-1])
 
     async def _fitting(self, find: str, wanted: Sequence[Standing]) -> dict[UUID, float]:
@@ -156,13 +157,12 @@ class Window:
             async for one in self._shelf.listings(self._db, [one.id for one in wanted])
         }
 
-    async def _ranked(self, shown: Sequence[Standing]) -> list[Standing]:
-        """The same in the same order, each with its rank: P7, over the days that its parameter says."""
-        today = self._clock.today()
-        days = int(self._rulebook.parameter(RANK_RULE, "usage_days", today))
-        uses = {use.resource: use for use in await self._gateway.through(None, today - timedelta(days=days - 1), today)}
+    async def _ranked(self, shown: Sequence[Standing], on: date) -> list[Standing]:
+        """The same in the same order, each with its rank: P7, over the days that its parameter says, the last of which
+        is `on`."""
+        uses = {use.resource: use for use in await self._gateway.through(None, self._since(on), on)}
         stars, juries = await store.rating_sums(self._db), await store.jury_means(self._db)
-        decide = self._rulebook.compiled(RANK_RULE, today)
+        decide = self._rulebook.compiled(RANK_RULE, on)
 
         @cache
         def score(usage_bps: int, stars_sum: int, ratings: int, jury_bps: int) -> int:
@@ -184,12 +184,14 @@ class Window:
             ))  # fmt: skip
         return found
 
-    async def backing(self, name: str, most: int) -> list[tuple[UUID, int]]:
+    def _since(self, on: date) -> date:
+        """The first of the days whose use counts on a day."""
+        return on - timedelta(days=int(self._rulebook.parameter(RANK_RULE, "usage_days", on)) - 1)
+
+    async def backing(self, name: str, most: int, last: date) -> list[tuple[UUID, int]]:
         """(payer, µ): what each paid, in the days that count, out of credits bought by its own payments, largest payer
         first. Of what a payer's calls burned in these days, its own money is the same part everywhere."""
-        last = self._clock.today()
-        first = last - timedelta(days=int(self._rulebook.parameter(RANK_RULE, "usage_days", last)) - 1)
-        found = []
+        first, found = self._since(last), []
         for use in (await self._gateway.payers([name], first, last))[:most]:
             if use.org_id is not None and use.amount_micro:
                 wallet = await self._ledger.ensure_account(use.org_id, Asset.CREDIT, "wallet")
@@ -201,8 +203,7 @@ class Window:
     async def _users(self, name: str) -> list[UUID]:
         """Who paid for it in the days that count for its rank, those that paid most first."""
         today = self._clock.today()
-        days = int(self._rulebook.parameter(RANK_RULE, "usage_days", today))
-        used = await self._gateway.payers([name], today - timedelta(days=days - 1), today)
+        used = await self._gateway.payers([name], self._since(today), today)
         return [use.org_id for use in used[:USERS_MAX] if use.org_id is not None and use.amount_micro]
 
     async def _concerned(self, org: UUID, listing: Listing, version: Version | None = None) -> bool:
