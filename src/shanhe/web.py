@@ -42,6 +42,7 @@ from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
 from shanhe.kernel.asking import Named
 from shanhe.kernel.db import FAILURES
+from shanhe.kernel.documents.tables import FILE_MAX_BYTES as TABLE_MAX_BYTES
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.outage import room
 from shanhe.ledger import routes as ledger_routes
@@ -81,7 +82,7 @@ UPLOADS: Final = (
         (f"{door}/knowledge/{what}" for door in ("/api", "") for what in ("documents", "preview")),
         32 * 1024 * 1024 + FORM_BYTES,
     )
-    | {"/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES}
+    | {"/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES, "/city/programmes/import": 2 * TABLE_MAX_BYTES}
 )
 """Where files arrive that may be larger than what is sent elsewhere, and how large."""
 NO_SOCKETS: Final = openai_error(

@@ -152,6 +152,18 @@ class Promises:
     async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
         self.done.append(("fund", name, amount))
 
+    async def imported(self, who: m.Who, programme: str, batch: str, table: bytes, *, check: bool) -> Mapping[str, Any]:
+        self.done.append(("imported", programme, batch, table, check))
+        bad = {"row": 3, "party": "nobody", "application": None, "known": False, "becomes": None, "why": [],
+               "problem": {"zh": "没有该主体", "en": "nobody is called that"}}  # fmt: skip
+        good = [
+            bad | {"row": 2, "party": "青山机器人", "problem": None, "becomes": "refused",
+                   "why": [{"zh": "登记日超过一年", "en": "registered more than a year ago"}]},
+            bad | {"row": 4, "party": "长河智能", "problem": None, "known": True, "application": ONE},
+        ]  # fmt: skip
+        rows = [*good, bad] if b"nobody" in table else good
+        return {"recorded": not check and len(rows) == 2, "rows": rows, "good": 2, "bad": len(rows) - 2}
+
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         move = {"id": ONE, "kind": "programmes.funding", "subject": "ip_credit", "amount_text": "900.00",
                 "reason": "2026", "mine": False, "what": TITLE, "href": ""}  # fmt: skip

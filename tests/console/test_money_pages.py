@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -383,6 +384,28 @@ class TestRecords:
         assert sheet.text == "\ufeff编号,计划,申请方\r\n,software_copyright,机器人\r\n"
         await member.get(f"/city/programmes?programme=other&state=other&before={ident(1)}")
         assert desk.promises.looked == ("", "", "", ident(1))  # type: ignore[attr-defined]
+
+    async def test_of_applications_are_imported_from_a_list_that_was_looked_through_first(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        form = await member.get("/city/programmes/import?programme=software_copyright")
+        csrf = re.findall('name="csrf" value="([^"]+)"', form.text)[0]
+        about = {"csrf": csrf, "programme": "software_copyright", "batch": "三月"}
+        post = partial(member.post, "/city/programmes/import")
+        wrong = await post(data=about, files={"file": ("list.csv", b"party\nx\nnobody\n")})
+        assert wrong.status_code == 422
+        assert "没有该主体" in wrong.text
+        assert 'value="record"' not in wrong.text
+        seen = await post(data=about, files={"file": ("list.csv", b"party\nx\n")})
+        assert (seen.status_code, "登记日超过一年" in seen.text) == (200, True)
+        table = re.findall('name="table" value="([^"]+)"', seen.text)[0]
+        done = await post(data={**about, "table": table, "do": "record"})
+        assert (done.status_code, done.headers["location"]) == (
+            303, "/city/programmes?programme=software_copyright&done=imported"
+        )  # fmt: skip
+        sent = [one[1:] for one in desk.promises.done if one[0] == "imported"]  # type: ignore[attr-defined]
+        assert sent[1:] == [("software_copyright", "三月", b"party\nx\n", check) for check in (True, False)]
+        assert (await post(data={**about, "table": "?", "do": "record"})).status_code == 422
 
     async def test_of_the_audit_are_found_by_actor_subject_action_and_days(
         self, member: httpx.AsyncClient, desk: Desk

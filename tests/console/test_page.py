@@ -51,6 +51,7 @@ PAGES = (
     "/review",
     f"/review/{promises.ONE}",
     "/city/programmes",
+    "/city/programmes/import?programme=software_copyright",
     "/company",
     "/alliance",
     "/bookings",

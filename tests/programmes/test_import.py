@@ -57,6 +57,27 @@ class TestImport:
         assert problems[3] == "与第 2 行重复"
         assert await city.programmes.applications() == []
 
+    async def test_looked_through_first_tells_what_each_row_would_become_and_records_nothing(self, city: City) -> None:
+        ((_, number),) = await firms(city, 1)
+        run = city.programmes.importing.run
+        lists = {"software_copyright": f"{HEADER}{number},2026SR1,2026-01-05,甲\n", "dao_support": f"主体\n{number}\n"}
+        made = {name: await run(name, text.encode(), batch="b", actor="test", check=True)
+                for name, text in lists.items()}  # fmt: skip
+        assert [(one.recorded, one.sound) for one in made.values()] == [(False, True)] * 2
+        assert [one.rows[0].becomes for one in made.values()] == [State.IN_REVIEW, State.REFUSED]
+        assert [bool(one.rows[0].why) for one in made.values()] == [False, True]
+        assert await city.programmes.applications() == []
+        assert (await run("dao_support", lists["dao_support"].encode(), batch="b", actor="test")).recorded
+
+    async def test_of_another_content_under_a_batch_that_was_imported_is_no_repetition(self, city: City) -> None:
+        ((_, number),) = await firms(city, 1)
+        run = city.programmes.importing.run
+        for name, good in (("甲", True), ("乙", False)):
+            text = f"{HEADER}{number},2026SR1,2026-01-05,{name}\n".encode()
+            report = await run("software_copyright", text, batch="b", actor="test")
+            assert report.recorded == good
+        assert report.rows[0].problem is not None
+
     async def test_of_what_counts_earlier_awards_is_one_row_at_a_time_and_the_second_says_so(self, city: City) -> None:
         await city.fund("science_credit")
         (lab, lab_number), *factories = await firms(city, 3)

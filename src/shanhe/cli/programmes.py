@@ -356,6 +356,7 @@ def import_(
         Path, typer.Argument(help="CSV (UTF-8 or GBK) or XLSX; one column is `party`.", exists=True, dir_okay=False)
     ],
     batch: Annotated[str, typer.Option(help="Name of the batch: the same one again records nothing twice.")],
+    check: Annotated[bool, typer.Option("--check", help="Only say what each row would become.")] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -364,13 +365,13 @@ def import_(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.programmes.api import import_view
 
-        report = await services.programmes.importing.run(programme, file.read_bytes(), batch=batch, actor=ACTOR)
-        return import_view(report)
+        table, importing = file.read_bytes(), services.programmes.importing
+        return import_view(await importing.run(programme, table, batch=batch, actor=ACTOR, check=check))
 
     done = in_city(data, work)
     lines = [(x["row"], x["party"], _outcome(x, recorded=done["recorded"])) for x in done["rows"]]
     show(as_json, done, lambda: rows(("行 row", "主体 party", "结果 result"), lines))
-    if not done["recorded"]:
+    if done["bad"]:
         raise typer.Exit(1)
 
 
@@ -468,7 +469,9 @@ async def _file(services: Services, application: UUID) -> dict[str, Any]:
 def _outcome(row: dict[str, Any], *, recorded: bool) -> str:
     if row["problem"]:
         return f"✗ {row['problem']['zh']}"
-    return "已有 known" if row["known"] else str(row["application"]) if recorded else "可导入 good"
+    if row["known"] or recorded:
+        return "已有 known" if row["known"] else str(row["application"])
+    return "；".join([f"→ {row['becomes']}", *(one["zh"] for one in row["why"])])
 
 
 def _show_rows(as_json: bool, found: list[dict[str, Any]]) -> None:

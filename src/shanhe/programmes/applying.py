@@ -101,7 +101,7 @@ class Applying:
         """
         known = await store.by_ref(self._ground.db, org_id, client_ref)
         if known is not None:
-            return await self._same(known, programme_id, answers, evidence, client_ref)
+            return await self.same(known, programme_id, answers, evidence, client_ref)
         prepared = await self.prepare(
             programme_id, org_id, answers=answers, evidence=evidence, client_ref=client_ref, actor=actor
         )
@@ -109,7 +109,7 @@ class Applying:
             inserted = await self.insert(conn, prepared)
         if not inserted:
             row = await store.by_ref(self._ground.db, org_id, client_ref)
-            return await self._same(row, programme_id, answers, evidence, client_ref)
+            return await self.same(row, programme_id, answers, evidence, client_ref)
         if prepared.application.state is State.APPROVED:
             return await self._awards.settle(prepared.application.id)
         return prepared.application
@@ -137,9 +137,10 @@ class Applying:
             return Asked(made.id)
         return Asked()
 
-    async def _same(
+    async def same(
         self, row: Any, programme_id: str, answers: Mapping[str, Any], evidence: Mapping[str, Any], client_ref: str
     ) -> Application:
+        """What was applied for before with a reference; ApplicationConflict where that was something else."""
         programme = self._ground.programme(programme_id)
         clean = forms.answers_of(programme, await self.named(programme, answers, row["org_id"]), by="applicant")
         if row["digest"] != self._digest(programme_id, clean, forms.evidence_of(programme, evidence)):

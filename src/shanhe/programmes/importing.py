@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -28,13 +28,16 @@ ALONE: Final = Text(
 
 @dataclass(frozen=True, slots=True)
 class RowReport:
-    """One row: its number in the file, and its application or what is wrong with it. `known`: imported before."""
+    """One row: its number in the file, and its application or what is wrong with it. `known`: imported before.
+    `becomes`: the state of what it would be, and `why` that is a refusal."""
 
     row: int
     party: str
     application: UUID | None
     known: bool
     problem: tuple[str, str] | None
+    becomes: State | None = None
+    why: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class ImportReport:
     recorded: bool
     rows: tuple[RowReport, ...]
 
+    @property
+    def sound(self) -> bool:
+        """Whether no row has a problem."""
+        return not any(row.problem for row in self.rows)
+
 
 class Importing:
     """Departments that apply for many: a bureau for its graduates, an incubator for its companies."""
@@ -52,8 +60,9 @@ class Importing:
         self._ground = ground
         self._applying = applying
 
-    async def run(self, programme_id: str, data: bytes, *, batch: str, actor: str) -> ImportReport:
-        """Import a CSV or XLSX file. The same batch again is recognised row by row; nothing is recorded twice."""
+    async def run(self, programme_id: str, data: bytes, *, batch: str, actor: str, check: bool = False) -> ImportReport:
+        """Import a CSV or XLSX file; with `check` only say what that would make of it. The same batch again is
+        recognised row by row; nothing is recorded twice."""
         programme = self._ground.programme(programme_id)
         if not 1 <= len(batch) <= BATCH_MAX_CHARS:
             raise ImportRefused(
@@ -74,9 +83,8 @@ class Importing:
                 seen |= dict.fromkeys(one.claims, number)
                 prepared.append((number, word, one))
             reports.append(report if report.row else _at(report, number))
-        if any(report.problem for report in reports):
-            return ImportReport(False, tuple(reports))
-        return await self._record(prepared, reports)
+        found = ImportReport(False, tuple(reports))
+        return found if check or not found.sound else await self._record(prepared, reports)
 
     async def _check(
         self, programme: Programme, word: str, row: Mapping[str, str], columns: Mapping[str, tuple[str, str]],
@@ -91,13 +99,16 @@ class Importing:
             org_id = await self._ground.find(word)
             known = await store.by_ref(self._ground.db, org_id, client_ref)
             if known is not None:
-                return RowReport(0, word, known["id"], True, None), None
+                same = await self._applying.same(known, programme.id, answers, evidence, client_ref)
+                return RowReport(0, word, same.id, True, None), None
             one = await self._applying.prepare(
                 programme.id, org_id, answers=answers, evidence=evidence, client_ref=client_ref, actor=actor
             )
         except ShanheError as error:
             return _bad(0, word, error.message_zh, error.message), None
-        return RowReport(0, word, one.application.id, False, None), one
+        becomes = one.application.state
+        why = one.outcome.reasons if becomes is State.REFUSED else ()
+        return RowReport(0, word, one.application.id, False, None, becomes, tuple((r.zh, r.en) for r in why)), one
 
     async def _record(self, prepared: list[tuple[int, str, Prepared]], reports: list[RowReport]) -> ImportReport:
         """All rows in one transaction; a claim that somebody else took in between takes them all back."""
@@ -135,4 +146,4 @@ def _bad(row: int, party: str, zh: str, en: str) -> RowReport:
 
 
 def _at(report: RowReport, row: int) -> RowReport:
-    return RowReport(row, report.party, report.application, report.known, report.problem)
+    return replace(report, row=row)

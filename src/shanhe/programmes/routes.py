@@ -349,11 +349,14 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
 
     @routes.post("/import/{programme}")
     async def imported(
-        programme: str, request: Request, who: Operator, batch: Annotated[str, Query(min_length=1, max_length=64)]
-    ) -> Response:
-        """Applications from a CSV (UTF-8 or GBK) or XLSX body, all or none; the report tells what is wrong by row."""
-        report = await programmes.importing.run(programme, await request.body(), batch=batch, actor=who.ref)
-        return as_json(views.import_view(report), 201 if report.recorded else 422)
+        programme: str, request: Request, who: Operator, batch: Annotated[str, Query(min_length=1, max_length=64)],
+        check: bool = False,
+    ) -> Response:  # fmt: skip
+        """Applications from a CSV (UTF-8 or GBK) or XLSX body, all or none; the report tells what is wrong by row. With
+        `check` nothing is recorded: the report tells what each row would become."""
+        body = await request.body()
+        report = await programmes.importing.run(programme, body, batch=batch, actor=who.ref, check=check)
+        return as_json(views.import_view(report), 201 if report.recorded else 200 if report.sound else 422)
 
     @routes.get("/applications.csv")
     async def everybodys(

@@ -161,8 +161,10 @@ def budget_view(view: BudgetView, catalogue: Catalogue) -> dict[str, Any]:
 def import_view(report: ImportReport) -> dict[str, Any]:
     """An import, row by row."""
     rows = [
-        {"row": row.row, "party": row.party, "application": row.application, "known": row.known,
-         "problem": dict(zip(("zh", "en"), row.problem, strict=True)) if row.problem else None}
+        {"row": row.row, "party": row.party, "known": row.known, "becomes": row.becomes,
+         "application": row.application if row.known or report.recorded else None,
+         "problem": dict(zip(("zh", "en"), row.problem, strict=True)) if row.problem else None,
+         "why": [dict(zip(("zh", "en"), one, strict=True)) for one in row.why]}
         for row in report.rows
     ]  # fmt: skip
     bad = sum(1 for row in report.rows if row.problem)

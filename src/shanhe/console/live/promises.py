@@ -29,6 +29,7 @@ from shanhe.programmes.api import (
     checked_view,
     entitlement_view,
     file_view,
+    import_view,
     outcome_view,
     programme_view,
     request_view,
@@ -268,6 +269,10 @@ class LivePromises:
             await self._programmes.second.approve(request_id, by=actor_of(who).ref)
         else:
             await self._programmes.second.reject(request_id, by=actor_of(who).ref, reason=reason)
+
+    async def imported(self, who: m.Who, programme: str, batch: str, table: bytes, *, check: bool) -> Mapping[str, Any]:
+        importing, by = self._programmes.importing, actor_of(who).ref
+        return import_view(await importing.run(programme, table, batch=batch.strip(), actor=by, check=check))
 
     async def everything(
         self, who: m.Who, state: str, programme: str, find: str, before: UUID | None

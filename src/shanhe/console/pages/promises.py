@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.pages.base import Room, day_in, uuid_in
-from shanhe.console.render import go
+from shanhe.console.render import form_with_file, go
+from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
@@ -55,6 +57,8 @@ class PromisesRoom(Room):
         add("/review/{application}/milestones/{n}", self.met, methods=["POST"])
         add("/city/programmes", self.city, methods=["GET"])
         add("/city/programmes.csv", self.applications_sheet, methods=["GET"])
+        add("/city/programmes/import", self.list_form, methods=["GET"])
+        add("/city/programmes/import", self.imported, methods=["POST"])
         add("/city/programmes/fund", self.fund, methods=["POST"])
         add("/city/programmes/requests/{request_id}", self.agree, methods=["POST"])
         return routes
@@ -206,6 +210,33 @@ class PromisesRoom(Room):
         who = await self.allowed(request, "programmes", "audit")
         lines = await self.desk.promises.sheet(who, **self._wanted(request))
         return self.long_sheet(request, lines, "applications")
+
+    async def list_form(self, request: Request) -> Response:
+        """An office's list of many who apply: what it has to say for a programme, and the file."""
+        who = await self.allowed(request, "programmes")
+        wanted = request.query_params.get("programme", "")
+        return self.show(request, "import.html", who, **await self._list(wanted, {"batch": str(SystemClock().today())}))
+
+    async def _list(self, wanted: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        kinds = self.desk.promises.kinds()
+        programme = await self.desk.promises.programme(wanted if wanted in dict(kinds) else kinds[0][0])
+        return {"kinds": kinds, "programme": programme, "fields": fields, "report": None, "table": ""}
+
+    async def imported(self, request: Request) -> Response:
+        """First what each row would become, with the list in the page; then, all or none, what that said."""
+        who = await self.allowed(request, "programmes")
+        fields, _, data = await form_with_file(request, who)
+        shown = await self._list(fields.get("programme", ""), fields)
+        programme, check = shown["programme"]["id"], fields.get("do") != "record"
+        try:
+            table = data or b64decode(fields.get("table", ""), validate=True)
+            report = await self.desk.promises.imported(who, programme, fields.get("batch", ""), table, check=check)
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "import.html", who, error, **shown)
+        if report["recorded"]:
+            return go(f"/city/programmes?programme={programme}", "imported")
+        again = {"report": report, "table": b64encode(table).decode()}
+        return self.view.page(request, "import.html", who, status=422 if report["bad"] else 200, **shown | again)
 
     async def fund(self, request: Request) -> Response:
         who, fields = await self.posted(request, "programmes")
