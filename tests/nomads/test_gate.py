@@ -18,9 +18,9 @@ from shanhe.identity.api import Role
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.ledger.api import Asset, Posting, Transfer
+from shanhe.ledger.api import Asset, InsufficientCredit, Posting, Transfer
 from shanhe.nomads import codes
-from shanhe.nomads.api import BadCode, NotEligible, Scan, UsedAlready, Venue, VenueKind
+from shanhe.nomads.api import BadCode, Card, NotEligible, Scan, UsedAlready, Venue, VenueKind
 
 from .conftest import Town, days
 
@@ -86,6 +86,23 @@ class TestTicket:
         for _ in range(2):
             await town.nomads.tick()
         assert (await town.nomads.benefits.purse(person)).left["attraction"] == 4
+
+    async def test_used_when_its_card_ended_in_that_moment_keeps_no_other_waiting(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        use = town.nomads.benefits._use_ticket
+
+        async def ended(ticket: UUID, of: Card) -> None:
+            await town.nomads.revoke(card.id, "冒名取得", actor="test")
+            await use(ticket, of)
+
+        town.nomads.benefits._use_ticket = ended  # type: ignore[method-assign]
+        with pytest.raises(InsufficientCredit):
+            await town.nomads.benefits.redeem(gate, (await tickets(town, person))[0], companions=0, holder_present=True)
+        town.nomads.benefits._use_ticket = use  # type: ignore[method-assign]
+        assert [(await town.nomads.tick())["repaired"] for _ in range(2)] == [1, 0]
+        assert await town.sound()
 
 
 class TestOffline:

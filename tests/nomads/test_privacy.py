@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shanhe.nomads.api import NotEligible, Proof, Purpose
+from shanhe.nomads.api import NotEligible, Proof, Purpose, VenueKind
 
 from .conftest import Town, days
 
@@ -62,6 +62,41 @@ class TestPresence:
         (verdict,) = await town.nomads.cards.verdicts(person)
         assert (verdict.granted, verdict.days, verdict.traces) == (True, 0, {})
         assert await town.sound()
+
+    @pytest.mark.parametrize("told", [True, False])
+    async def test_of_an_erased_person_keeps_nobodys_place_longer_and_ends_their_card(
+        self, town: Town, told: bool
+    ) -> None:
+        """One card that could not be ended kept the round from everything after it: places, late appeals."""
+        gone, other = await town.carded(), await town.nomad()
+        card, _ = await town.nomads.cards.current(gone)
+        assert card is not None
+        await town.identity.people.erase(gone, by="test")
+        if told:
+            await town.nomads.forget(gone)
+            await town.nomads.forget(gone)
+            assert (await town.nomads.figures())["cards"] == 0
+            assert (await town.nomads.credentials.get(card.credential)).revoked_at is not None
+        town.clock.advance(days=330)
+        await town.here(other, 1)
+        assert await town.db.fetchval("SELECT count(*) FROM nomads.proof") > 0
+        town.clock.advance(days=90)
+        await town.nomads.tick()
+        assert await town.db.fetchval("SELECT count(*) FROM nomads.proof") == 0
+        ended = await town.nomads.cards.get(card.id)
+        assert (ended.ended, ended.revoked_at is not None) == (True, told)
+        assert await town.sound()
+
+    async def test_of_a_suspended_person_is_no_reason_to_keep_others_either(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        ticket = (await town.nomads.benefits.purse(person)).tickets[0].code
+        await town.identity.people.suspend(person, by="test")
+        assert (await town.nomads.benefits.redeem(gate, ticket, companions=0, holder_present=True)).admitted == 1
+        town.clock.advance(days=420)
+        await town.nomads.tick()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        assert card.ended
 
 
 class TestLog:

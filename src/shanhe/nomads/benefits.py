@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
+import structlog
 
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import CITY_OWNER, Account, Asset, InsufficientCredit, Posting, Transfer, UnknownPosting
@@ -41,6 +43,8 @@ FIELD: Final = "nomad.redemption"
 PASS_KEPT: Final = timedelta(hours=1)
 FEN_MAX: Final = 10_000_000
 NIGHTS_MAX: Final = 60
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +89,50 @@ class Benefits:
         await store.mark_card(self._ground.db, card.id, "settled")
 
     async def end(self, card: Card) -> None:
-        """Take back what a year left unused."""
+        """Take back what a year left unused, whoever its holder is by now."""
         posting_id, transfers = uuid5(card.id, "ended"), []
-        for index, benefit in enumerate(COUNTS, 1):
-            account, source = await self._account(card, benefit), await self._source(benefit)
-            left = (await self._ground.ledger.balance(account.id)).balance
+        for index, leg in enumerate(await self._opened(card), 1):
+            left = (await self._ground.ledger.balance(leg.credit)).balance
             if left:
-                transfers.append(Transfer(UUID(int=posting_id.int ^ index), account.id, source.id, left))
+                transfers.append(Transfer(UUID(int=posting_id.int ^ index), leg.credit, leg.debit, left))
         if transfers:
             await self._post(posting_id, "nomad_card_end", transfers, f"Nomad ID {card.id} ended")
         await store.mark_card(self._ground.db, card.id, "ended")
 
     async def repair(self) -> int:
-        """Whatever a crash left: years not opened, tickets not posted, years that are over."""
+        """Whatever a crash left: years not opened, tickets not posted, years that are over. One card's trouble does not
+        keep the others waiting."""
         ground, done = self._ground, 0
         for card in await store.unsettled(ground.db):
-            await self._cards.settle(card)
-            await self.open(card)
-            done += 1
+            done += await self._tried(self._begun(card), card.id)
         for row in await store.unposted(ground.db):
-            await self._use_ticket(row["ticket"], await self._cards.get(row["card"]))
-            done += 1
+            done += await self._tried(self._used(row["ticket"], row["card"]), row["card"])
         late = int(ground.rulebook.parameter(PROOF, "feed_days", ground.today()))
         for card in await store.over(ground.db, ground.today() - timedelta(days=late)):
-            await self.end(card)
-            done += 1
+            done += await self._tried(self.end(card), card.id)
         return done
+
+    async def _tried(self, step: Awaitable[None], card: UUID) -> int:
+        try:
+            await step
+        except ShanheError as error:
+            log.warning("a nomad's card does not move on", card=str(card), error=error.code)
+            return 0
+        return 1
+
+    async def _begun(self, card: Card) -> None:
+        await self._cards.settle(card)
+        await self.open(card)
+
+    async def _used(self, ticket: UUID, card_id: UUID) -> None:
+        """Post a ticket that was used; nothing is left to move where its card was ended in that moment."""
+        card = await self._cards.get(card_id)
+        try:
+            await self._use_ticket(ticket, card)
+        except InsufficientCredit:
+            if not card.ended:
+                raise
+            await store.mark_posted(self._ground.db, ticket)
 
     async def purse(self, person_id: UUID) -> Purse:
         """What a person has left, with a code for each good ticket."""
@@ -183,10 +205,10 @@ class Benefits:
         await self._use_ticket(ticket.id, card)
 
     async def _use_ticket(self, ticket: UUID, card: Card) -> None:
-        source, account = await self._source(Benefit.ATTRACTION), await self._account(card, Benefit.ATTRACTION)
+        opened = (await self._opened(card))[list(COUNTS).index(Benefit.ATTRACTION)]
         posting_id = uuid5(ticket, "redeemed")
-        await self._post(posting_id, "ticket", [Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, 1)],
-                         "Attraction ticket")  # fmt: skip
+        leg = Transfer(UUID(int=posting_id.int ^ 1), opened.credit, opened.debit, 1)
+        await self._post(posting_id, "ticket", [leg], "Attraction ticket")
         await store.mark_posted(self._ground.db, ticket)
 
     def _sealed(self, person_id: UUID, plain: Any) -> bytes | None:
@@ -321,6 +343,11 @@ class Benefits:
 
     async def _left(self, card: Card, benefit: Benefit) -> int:
         return (await self._ground.ledger.balance((await self._account(card, benefit)).id)).balance
+
+    async def _opened(self, card: Card) -> Sequence[Transfer]:
+        """What put the year on the ledger, a leg for each of COUNTS: its accounts are known also where the holder may
+        act no more, or was erased."""
+        return (await self._ground.ledger.posting(uuid5(card.id, "benefits"))).transfers
 
     async def _posted(self, posting_id: UUID) -> int:
         """The units that a posting took from a card, 0 before it."""

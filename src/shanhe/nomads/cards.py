@@ -34,6 +34,7 @@ CREDENTIAL: Final = "nomad-id"
 FIELD: Final = "nomad.decision"
 ISSUED_TOPIC: Final = "nomads.card_issued"
 ENTRY: Final = "nomad_card"
+ERASED: Final = "erasure"
 INSURANCE: Final = "social_insurance_city"
 REF_MAX_CHARS: Final = 128
 PLACE_MAX_CHARS: Final = 60
@@ -331,6 +332,17 @@ class Cards:
             card.person_id, Category(CategoryName.NOMAD, False, card.valid_from, ended), by=actor
         )
         return await self.get(card_id)
+
+    async def forget(self, person_id: UUID) -> int:
+        """After an erasure: a card that still runs ends, for nobody is behind it any more; how many."""
+        ground, done = self._ground, 0
+        for card in await store.cards(ground.db, person_id):
+            if card.revoked_at is None and ground.today() <= card.valid_until:
+                async with ground.db.transaction() as conn:
+                    if await store.revoke_card(conn, card.id, ground.now()):
+                        await ground.credentials.revoke(card.credential, ERASED, conn)
+                        done += 1
+        return done
 
     def renewal_opens(self, card: Card) -> date:
         early = int(self._ground.rulebook.parameter(RENEWAL_RULE, "early_days", self._ground.today()))

@@ -129,6 +129,11 @@ class Nomads:
         since = self._ground.today() - timedelta(days=days)
         return [dict(row) for row in await store.tallies(self._ground.db, venue_id, since)]
 
+    async def forget(self, person_id: UUID) -> None:
+        """After an erasure: the person's card ends, and what was not decided about them is no more."""
+        await self.cards.forget(person_id)
+        await self.appeals.forget(person_id)
+
     async def tick(self) -> dict[str, int]:
         """What repeats: what a crash left, what is over, what is to be forgotten."""
         for appeal in await self.appeals.unsettled():

@@ -342,7 +342,9 @@ async def revoke_card(conn: Connection, identifier: UUID, at: datetime) -> bool:
 
 
 async def unsettled(conn: Connection) -> list[Card]:
-    rows = await conn.fetch(f"SELECT {CARD} FROM nomads.card WHERE NOT settled ORDER BY id LIMIT {DUE_ROWS}")
+    rows = await conn.fetch(
+        f"SELECT {CARD} FROM nomads.card WHERE NOT settled AND revoked_at IS NULL ORDER BY id LIMIT {DUE_ROWS}"
+    )
     return [Card(**dict(row)) for row in rows]
 
 

@@ -77,10 +77,10 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
 
     outbox.subscribe(ERASED_TOPIC, "agents.thumbs", thumbs)
 
-    async def appeals(event: Event) -> None:
-        await services.nomads.appeals.forget(UUID(event.key))
+    async def nomads(event: Event) -> None:
+        await services.nomads.forget(UUID(event.key))
 
-    outbox.subscribe(ERASED_TOPIC, "nomads.appeals", appeals)
+    outbox.subscribe(ERASED_TOPIC, "nomads.appeals", nomads)
     shop = services.workshop
     for name, act in {
         "exchange.orders": lambda org: services.exchange.end_orders(org, actor=ACTOR),
