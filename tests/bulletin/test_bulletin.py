@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from xml.etree.ElementTree import fromstring
 
 import httpx
@@ -18,7 +18,7 @@ from shanhe.bulletin.api import Bulletin, Item, Kind, NotDue, UnknownIssue, Word
 from shanhe.bulletin.model import ITEMS_MAX
 from shanhe.bulletin.news import rule_news
 from shanhe.console.live.bulletin import LiveBulletin
-from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.clock import CITY_TZ, FixedClock
 from shanhe.kernel.db import Database
 from shanhe.rulebook.api import RuleAmendment, Rulebook
 
@@ -43,20 +43,22 @@ def bulletin(db: Database, clock: FixedClock, rulebook: Rulebook = RULEBOOK, ite
     return Bulletin(db, clock, rulebook=rulebook, city="山河市", sources=(found,))
 
 
-def kinds(rulebook: Rulebook, since: date, until: date) -> list[str]:
-    return [item.kind for item in rule_news(rulebook, since, until, WEEK) if item.ref == "P1_resident_discount"]
+def kinds(rulebook: Rulebook, since: date, until: date, *, told: bool = True) -> list[str]:
+    before = [("P1_resident_discount", STARTS)] if told else []
+    news = rule_news(rulebook, since, until, WEEK, before)
+    return [item.kind for item in news if item.ref == "P1_resident_discount"]
 
 
 class TestNewsOfARule:
     def test_is_told_when_it_is_announced_again_before_it_begins_and_when_it_began(self) -> None:
-        assert kinds(AMENDED, ANNOUNCED - WEEK, ANNOUNCED) == [Kind.RULE_COMING]
+        assert kinds(AMENDED, ANNOUNCED - WEEK, ANNOUNCED, told=False) == [Kind.RULE_COMING]
         assert kinds(AMENDED, ANNOUNCED, ANNOUNCED + WEEK) == []
         assert kinds(AMENDED, STARTS - 2 * WEEK, STARTS - WEEK) == [Kind.RULE_COMING]
         assert kinds(AMENDED, STARTS - WEEK, STARTS) == [Kind.RULE_NOW]
         assert kinds(AMENDED, STARTS, STARTS + WEEK) == []
 
     def test_that_nobody_knew_on_the_day_is_not_told_before(self) -> None:
-        assert kinds(AMENDED, ANNOUNCED - 2 * WEEK, ANNOUNCED - WEEK) == []
+        assert kinds(AMENDED, ANNOUNCED - 2 * WEEK, ANNOUNCED - WEEK, told=False) == []
 
     def test_says_the_numbers_of_the_rule(self) -> None:
         (item,) = [one for one in rule_news(AMENDED, ANNOUNCED - WEEK, ANNOUNCED, WEEK) if one.ref.startswith("P1_")]
@@ -89,6 +91,17 @@ class TestAnIssue:
         newest, middle, first = await mine.issues()
         assert (newest.since, middle.since, first.since) == (middle.day, first.day, first.day - WEEK)
         assert [one.day for one in await mine.issues(before=newest.day, limit=1)] == [middle.day]
+
+    async def test_tells_of_a_change_that_was_decided_after_it_was_announced(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        """Governance announces, waits for a veto, and changes the rulebook then: its announcement is days old."""
+        told = []
+        for week, rulebook in enumerate((RULEBOOK, AMENDED, AMENDED)):
+            clock.set(datetime.combine(ANNOUNCED + (week + 0.5) * WEEK, time(12), CITY_TZ))
+            issue = await bulletin(database, clock, rulebook).publish()
+            told.append([item.on for item in issue.of(Kind.RULE_COMING) if item.ref == "P1_resident_discount"])
+        assert told == [[], [STARTS], []]
 
     async def test_is_published_once_however_many_try(self, database: Database, clock: FixedClock) -> None:
         some = [bulletin(database, clock) for _ in range(4)]

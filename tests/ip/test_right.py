@@ -142,6 +142,18 @@ class TestShares:
         with pytest.raises(UnknownEntry):  # who sold has no word any more
             await city.rights.propose(made.entry.id, ((one, WHOLE),), None, org_id=one, actor="test")
 
+    async def test_that_wait_for_somebody_who_was_erased_are_off_and_what_was_agreed_stays(self, city: City) -> None:
+        firm, gone = await city.company(), await city.person()
+        made = await city.verified(firm, shares=((firm, 600_000), (gone, 400_000)))
+        asked = await city.draft(firm, shares=((firm, 600_000), (gone, 400_000)))
+        await city.rights.propose(made.entry.id, ((firm, WHOLE),), 10_000, org_id=firm, actor="test")
+        for _ in range(2):
+            await city.rights.forget(gone)
+        found = await city.rights.get(made.entry.id, firm)
+        assert (found.open, found.holders, found.entry.state) == (None, {firm, gone}, State.VERIFIED)
+        assert (await city.rights.get(asked.entry.id, firm)).open is None
+        assert [one.event for one in await city.rights.history(made.entry.id)].count("declined") == 1
+
     async def test_tell_whoever_must_act_next_and_lead_to_the_entry(self, city: City) -> None:
         one, two = await city.company("甲方公司"), await city.company("乙方公司")
 

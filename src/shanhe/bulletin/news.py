@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 
 from shanhe.bulletin.model import Item, Kind, Words
@@ -11,16 +11,19 @@ from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce
 DAY = timedelta(days=1)
 
 
-def rule_news(rulebook: Rulebook, since: date, until: date, soon: timedelta) -> list[Item]:
-    """Changes that began after `since` up to `until`; and later ones that were announced in these days, or begin within
-    `soon`. The words are those of the rule's own comparison of the day before with the day itself."""
+def rule_news(
+    rulebook: Rulebook, since: date, until: date, soon: timedelta, told: Collection[tuple[str, date | None]] = ()
+) -> list[Item]:
+    """Changes that began after `since` up to `until`; and later ones that were not `told` (rule, first day) before, or
+    begin within `soon`: what is decided after its announcement stands in the rulebook from then on only. The words are
+    those of the rule's own comparison of the day before with the day itself."""
     found = []
     for key in rulebook.ids():
         rule = rulebook.rule(key)
         for start, announced in sorted(_starts(rule)):
             if since < start <= until:
                 kind = Kind.RULE_NOW
-            elif start > until and (since < announced <= until or (announced <= until and start <= until + soon)):
+            elif start > until >= announced and ((rule.id, start) not in told or start <= until + soon):
                 kind = Kind.RULE_COMING
             else:
                 continue

@@ -62,7 +62,9 @@ class Bulletin:
         today, last = self._clock.today(), await store.issue(self._db, None)
         every = timedelta(days=int(self._rulebook.parameter(RULE, "every_days", today)))
         since = last.day if last is not None and last.day < today else today - every
-        found = rule_news(self._rulebook, since, today, every)
+        before = await store.issues(self._db, today, store.ROWS_MAX)
+        told = {(item.ref, item.on) for one in before for item in one.of(Kind.RULE_COMING)}
+        found = rule_news(self._rulebook, since, today, every, told)
         for source in self._sources:
             found += await source(since, today)
         items = sorted(found, key=_place)

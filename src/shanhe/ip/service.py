@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -294,13 +295,19 @@ class Rights:
                         HAND_IN if now_is.entry.state is State.DRAFT else IN_FORCE,
                     )  # fmt: skip
             else:
-                await store.settle(conn, identifier, terms.n, TermsState.DECLINED, now)
-                await desk.tell(
-                    conn, identifier, [terms.proposed_by], f"{identifier}:{terms.n}:declined",
-                    Text(f"{found.entry.name} 的份额或费率变更被拒绝", f"A change of {found.entry.name} was declined"),
-                    STAYS if found.in_force else AGAIN,
-                )  # fmt: skip
+                await self._off(conn, found, [terms.proposed_by])
         return await desk.load(identifier)
+
+    async def _off(self, conn: Any, found: File, tell: Sequence[UUID]) -> None:
+        """The open terms come to nothing; these parties hear of it."""
+        assert found.open is not None
+        entry, n = found.entry, found.open.n
+        await store.settle(conn, entry.id, n, TermsState.DECLINED, self._desk.clock.now())
+        await self._desk.tell(
+            conn, entry.id, tell, f"{entry.id}:{n}:declined",
+            Text(f"{entry.name} 的份额或费率变更被拒绝", f"A change of {entry.name} was declined"),
+            STAYS if found.in_force else AGAIN,
+        )  # fmt: skip
 
     async def _ask(self, conn: Any, identifier: UUID) -> None:
         """Tell whoever has to consent; nothing changes before they do."""
@@ -367,7 +374,7 @@ class Rights:
         return await self._officer(person_id)
 
     async def forget(self, org_id: UUID) -> int:
-        """After an erasure: what the person held alone is withdrawn, what they had proposed is off."""
+        """After an erasure: what the person held alone is withdrawn, terms that would need their consent are off."""
         done = 0
         for one in await store.of(self._desk.db, org_id):
             async with self._desk.db.transaction() as conn:
@@ -376,6 +383,9 @@ class Rights:
                 if gone or (found.entry.state is State.VERIFIED and found.holders == {org_id}):
                     await self._end(conn, found, State.WITHDRAWN, ERASED, "")
                     done += 1
+                elif found.open is not None and org_id in found.concerned:  # nobody can consent to it any more
+                    await self._desk.note(conn, found, "declined", ERASED, found.open.n)
+                    await self._off(conn, found, sorted(found.concerned - {org_id}))
         return done
 
     # -- helpers ------------------------------------------------------------------------------------------------------
