@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from shanhe.board import store
 from shanhe.board.api import BadPost, Kind, MatchState, PostState, PostTaken, UnknownPost, WrongPostState
 from shanhe.board.model import Words, checked
 
@@ -132,3 +133,13 @@ class TestPost:
         assert await town.board.posts.standing() == []
         assert await town.board.finding.search(Kind.SOLUTION, "杀青") == []
         assert await town.board.posts.forget(lab) == 1
+
+    async def test_is_forgotten_though_its_owner_ended_more_since_than_a_page_shows(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lab = await town.researcher()
+        old, new = await town.posted(lab, SOLUTION), await town.posted(lab, NEED)
+        await town.board.posts.withdraw(new.id, lab)
+        monkeypatch.setattr(store, "PAGE_ROWS", 1)
+        assert await town.board.posts.forget(lab) == 1
+        assert (await town.board.posts.get(old.id, lab)).state is PostState.WITHDRAWN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -153,6 +153,13 @@ class Treasury:
         self.queue = queue
         states = ("review", "requested", "first", "approved", "sent", "confirmed", "failed", "refused")
         return [payout(n, state) for n, state in enumerate(states)]
+
+    async def payout_sheet(self, who: m.Who, *, everything: bool) -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[str]:
+            yield "\ufeffid,maker,state\r\n"
+            yield f",青山机器人,{everything}\r\n"
+
+        return lines()
 
     async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> None:
         self.done.append((action, payout))

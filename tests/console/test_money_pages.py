@@ -372,6 +372,11 @@ class TestRecords:
         assert "没有该机构" in answer.text
         assert 'value="2026-11-01"' in answer.text
 
+    async def test_of_payouts_are_a_sheet_of_what_waits_or_of_all(self, member: httpx.AsyncClient) -> None:
+        assert 'href="/city/payouts.csv?all=1"' in (await member.get("/city/payouts?all=1")).text
+        sheets = [(await member.get(f"/city/payouts.csv{query}")).text for query in ("", "?all=1")]
+        assert sheets == [f"\ufeff编号,收益人,状态\r\n,青山机器人,{every}\r\n" for every in (False, True)]
+
     async def test_of_applications_are_found_by_programme_and_applicant(
         self, member: httpx.AsyncClient, desk: Desk
     ) -> None:

@@ -21,11 +21,13 @@ from shanhe.governance.simulation_views import COLUMNS as SIMULATION
 from shanhe.identity.acts_sheet import HEAD as ACTS
 from shanhe.ledger.routes import CSV_HEAD as STATEMENT
 from shanhe.ledger.routes import TRIAL_HEAD
+from shanhe.payments.payout_sheet import HEAD as PAYOUTS
 from shanhe.programmes.sheet import HEAD as APPLICATIONS
 
 HEADS = {
     "trades": TRADES, "moderation": MODERATION, "usage": USAGE, "dilution": DILUTION, "simulation": SIMULATION,
     "audit": ACTS, "statement": STATEMENT, "trial-balance": TRIAL_HEAD, "applications": APPLICATIONS,
+    "payouts": PAYOUTS,
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from shanhe.app import Services, open_services
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, OrgKind, Role, cookie_name
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.money import MICRO
+from shanhe.kernel.money import MICRO, format_fen
 from shanhe.ledger.api import Asset, Charge, Leg, NewLot, Posting, Provenance, Transfer
 from shanhe.payments.api import Order
 from shanhe.settings import Settings
@@ -305,6 +305,13 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     assert data(await other.get("/api/payouts"))["data"] == []
     assert (await other.post(f"/api/payouts/{asked['id']}/cancel")).status_code == 404
     assert (await other.get("/api/payouts/all")).status_code == 403
+    assert (await other.get("/api/payouts/all.csv")).status_code == 403
+    head, row, _ = (await operator.get("/api/payouts/all.csv?state=confirmed")).text.split("\r\n")
+    shown = dict(zip(head.removeprefix("\ufeff").split(","), row.split(","), strict=True))
+    assert (shown["id"], shown["state"], shown["credits"]) == (asked["id"], "confirmed", "300.000000")
+    assert shown["net_cny"] == format_fen(approved["net_fen"])
+    assert len({shown[f"{who}_by"] for who in ("requested", "first", "second")}) == 3
+    assert (await operator.get("/api/payouts/all.csv?waiting=true")).text.count("\r\n") == 1
 
 
 async def _reconciles(city: City, operator: httpx.AsyncClient, clock: FixedClock) -> None:

@@ -185,9 +185,9 @@ class Posts:
     async def forget(self, org_id: UUID) -> int:
         """Take everything off the board of somebody who is no longer there; how many."""
         gone = 0
-        for one in await store.of_org(self.db, org_id):
+        for one in await store.to_forget(self.db, org_id):
             async with self.db.transaction() as conn:
-                found = await store.post(conn, one.id, lock=True)
+                found = await store.post(conn, one, lock=True)
                 if found is not None and found.state in (PostState.DRAFT, PostState.OPEN):
                     await self.end(conn, found, PostState.WITHDRAWN)
                     gone += 1

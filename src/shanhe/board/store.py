@@ -92,6 +92,12 @@ async def of_org(conn: Connection, org_id: UUID) -> list[Post]:
     return [_post(row) for row in rows]
 
 
+async def to_forget(conn: Connection, org_id: UUID) -> list[UUID]:
+    """An organisation's drafts and what it has on the board, however much it ended since."""
+    rows = await conn.fetch("SELECT id FROM board.post WHERE org_id = $1 AND state IN ('draft', 'open')", org_id)
+    return [row["id"] for row in rows]
+
+
 async def unfinished(conn: Connection, org_id: UUID, *, apart: UUID | None = None) -> int:
     """How many of an organisation's posts are drafts or on the board."""
     found: int = await conn.fetchval(

@@ -105,6 +105,7 @@ from shanhe.payments.payout_model import (
     PayoutState,
 )
 from shanhe.payments.payout_posting import BANK_FILE
+from shanhe.payments.payout_sheet import payouts_csv
 from shanhe.payments.payouts import Payouts
 from shanhe.payments.refunds import RefundHandler
 from shanhe.payments.sandbox import Faults, PayPage, Sandbox
@@ -219,6 +220,7 @@ __all__ = [
     "balance_document",
     "balance_view",
     "open_methods",
+    "payouts_csv",
     "tick",
     "what",
 ]

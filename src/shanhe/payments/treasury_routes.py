@@ -14,7 +14,7 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.documents import BOM
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.http import as_json
+from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.bank import EXPLAIN_MAX, BankDesk
@@ -22,6 +22,7 @@ from shanhe.payments.bank_errors import StatementUnreadable
 from shanhe.payments.bank_model import BookAs, Ending, Report, Suspense, SuspenseState
 from shanhe.payments.bank_statements import FILE_LIMIT_BYTES
 from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
+from shanhe.payments.payout_sheet import payouts_csv
 from shanhe.payments.payouts import Payouts
 
 TEXT_LIMIT_CHARS = 200
@@ -284,6 +285,11 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
         `before`: the last one seen."""
         found = await payouts.list(state=state, waiting=waiting, before=before)
         return as_json({"data": [payout_view(item) for item in found]})
+
+    @routes.get("/all.csv")
+    async def as_sheet(_: Reader, state: PayoutState | None = None, waiting: bool = False) -> Response:
+        """The same as a sheet, all that fit: who asked and approved, what left and its posting; makers by id."""
+        return sheet(payouts_csv(payouts, state=state, waiting=waiting), "payouts")
 
     @routes.get("/all/{payout_id}")
     async def one(payout_id: UUID, _: Reader) -> Response:

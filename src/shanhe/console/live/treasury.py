@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Final
@@ -38,6 +38,7 @@ from shanhe.payments.api import (
     SuspenseKind,
     SuspenseState,
     balance_view,
+    payouts_csv,
     what,
 )
 from shanhe.reconcile.api import Difference, Outcome
@@ -300,6 +301,9 @@ class LiveTreasury:
 
     async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
         await self._payouts.payees.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
+
+    async def payout_sheet(self, who: m.Who, *, everything: bool) -> AsyncIterator[str]:
+        return payouts_csv(self._payouts, waiting=not everything, named=self._names.owner)
 
     async def payout_files(self, who: m.Who) -> Sequence[mt.BatchRow]:
         called = self._names.actors()

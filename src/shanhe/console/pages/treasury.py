@@ -44,6 +44,7 @@ class TreasuryRoom(Room):
         add("/city/bank/balance/{sheet}", self.kept_balance, methods=["GET"])
         add("/city/bank/{item}/{action}", self.suspense, methods=["POST"])
         add("/city/payouts", self.payouts, methods=["GET"])
+        add("/city/payouts.csv", self.payouts_sheet, methods=["GET"])
         add("/city/payouts/file", self.file, methods=["POST"])
         add("/city/payouts/payees/{payee}", self.check, methods=["POST"])
         add("/city/payouts/{payout_id}/{action}", self.decide, methods=["POST"])
@@ -160,6 +161,11 @@ class TreasuryRoom(Room):
 
     async def payouts(self, request: Request) -> Response:
         return await self._payouts(request, await self.allowed(request, "ledger"))
+
+    async def payouts_sheet(self, request: Request) -> Response:
+        who = await self.allowed(request, "ledger")
+        lines = await self.desk.treasury.payout_sheet(who, everything=queue_in(request.query_params).everything)
+        return self.long_sheet(request, lines, "payouts")
 
     async def _payouts(self, request: Request, who: m.Who, **values: Any) -> Response:
         queue = queue_in(request.query_params)
