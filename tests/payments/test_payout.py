@@ -904,7 +904,7 @@ class TestBankFile:
         await works.ripe(1_000)
         await works.payee()
         done = [await works.approved(150, channel=BANK_FILE, ref=f"p{n}") for n in range(2)]
-        await works.payouts.export(by=CLERK)
+        await works.payouts.files.export(by=CLERK)
         desk = works.desk()
         works.clock.advance(days=14)
 
@@ -916,7 +916,7 @@ class TestBankFile:
         assert not await upload(8, *(f"150.00,,{one.reference}" for one in done))
         for item in await upload(9, *(f",140.00,退汇{one.reference}" for one in done)):
             await desk.resend(item.id, actor=CLERK, note="户名有误", fee_fen=1_000)
-        file = await works.payouts.export(by=CLERK)
+        file = await works.payouts.files.export(by=CLERK)
         assert (file.payouts, file.net_fen) == (2, 30_000)
         large, small = sorted(await upload(10, "300.00,,代发2笔", "150.00,,代发"), key=lambda item: -item.amount_fen)
         with pytest.raises(NotExplained):

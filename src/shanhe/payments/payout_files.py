@@ -37,7 +37,7 @@ class PayoutFiles:
 
     async def export(self, batch_id: UUID | None = None, *, by: str) -> BatchFile:
         """A CSV for the bank's batch transfer of everything approved for it; where nothing is, of what came back and is
-        sent again: a bank that debits a file in one sum is explained by payouts alone. With `batch_id` that batch
+        sent again: a bank that debits a file in one sum is explained by its number. With `batch_id` that batch
         again, without what has ended since: it would be paid twice. Who had it is on record.
 
         Raises NothingToPay where nothing waits, UnknownPayout for a batch that was never made.
