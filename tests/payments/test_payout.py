@@ -910,7 +910,7 @@ class TestBankFile:
 
         async def upload(day: int, *rows: str) -> list[Suspense]:
             text = "\n".join(["日期,借方,贷方,附言", *(f"202606{day:02d},{row}" for row in rows)])
-            await desk.upload(text.encode(), name="s", actor="person:o1")
+            await desk.statements.upload(text.encode(), name="s", actor="person:o1")
             return await desk.suspense()
 
         assert not await upload(8, *(f"150.00,,{one.reference}" for one in done))
