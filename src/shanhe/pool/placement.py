@@ -142,7 +142,8 @@ def _leave_fixed(needs: Sequence[ModelNeed], rooms: list[_Room]) -> None:
 
 
 def _keep_warm(need: ModelNeed, rooms: list[_Room]) -> None:
-    for _ in range(need.warm):
+    there = sum(need.model in room.models and room.can(need) for room in rooms)
+    for _ in range(need.warm - there):
         fit = [room for room in rooms if room.can(need) and need.model not in room.models]
         if not fit:
             return
