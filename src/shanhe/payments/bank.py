@@ -61,11 +61,11 @@ PAGE_ROWS: Final = 200
 FIND_ROWS: Final = 2_000
 """How many open items are looked through for a word: payers are sealed, so the database can't search them."""
 EXPLAIN_MAX: Final = 200
-Shown = tuple[UUID, UUID | None]
-"""A posting that a line shows, and what it reverses."""
 """How many postings one line may be the sum of."""
 RESENDS_MAX: Final = 20
 """How often one transfer is followed back from being sent again."""
+Shown = tuple[UUID, UUID | None]
+"""A posting that a line shows, and what it reverses."""
 BY_PAYER: Final = "used by its payer · 由付款人用于订单"
 BY_HAND: Final = "applied by hand · 人工核销"
 
