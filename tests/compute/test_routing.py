@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from shanhe.compute.breaker import IN_A_ROW_MAX
-from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, UnknownModel
-from shanhe.compute.model import EngineModel, Kind, Rates, Speed
+from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, PictureAddressed, UnknownModel
+from shanhe.compute.model import ADDRESSED, EngineModel, Kind, Rates, Speed
 from shanhe.compute.routing import RoutingTable, checked_policy
 from shanhe.compute.target import EngineState, Target
 from shanhe.compute.trouble import Why, unset
@@ -75,6 +75,15 @@ class TestChoice:
             with pytest.raises(FeatureUnsupported, match="vision") as refused:
                 table(*targets).choose("m", needs=frozenset({"vision"}))
             assert refused.value.status == 400
+
+    def test_a_pictures_address_that_no_engine_may_fetch_is_answered_with_what_to_send_instead(self) -> None:
+        needs = frozenset({"vision", ADDRESSED})
+        sees = engine(features=frozenset({"vision"}))
+        for targets in ((sees,), (engine(), sees), (sees, engine(features=frozenset({ADDRESSED})))):
+            with pytest.raises(PictureAddressed, match="data: URL"):
+                table(*targets).choose("m", needs=needs)
+        with pytest.raises(FeatureUnsupported, match=r"does not take vision\."):
+            table(engine()).choose("m", needs=needs)
 
     def test_without_a_usable_engine_there_is_none(self) -> None:
         one, other = engine(), engine()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from shanhe.compute.model import ADDRESSED
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany, Unavailable
 
 
@@ -64,10 +61,6 @@ class NoEngine(Unavailable):
         )
 
 
-SEND_IT: Final = "Send the picture itself, as a data: URL: servers inside the city fetch nothing for callers."
-SEND_IT_ZH: Final = "请以 data: URL 发送图片本身：城市内的服务不代调用方访问网址。"
-
-
 class FeatureUnsupported(Invalid):
     """No engine of this model has what the request needs."""
 
@@ -76,8 +69,22 @@ class FeatureUnsupported(Invalid):
             "feature_unsupported",
             f"{model} does not take {missing}.",
             message_zh=f"{model} 不支持 {missing}。",
-            hint=SEND_IT if missing == ADDRESSED else "Leave it out, or choose another model.",
-            hint_zh=SEND_IT_ZH if missing == ADDRESSED else "请去掉该内容，或换一个模型。",
+            hint="Leave it out, or choose another model.",
+            hint_zh="请去掉该内容，或换一个模型。",
+            status=400,
+        )
+
+
+class PictureAddressed(Invalid):
+    """An engine of this model sees, and none may fetch a picture from where the request says."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            "feature_unsupported",
+            f"{model} takes no picture by its address (picture_address): send the picture itself, as a data: URL.",
+            message_zh=f"{model} 不接受图片网址（picture_address）：请以 data: URL 发送图片本身。",
+            hint="Whoever runs the engine may give it that feature, if it is outside of the city's networks.",
+            hint_zh="引擎若不在城市内网，其管理者可授予该功能。",
             status=400,
         )
 

@@ -10,8 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.compute.breaker import Circuit
-from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, UnknownModel
-from shanhe.compute.model import GENERAL, ModelInfo, Speed
+from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, PictureAddressed, UnknownModel
+from shanhe.compute.model import ADDRESSED, GENERAL, ModelInfo, Speed
 from shanhe.compute.target import Target
 from shanhe.kernel.errors import Invalid
 
@@ -77,7 +77,7 @@ class RoutingTable:
         (the same value prefers the same engine, for its prompt cache), fastest to the first token. Where the speed of
         all of them is measured, the least expected time to the first token comes first, and price breaks ties.
         An engine on trial gets its share of the calls.
-        UnknownModel, FeatureUnsupported and DataClassRefused are lasting; NoEngine passes.
+        UnknownModel, FeatureUnsupported, PictureAddressed and DataClassRefused are lasting; NoEngine passes.
         """
         all_targets = self.targets.get(model)
         if not all_targets:
@@ -149,7 +149,9 @@ def _fitting(model: str, targets: tuple[Target, ...], data_class: str, needs: fr
         raise DataClassRefused(model, data_class)
     fitting = [target for target in allowed if needs <= target.features]
     if not fitting:
-        missing = needs - frozenset.union(*(target.features for target in allowed))
+        if any(needs - target.features == {ADDRESSED} for target in allowed):
+            raise PictureAddressed(model)
+        missing = needs - {ADDRESSED} - frozenset.union(*(target.features for target in allowed))
         raise FeatureUnsupported(model, ", ".join(sorted(missing or needs)))
     return fitting
 

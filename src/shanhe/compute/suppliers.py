@@ -21,6 +21,13 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "bigmodel.cn": frozenset({ADDRESSED}),
     "moonshot.cn": frozenset({ADDRESSED}),
     "siliconflow.cn": frozenset({ADDRESSED}),
+    "dashscope-intl.aliyuncs.com": frozenset({ADDRESSED}),
+    "api.z.ai": frozenset({ADDRESSED}),
+    "api.siliconflow.com": frozenset({ADDRESSED}),
+    "api.mistral.ai": frozenset({ADDRESSED}),
+    "api.groq.com": frozenset({ADDRESSED}),
+    "api.stepfun.com": frozenset({ADDRESSED}),
+    "api.hunyuan.cloud.tencent.com": frozenset({ADDRESSED}),
 }
 """The first that fits. Where customers rent servers of their own below a supplier's domain, the domain alone says
 nothing of who fetches what."""
