@@ -50,10 +50,9 @@ class TestPlan:
         assert sum("chat" in models for models in found.placed.values()) == 2
 
     def test_counts_a_fixed_copy_as_a_warm_one_where_it_can_serve(self) -> None:
-        fixed: dict[str, object] = {"loaded": frozenset({"chat"}), "movable": frozenset()}
-        assert plan([need(calls=0, warm=1)], [node("fixed", **fixed), node("other")]).placed["other"] == ()
-        away = node("fixed", healthy=False, **fixed)
-        assert plan([need(calls=0, warm=1)], [away, node("other")]).placed["other"] == ("chat",)
+        for healthy, elsewhere in ((True, ()), (False, ("chat",))):
+            fixed = node("fixed", loaded=frozenset({"chat"}), movable=frozenset(), healthy=healthy)
+            assert plan([need(calls=0, warm=1)], [fixed, node("other")]).placed["other"] == elsewhere
 
     def test_keeps_local_data_on_local_nodes(self) -> None:
         found = plan([need(local_only=True)], [node("fast"), node("home", SLOW, local=True)])
