@@ -65,19 +65,19 @@ class Reader:
         await self._ask([subject], wanted)
         return await self._standing([subject], on, known, wanted, sound)
 
-    async def of_many(
-        self, subjects: Sequence[UUID], *, on: date | None = None, wanted: Collection[str], sound: bool = False
+    async def sound_of_many(
+        self, subjects: Sequence[UUID], *, on: date, wanted: Collection[str]
     ) -> dict[UUID, list[Fact]]:
-        """As `of`, for many at once: one question for each few of them."""
-        day, now = on or self._clock.today(), self._clock.now()
+        """As a sound `of`, for many at once: one question for each few of them."""
+        now = self._clock.now()
         found: dict[UUID, list[Fact]] = {subject: [] for subject in subjects}
         for at in range(0, len(subjects), AT_ONCE):
             some = subjects[at : at + AT_ONCE]
             await self._ask(some, wanted)
-            rows = await store.standing_on(self._db, some, list(wanted), day, now, sound)
+            rows = await store.standing_on(self._db, some, list(wanted), on, now, sound=True)
             if len(rows) >= store.ROWS_MAX:  # somebody has very many: each alone, then
                 rows = [row for one in some for row in await store.standing_on(
-                    self._db, [one], list(wanted), day, now, sound)]  # fmt: skip
+                    self._db, [one], list(wanted), on, now, sound=True)]  # fmt: skip
             for row in rows:
                 if (fact := fact_of(row, self._vault)) is not None and fact.value is not None:
                     found[fact.subject].append(fact)

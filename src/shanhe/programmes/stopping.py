@@ -22,7 +22,6 @@ DETECTION: Final = "C2_detection"
 HERE: Final = "captured_last_month_micro"
 ELSEWHERE, ACCEPTED = "outside_use_fen", "infeasibility_report"
 BOUND_STATES: Final = frozenset({State.ACTIVE, State.SUSPENDED, State.COMPLETED})
-CHECKED: Final = "exclusivity_checked"
 ERASURE: Final = "erasure"
 UNDECIDED: Final = frozenset({State.IN_REVIEW, State.RETURNED, State.WAITING_BUDGET})
 """Whose application may still be taken back."""
@@ -44,9 +43,7 @@ class Stopping:
             return False
         first = ground.today().replace(day=1)
         month, party = first - timedelta(days=1), await ground.party(app.org_id)
-        if month.replace(day=1) < app.applied_on or await store.checked_month(
-            ground.db, app.id, CHECKED, f"{month:%Y-%m}"
-        ):
+        if month.replace(day=1) < app.applied_on or await store.checked_month(ground.db, app.id, f"{month:%Y-%m}"):
             return False
         async with ground.facts.reading(Use(PURPOSE, "system", str(app.id))) as reader:
             elsewhere = await reader.value(party.subject, ELSEWHERE, on=month, sound=True)
@@ -61,9 +58,9 @@ class Stopping:
         details = {"month": f"{month:%Y-%m}", "breach": breach, **facts}
         async with ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
-            if await store.checked_month(conn, app.id, CHECKED, details["month"]):
+            if await store.checked_month(conn, app.id, details["month"]):
                 return False  # another process was first
-            await store.note(conn, app.id, CHECKED, at=ground.now(), actor="system", details=details)
+            await store.note(conn, app.id, store.CHECKED, at=ground.now(), actor="system", details=details)
         if breach:
             note = f"{month:%Y-%m}：在其他平台的支出超过本平台用量 · more was spent elsewhere than used here"
             await self.breach(app.id, note=note, actor="system")

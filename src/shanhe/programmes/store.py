@@ -24,6 +24,7 @@ APPLICATION = (
 )
 PAGE_ROWS = 100
 HISTORY_ROWS = 500
+CHECKED: Final = "exclusivity_checked"
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database itself for reads
 
@@ -130,12 +131,12 @@ async def note(
     )  # fmt: skip
 
 
-async def checked_month(conn: Connection, application: UUID, event: str, month: str) -> bool:
-    """Whether the history has this event for a month."""
+async def checked_month(conn: Connection, application: UUID, month: str) -> bool:
+    """Whether exclusivity was looked at for a month (`2026-07`)."""
     found = await conn.fetchval(
         """SELECT 1 FROM programmes.history
             WHERE application = $1 AND event = $2 AND details ->> 'month' = $3 LIMIT 1""",
-        application, event, month,
+        application, CHECKED, month,
     )  # fmt: skip
     return found is not None
 

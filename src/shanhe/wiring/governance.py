@@ -132,7 +132,7 @@ class Trialled:
         """Insured local staff on the last day, of each company that called in the time."""
         companies = [row.org_id for row in await self._used(first, last) if row.org_id is not None]
         async with self._facts.reading(Use("oversight", "governance")) as reader:
-            known = await reader.of_many(companies, on=last, wanted=["insured_jobs"], sound=True)
+            known = await reader.sound_of_many(companies, on=last, wanted=["insured_jobs"])
         return {one: next((int(fact.value or 0) for fact in known[one] if not fact.key), 0) for one in companies}
 
     async def _used(self, first: date, last: date) -> list[UsageRow]:

@@ -47,7 +47,7 @@ class Ranking:
         companies = sorted(await self._identity.orgs.companies_among(list(used)))
         uses = await self._uses(companies, first, last)
         async with self._facts.reading(Use(PURPOSE, "system")) as reader:
-            known = await reader.of_many(companies, on=last, wanted=[*GRANTED, JOBS], sound=True)
+            known = await reader.sound_of_many(companies, on=last, wanted=[*GRANTED, JOBS])
         return {one: self._counted(used[one], uses[one], known[one], last) for one in companies}
 
     def _counted(self, usage: int, uses: Mapping[str, int], known: Sequence[Fact], last: date) -> Counted:
