@@ -1,10 +1,9 @@
 """`/api/receipts`, `/api/calls` and `/api/usage`: what calls cost, for their organisation."""
 
-import csv
-import io
 from collections.abc import Awaitable, Callable
 from datetime import date
-from typing import Annotated, Any, Protocol
+from decimal import Decimal
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -12,10 +11,9 @@ from fastapi import Depends, Query, Request, Response
 from shanhe.gateway.api import WINDOWS, Gateway, UsageRow
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.days import days_asked
-from shanhe.kernel.documents import BOM, csv_cell
+from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
-from shanhe.kernel.money import format_credits
 from shanhe.kernel.routing import APIRouter
 
 GROUPS = (*WINDOWS, "model", "key", "org", "tag")
@@ -139,11 +137,9 @@ def grouping(text: str) -> tuple[str, ...]:
 
 def usage_csv(rows: list[UsageRow]) -> str:
     """Rows as CSV with a byte-order mark, so that spreadsheets read the Chinese in it."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(CSV_COLUMNS)
+    lines = [csv_line(CSV_COLUMNS)]
     for row in rows:
-        values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-2]]
-        amount = format_credits(row.amount_micro).replace(",", "")
-        writer.writerow([*("" if value is None else value for value in values), amount, csv_cell(str(row.tag or ""))])
-    return BOM + out.getvalue()
+        values = [getattr(row, name) for name in CSV_COLUMNS[:-2]]
+        amount = Decimal(row.amount_micro).scaleb(-6)
+        lines.append(csv_line((*values, amount, str(row.tag or ""))))
+    return BOM + "".join(lines)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from shanhe.governance.dilution import EFFECTIVE_DIGITS, BudgetSpread, ProgrammeSpread, Report, Terms
-from shanhe.kernel.documents import BOM
+from shanhe.kernel.documents import BOM, csv_line
 
 COLUMNS = ("id", "title_zh", "title_en", "since", "on", "suppressed", "recipients", "effective", "index_bps", "below",
            "below_bps", "critical_fen", "total_fen", "median_fen", "needs_fen", "could_reach", "thin")  # fmt: skip
@@ -89,12 +87,10 @@ def trend_view(reports: list[Report], *, whole: bool) -> list[dict[str, Any]]:
 
 
 def as_csv(report: Report, *, whole: bool) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
+    lines = [csv_line(COLUMNS)]
     view = report_view(report, whole=whole)
     for row in (*view["budgets"], *view["programmes"]):
         plain = row | {"title_zh": row["title"]["zh"], "title_en": row["title"]["en"], "since": report.since,
                        "on": report.on}  # fmt: skip
-        writer.writerow([plain.get(name, "") for name in COLUMNS])
-    return BOM + out.getvalue()
+        lines.append(csv_line([plain.get(name) for name in COLUMNS]))
+    return BOM + "".join(lines)

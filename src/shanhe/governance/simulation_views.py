@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any, Final
 
 from shanhe.governance.simulating import Simulation
-from shanhe.kernel.documents import BOM
+from shanhe.kernel.documents import BOM, csv_line
 from shanhe.rulebook.api import few, hidden
 
 LIMITS: Final = (
@@ -118,14 +116,12 @@ def _example(example: Mapping[str, Any], *, traces: bool) -> dict[str, Any]:
 
 def simulation_csv(view: Mapping[str, Any]) -> str:
     """A report view as a table: amounts, who gains, groups, limits, what was left out."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval="")
-    writer.writeheader()
+    lines = [csv_line(COLUMNS)]
     for one in view["sections"]:
         for row in _rows(one):
-            known = {name: "" if value is None else value for name, value in row.items()}
-            writer.writerow({"rule": one["rule"], "section": one["key"], **known})
-    return BOM + out.getvalue()
+            told = {"rule": one["rule"], "section": one["key"], **row}
+            lines.append(csv_line([told.get(name) for name in COLUMNS]))
+    return BOM + "".join(lines)
 
 
 def _rows(one: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,8 +6,6 @@ balances, and another one agrees.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
@@ -21,10 +19,9 @@ from fastapi.responses import Response, StreamingResponse
 
 from shanhe.kernel import memos
 from shanhe.kernel.asking import asked_view
-from shanhe.kernel.documents import BOM, csv_cell, csv_line
+from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json, sheet
-from shanhe.kernel.money import MICRO
 from shanhe.kernel.routing import APIRouter
 from shanhe.kernel.words import POSTINGS_ZH
 from shanhe.ledger.api import (
@@ -262,7 +259,7 @@ async def trial_csv(rows: Sequence[TrialRow]) -> AsyncIterator[str]:
     """A trial balance as CSV, in whole units. Owners by id, never by name: a file outlives an erasure."""
     yield BOM + csv_line(TRIAL_HEAD)
     for row in rows:
-        account, (_, digits) = row.account, _unit(row.account.asset)
+        account, digits = row.account, _places(row.account.asset)
         amounts = (Decimal(amount).scaleb(-digits) for amount in (row.debits, row.credits, row.balance))
         yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, *amounts))
 
@@ -271,7 +268,7 @@ async def closed_csv(rows: Sequence[tuple[Account, int]]) -> AsyncIterator[str]:
     """Balances of the evening of a close as CSV, in whole units; owners by id."""
     yield BOM + csv_line((*TRIAL_HEAD[:5], TRIAL_HEAD[-1]))
     for account, balance in sorted(rows, key=lambda row: (row[0].asset, row[0].kind, row[0].name, row[0].id)):
-        whole = Decimal(balance).scaleb(-_unit(account.asset)[1])
+        whole = Decimal(balance).scaleb(-_places(account.asset))
         yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, whole))
 
 
@@ -280,22 +277,21 @@ async def csv_of(
 ) -> AsyncIterator[str]:
     """A statement as CSV, with a byte-order mark so that spreadsheets read the Chinese; kinds and memos as they stand,
     for programs, where nobody asks for a language."""
-    unit, digits = _unit(account.asset)
-    yield BOM + ",".join(CSV_HEAD) + "\r\n"
+    digits = _places(account.asset)
+    yield BOM + csv_line(CSV_HEAD)
     async for line in lines:
-        buffer = io.StringIO()
-        csv.writer(buffer).writerow([
-            line.at.isoformat(), line.posting, line.transfer, *map(csv_cell, _told(line, language)), line.counterpart,
-            _decimal(line.amount, unit, digits), _decimal(line.balance, unit, digits),
-        ])  # fmt: skip
-        yield buffer.getvalue()
+        amounts = (Decimal(amount).scaleb(-digits) for amount in (line.amount, line.balance))
+        yield csv_line((
+            line.at.isoformat(), str(line.posting), str(line.transfer), *_told(line, language), str(line.counterpart),
+            *amounts,
+        ))  # fmt: skip
 
 
 async def _period_csv(rows: Sequence[PeriodRow], language: str | None) -> AsyncIterator[str]:
     """Balances on the side where they stand; owners by id, never by name: a file outlives an erasure."""
     yield BOM + csv_line(PERIOD_HEAD)
     for row in rows:
-        account, (_, digits) = row.account, _unit(row.account.asset)
+        account, digits = row.account, _places(row.account.asset)
         sides = (*_sides(row.opening), row.debits, row.credits, *_sides(row.closing))
         amounts = (Decimal(amount).scaleb(-digits) for amount in sides)
         kind = _title(account.kind, language)
@@ -310,7 +306,7 @@ async def _vouchers_csv(
         memo = line.memo if language is None else memos.said(line.memo, language)
         for side, (debit, credit) in ((line.debit, (line.amount, 0)), (line.credit, (0, line.amount))):
             account = known[side]
-            whole = (Decimal(one).scaleb(-_unit(account.asset)[1]) if one else "" for one in (debit, credit))
+            whole = (Decimal(one).scaleb(-_places(account.asset)) if one else "" for one in (debit, credit))
             yield csv_line((
                 line.day, f"记-{line.number:04d}", memo or line.kind, _title(account.kind, language),
                 str(account.owner), account.name, *whole, str(line.posting), line.actor,
@@ -335,12 +331,6 @@ def _told(line: StatementLine, language: str | None) -> tuple[str, str]:
     return kind, memos.said(line.memo, language)
 
 
-def _unit(asset: Asset) -> tuple[int, int]:
-    """How many of what is booked make one of an asset, and the places behind its point."""
-    return (MICRO, 6) if asset is Asset.CREDIT else (100, 2) if asset is Asset.CNY else (1, 0)
-
-
-def _decimal(amount: int, unit: int, digits: int) -> str:
-    whole, part = divmod(abs(amount), unit)
-    sign = "-" if amount < 0 else ""
-    return f"{sign}{whole}.{part:0{digits}d}" if digits else f"{sign}{whole}"
+def _places(asset: Asset) -> int:
+    """How many places of what is booked stand behind the point of one of an asset."""
+    return 6 if asset is Asset.CREDIT else 2 if asset is Asset.CNY else 0

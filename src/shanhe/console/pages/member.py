@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -19,10 +18,9 @@ from shanhe.console import model_postings as mp
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.clock import SystemClock
-from shanhe.kernel.documents import csv_cell
+from shanhe.kernel.documents import csv_line
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import language
-from shanhe.kernel.money import format_credits
 from shanhe.kernel.routing import APIRouter
 
 HOME_DAYS = 30
@@ -127,17 +125,14 @@ class MemberRoom(Room):
         who = await self.allowed(request, "usage")
         start, end, by = period(request)
         rows = await self.desk.member.usage(who, start, end, by)
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow(
-            [by, "calls", *(f"{bucket}_tokens" for bucket in m.BUCKETS), "tokens", "credits", "micro_credits"]
-        )
+        buckets = (f"{bucket}_tokens" for bucket in m.BUCKETS)
+        lines = [csv_line((by, "calls", *buckets, "tokens", "credits", "micro_credits"))]
         for row in rows:
             tokens = [row.tokens.get(bucket, 0) for bucket in m.BUCKETS]
-            figures = [row.calls, *tokens, row.tokens_total, format_credits(row.micro).replace(",", ""), row.micro]
-            writer.writerow([csv_cell(row.label), *figures])
+            credits = Decimal(row.micro).scaleb(-6)
+            lines.append(csv_line((row.label, row.calls, *tokens, row.tokens_total, credits, row.micro)))
         name = f"shanhe-usage-{start:%Y%m%d}-{end:%Y%m%d}-{by}.csv"
-        return self.sheet(request, out.getvalue(), name)
+        return self.sheet(request, "".join(lines), name)
 
     async def costs(self, request: Request) -> Response:
         """What each agent and each workflow cost, from the receipts of their runs."""
@@ -153,15 +148,13 @@ class MemberRoom(Room):
     async def costs_csv(self, request: Request) -> Response:
         who = await self.allowed(request, "usage")
         start, end, _ = period(request)
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow(["day", "kind", "name", "user", "runs", "credits", "micro_credits"])
+        lines = [csv_line(("day", "kind", "name", "user", "runs", "credits", "micro_credits"))]
         city = request.query_params.get("kind") == CITY_APPS and who.may("ledger")
         for kind in (CITY_APPS,) if city else COSTS:
             for row in await self.desk.member.costs(who, start, end, kind):
-                figures = [row.runs, format_credits(row.micro).replace(",", ""), row.micro]
-                writer.writerow([row.day, kind, csv_cell(row.name), csv_cell(row.who), *figures])
-        return self.sheet(request, out.getvalue(), f"shanhe-costs-{start:%Y%m%d}-{end:%Y%m%d}.csv")
+                credits = Decimal(row.micro).scaleb(-6)
+                lines.append(csv_line((row.day, kind, row.name, row.who, row.runs, credits, row.micro)))
+        return self.sheet(request, "".join(lines), f"shanhe-costs-{start:%Y%m%d}-{end:%Y%m%d}.csv")
 
     async def receipt(self, request: Request, receipt_id: UUID) -> Response:
         who = await self.who(request)
