@@ -19,7 +19,7 @@ from shanhe.nomads import store as nomads
 from shanhe.pool import store as pool
 from shanhe.programmes import award_store as awards
 from shanhe.retrieval import store as retrieval
-from shanhe.workflows import store as workflows
+from shanhe.workflows import run_store as workflows
 from stage.reading import fill, reading
 
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)

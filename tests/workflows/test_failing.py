@@ -11,7 +11,7 @@ import pytest
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.db import Database
-from shanhe.workflows import deeds, running, store, walker
+from shanhe.workflows import deeds, run_store, running, walker
 from shanhe.workflows.errors import StepFailed, UnknownWorkflow, WorkflowInUse
 from workflows.house import PRICE, House, ask, flow, says
 
@@ -221,7 +221,7 @@ class TestPart:
     async def test_is_not_begun_by_a_run_that_is_cancelled_just_then(
         self, house: House, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        touch = store.touch
+        touch = run_store.touch
 
         async def touched(db: Database, run_id: UUID, worker: str, now: datetime) -> datetime | bool | None:
             found = await touch(db, run_id, worker, now)
@@ -229,7 +229,7 @@ class TestPart:
                 await house.workflows.cancel(run_id, house.org)
             return found
 
-        monkeypatch.setattr(store, "touch", touched)
+        monkeypatch.setattr(run_store, "touch", touched)
         await house.published(flow(ask("a", "x", "out_y"), says("y", "{{a}}")), "inner")
         run, _ = await house.run(flow({**first, "next": "out_end"}, says("end", "1")))
         assert run.state == "cancelled"

@@ -12,7 +12,7 @@ import pytest
 from shanhe.gateway.api import CallError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.marks import mark_of
-from shanhe.workflows import store
+from shanhe.workflows import run_store
 from shanhe.workflows.errors import (
     AlreadyDecided,
     BadSignature,
@@ -344,9 +344,9 @@ class TestTurns:
         first = await self.started(house, many, 12)
         house.clock.advance(minutes=1)
         last = await self.started(house, few, 2)
-        taken = [one.id for one in await store.take(house.db, "w0", 4, house.clock.now(), of_one=3)]
+        taken = [one.id for one in await run_store.take(house.db, "w0", 4, house.clock.now(), of_one=3)]
         assert set(taken) == {*first[:2], *last}
-        taken = [one.id for one in await store.take(house.db, "w0", 4, house.clock.now(), of_one=3)]
+        taken = [one.id for one in await run_store.take(house.db, "w0", 4, house.clock.now(), of_one=3)]
         assert taken == [first[2]]
-        other = [one.id for one in await store.take(house.db, "w1", 8, house.clock.now(), of_one=3)]
+        other = [one.id for one in await run_store.take(house.db, "w1", 8, house.clock.now(), of_one=3)]
         assert set(other) == set(first[3:6])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.workflows import store
+from shanhe.workflows import run_store
 from shanhe.workflows.errors import (
     AlreadyDecided,
     BadTrigger,
@@ -29,10 +29,10 @@ class Deciding(Running):
     async def inbox(self, org_id: UUID, person: UUID, roles: Sequence[str]) -> list[Waiting]:
         """What waits for a person's word."""
         seal, mine = await self._seals.of(org_id), [*roles, str(person)]
-        mine += [who for who in await store.awaited(self._db, org_id) if await self._falls_to(who, org_id, roles)]
+        mine += [who for who in await run_store.awaited(self._db, org_id) if await self._falls_to(who, org_id, roles)]
         return [
             msgspec.structs.replace(one, shows=seal.open(SHOWS, one.shows))
-            for one in await store.inbox(self._db, org_id, mine)
+            for one in await run_store.inbox(self._db, org_id, mine)
         ]
 
     async def _falls_to(self, who: str, org_id: UUID, roles: Sequence[str]) -> bool:
@@ -47,13 +47,13 @@ class Deciding(Running):
             raise BadTrigger(f"A note has at most {NOTE_MAX_CHARS} signs", f"意见不超过 {NOTE_MAX_CHARS} 字")
         seal, verdict, by = await self._seals.of(org_id), "approved" if approve else "refused", f"person:{person}"
         now = self._clock.now()
-        asked = await store.waiting(self._db, approval)
+        asked = await run_store.waiting(self._db, approval)
         if asked is None or asked.org_id != org_id:
             raise UnknownWork("approval", "审批")
         if asked.who not in (*roles, str(person)) and not await self._falls_to(asked.who, org_id, roles):
             raise NotYourApproval()
         async with self._db.transaction() as conn:
-            found = await store.waiting(conn, approval, lock=True)
+            found = await run_store.waiting(conn, approval, lock=True)
             if found is None:
                 raise UnknownWork("approval", "审批")
             if found.verdict:
@@ -62,7 +62,7 @@ class Deciding(Running):
                 raise AlreadyDecided()
             if found.expires_at <= now:
                 raise AlreadyDecided()
-            await store.decide(conn, found, verdict, seal.text(NOTE, note), by, now)
-            done = await store.waiting(conn, approval)
+            await run_store.decide(conn, found, verdict, seal.text(NOTE, note), by, now)
+            done = await run_store.waiting(conn, approval)
         assert done is not None
         return msgspec.structs.replace(done, shows=seal.open(SHOWS, done.shows), note=note)

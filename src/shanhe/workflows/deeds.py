@@ -24,7 +24,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.purse import Purse
 from shanhe.kernel.sealing import Seal
-from shanhe.workflows import store
+from shanhe.workflows import run_store
 from shanhe.workflows.course import Lane
 from shanhe.workflows.errors import StepFailed
 from shanhe.workflows.language import filled, filled_json, taken_all
@@ -197,7 +197,7 @@ class Doer:
         async def keep(body: bytes) -> None:
             text, tokens = text_of(msgspec.json.decode(body))
             kept = self._seal.json(ANSWER, {"text": text, "tokens": tokens})
-            if not await store.answered(self._db, self._run.id, n, receipt, kept):
+            if not await run_store.answered(self._db, self._run.id, n, receipt, kept):
                 raise StepFailed("step_taken", "Another process works on this run", "该运行已由其他进程处理")
 
         return keep
@@ -249,8 +249,8 @@ class Doer:
     async def _begin(
         self, lane: Lane, node: AnyNode, receipt: UUID | None, now: datetime, *, agent_run: UUID | None = None
     ) -> None:  # fmt: skip
-        await store.settle_budget(self._db, self._run.id, lane.n, paid=0)  # of a try that was not charged
-        await store.begin_step(self._db, Step(
+        await run_store.settle_budget(self._db, self._run.id, lane.n, paid=0)  # of a try that was not charged
+        await run_store.begin_step(self._db, Step(
             self._run.id, lane.n, node.id, kind_of(node), "begun", receipt, 0, 0, 0, "", now, branch=lane.branch,
             agent_run=agent_run,
         ))  # fmt: skip

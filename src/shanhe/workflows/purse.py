@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shanhe.kernel.db import Database
 from shanhe.kernel.purse import OverBudget
-from shanhe.workflows import store
+from shanhe.workflows import run_store
 
 LOOK_S: Final = 0.05
 LOOK_MAX_S: Final = 1.0
@@ -31,7 +31,7 @@ class StepPurse:
     async def hold(self, micro: int) -> None:
         wait_s, waited_s = LOOK_S, 0.0
         while True:
-            done, free, hope = await store.hold_budget(self._db, self._run, self._n, micro)
+            done, free, hope = await run_store.hold_budget(self._db, self._run, self._n, micro)
             if done:
                 return
             if micro > hope or waited_s >= WAIT_MAX_S:
@@ -42,4 +42,4 @@ class StepPurse:
 
     async def settle(self, held_micro: int, paid_micro: int | None) -> None:
         if paid_micro is not None:  # else it is known when the step is booked
-            await store.settle_budget(self._db, self._run, self._n, held_micro, paid_micro)
+            await run_store.settle_budget(self._db, self._run, self._n, held_micro, paid_micro)

@@ -10,7 +10,7 @@ import structlog
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.waking import Crew
-from shanhe.workflows import store
+from shanhe.workflows import run_store
 from shanhe.workflows.deeds import Deeds
 from shanhe.workflows.model import Run
 from shanhe.workflows.service import Workflows
@@ -38,8 +38,8 @@ class Runner:
     async def start(self) -> None:
         """Take up what a process of this name left behind, then work."""
         now = self._clock.now()
-        await store.put_back(self._db, self._worker, now, now)
-        self._db.wake(store.CHANNEL, self._crew.wake)
+        await run_store.put_back(self._db, self._worker, now, now)
+        self._db.wake(run_store.CHANNEL, self._crew.wake)
         self._crew.start()
 
     async def stop(self) -> None:
@@ -53,14 +53,14 @@ class Runner:
     async def _take_up(self) -> None:
         """What took too long under any name is due again."""
         now = self._clock.now()
-        await store.put_back(self._db, None, now - LAPSED_AFTER, now)
+        await run_store.put_back(self._db, None, now - LAPSED_AFTER, now)
 
     async def fill(self) -> int:
         """Take and begin as many runs as there is room for; how many."""
         room = self._crew.room
         if room <= 0:
             return 0
-        taken = await store.take(self._db, self._worker, room, self._clock.now(), of_one=OF_ONE_MAX)
+        taken = await run_store.take(self._db, self._worker, room, self._clock.now(), of_one=OF_ONE_MAX)
         for run in taken:
             self._crew.begin(self.work(run))
         return len(taken)
@@ -77,4 +77,4 @@ class Runner:
             log.exception("a run failed on our side", run=str(run.id))
             over = ended_by("failed", internal())
             async with self._db.transaction() as conn:
-                await store.end(conn, run.id, "failed", ending(seal, {}, over, self._clock.now()))
+                await run_store.end(conn, run.id, "failed", ending(seal, {}, over, self._clock.now()))

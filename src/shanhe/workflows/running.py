@@ -15,7 +15,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal, Seals
-from shanhe.workflows import store
+from shanhe.workflows import run_store, store
 from shanhe.workflows.alone import alone, problems_alone, wants
 from shanhe.workflows.checking import read, shaped
 from shanhe.workflows.errors import (
@@ -78,7 +78,7 @@ class Running(Writing):
         self, workflow: Workflow, given: Mapping[str, Any], source: str, ref: str, key_id: UUID, *, draft: bool = False
     ) -> Run:
         seal = await self._seals.of(workflow.org_id)
-        if (known := await store.by_ref(self._db, workflow.id, ref)) is not None:
+        if (known := await run_store.by_ref(self._db, workflow.id, ref)) is not None:
             return self._opened_run(seal, known)
         n = workflow.draft if draft else workflow.published
         if n is None:
@@ -95,20 +95,20 @@ class Running(Writing):
         *, node: str = "",
     ) -> Run:  # fmt: skip
         seal = await self._seals.of(workflow.org_id)
-        if (known := await store.by_ref(self._db, workflow.id, ref)) is not None:
+        if (known := await run_store.by_ref(self._db, workflow.id, ref)) is not None:
             return self._opened_run(seal, known)
         run = msgspec.structs.replace(
             await self._made(workflow, n, definition, course, source, key_id), node=node
         )  # fmt: skip
         async with self._db.transaction() as conn:
-            begun = await store.begin(conn, run, ref)
+            begun = await run_store.begin(conn, run, ref)
         return self._opened_run(seal, begun)
 
     async def _made(
         self, workflow: Workflow, n: int, definition: Definition, course: Course, source: str, key_id: UUID
     ) -> Run:
         """A run that is not begun yet; TooManyStarts."""
-        if await store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
+        if await run_store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
             raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一机构同时")
         now, seal = self._clock.now(), await self._seals.of(workflow.org_id)
         kept = seal.json(COURSE, msgspec.to_builtins(course))
@@ -119,7 +119,7 @@ class Running(Writing):
 
     async def part(self, parent: Run, n: int) -> Run | None:
         """The run that is the n-th step of another one; None before it began."""
-        found = await store.part(self._db, parent.id, n)
+        found = await run_store.part(self._db, parent.id, n)
         return None if found is None else self._opened_run(await self._seals.of(parent.org_id), found)
 
     async def end_part(self, part: Run) -> None:
@@ -143,7 +143,7 @@ class Running(Writing):
         if parent.depth >= DEPTH_MAX:
             raise StepFailed("too_deep", f"Workflows stand at most {DEPTH_MAX} deep in each other",
                              f"工作流最多嵌套 {DEPTH_MAX} 层")  # fmt: skip
-        if await store.steps_in_all(self._db, parent.id) >= STEPS_IN_ALL_MAX:
+        if await run_store.steps_in_all(self._db, parent.id) >= STEPS_IN_ALL_MAX:
             raise StepFailed(
                 "too_many_steps", f"What one start sets going has at most {STEPS_IN_ALL_MAX} steps in all",
                 f"一次启动连同其子工作流最多 {STEPS_IN_ALL_MAX} 步",
@@ -158,7 +158,7 @@ class Running(Writing):
         )  # fmt: skip
         async with self._db.transaction() as conn:
             if await hold(conn):
-                await store.begin(conn, run, f"run:{parent.id}:{n}")
+                await run_store.begin(conn, run, f"run:{parent.id}:{n}")
 
     async def try_node(
         self, org_id: UUID, slug: str, node: str, variables: Mapping[str, Any], *, ref: str, key_id: UUID | None = None
@@ -189,7 +189,7 @@ class Running(Writing):
         except KeyError as error:
             raise UnknownWork("node", "节点") from error
         seal, found = await self._seals.of(org_id), dict.fromkeys(names)
-        for run in await store.runs(self._db, org_id, workflow.id, None):
+        for run in await run_store.runs(self._db, org_id, workflow.id, None):
             course = seal.open_json(COURSE, run.course, {})
             for name, value in course.get("variables", {}).items():
                 if name in found and found[name] is None:
@@ -210,43 +210,43 @@ class Running(Writing):
         """An organisation's runs, newest first, a page."""
         workflow = None if slug is None else (await self.one(org_id, slug)).id
         seal = await self._seals.of(org_id)
-        return [self._opened_run(seal, one) for one in await store.runs(self._db, org_id, workflow, before)]
+        return [self._opened_run(seal, one) for one in await run_store.runs(self._db, org_id, workflow, before)]
 
     async def costs(self, org_id: UUID, first: date, last: date) -> list[Cost]:
         """What an organisation paid for workflows by day, workflow and key, both days included; the newest COSTS_MAX.
         An agent that a workflow asks is in both."""
-        return await store.costs(self._db, org_id, *span(*checked_days(first, last)), COSTS_MAX)
+        return await run_store.costs(self._db, org_id, *span(*checked_days(first, last)), COSTS_MAX)
 
     async def trace(self, run_id: UUID, org_id: UUID) -> tuple[Run, list[Step]]:
         """A run and its steps with what each cost."""
-        found = await store.run(self._db, run_id)
+        found = await run_store.run(self._db, run_id)
         if found is None or found.org_id != org_id:
             raise UnknownWork("run", "运行")
         return self._opened_run(await self._seals.of(org_id), found), [
-            msgspec.structs.replace(step, answer=None) for step in await store.steps(self._db, run_id)
+            msgspec.structs.replace(step, answer=None) for step in await run_store.steps(self._db, run_id)
         ]
 
     async def parts(self, run_id: UUID, org_id: UUID) -> list[Run]:
         """The runs that are steps of one, in their order."""
         run, _ = await self.trace(run_id, org_id)
         seal = await self._seals.of(org_id)
-        return [self._opened_run(seal, one) for one in await store.parts(self._db, run.id)]
+        return [self._opened_run(seal, one) for one in await run_store.parts(self._db, run.id)]
 
     async def cancel(self, run_id: UUID, org_id: UUID) -> Run:
         """Do nothing more of a run; the step that is on its way is finished, and paid. Again is the same."""
         await self.trace(run_id, org_id)
-        await store.cancel(self._db, run_id, self._clock.now())
+        await run_store.cancel(self._db, run_id, self._clock.now())
         run, _ = await self.trace(run_id, org_id)  # from here on it can't begin to rest
         if run.state in ("waiting", "paused"):
             await self._end(await self._seals.of(org_id), run, "cancelled", cancelled())
-        for part in await store.parts(self._db, run_id):
+        for part in await run_store.parts(self._db, run_id):
             if part.ended_at is None:
                 await self.cancel(part.id, org_id)
         return (await self.trace(run_id, org_id))[0]
 
     async def _end(self, seal: Seal, run: Run, state: str, failure: ShanheError) -> None:
         async with self._db.transaction() as conn:
-            await store.end(conn, run.id, state, ending(seal, {}, ended_by(state, failure), self._clock.now()))
+            await run_store.end(conn, run.id, state, ending(seal, {}, ended_by(state, failure), self._clock.now()))
 
     def _opened_run(self, seal: Seal, one: Run) -> Run:
         course = seal.open_json(COURSE, one.course, {"at": ""})
@@ -266,7 +266,7 @@ class Running(Writing):
 
     async def purge(self) -> int:
         """Forget runs that nobody needs any more."""
-        return await store.purge(self._db, self._clock.now() - KEEP)
+        return await run_store.purge(self._db, self._clock.now() - KEEP)
 
 
 def check_given(definition: Definition, given: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from shanhe.workflows import store
+from shanhe.workflows import run_store, store
 from shanhe.workflows.deciding import Deciding
 from shanhe.workflows.errors import (
     WorkflowInUse,
@@ -28,7 +28,7 @@ class Workflows(Deciding, Starting):
         ]  # fmt: skip
         hooks = [one for one in await store.hooks(self._db, workflow.id) if one.revoked_at is None]
         scheduled = await self.schedule(org_id, slug) is not None
-        return Uses(list(dict.fromkeys(calls)), scheduled, len(hooks), await store.open_of(self._db, workflow.id))
+        return Uses(list(dict.fromkeys(calls)), scheduled, len(hooks), await run_store.open_of(self._db, workflow.id))
 
     async def delete(self, org_id: UUID, slug: str, *, by: str, anyway: bool = False) -> None:
         """Take a workflow away: it starts no more, its name is free, its open runs are cancelled, and its runs stay as
@@ -39,5 +39,5 @@ class Workflows(Deciding, Starting):
         workflow = await self.one(org_id, slug)
         async with self._db.transaction() as conn:
             await store.delete(conn, workflow.id, by, self._clock.now())
-        for run in await store.open_runs(self._db, workflow.id):
+        for run in await run_store.open_runs(self._db, workflow.id):
             await self.cancel(run, org_id)

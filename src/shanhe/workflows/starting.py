@@ -15,7 +15,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
-from shanhe.workflows import store
+from shanhe.workflows import run_store, store
 from shanhe.workflows.checking import shaped
 from shanhe.workflows.errors import (
     BadTrigger,
@@ -146,9 +146,9 @@ class Starting(Running):
             raise BadTrigger("The body must be a JSON object", "正文须为 JSON 对象") from error
         workflow, ref = await store.by_id(self._db, hook.workflow), f"hook:{hook_id}:{message_id}"
         assert workflow is not None
-        if await store.by_ref(self._db, workflow.id, ref) is None:
+        if await run_store.by_ref(self._db, workflow.id, ref) is None:
             since = now - timedelta(minutes=1)
-            if await store.started_since(self._db, workflow.id, "webhook", since) >= CALLS_A_MINUTE:
+            if await run_store.started_since(self._db, workflow.id, "webhook", since) >= CALLS_A_MINUTE:
                 raise TooManyStarts(CALLS_A_MINUTE, "a minute by webhooks", "Webhook 每分钟")
         return await self._start(workflow, given, "webhook", ref, key_id)
 
@@ -157,13 +157,13 @@ class Starting(Running):
         now, done = self._clock.now(), 0
         for row in await store.due(self._db, now):
             done += await self._started(row)
-        for approval in await store.late(self._db, now):
+        for approval in await run_store.late(self._db, now):
             async with self._db.transaction() as conn:
-                found = await store.waiting(conn, approval, lock=True)
+                found = await run_store.waiting(conn, approval, lock=True)
                 if found is not None and not found.verdict:
-                    await store.decide(conn, found, "expired", "", "system", now)
+                    await run_store.decide(conn, found, "expired", "", "system", now)
                     done += 1
-        for run in await store.overdue(self._db, now):
+        for run in await run_store.overdue(self._db, now):
             await self._end(await self._seals.of(run.org_id), run, "failed", expired())
             done += 1
         return done

@@ -22,7 +22,7 @@ from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal
-from shanhe.workflows import store
+from shanhe.workflows import run_store
 from shanhe.workflows.course import Lane, Way
 from shanhe.workflows.deeds import WAITS_S, Deeds, Doer, Paid, Said, interrupted, kind_of
 from shanhe.workflows.errors import StepFailed
@@ -92,11 +92,11 @@ class Walker:
 
     async def go(self) -> None:
         """On from where the run stands."""
-        for step in await store.open_steps(self._db, self._run.id):
+        for step in await run_store.open_steps(self._db, self._run.id):
             self._before[step.n] = step
         for n in self._before:  # what it held beyond what was charged is everybody's again
             if (kept := await self._doer.kept(n)) is not None:
-                await store.settle_budget(self._db, self._run.id, n, paid=kept.paid_micro)
+                await run_store.settle_budget(self._db, self._run.id, n, paid=kept.paid_micro)
         for lane in self._way.lanes():
             if isinstance(self._way.node(lane), Flow) and await self._parts.part(self._run, lane.n) is not None:
                 self._open.add(lane.n)
@@ -111,7 +111,7 @@ class Walker:
     async def _on(self) -> bool:
         """Begin what is due and see what came of what is under way; False when there is nothing more to do here."""
         now = self._clock.now()
-        asked = await store.touch(self._db, self._run.id, self._worker, now)
+        asked = await run_store.touch(self._db, self._run.id, self._worker, now)
         if asked is False:
             return False
         if asked is not None:
@@ -240,7 +240,7 @@ class Walker:
         if over is not None and not ({*self._under, *self._open} - {step.n}):
             ended, state = self._ending(over), over.state
         async with self._db.transaction() as conn:
-            ours = await store.book(conn, step, self._worker, state, self._sealed_course(), ended)
+            ours = await run_store.book(conn, step, self._worker, state, self._sealed_course(), ended)
         self._ended = not ours or ended is not None
         self._open.discard(step.n)
         self._before.pop(step.n, None)
@@ -248,7 +248,7 @@ class Walker:
     # -- what is waited for -------------------------------------------------------------------------------------------
 
     async def _hold(self, conn: Any) -> bool:
-        return await store.hold(conn, self._run.id, self._worker)
+        return await run_store.hold(conn, self._run.id, self._worker)
 
     async def _part(self, lane: Lane, node: Flow) -> None:
         """Begin another workflow."""
@@ -276,14 +276,14 @@ class Walker:
 
     async def _word(self, lane: Lane, node: Approval, now: datetime) -> Said | None:
         """Somebody's word on an approval; None while the run waits for it."""
-        found = await store.asked(self._db, self._run.id, lane.n)
+        found = await run_store.asked(self._db, self._run.id, lane.n)
         if found is None:
             shows = self._seal.text(SHOWS, filled(node.shows, lane.variables))
             until = min(now + timedelta(hours=node.hours), self._run.expires_at)
             one = Waiting(new_id(), self._run.id, lane.n, node.id, self._run.org_id, node.who, shows, now, until)
             async with self._db.transaction() as conn:
                 if await self._hold(conn):
-                    await store.wait_for(conn, one)
+                    await run_store.wait_for(conn, one)
             return None
         if not found.verdict:
             return None
@@ -295,19 +295,19 @@ class Walker:
         """Leave the run until what it waits for has come; False when it has meanwhile."""
         awaited = [lane.n for lane in self._way.lanes()] if self._over is None else list(self._open)
         async with self._db.transaction() as conn:
-            return await store.pause(conn, self._run.id, self._worker, self._sealed_course(), awaited)
+            return await run_store.pause(conn, self._run.id, self._worker, self._sealed_course(), awaited)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def _sealed_course(self) -> Any:
         return self._seal.json(COURSE, msgspec.to_builtins(self._way.course, enc_hook=str))
 
-    def _ending(self, over: Over | None) -> store.Ending:
+    def _ending(self, over: Over | None) -> run_store.Ending:
         return ending(self._seal, self._way.result(), over, self._clock.now())
 
     async def _end(self, over: Over | None) -> None:
         async with self._db.transaction() as conn:
-            await store.end(conn, self._run.id, "done" if over is None else over.state, self._ending(over))
+            await run_store.end(conn, self._run.id, "done" if over is None else over.state, self._ending(over))
         self._ended = True
 
 
@@ -328,7 +328,7 @@ def ended_by(state: str, failure: ShanheError | CallError) -> Over:
     return Over(state, failure.code[:ERROR_MAX_CHARS], **told(failure))
 
 
-def ending(seal: Seal, result: Mapping[str, Any], over: Over | None, now: datetime) -> store.Ending:
+def ending(seal: Seal, result: Mapping[str, Any], over: Over | None, now: datetime) -> run_store.Ending:
     """How a run ended, as it is kept."""
     why = None if over is None else {"zh": over.zh, "en": over.en}
     return seal.json(RESULT, dict(result)), "" if over is None else over.code, seal.json(WHY, why), now
