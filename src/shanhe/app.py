@@ -233,7 +233,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
         rulings=rulings, webhooks=webhooks,
-        leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows),
+        leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows, clock),
     )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _subscribe(services: Services) -> None:
     follow_erasures(outbox, services)
     follow_leavings(outbox, services.leavings)
     follow_freezes(outbox, services.identity, services.exchange)
-    follow_arrivals(outbox, services.identity, services.notifier, services.clock)
+    follow_arrivals(outbox, services.identity, services.leavings, services.notifier, services.clock)
     outbox.subscribe(DEPLOYED_TOPIC, "programmes.tuned", partial(ask_for_subsidies, services.programmes))
     outbox.subscribe(ISSUED_TOPIC, "programmes.nomad_credits", lambda event: nomad_credits(services, event))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import pytest
 from tests.doors.town import BY, Town
 
 from shanhe.identity.api import Actor, Fate, KeyRevoked, NewKey, OrgFrozen, Role, Unknown
+from shanhe.kernel.notify import Severity
 from shanhe.timetable import _subscribe
 from workflows.house import flow, says
 
@@ -177,6 +179,45 @@ class TestLeaver:
             assert [one["problem"] for one in done if one["kind"] == "webhook"] == ["organisation_frozen"]
             assert [one["kind"] for one in await firm.left(owner)] == ["webhook"]
         assert not await firm.calls(firm.token)
+
+    async def test_is_warned_of_only_where_something_of_theirs_goes_on(self, firm: Firm) -> None:
+        services, org = firm.town.services, firm.org
+        other = await firm.town.person(org=org, role=Role.MEMBER)
+        await services.identity.orgs.leave(org, other, by=f"person:{other}")
+        await self.told(firm)
+        (notice,) = [one for one in await services.notifier.inbox(firm.owner, [org]) if one.kind == "identity.member"]
+        assert (notice.severity, notice.link) == (Severity.INFO, "/members")
+
+    async def test_does_not_go_on_with_a_key_that_they_rotated_the_day_before(self, firm: Firm) -> None:
+        keys = firm.town.identity.keys
+        (old,) = [key for key in await keys.told(firm.org) if key.name == "ci"]
+        acting = Actor(firm.leaver, None, firm.org, frozenset({Role.MEMBER}), frozenset({"keys", "usage"}))
+        new, token = await keys.rotate(old.id, firm.org, grace_s=30 * 86_400, by=acting)
+        async with await firm.town.browser(firm.owner) as owner:
+            await firm.remove(owner, left="later")
+            assert {UUID(one["id"]) for one in await firm.left(owner) if one["kind"] == "key"} == {old.id, new.id}
+            path = f"/api/orgs/{firm.org}/left/key"
+            cut = await owner.post(f"{path}/{old.id}", json={"fate": "take", "grace_s": GRACE_S})
+            assert cut.json()["fate"] == "later"
+            ends = (await keys.get(old.id)).expires_at
+            assert ends is not None
+            assert ends <= firm.town.services.clock.now() + timedelta(seconds=GRACE_S)
+            assert (await owner.post(f"{path}/{old.id}", json={"fate": "take"})).json()["fate"] == "end"
+            assert (await owner.post(f"{path}/{new.id}", json={"fate": "take"})).json()["fate"] == "take"
+        assert not await firm.calls(firm.token)
+        assert not await firm.calls(token)
+
+    async def test_takes_over_nothing_of_their_own(self, firm: Firm) -> None:
+        services = firm.town.services
+        await services.identity.orgs.set_member(firm.org, firm.leaver, Role.OWNER, by="test")
+        async with await firm.town.browser(firm.leaver) as leaver:
+            refused = await firm.remove(leaver, left="take")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (409, "takes_own")
+            assert (await firm.remove(leaver, left="later")).status_code == 200
+        await self.told(firm)
+        notices = [one for one in await services.notifier.inbox(firm.owner, [firm.org])
+                   if one.kind == "identity.member"]  # fmt: skip
+        assert [one.link for one in notices] == ["/members#left"]
 
     async def told(self, firm: Firm) -> None:
         _subscribe(firm.town.services)

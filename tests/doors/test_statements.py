@@ -20,7 +20,7 @@ from stage.reading import asked, fill
 FEW, MANY = 3, 15
 PAGES: Final = (
     "/board", "/api/board/posts", "/board/mine", "/studio", "/studio/flow", "/makers", "/api/store/mine",
-    "/settings", "/api/identity/me", "/city/audit", "/city/ledger/accounts",
+    "/settings", "/api/identity/me", "/city/audit", "/city/ledger/accounts", "/members",
 )  # fmt: skip
 MARKUP_BPS: Final = 2_000
 TEXT: Final = "要一套焊缝检测设备，节拍三十秒，能认出气孔与咬边，现场有网络，九月试机。"
@@ -33,6 +33,7 @@ async def grow(town: Town, person: UUID, rows: int) -> None:
         org = await town.organisation(f"第 {new_id().hex[-6:]} 号公司")
         await town.identity.orgs.set_member(org, person, Role.MEMBER, by=BY)
         somebody = await town.identity.people.create(NewPerson("周敏", f"p{new_id().hex[-12:]}"), by=BY)
+        await town.identity.orgs.set_member(town.company, somebody.id, Role.MEMBER, by=BY)
         own = (await town.identity.orgs.create_personal(somebody.id, by=BY)).id
         await services.ledger.ensure_account(own, Asset.CREDIT, "wallet")
         for owner in (own, town.company):

@@ -344,6 +344,19 @@ class LeavesBehind(Conflict):
         )
 
 
+class TakesOwn(Conflict):
+    """Somebody who goes wants to take over what they made themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "takes_own",
+            "Whoever goes can't take over what they made.",
+            message_zh="退出机构的人不能接管自己创建的内容。",
+            hint="Say end, or later: the owners who stay take it over or end it.",
+            hint_zh="请选择 end（终止）或 later（稍后处理），由留下的负责人接管或终止。",
+        )
+
+
 class OidcFailed(Unauthorized):
     """The identity provider's answer was refused, or it could not be reached."""
 

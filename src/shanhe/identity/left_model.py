@@ -62,6 +62,10 @@ class Leaving(Protocol):
         """What a person made there that would go on without them; None: of everybody who is no member any more."""
         ...
 
+    async def leavers(self, org_id: UUID) -> set[UUID]:
+        """Whoever made something there that would go on, or goes on, without them: members, and those who are gone."""
+        ...
+
     async def settle(
         self, org_id: UUID, kind: LeftKind, left_id: UUID, fate: Fate, *, grace_s: int = 0, by: By
     ) -> Settled:

@@ -14,6 +14,7 @@ from shanhe.identity.api import (
     OWNERLESS_TOPIC,
     REGISTERED_TOPIC,
     Identity,
+    Leaving,
     RegistrationState,
     Unknown,
 )
@@ -24,7 +25,9 @@ from shanhe.kernel.outbox import Event, Outbox
 ANSWERS: Final = {"accepted": ("接受", "accepted"), "declined": ("谢绝", "declined")}
 
 
-def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, clock: Clock) -> None:
+def follow_arrivals(
+    outbox: Outbox, identity: Identity, leaving: Leaving, notifier: Notifier, clock: Clock
+) -> None:  # fmt: skip
     """Subscribe the notices."""
 
     async def registered(event: Event) -> None:
@@ -54,19 +57,9 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
     async def left(event: Event) -> None:
         if not event.payload.get("own", True):  # whoever removes somebody knows, and said what becomes of what is left
             return
-        await notifier.notify(
-            Notice(
-                kind="identity.member",
-                title=Text("一名成员已退出本机构", "A member has left your organisation"),
-                body=Text("其创建的密钥、Webhook 和定时任务仍在运行，且其知晓相应密钥。请在成员页面逐项接管或终止。",
-                          "Keys, webhooks and schedules that they made go on, with secrets they know: take each over "
-                          "or end it on the page of your members."),
-                severity=Severity.WARNING,
-                org_id=UUID(event.payload["org"]),
-                link="/members#left",
-                dedupe=f"left:{event.key}",
-            )
-        )  # fmt: skip
+        org_id, person = UUID(event.payload["org"]), event.payload.get("person")
+        lasts = person is not None and UUID(person) in await leaving.leavers(org_id)
+        await notifier.notify(_gone(event.key, org_id, lasts=lasts))
 
     async def ownerless(event: Event) -> None:
         await notifier.notify(_ownerless(event.key, await _name(identity, UUID(event.payload["org"])),
@@ -77,6 +70,19 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
     outbox.subscribe(REGISTERED_TOPIC, "registrations.notice", registered)
     outbox.subscribe(INVITED_TOPIC, "invitations.notice", invited)
     outbox.subscribe(ANSWERED_TOPIC, "invitations.answer", answered)
+
+
+def _gone(key: str, org_id: UUID, *, lasts: bool) -> Notice:
+    """`lasts`: something that they made goes on."""
+    body = Text("其创建的密钥、Webhook 和定时任务仍在运行，且其知晓相应密钥。请在成员页面逐项接管或终止。",
+                "Keys, webhooks and schedules that they made go on, with secrets they know: take each over or end it "
+                "on the page of your members.")  # fmt: skip
+    nothing = Text("其没有留下仍在运行的密钥、Webhook 或定时任务。", "No key, webhook or schedule of theirs goes on.")
+    return Notice(
+        kind="identity.member", title=Text("一名成员已退出本机构", "A member has left your organisation"),
+        body=body if lasts else nothing, severity=Severity.WARNING if lasts else Severity.INFO, org_id=org_id,
+        link="/members#left" if lasts else "/members", dedupe=f"left:{key}",
+    )  # fmt: skip
 
 
 def _waiting(today: date) -> Notice:

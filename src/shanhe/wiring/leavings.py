@@ -7,6 +7,7 @@ it has ended. What acts by the leaver's own word alone (connected apps, the keys
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,6 +21,7 @@ from shanhe.identity.api import (
     LeftKind,
     Role,
     Settled,
+    TakesOwn,
     Unknown,
 )
 from shanhe.kernel.errors import ShanheError
@@ -27,6 +29,7 @@ from shanhe.kernel.outbox import Event, Outbox
 
 if TYPE_CHECKING:
     from shanhe.identity.api import By, Identity
+    from shanhe.kernel.clock import Clock
     from shanhe.oauth.api import OAuth
     from shanhe.webhooks.api import Webhooks
     from shanhe.workflows.api import Workflows
@@ -40,20 +43,25 @@ TRIGGERS: Final = (LeftKind.HOOK, LeftKind.SCHEDULE)
 class Leavings:
     """See `identity.left_model.Leaving`."""
 
-    def __init__(self, identity: Identity, oauth: OAuth, webhooks: Webhooks, workflows: Workflows) -> None:
+    def __init__(
+        self, identity: Identity, oauth: OAuth, webhooks: Webhooks, workflows: Workflows, clock: Clock
+    ) -> None:
         self._identity = identity
         self._oauth = oauth
         self._webhooks = webhooks
         self._workflows = workflows
+        self._clock = clock
 
     async def of(self, org_id: UUID, person_id: UUID | None = None) -> Sequence[Left]:
         if person_id is not None:
             found = [one for one in await self._everything(org_id) if one.person_id == person_id]
             if not await self._identity.orgs.is_member(org_id, person_id):
                 return found
-            apps = await self._oauth.keys_in(org_id)
-            return [one for one in found if one.id not in apps and not self._own(one)]
+            return await self._lasting(org_id, found)
         return await self._of_those_gone(org_id)
+
+    async def leavers(self, org_id: UUID) -> set[UUID]:
+        return {one.person_id for one in await self._lasting(org_id, await self._everything(org_id))}
 
     async def _of_those_gone(self, org_id: UUID) -> Sequence[Left]:
         here = {one.person_id for one in await self._identity.orgs.members(org_id)}
@@ -72,6 +80,8 @@ class Leavings:
         self, org_id: UUID, person_id: UUID, fate: Fate | None, *, grace_s: int = 0, by: By
     ) -> Sequence[Settled]:
         left = await self.of(org_id, person_id)
+        if fate is Fate.TAKE and isinstance(by, Actor) and by.person_id == person_id:
+            raise TakesOwn()
         if left and fate is None:
             raise LeavesBehind(len(left))
         await self._identity.orgs.remove_member(org_id, person_id, by=by)
@@ -91,6 +101,11 @@ class Leavings:
                 await self._identity.keys.revoke(one.id, org_id, reason="left", by=ACTOR)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _lasting(self, org_id: UUID, found: Sequence[Left]) -> list[Left]:
+        """What of these does not end with whoever made it."""
+        apps = await self._oauth.keys_in(org_id)
+        return [one for one in found if one.id not in apps and not self._own(one)]
 
     async def _everything(self, org_id: UUID) -> list[Left]:
         """All that somebody made there and that goes on by itself, or by a secret that its maker was told."""
@@ -133,6 +148,8 @@ class Leavings:
     async def _take(self, org_id: UUID, one: Left, grace_s: int, by: By) -> Settled:
         ref = by.ref if isinstance(by, Actor) else by
         if one.kind is LeftKind.KEY:
+            if (await self._identity.keys.get(one.id, org_id)).successor_id is not None:
+                return await self._cut(org_id, one, grace_s, by)
             key, token = await self._identity.keys.rotate(one.id, org_id, grace_s=grace_s, by=by)
             return Settled(one, Fate.TAKE, key.id, token)
         if one.kind is LeftKind.WEBHOOK:
@@ -140,6 +157,16 @@ class Leavings:
             return Settled(one, Fate.TAKE, place.id, place.secret if place.form == "standard" else "")
         number, secret = await self._workflows.hand_over(org_id, one.kind, one.id, by=ref)
         return Settled(one, Fate.TAKE, number, secret)
+
+    async def _cut(self, org_id: UUID, one: Left, grace_s: int, by: By) -> Settled:
+        """Of a key whose successor is taken over nothing is to be had: it ends, with `grace_s` no later than that one's
+        old secret."""
+        if not grace_s:
+            return await self._end(org_id, one, by)
+        key, end = await self._identity.keys.get(one.id, org_id), self._clock.now() + timedelta(seconds=grace_s)
+        if key.expires_at is None or key.expires_at > end:
+            await self._identity.keys.edit(one.id, org_id, {"expires_at": end}, by=by)
+        return Settled(one, Fate.LATER, one.id)
 
     async def _end(self, org_id: UUID, one: Left, by: By) -> Settled:
         if one.kind is LeftKind.KEY:

@@ -55,9 +55,10 @@ class LiveHouse:
 
     async def members(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         found = await self._identity.orgs.members(who.org_id)
+        leavers = await self._leavings.leavers(who.org_id)
         rows = [
             {"id": one.person_id, "name": one.name, "role": str(one.role), "self": one.person_id == who.person_id,
-             "leaves": bool(await self._leavings.of(who.org_id, one.person_id))}
+             "leaves": one.person_id in leavers}
             for one in found
         ]  # fmt: skip
         return sorted(rows, key=lambda row: (row["role"] != Role.OWNER, row["name"]))

@@ -132,8 +132,8 @@ class Keys:
         return [await self._opened(key) for key in found]
 
     async def told(self, org_id: UUID) -> Sequence[Key]:
-        """Live keys of an organisation whose token some person was told, oldest first; a key that has a successor ends
-        by itself."""
+        """Live keys of an organisation whose token some person was told, oldest first. Of keys that were
+        rotated those whose maker did so themselves: for how long the old one works is nobody else's word yet."""
         return [await self._opened(key) for key in await store.told(self._ground.db, org_id, self._ground.now())]
 
     async def get(self, key_id: UUID, org_id: UUID | None = None) -> Key:

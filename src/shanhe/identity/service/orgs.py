@@ -13,6 +13,7 @@ import asyncpg
 from shanhe.identity.errors import LastOfItsKind, Taken, TooManyOfThem, Unknown
 from shanhe.identity.model import (
     ORG_ROLES,
+    Actor,
     Department,
     Member,
     NewOrganisation,
@@ -239,7 +240,8 @@ class Organisations:
         """End a membership, and with it whatever invitation that person gave or has in the organisation."""
         async with self._ground.db.transaction() as conn:
             await self._end_membership(conn, org_id, person_id, "member.remove", by)
-            await gone(self._ground, conn, org_id, person_id, own=False)
+            own = isinstance(by, Actor) and by.person_id == person_id
+            await gone(self._ground, conn, org_id, person_id, own=own)
 
     async def leave(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
         """End one's own membership; LastOfItsKind for the last owner. The organisation is told that somebody left."""

@@ -126,7 +126,9 @@ async def told(conn: Connection, org_id: UUID, now: datetime) -> list[Key]:
     rows = await conn.fetch(
         f"""SELECT {COLUMNS} FROM identity.api_key k
              WHERE org_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-               AND successor_id IS NULL AND created_by IS NOT NULL
+               AND created_by IS NOT NULL
+               AND (successor_id IS NULL OR EXISTS (SELECT FROM identity.api_key s WHERE s.id = k.successor_id
+                                                       AND s.created_by = k.created_by))
                AND NOT EXISTS (SELECT FROM identity.house_key h WHERE h.key_id = k.id)
              ORDER BY id""",
         org_id,
