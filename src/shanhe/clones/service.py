@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -21,9 +21,6 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import PersonErased, Vault
-
-if TYPE_CHECKING:
-    pass
 
 PURPOSE: Final = "clone_likeness"
 CALLED: Final = "clones.called"
