@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 from shanhe.filings.api import (
     BadComplaint,
     ComplaintClosed,
+    ComplaintTaken,
     Decision,
     Grievance,
     Intervention,
@@ -114,6 +116,8 @@ class TestComplaint:
         with pytest.raises(NotYourComplaint):
             await complaints.decide(made.id, uphold=False, answer="不成立", person_id=clerk)
         await complaints.decide(made.id, uphold=True, answer="成立", person_id=other)
+        with pytest.raises(ComplaintTaken):
+            await complaints.make(replace(new, receipt_id=RECEIPT, listing=""), org_id=COMPANY, by="person:9")
         told = await desk.notifier.inbox(uuid4(), [MAKER])
         assert [one.kind for one in told] == ["filings.upheld"]
 

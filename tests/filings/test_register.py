@@ -11,6 +11,7 @@ import pytest
 from shanhe.filings.api import (
     AlgorithmConflict,
     BadAlgorithm,
+    FiledOtherwise,
     Filing,
     FilingMove,
     NotFiled,
@@ -52,6 +53,9 @@ class TestAlgorithm:
             filed = await register.move(made.id, Filing.FILED, by="person:1", number=NUMBER, filed_on=DAY)
         assert (filed.state, filed.number, filed.filed_on, len(filed.history)) == (Filing.FILED, NUMBER, DAY, 1)
         assert desk.told == [("filing.moved", {"subject": "model/tuned-1", "state": "filed", "number": NUMBER})]
+        for number, day in (("另一备案号", DAY), (NUMBER, date(2025, 1, 1))):
+            with pytest.raises(FiledOtherwise):
+                await register.move(made.id, Filing.FILED, by="person:1", number=number, filed_on=day)
         with pytest.raises(FilingMove):
             await register.move(made.id, Filing.NOT_NEEDED, by="person:1", reason="x")
         with pytest.raises(UnknownAlgorithm):

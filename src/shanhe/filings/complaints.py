@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.filings import store
-from shanhe.filings.errors import BadComplaint, ComplaintClosed, NotYourComplaint, UnknownComplaint
+from shanhe.filings.errors import BadComplaint, ComplaintClosed, ComplaintTaken, NotYourComplaint, UnknownComplaint
 from shanhe.filings.model import Complaint, Grievance, NewComplaint, Subject
 from shanhe.kernel.asking import Akin, Parameter
 from shanhe.kernel.clock import Clock
@@ -46,7 +46,8 @@ class Complaints:
         self._model_of = model_of
 
     async def make(self, new: NewComplaint, *, org_id: UUID, by: str) -> Complaint:
-        """Report an output by its receipt, whoever paid for it, or a listing by its name. Idempotent by id."""
+        """Report an output by its receipt, whoever paid for it, or a listing by its name. Idempotent by id;
+        ComplaintTaken where that is about another one."""
         text, now, model = _text(new.text), self._clock.now(), new.listing
         if (new.receipt_id is None) == (not new.listing):
             raise BadComplaint("name a receipt or a listing, one of them", "须填写凭据号或上架项名称，二者填一项")
@@ -60,8 +61,10 @@ class Complaints:
         async with self._db.transaction() as conn:
             made = await store.insert_complaint(conn, values)
             row = await store.complaint(conn, new.id)
-            if (row["org_id"], row["receipt_id"]) != (org_id, new.receipt_id):
+            if row["org_id"] != org_id:
                 raise UnknownComplaint
+            if row["receipt_id"] != new.receipt_id or (new.receipt_id is None and row["model"] != model):
+                raise ComplaintTaken
             if made:
                 await self._notifier.notify(Notice(
                     "filings.complaint", Text("收到投诉", "A complaint"),

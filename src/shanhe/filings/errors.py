@@ -34,6 +34,15 @@ class FilingMove(Conflict):
         )  # fmt: skip
 
 
+class FiledOtherwise(Conflict):
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            "filed_otherwise", f"It is filed already, under {number}, with another number or day.",
+            message_zh=f"已按备案号“{number}”备案，备案号或日期与此不同。",
+            hint="Where its filing changed, record that first.", hint_zh="如备案有变更，请先登记变更。",
+        )  # fmt: skip
+
+
 class NotFiled(Forbidden):
     """Something that generates for the public has no record that is enough."""
 
@@ -58,6 +67,14 @@ class BadComplaint(Invalid):
         super().__init__(
             "bad_complaint", f"The complaint is not in order: {why}.", message_zh=f"投诉不合规：{why_zh}。"
         )
+
+
+class ComplaintTaken(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "complaint_taken", "A complaint with this id is about something else.",
+            message_zh="该编号的投诉针对其他对象。", hint="Take a new id.", hint_zh="请使用新的编号。",
+        )  # fmt: skip
 
 
 class ComplaintClosed(Conflict):

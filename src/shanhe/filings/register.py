@@ -11,7 +11,14 @@ from uuid import UUID
 import asyncpg
 
 from shanhe.filings import store
-from shanhe.filings.errors import AlgorithmConflict, BadAlgorithm, FilingMove, NotFiled, UnknownAlgorithm
+from shanhe.filings.errors import (
+    AlgorithmConflict,
+    BadAlgorithm,
+    FiledOtherwise,
+    FilingMove,
+    NotFiled,
+    UnknownAlgorithm,
+)
 from shanhe.filings.model import EVERYTHING, MISSING, Algorithm, Filing, NewAlgorithm, Verdict
 from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
@@ -68,7 +75,7 @@ class Register:
         reason: str = "",
     ) -> Algorithm:  # fmt: skip
         """Write down how the filing stands. `filed` needs number and day, `not_needed` and `withdrawn` a reason;
-        repeating it changes nothing. FilingMove for a step there is none of."""
+        repeating it changes nothing. FilingMove for a step there is none of, FiledOtherwise."""
         if len(reason) > REASON_CHARS or len(number) > NUMBER_CHARS or not (number + reason).isprintable():
             raise BadAlgorithm("number or reason is too long", "备案号或理由过长")
         if to in (Filing.NOT_NEEDED, Filing.WITHDRAWN) and not reason.strip():
@@ -81,6 +88,12 @@ class Register:
                 raise BadAlgorithm("a filing has a number and a day", "须填写备案号与备案日期")
             if filed_on is not None and filed_on > self._clock.today():
                 raise BadAlgorithm("it was not filed in the future", "备案日期不得晚于今天")
+            if (
+                to is Filing.FILED
+                and row["state"] == to
+                and (number.strip() not in ("", row["number"]) or filed_on not in (None, row["filed_on"]))
+            ):
+                raise FiledOtherwise(row["number"])
             if row["state"] != to:
                 await self._moved(conn, row, to, number.strip() or None, filed_on, reason.strip(), by)
         return await self.get(algorithm_id)
