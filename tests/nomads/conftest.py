@@ -20,6 +20,7 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger
 from shanhe.nomads import store
 from shanhe.nomads.api import NewVenue, Nomad, Nomads, Venue, VenueKind, Verdict
+from shanhe.wiring.certificates import Certificates
 from shanhe.wiring.relatives import Relatives
 
 URL = "https://city.example"
@@ -39,6 +40,7 @@ class Town(City):
             akin=Relatives(self.identity, self.facts, clock).akin,
             url=URL, city="山河 Shanhe",
         )  # fmt: skip
+        Certificates(clock, self.approvals, self.nomads.venues)
 
     async def _record(
         self, connection: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any] | None = None
@@ -56,7 +58,8 @@ class Town(City):
 
     async def venue(self, name: str = "湖畔共享空间", kind: VenueKind = VenueKind.SPACE, **more: Any) -> Venue:
         org = await self.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, f"{name}运营"), by="test")
-        return await self.nomads.venues.add(NewVenue(name, kind, org.id, **more), actor="test")
+        made = await self.nomads.venues.add(NewVenue(name, kind, org.id, **more), actor="test")
+        return await self.nomads.venues.certify(made.id) if more.get("certified") else made
 
     async def clerk(self, venue: Venue) -> Actor:
         """A key of the venue's organisation, as its gate has one."""

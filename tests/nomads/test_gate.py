@@ -8,19 +8,20 @@ import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from typer.testing import CliRunner
 
+from shanhe.approvals.api import Request, RequestState, SamePerson
 from shanhe.cli import app as shanhe
-from shanhe.identity.api import Role
+from shanhe.identity.api import NewOrganisation, OrgKind, Role
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, InsufficientCredit, Posting, Transfer
 from shanhe.nomads import codes
-from shanhe.nomads.api import BadCode, Card, NotEligible, Scan, UsedAlready, Venue, VenueKind
+from shanhe.nomads.api import BadCode, Card, NewVenue, NotEligible, Scan, UsedAlready, Venue, VenueKind
 
 from .conftest import Town, days
 
@@ -224,6 +225,47 @@ class TestCourse:
         with pytest.raises(NotEligible, match="no valid"):
             await town.nomads.benefits.course(academy, await town.pass_of(await town.nomad()), 100_000)
         assert await town.sound()
+
+
+class TestCertificate:
+    """N6 pays for the courses of a certified venue: one person asks for that, another agrees."""
+
+    async def asked(self, town: Town) -> tuple[NewVenue, UUID, Request]:
+        org = await town.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, "智汇学院运营"), by="test")
+        new, number = NewVenue("智汇学院", VenueKind.ACADEMY, org.id, "学府路 1 号", certified=True), uuid4()
+        made = await town.nomads.venues.add(new, actor="person:one", identifier=number)
+        assert not made.certified
+        (request,) = await town.approvals.requests(kind="nomads.certificate")
+        return new, number, request
+
+    async def test_takes_a_second_person(self, town: Town) -> None:
+        new, number, request = await self.asked(town)
+        assert await town.approvals.why(request) == "智汇学院 · 学府路 1 号"
+        with pytest.raises(SamePerson):
+            await town.approvals.agree(request.id, by="person:one", rights={"programmes"})
+        with pytest.raises(ShanheError):
+            await town.approvals.agree(request.id, by="person:two", rights={"accounts"})
+        assert not (await town.nomads.venues.get(number)).certified
+        await town.approvals.agree(request.id, by="person:two", rights={"programmes"})
+        assert (await town.nomads.venues.get(number)).certified
+        await town.nomads.venues.add(new, actor="person:one", identifier=number)
+        assert len(await town.approvals.requests(kind="nomads.certificate")) == 1
+
+    async def test_is_asked_for_once_and_anew_after_a_refusal(self, town: Town) -> None:
+        new, number, request = await self.asked(town)
+        await town.nomads.venues.add(new, actor="person:one", identifier=number)
+        assert len(await town.approvals.requests(kind="nomads.certificate")) == 1
+        await town.approvals.reject(request.id, by="person:two", reason="材料不全")
+        assert not (await town.nomads.venues.add(new, actor="person:one", identifier=number)).certified
+        assert len(await town.approvals.requests(kind="nomads.certificate")) == 2
+
+    async def test_is_not_given_to_a_venue_closed_meanwhile(self, town: Town) -> None:
+        _, number, request = await self.asked(town)
+        await town.nomads.venues.close(number, actor="person:one")
+        with pytest.raises(ShanheError, match="closed"):
+            await town.approvals.agree(request.id, by="person:two")
+        assert (await town.approvals.get(request.id)).state is RequestState.REFUSED
+        assert not (await town.nomads.venues.get(number)).certified
 
 
 class TestOwnVenue:

@@ -73,8 +73,9 @@ def venue_add(
     what, key = one_of(VenueKind, kind), _hex(public_key) if public_key else None
 
     async def work(services: Services) -> dict[str, Any]:
-        new = NewVenue(name, what, (await find_org(services, org)).id, address, key, certified)
-        return venue_view(await services.nomads.venues.add(new, actor=ACTOR))
+        new = NewVenue(name, what, (await find_org(services, org)).id, address, key)
+        made = await services.nomads.venues.add(new, actor=ACTOR)
+        return venue_view(await services.nomads.venues.certify(made.id) if certified else made)
 
     done = in_city(data, work)
     show(as_json, done, lambda: pairs({"id": done["id"], "公钥 public key": done["public_key"]}))

@@ -115,6 +115,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "rule.amendment": ("修订规则", "Amend a rule"),
     "rule.set_aside": ("搁置未生效的修订", "Set aside an amendment that is not in force"),
     "programmes.guarantee": ("担保代偿", "Pay on a guarantee"),
+    "nomads.certificate": ("认证场所课程", "Certify a venue's courses"),
 }
 """What takes two people, by the kind of request."""
 

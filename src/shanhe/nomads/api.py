@@ -40,6 +40,7 @@ from shanhe.nomads.model import (
 )
 from shanhe.nomads.offline import check_offline
 from shanhe.nomads.service import Nomads
+from shanhe.nomads.venues import OPERATE, Venues
 from shanhe.nomads.views import (
     appeal_view,
     card_view,
@@ -55,6 +56,7 @@ from shanhe.nomads.views import (
 
 __all__ = [
     "ISSUED_TOPIC",
+    "OPERATE",
     "PASS",
     "TICKET",
     "VENUE",
@@ -88,6 +90,7 @@ __all__ = [
     "Venue",
     "VenueKind",
     "VenueTaken",
+    "Venues",
     "Verdict",
     "appeal_view",
     "attest",

@@ -72,6 +72,14 @@ class VenueTaken(Conflict):
         )  # fmt: skip
 
 
+class VenueClosed(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "venue_closed", "The venue is closed.", message_zh="场所已停用。", hint="Register it anew.",
+            hint_zh="请重新登记该场所。",
+        )  # fmt: skip
+
+
 class KeyTaken(Conflict):
     def __init__(self) -> None:
         super().__init__(

@@ -49,7 +49,8 @@ class Benefit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewVenue:
-    """To register; `public` when the venue keeps its own private key, else the city keeps one for it."""
+    """To register; `public` when the venue keeps its own private key, else the city keeps one for it. `certified`: a
+    second person is asked whether it shall be."""
 
     name: str
     kind: VenueKind

@@ -230,7 +230,8 @@ def _appeals(routes: APIRouter, nomads: Nomads) -> None:
 def _operators(routes: APIRouter, nomads: Nomads) -> None:
     @routes.post("/venues", status_code=201)
     async def add(body: VenueBody, who: Operator) -> Response:
-        """Register a venue; give `public_key` when it keeps its own private key."""
+        """Register a venue; give `public_key` when it keeps its own private key. `certified` asks a second person
+        (`/api/approvals/requests`); sent again once that request was refused or ran out, it asks anew."""
         public = bytes.fromhex(body.public_key) if body.public_key else None
         new = NewVenue(body.name, body.kind, body.org_id, body.address, public, body.certified)
         made = await nomads.venues.add(new, actor=who.ref, identifier=body.id or new_id())

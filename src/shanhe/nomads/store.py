@@ -49,6 +49,10 @@ async def venues(conn: Connection, org_ids: Sequence[UUID] | None = None) -> lis
     return [_venue(row) for row in rows]
 
 
+async def certify_venue(conn: Connection, identifier: UUID) -> None:
+    await conn.execute("UPDATE nomads.venue SET certified = true WHERE id = $1 AND closed_at IS NULL", identifier)
+
+
 async def close_venue(conn: Connection, identifier: UUID, at: datetime) -> None:
     await conn.execute("UPDATE nomads.venue SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL", identifier, at)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,7 @@ from shanhe.identity.api import Actor
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.resealing import rewrite
 from shanhe.nomads import codes, store
-from shanhe.nomads.errors import BadCode, BadField, UnknownVenue, VenueTaken
+from shanhe.nomads.errors import BadCode, BadField, UnknownVenue, VenueClosed, VenueTaken
 from shanhe.nomads.ground import Ground
 from shanhe.nomads.model import NewVenue, Venue
 
@@ -28,27 +28,38 @@ NAME_FIELD, ADDRESS_FIELD = "nomads.venue.name", "nomads.venue.address"
 RESEAL_ROWS: Final = 500
 PLACE_INDEX: Final = "nomads.venue.place"
 
+AskCertificate = Callable[[Venue, str], Awaitable[object]]
+"""(venue, actor): ask a second person whether its courses are certified."""
+
 
 class Venues:
     """Operators register venues; members of a venue's organisation run its screen and its gate."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self.ask_certificate: AskCertificate | None = None
+        """How a second person is asked; set once it is there. Without it nobody is certified."""
 
     async def add(self, new: NewVenue, *, actor: str, identifier: UUID | None = None) -> Venue:
-        """Register a venue; idempotent by id. VenueTaken when the place or the key is there already."""
+        """Register a venue; idempotent by id. VenueTaken when the place or the key is there already.
+
+        What shall be `certified` is registered without, and is so once a second person agrees.
+        """
+        venue = await self._add(new, actor, identifier or new_id())
+        if new.certified and not venue.certified and venue.closed_at is None and self.ask_certificate is not None:
+            await self.ask_certificate(venue, actor)
+        return venue
+
+    async def _add(self, new: NewVenue, actor: str, venue_id: UUID) -> Venue:
         name, address = _text("name", new.name, NAME_MAX_CHARS), _text("address", new.address, ADDRESS_MAX_CHARS, 0)
         await self._ground.identity.orgs.get(new.org_id)
-        venue_id = identifier or new_id()
         known, seal = await self._known(venue_id), await self._ground.identity.seals.of(new.org_id)
         if known is not None:
             if (known.name, known.address, known.org_id, known.kind) != (name, address, new.org_id, new.kind):
                 raise VenueTaken("the id belongs to another one", "编号已用于其他场所")
             return known
         public = new.public or self._private(venue_id).public_key().public_bytes_raw()
-        venue = Venue(
-            venue_id, new.org_id, name, new.kind, address, public, new.public is not None, new.certified, None
-        )
+        venue = Venue(venue_id, new.org_id, name, new.kind, address, public, new.public is not None, False, None)
         kept = replace(venue, name=seal.text(NAME_FIELD, name), address=seal.text(ADDRESS_FIELD, address))
         mark = self._mark(fingerprint(name, address))
         try:
@@ -74,6 +85,14 @@ class Venues:
         if rows:
             await rewrite(self._ground.db, "nomads.venue")
         return len(rows)
+
+    async def certify(self, venue_id: UUID) -> Venue:
+        """From now on its courses are city-certified (N6). For who two people, or the machine itself, stand behind;
+        UnknownVenue, VenueClosed."""
+        if (await self.get(venue_id)).closed_at is not None:
+            raise VenueClosed
+        await store.certify_venue(self._ground.db, venue_id)
+        return await self.get(venue_id)
 
     async def close(self, venue_id: UUID, *, actor: str) -> Venue:
         """From now on nothing it signs counts."""

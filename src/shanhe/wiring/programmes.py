@@ -14,6 +14,7 @@ from shanhe.incubator.api import Incubator
 from shanhe.nomads.api import Nomads
 from shanhe.programmes.api import Programmes
 from shanhe.rulebook.api import AMENDMENT, SET_ASIDE, Amendments, Rulebook
+from shanhe.wiring.certificates import Certificates
 from shanhe.wiring.foresight import Foresight
 from shanhe.wiring.governance import (
     Accepted,
@@ -114,6 +115,7 @@ def open_promises(
         notifier=notifier, announce=outbox.emit, record=log.record, akin=relatives.akin,
         url=settings.url, city=settings.city_name,
     )  # fmt: skip
+    Certificates(clock, approvals, nomads.venues)
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
     approvals.deeds[AMENDMENT] = Deed(amendments.carry_out, "/rules/{rule_id}", ready=amendments.ready)
     approvals.deeds[SET_ASIDE] = Deed(amendments.carry_out_aside, "/rules/{rule_id}")

@@ -251,7 +251,7 @@ class NomadDeskRoom(Room):
             await self.desk.nomads.venue_add(who, fields)
         except (ShanheError, ValueError) as error:
             return await self._wrong(request, who, error, fields)
-        return go("/city/nomads", "venue_added")
+        return go("/city/nomads", "venue_asked" if fields.get("certified") == "on" else "venue_added")
 
     async def venue_close(self, request: Request, venue_id: UUID) -> Response:
         who, _ = await self.posted(request, "programmes")
