@@ -11,7 +11,8 @@ from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.trials.api import Case, Report
 from shanhe.workflows.api import DraftChanged, Hook, Run, Step, Uses, Version, Waiting, Workflow, WorkflowInUse
-from shanhe.workflows.checking import known_at, problems, shaped
+from shanhe.workflows.checking import problems, shaped
+from shanhe.workflows.ways import known_at
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 FLOW, RUN, WAITING = UUID(int=401), UUID(int=402), UUID(int=403)

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shanhe.rulebook.api import FormulaInvalid
-from shanhe.workflows.checking import known_at, problems, read, shaped
+from shanhe.workflows.checking import problems, read, shaped
 from shanhe.workflows.errors import BadDefinition, StepFailed
 from shanhe.workflows.language import filled, holds, names_in, taken
 from shanhe.workflows.model import Course
+from shanhe.workflows.ways import known_at
 from stage.draws import draws
 from workflows.house import ask, flow, says
 

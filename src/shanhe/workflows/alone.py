@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from shanhe.workflows.checking import ROUND, Problem, exits, problems_from, wanted, written
+from shanhe.workflows.checking import problems_from
 from shanhe.workflows.model import AnyNode, Approval, Attempt, Branch, Definition, Loop, Output, Parallel
+from shanhe.workflows.ways import ROUND, Problem, exits, wanted, written
 
 SAID: Final = "~said"
 """Of the output that follows; no node of a definition can be called so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.marks import mark_of
-from shanhe.workflows.checking import known_at, shaped
+from shanhe.workflows.checking import shaped
 from shanhe.workflows.deeds import Deeds, Paid, Said
 from shanhe.workflows.errors import BadDefinition, DraftChanged, StepFailed, WorkflowInUse
 from shanhe.workflows.model import (
@@ -22,6 +22,7 @@ from shanhe.workflows.model import (
 from shanhe.workflows.runner import Runner
 from shanhe.workflows.service import Workflows
 from shanhe.workflows.triggers import signature
+from shanhe.workflows.ways import known_at
 
 __all__ = [
     "BRANCHES_MAX", "CITY_CLASSES", "KINDS", "BadDefinition", "Deeds", "Definition", "DraftChanged", "Hook", "Paid",

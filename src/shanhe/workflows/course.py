@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from shanhe.workflows.checking import ROUND, passing
 from shanhe.workflows.errors import StepFailed
 from shanhe.workflows.language import holds, taken
 from shanhe.workflows.model import (
@@ -30,6 +29,7 @@ from shanhe.workflows.model import (
     Parallel,
     Set,
 )
+from shanhe.workflows.ways import ROUND, passing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.marks import mark_of
 from shanhe.kernel.sealing import Seal, Seals
 from shanhe.workflows import store
-from shanhe.workflows.checking import Problem, problems, read, shaped
+from shanhe.workflows.checking import problems, read, shaped
 from shanhe.workflows.errors import (
     BadDefinition,
     BadTrigger,
@@ -32,6 +32,7 @@ from shanhe.workflows.model import (
     Version,
     Workflow,
 )
+from shanhe.workflows.ways import Problem
 
 WORKFLOWS_MAX: Final = 200
 TITLE, DEFINITION = "workflows.workflow.title", "workflows.version.definition"
