@@ -254,7 +254,7 @@ def _market(app: FastAPI, services: Services) -> None:
         contest_routes.router(services.contests),
         contest_routes.ranks_router(services.ranks),
         earnings_routes.router(services.earnings, services.clock, _names(services)),
-        store_routes.router(services.store, services.clock),
+        store_routes.router(services.store),
     )  # fmt: skip
 
 

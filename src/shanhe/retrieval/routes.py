@@ -110,6 +110,7 @@ def router(
     _bases(routes, knowledge)
     _readers(routes, knowledge)
     _documents(routes, knowledge)
+    _cutting(routes, knowledge)
     _chunks(routes, knowledge, caller_for)
     _evaluations(routes, knowledge, evaluating, caller_for)
     return routes
@@ -203,32 +204,6 @@ def _documents(routes: APIRouter, knowledge: Knowledge) -> None:
         made, new = await knowledge.bring(into, file, data, by=actor.ref, key_id=actor.key_id)
         return plainly(document_view(made) | {"unchanged": not new}, 201 if new else 200)
 
-    @routes.post("/preview")
-    async def preview(
-        base: UUID, request: Request, actor: Acting, file: Text, size: Size = None, overlap: Size = None,
-        separator: Text | None = None,
-    ) -> Response:  # fmt: skip
-        """How the body, as the document `file`, would be cut into passages; nothing is kept or paid. What is not said
-        is as the base has it."""
-        into = await knowledge.own(base, manager(actor))
-        cut = cut_of(into, size, overlap, separator)
-        return plainly(await knowledge.preview(into, cut, file, await request.body()))
-
-    @routes.get("/{base_id}/documents/{document_id}/preview")
-    async def preview_of(
-        base_id: UUID, document_id: UUID, actor: Acting, size: Size = None, overlap: Size = None,
-        separator: Text | None = None,
-    ) -> Response:  # fmt: skip
-        """The same of a document that is there: which passages would stay as they are, and which edits would go."""
-        base = await knowledge.own(base_id, manager(actor))
-        cut, found = cut_of(base, size, overlap, separator), await knowledge.document(base, document_id)
-        return plainly(await knowledge.preview_of(base, cut, found))
-
-    @routes.post("/{base_id}/recut")
-    async def recut(base_id: UUID, actor: Acting) -> Response:
-        """Cut the documents anew that were cut by earlier settings, in the background; only new passages are paid."""
-        return plainly({"documents": await knowledge.recut(await knowledge.own(base_id, manager(actor)))})
-
     @routes.get("/{base_id}/documents/{document_id}")
     async def one(base_id: UUID, document_id: UUID, actor: Acting) -> Response:
         """How far a document is, and what it cost."""
@@ -255,6 +230,34 @@ def _documents(routes: APIRouter, knowledge: Knowledge) -> None:
         found = await knowledge.document(base, document_id)
         await knowledge.remove(found)
         return plainly(document_view(found) | {"deleted": True})
+
+
+def _cutting(routes: APIRouter, knowledge: Knowledge) -> None:
+    @routes.post("/preview")
+    async def preview(
+        base: UUID, request: Request, actor: Acting, file: Text, size: Size = None, overlap: Size = None,
+        separator: Text | None = None,
+    ) -> Response:  # fmt: skip
+        """How the body, as the document `file`, would be cut into passages; nothing is kept or paid. What is not said
+        is as the base has it."""
+        into = await knowledge.own(base, manager(actor))
+        cut = cut_of(into, size, overlap, separator)
+        return plainly(await knowledge.preview(into, cut, file, await request.body()))
+
+    @routes.get("/{base_id}/documents/{document_id}/preview")
+    async def preview_of(
+        base_id: UUID, document_id: UUID, actor: Acting, size: Size = None, overlap: Size = None,
+        separator: Text | None = None,
+    ) -> Response:  # fmt: skip
+        """The same of a document that is there: which passages would stay as they are, and which edits would go."""
+        base = await knowledge.own(base_id, manager(actor))
+        cut, found = cut_of(base, size, overlap, separator), await knowledge.document(base, document_id)
+        return plainly(await knowledge.preview_of(base, cut, found))
+
+    @routes.post("/{base_id}/recut")
+    async def recut(base_id: UUID, actor: Acting) -> Response:
+        """Cut the documents anew that were cut by earlier settings, in the background; only new passages are paid."""
+        return plainly({"documents": await knowledge.recut(await knowledge.own(base_id, manager(actor)))})
 
 
 def _chunks(routes: APIRouter, knowledge: Knowledge, caller_for: CallerFor) -> None:

@@ -11,7 +11,6 @@ from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
-from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
@@ -107,11 +106,12 @@ class JuryBody(Body):
     note: str = Field(min_length=1, max_length=NOTE_MAX)
 
 
-def router(store: Store, clock: Clock) -> APIRouter:
+def router(store: Store) -> APIRouter:
     """Everything under /api/store."""
     routes = APIRouter(prefix="/api/store", tags=["store"])
     _window(routes, store)
-    _making(routes, store, clock)
+    _making(routes, store)
+    _drafts(routes, store)
     _deciding(routes, store)
     return routes
 
@@ -160,7 +160,7 @@ def _window(routes: APIRouter, store: Store) -> None:
         return as_json({"rating": rating})
 
 
-def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
+def _making(routes: APIRouter, store: Store) -> None:
     @routes.get("/mine")
     async def mine(actor: Maker) -> Response:
         """Your organisation's listings with their versions."""
@@ -187,6 +187,25 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
         done = await store.describe(f"{kind}/{slug}", words, owner=org_of(actor), actor=actor.ref)
         return as_json(listing_view(done))
 
+    @routes.post("/listings/{kind}/{slug}/deprecate")
+    async def deprecate(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Show it no more; whoever knows it may go on calling it."""
+        done = await store.deprecate(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
+        return as_json(listing_view(done))
+
+    @routes.post("/listings/{kind}/{slug}/relist")
+    async def relist(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Show it again."""
+        return as_json(listing_view(await store.relist(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)))
+
+    @routes.post("/listings/{kind}/{slug}/withdraw")
+    async def withdraw(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Sell it no more."""
+        done = await store.withdraw(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
+        return as_json(listing_view(done))
+
+
+def _drafts(routes: APIRouter, store: Store) -> None:
     @routes.put("/listings/{kind}/{slug}/draft")
     async def draft(kind: Kind, slug: str, body: DraftBody, actor: Maker) -> Response:
         """Change the draft, or begin the next version."""
@@ -209,23 +228,6 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
     async def recall(kind: Kind, slug: str, actor: Maker) -> Response:
         """Take a submitted version back."""
         return as_json(version_view(await store.recall(f"{kind}/{slug}", owner=org_of(actor))))
-
-    @routes.post("/listings/{kind}/{slug}/deprecate")
-    async def deprecate(kind: Kind, slug: str, actor: Maker) -> Response:
-        """Show it no more; whoever knows it may go on calling it."""
-        done = await store.deprecate(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
-        return as_json(listing_view(done))
-
-    @routes.post("/listings/{kind}/{slug}/relist")
-    async def relist(kind: Kind, slug: str, actor: Maker) -> Response:
-        """Show it again."""
-        return as_json(listing_view(await store.relist(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)))
-
-    @routes.post("/listings/{kind}/{slug}/withdraw")
-    async def withdraw(kind: Kind, slug: str, actor: Maker) -> Response:
-        """Sell it no more."""
-        done = await store.withdraw(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
-        return as_json(listing_view(done))
 
 
 def _deciding(routes: APIRouter, store: Store) -> None:

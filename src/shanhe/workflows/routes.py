@@ -80,6 +80,7 @@ def router(workflows: Workflows, url: str) -> APIRouter:
     _approvals(routes, workflows)
     _runs(routes, workflows)
     _definitions(routes, workflows)
+    _starts(routes, workflows)
     _triggers(routes, workflows, url)
     return routes
 
@@ -209,6 +210,8 @@ def _definitions(routes: APIRouter, workflows: Workflows) -> None:
         """Make the draft what runs from now on."""
         return as_json(marked(await workflows.publish(org_of(actor), slug, n=body.n)))
 
+
+def _starts(routes: APIRouter, workflows: Workflows) -> None:
     @routes.post("/api/workflows/{slug}/runs", status_code=202)
     async def start(slug: str, body: RunBody, actor: Maker) -> Response:
         """Start a run; the same `ref` again is the same run. A key pays within its own budgets."""
