@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from datetime import timedelta
@@ -87,6 +88,21 @@ class TestTicket:
         for _ in range(2):
             await town.nomads.tick()
         assert (await town.nomads.benefits.purse(person)).left["attraction"] == 4
+
+    async def test_not_on_the_ledger_yet_keeps_no_card_from_being_revoked(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def died(card: Card) -> None:
+            raise ConnectionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(town.nomads.benefits, "open", died)
+            with contextlib.suppress(ConnectionError):
+                await town.carded()
+        card = await town.nomads.cards.get(await town.db.fetchval("SELECT id FROM nomads.card WHERE NOT settled"))
+        assert (await town.nomads.revoke(card.id, "冒名取得", actor="test")).ended
+        assert (await town.nomads.tick())["repaired"] == 0
+        assert await town.sound()
 
     async def test_used_when_its_card_ended_in_that_moment_keeps_no_other_waiting(self, town: Town) -> None:
         person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)

@@ -91,7 +91,11 @@ class Benefits:
     async def end(self, card: Card) -> None:
         """Take back what a year left unused, whoever its holder is by now."""
         posting_id, transfers = uuid5(card.id, "ended"), []
-        for index, leg in enumerate(await self._opened(card), 1):
+        try:
+            opened = await self._opened(card)
+        except UnknownPosting:  # ended before its year was on the ledger
+            opened = ()
+        for index, leg in enumerate(opened, 1):
             left = (await self._ground.ledger.balance(leg.credit)).balance
             if left:
                 transfers.append(Transfer(UUID(int=posting_id.int ^ index), leg.credit, leg.debit, left))
