@@ -33,7 +33,7 @@ from shanhe.studio.errors import (
 )
 from shanhe.studio.gguf_check import check
 from shanhe.studio.jury import FILE, KIND, verdicts_in
-from shanhe.studio.model import Comparison, Job, Made, Point, Recipe, Step, checked, estimate_core_ms, plan
+from shanhe.studio.model import Comparison, Job, Made, Point, Recipe, Step, StepPlan, checked, estimate_core_ms, plan
 from shanhe.studio.standing import DEPLOYED_TOPIC, Standing
 from shanhe.studio.steps import Shelf, tail
 
@@ -100,14 +100,16 @@ class Studio:
         """Steps, processor time and price of a recipe, and the budget that would be held."""
         train, questions, _ = await self.checked_lessons(version_id, org_id)
         steps = plan(recipe, len(train), len(questions))
+        return {
+            "steps": [{"kind": step.kind, "title": step.title, "core_s": round(step.core_s)} for step in steps],
+            **self._cost(steps), "lessons": len(train), "questions": len(questions),
+        }  # fmt: skip
+
+    def _cost(self, steps: Sequence[StepPlan]) -> dict[str, int]:
         core_ms, today = estimate_core_ms(steps), self.clock.today()
         price = self.rules.price(core_ms, BUDGET_MAX_MICRO, today)
         reserve = int(self.rules.parameter("reserve", today))
-        return {
-            "steps": [{"kind": step.kind, "title": step.title, "core_s": round(step.core_s)} for step in steps],
-            "core_ms": core_ms, "price_micro": price, "budget_micro": max(1, price * reserve // 10_000),
-            "lessons": len(train), "questions": len(questions),
-        }  # fmt: skip
+        return {"core_ms": core_ms, "price_micro": price, "budget_micro": max(1, price * reserve // 10_000)}
 
     async def checked_lessons(self, version_id: UUID, org_id: UUID | None) -> tuple[Sequence[Any], Sequence[Any], UUID]:
         """What a version teaches and asks; TooFewLessons, and whatever the data set's own rules refuse."""
@@ -134,14 +136,14 @@ class Studio:
         await self._name_free(org_id, name)
         if self.licensed is not None:
             await self.licensed(name, org_id)
-        wanted = await self.estimate(org_id, version_id, recipe)
-        _, _, dataset_id = await self.checked_lessons(version_id, org_id)
+        train, questions, dataset_id = await self.checked_lessons(version_id, org_id)
+        steps = plan(recipe, len(train), len(questions))
         now = self.clock.now()
         job_id = new_id() if request_key is None else uuid5(org_id, f"studio {request_key}")
         job = Job(
             id=job_id, org_id=org_id, name=name, dataset_id=dataset_id, version_id=version_id,
             recipe=msgspec.to_builtins(recipe) | {"rubric": ""}, rubric=recipe.rubric, state="waiting",
-            steps=len(wanted["steps"]), budget_micro=budget_micro or wanted["budget_micro"], spent_micro=0, core_ms=0,
+            steps=len(steps), budget_micro=budget_micro or self._cost(steps)["budget_micro"], spent_micro=0, core_ms=0,
             hold_id=uuid5(job_id, "hold"), worker=None, cancel_asked=False, error=None, made_by=by, made_at=now,
             started_at=None, ended_at=None, settled_at=None,
         )  # fmt: skip
@@ -153,21 +155,20 @@ class Studio:
             wallet.id, job.budget_micro, hold_id=job.hold_id, purpose=PURPOSE, expires_at=until
         )
         try:
-            await self._insert(job, request_key, recipe, len(wanted["steps"]))
+            await self._insert(job, request_key, steps)
         except BaseException:
             await self._ledger.void(hold)
             raise
         return job
 
-    async def _insert(self, job: Job, request_key: str | None, recipe: Recipe, steps: int) -> None:
-        train, questions, _ = await self.checked_lessons(job.version_id, job.org_id)
+    async def _insert(self, job: Job, request_key: str | None, steps: Sequence[StepPlan]) -> None:
         seal = await self._seals.of(job.org_id)
         async with self.db.transaction() as conn:
             await store.lock_org(conn, job.org_id)
             if await store.open_count(conn, job.org_id) >= JOBS_MAX:
                 raise TooManyJobs(JOBS_MAX)
             stored = msgspec.structs.replace(job, rubric=seal.text(RUBRIC_FIELD, job.rubric))
-            await store.insert_job(conn, stored, request_key, plan(recipe, len(train), len(questions))[:steps])
+            await store.insert_job(conn, stored, request_key, steps)
 
     def _judge_there(self, name: str) -> None:
         found = self._compute.model(name) if name else None
@@ -222,8 +223,8 @@ class Studio:
 
     async def log(self, job: Job) -> str:
         """The last words of the step that runs or ran last."""
-        begun = [step for step in await self.steps(job) if step.hash is not None]
-        return await asyncio.to_thread(tail, self.shelf.folder(begun[-1].hash)) if begun and begun[-1].hash else ""
+        begun = [step.hash for step in await self.steps(job) if step.hash is not None]
+        return await asyncio.to_thread(tail, self.shelf.folder(begun[-1])) if begun else ""
 
     async def cancel(self, job_id: UUID, org_id: UUID | None) -> Job:
         """End a job; what it used until then is charged. JobEnded."""
@@ -250,11 +251,12 @@ class Studio:
         """What the base and the model answered to the same questions, and what the judge said; those first that one of
         them got wrong."""
         job = await self.job(job_id, org_id)
-        tests = [step for step in await self.steps(job) if step.kind == "evaluate" and step.state in ("done", "cached")]
+        steps = await self.steps(job)
+        tests = [step for step in steps if step.kind == "evaluate" and step.state in ("done", "cached")]
         if len(tests) < 2 or tests[0].hash is None or tests[-1].hash is None:
             return []
         before, after = (self.shelf.file(hashed, "answers.jsonl") for hashed in (tests[0].hash, tests[-1].hash))
-        judge = next((step for step in await self.steps(job) if step.kind == KIND), None)
+        judge = next((step for step in steps if step.kind == KIND), None)
         verdicts: dict[int, dict[str, Any]] = {}
         if judge is not None and judge.hash is not None:
             verdicts = await asyncio.to_thread(verdicts_in, self.shelf.file(judge.hash, FILE))
