@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from tests.console import double
 from tests.programmes.test_console import Gate
 
+from shanhe.approvals.api import RequestState
 from shanhe.console.live.nomads import LiveNomads
 from shanhe.console.model import Who
 from shanhe.credentials.api import verify
@@ -144,6 +145,16 @@ class TestPages:
 
     async def post(self, client: httpx.AsyncClient, path: str, **fields: Any) -> httpx.Response:
         return await client.post(path, data=TOKEN | fields)
+
+    async def test_ask_a_second_person_for_a_certificate_and_say_so(self, town: Town) -> None:
+        await town.company("智汇学院")
+        city = await self.browser(town, await town.nomad("经办人"), uuid4(), "programmes")
+        fields = {"name": "学院", "org": "智汇学院", "kind": "academy", "address": "", "certified": "on"}
+        asked = await self.post(city, "/city/nomads/venues", **fields)
+        assert asked.headers["location"] == "/city/nomads?done=venue_asked"
+        assert not (await town.nomads.venues.list())[0].certified
+        (request,) = await town.approvals.requests(kind="nomads.certificate")
+        assert request.state is RequestState.OPEN
 
     async def test_serve_a_nomad_a_clerk_and_the_city(self, town: Town) -> None:
         person, clerk = await town.nomad(insured=""), await town.nomad("店员")
