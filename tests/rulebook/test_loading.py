@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -14,11 +15,22 @@ from shanhe.rulebook.loader import parse_rule
 DAY, BEFORE = date(2026, 1, 1), date(2025, 12, 1)
 
 
+def text_of(name: str) -> str:
+    return (files("shanhe.rulebook") / "rules" / f"{name}.yaml").read_text("utf-8")
+
+
 def row(value: Any = 1000, **more: Any) -> dict[str, Any]:
     return {"from": DAY, "announced": BEFORE, "value": value, "given": True} | more
 
 
 class TestFile:
+    def test_refuses_a_value_below_its_parameters_least(self) -> None:
+        """An interval between auctions of no minutes is divided by."""
+        source = text_of("C7_session")
+        for wrong in (0, -60):
+            with pytest.raises(RuleFileInvalid, match="at least 1"):
+                parse_rule(source.replace("        value: 60", f"        value: {wrong}", 1), "x.yaml")
+
     def test_reads_a_sound_rule(self) -> None:
         assert made().id == "X1_test_rule"
         assert made().content_hash == made().content_hash != made(article="四·2.1").content_hash
@@ -58,6 +70,8 @@ class TestFile:
             {"parameters": {"rate": parameter(1) | {"values": [row(given=False, assumed=True)]}}},
             {"parameters": {"rate": parameter(1) | {"values": [row(note="?")]}}},
             {"parameters": {"rate": parameter(1.5)}},
+            {"parameters": {"rate": parameter(0) | {"min": 1}}},
+            {"parameters": {"rate": parameter(1) | {"min": "1"}}},
             {"parameters": {"rate": parameter(True)}},
             {"parameters": {"rate": parameter({"a": 1, "b": {"c": 1}}, type="table")}},
             {"parameters": {"rate": parameter(1, unit="parsec")}},

@@ -178,14 +178,16 @@ def _parameter(name: str, reader: Reader, article: str) -> Parameter:
         return Parameter(_name(name, reader.where), Text("", ""), "value", "int", "int", "left", (), reader.text("of"))
     kind = reader.one_of("type", ("value", "bands", "table", "list"), default="value")
     plain = {"value": ("date", "bool"), "list": ("enum",)}.get(kind, ())
+    unit = reader.one_of("unit", (*UNITS, *plain), default="int")
     parameter = Parameter(
         name=_name(name, reader.where),
         title=reader.both(),
         type=kind,
-        unit=reader.one_of("unit", (*UNITS, *plain), default="int"),
+        unit=unit,
         edge_unit=reader.one_of("edge_unit", UNITS, default="int"),
         closed=cast(Literal["left", "right"], reader.one_of("closed", ("left", "right"), default="left")),
         values=(),
+        least=reader.integer("min") if kind == "value" and unit not in plain and reader.has("min") else None,
     )
     rows = reader.rows("values")
     return replace(parameter, values=dated_values(parameter, rows, f"{reader.where}.values", article))
@@ -240,7 +242,10 @@ def _value(parameter: Parameter, reader: Reader) -> Any:
                 reader.refuse("each name stands in the list once", "列表中每个名称只能出现一次", "value")
             return tuple(raw)
         case _:
-            return _scalar(parameter.unit, raw, reader)
+            made = _scalar(parameter.unit, raw, reader)
+            if parameter.least is not None and made < parameter.least:
+                reader.refuse(f"the value is at least {parameter.least}", f"取值不得小于 {parameter.least}", "value")
+            return made
 
 
 def _scalar(unit: str, raw: Any, reader: Reader) -> Any:

@@ -79,6 +79,8 @@ class Parameter:
     of: str = ""
     """The rule whose parameter of this name it is; it has no values of its own then."""
     withheld: tuple[Withheld, ...] = ()
+    least: int | None = None
+    """The smallest that a value may be, where something divides by it or stops at less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,9 @@ class Rule:
         content = asdict(self) | {"content_hash": ""}
         for part in (content, *content["parameters"]):
             del part["withheld"]
+        for parameter in content["parameters"]:
+            if parameter["least"] is None:  # as it was before parameters could have one
+                del parameter["least"]
         return content_hash(content)
 
     @property
