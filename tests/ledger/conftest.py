@@ -32,6 +32,10 @@ TERMS = LotTerms(
 Fund = Callable[..., Awaitable[UUID]]
 
 
+def move(debit: UUID, credit: UUID, amount: int, **more: object) -> Posting:
+    return Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), debit, credit, amount),), **more)  # type: ignore[arg-type]
+
+
 @dataclass
 class Books:
     """A ledger with an issuance, a revenue and a cost account."""

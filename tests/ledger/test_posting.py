@@ -1,21 +1,19 @@
-"""Postings, holds, reversals, periods: what is booked, what is refused."""
+"""Postings, holds, reversals: what is booked, what is refused, and what is read of it."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import pytest
 
-from shanhe.kernel.clock import FixedClock, midnight
+from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.ledger import counters, lent, store
+from shanhe.ledger import store
 from shanhe.ledger.api import (
     AlreadyReversed,
     Asset,
@@ -23,17 +21,11 @@ from shanhe.ledger.api import (
     HoldClosed,
     IdempotencyConflict,
     InsufficientCredit,
-    LeaseReclaimed,
     Ledger,
     Leg,
-    Limit,
-    LimitExceeded,
     LotDelta,
     NewLot,
     NotBalanced,
-    OpeningBalance,
-    PeriodClosed,
-    PeriodNotOver,
     Posting,
     Provenance,
     Transfer,
@@ -42,11 +34,7 @@ from shanhe.ledger.api import (
 )
 from shanhe.ledger.errors import BadCursor
 
-from .conftest import Books
-
-
-def move(debit: UUID, credit: UUID, amount: int, **more: object) -> Posting:
-    return Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), debit, credit, amount),), **more)  # type: ignore[arg-type]
+from .conftest import Books, move
 
 
 class TestPosting:
@@ -322,306 +310,6 @@ class TestHold:
         await ledger.sweep()
         assert (await ledger.balance(breakage.id)).balance == 300
         assert (await ledger.balance(payer.id)).balance == 0
-        assert await books.clean()
-
-
-class TestLimit:
-    async def test_counts_over_two_workers_and_returns_what_was_not_used(
-        self, books: Books, database: Database, clock: FixedClock
-    ) -> None:
-        second = Ledger(database, clock, worker="two", workers=2)
-        await second.start()
-        payer, key = await books.wallet(10**12), new_id()
-        limit = Limit(key, "requests_per_minute", "12:00", 50, 1)
-
-        async def call(number: int) -> bool:
-            ledger = (books.ledger, second)[number % 2]
-            try:
-                reservation = await ledger.admit(payer.id, 1000, receipt_id=new_id(), limits=(limit,))
-            except LimitExceeded:
-                return False
-            await ledger.settle(reservation, Charge(10, (Leg(books.revenue.id, 10),), b"", (1,)))
-            return True
-
-        assert sum(await asyncio.gather(*(call(number) for number in range(200)))) == 50
-        budget = Limit(key, "budget_per_day", "today", 1000, 600)
-        for _ in range(3):  # 600 asked, 100 used: three times fits, a fourth would not
-            reservation = await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
-            await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
-        await second.stop()
-        assert await books.clean()
-
-    async def test_takes_back_what_a_long_call_did_not_use_after_its_block_was_forgotten(
-        self, books: Books, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_day", "today", 1000, 600)
-        reservation = await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
-        monkeypatch.setattr(counters, "IDLE_S", -1.0)
-        await books.ledger._counters.housekeep()  # nobody else called for a minute and a half
-        await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
-        await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
-
-    async def test_takes_back_all_of_a_charge_that_lapsed(self, books: Books, database: Database) -> None:
-        ledger, payer = books.ledger, await books.wallet(10**12)
-        budget = Limit(new_id(), "budget_per_day", "today", 1000, 600)
-        for _ in range(2):
-            reservation = await ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
-            await database.writes.fetch(
-                "SELECT ledger.reclaim(array_agg(epoch)) FROM ledger.lease WHERE account = $1", payer.id
-            )
-            with pytest.raises(LeaseReclaimed):
-                await ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
-
-    async def test_takes_back_once_what_lapses_before_it_is_released(self, books: Books, clock: FixedClock) -> None:
-        ledger, payer = books.ledger, await books.wallet(10**12)
-        budget = Limit(new_id(), "budget_per_day", "today", 1000, 600)
-        reservation = await ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,), subsidy_max_micro=600)
-        small = msgspec.structs.replace(budget, amount=400)
-        used = await ledger.admit(payer.id, 400, receipt_id=new_id(), limits=(small,))
-        await ledger.settle(used, Charge(400, (Leg(books.revenue.id, 400),), b"", (400,)))
-        clock.advance(minutes=20)
-        assert (await ledger.sweep()).holds == 1
-        await ledger.release(reservation)
-        await ledger.count((budget,))
-        with pytest.raises(LimitExceeded):
-            await ledger.count((msgspec.structs.replace(budget, amount=1),))
-
-    async def test_that_is_lowered_counts_at_once_whatever_was_lent_under_the_old_one(self, books: Books) -> None:
-        payer, old = await books.wallet(10**12), Limit(new_id(), "budget_per_day", "today", 10_000, 10)
-        new = msgspec.structs.replace(old, cap=100)
-
-        async def call(limit: Limit) -> None:
-            reservation = await books.ledger.admit(payer.id, 10, receipt_id=new_id(), limits=(limit,))
-            await books.ledger.settle(reservation, Charge(10, (Leg(books.revenue.id, 10),), b"", (10,)))
-
-        await call(old)
-        for _ in range(9):
-            await call(new)
-        with pytest.raises(LimitExceeded):
-            await call(new)
-        await call(old)  # raised again
-
-    async def test_gets_back_what_a_killed_process_had_borrowed_and_not_used(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
-    ) -> None:
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
-        for number in range(5):  # each borrows an eighth of what is left of the month, uses 10 and is killed
-            dying = Ledger(database, clock, worker=f"life {number}", workers=2, lent=tmp_path)
-            await started(dying)
-            reservation = await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
-            await dying.settle(reservation, Charge(10, (Leg(books.revenue.id, 10),), b"", (10,)))
-            await killed(dying)
-        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
-        await started(again)
-        assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 50
-        await again.admit(payer.id, 950, receipt_id=new_id(), limits=(msgspec.structs.replace(budget, amount=950),))
-        with pytest.raises(LimitExceeded):
-            await again.admit(payer.id, 1, receipt_id=new_id(), limits=(msgspec.structs.replace(budget, amount=1),))
-        await again.stop()
-        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
-
-    async def test_counts_as_used_what_a_power_cut_left_behind(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The file on the disk may be older than what was used of it since."""
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
-        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
-        await started(dying)
-        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
-        await killed(dying)
-        monkeypatch.setattr(lent, "this_boot", lambda: "another start of the machine")
-        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
-        await started(again)
-        assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 125
-        await again.stop()
-        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
-
-    async def test_gets_what_was_left_back_once_even_if_its_file_stays(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
-        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
-        await started(dying)
-        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
-        await database.execute("UPDATE ledger.counter SET used = 900 WHERE scope = $1", budget.scope)
-        await killed(dying)
-
-        def stays(*_: object, **__: object) -> None:
-            raise PermissionError
-
-        monkeypatch.setattr(Path, "unlink", stays)
-        for number in range(2):
-            again = Ledger(database, clock, worker=f"again {number}", workers=2, lent=tmp_path)
-            await started(again)
-            used = await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope)
-            assert used == 900 - 115, "what was left of 125"
-            await again.stop()
-
-    async def test_counts_as_used_what_cannot_be_read_and_gets_back_the_rest(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
-    ) -> None:
-        payer = await books.wallet(10**12)
-        torn, whole = (Limit(new_id(), "budget_per_month", "2026-11", 1000, 10) for _ in range(2))
-        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
-        await started(dying)
-        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(torn,))
-        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(whole,))
-        await killed(dying)
-        (file,) = tmp_path.iterdir()  # noqa: ASYNC240 - a folder of the test alone
-        file.write_bytes(file.read_bytes().replace(str(torn.scope).encode(), b"\xff" * 36))
-        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
-        await started(again)
-        rows = await database.fetch("SELECT scope, used FROM ledger.counter")
-        assert dict(rows) == {torn.scope: 125, whole.scope: 10}
-        await again.stop()
-
-    async def test_is_given_back_by_who_stops_while_a_call_waits_for_it(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
-    ) -> None:
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 10, 10)
-        ledger = Ledger(database, clock, worker="ending", workers=2, lent=tmp_path)
-        await started(ledger)
-        await ledger.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
-        block = ledger._counters._blocks[budget.scope, budget.name, budget.window]  # as a call that waits keeps it
-        await ledger.stop()
-        assert not any(line._connection for line in ledger._lines)
-        assert block.cell[0] == 0
-        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
-
-    async def test_gets_it_back_from_who_is_stopped_as_soon_as_it_started(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
-    ) -> None:
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 1000, 10)
-        dying = Ledger(database, clock, worker="dying", workers=2, lent=tmp_path)
-        await started(dying)
-        await dying.admit(payer.id, 10, receipt_id=new_id(), limits=(budget,))
-        await killed(dying)
-        again = Ledger(database, clock, worker="again", workers=2, lent=tmp_path)
-        await again.start()
-        await again.stop()
-        assert await database.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", budget.scope) == 10
-        assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test alone
-
-    async def test_is_kept_where_nothing_can_be_noted(
-        self, books: Books, database: Database, clock: FixedClock, tmp_path: Path
-    ) -> None:
-        (tmp_path / "lent").write_text("a file where the folder should be")
-        ledger = Ledger(database, clock, worker="alone", workers=2, lent=tmp_path / "lent")
-        await started(ledger)
-        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_month", "2026-11", 100, 60)
-        reservation = await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
-        with pytest.raises(LimitExceeded):
-            await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
-        await ledger.release(reservation)
-        await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
-        await ledger.stop()
-
-
-async def started(ledger: Ledger) -> None:
-    """Started, and done with what dead processes left."""
-    await ledger.start()
-    await asyncio.gather(*ledger._recalls)
-
-
-async def killed(ledger: Ledger) -> None:
-    """Its file stays as it is, held by nobody, and what it had in memory is gone."""
-    ledger._counters._blocks.clear()
-    ledger._book._leases.clear()
-    await ledger.stop()
-
-
-class TestPeriod:
-    async def test_closed_days_take_no_more_postings(self, books: Books, clock: FixedClock) -> None:
-        ledger, wallet = books.ledger, await books.wallet(100)
-        yesterday = clock.today()
-        clock.advance(days=1)
-        await ledger.close_period(yesterday, actor="auditor")
-        with pytest.raises(PeriodClosed):
-            await ledger.post(move(wallet.id, books.revenue.id, 1, day=yesterday))
-        with pytest.raises(PeriodClosed) as again:
-            await ledger.close_period(yesterday, actor="auditor")
-        assert "posting" not in again.value.message
-        assert str(yesterday) in (again.value.hint or "")
-        await ledger.post(move(wallet.id, books.revenue.id, 1))
-        assert (await ledger.opening_balances())[wallet.id] == 100
-        assert await books.clean()
-
-    async def test_that_still_runs_names_the_last_day_that_can_be_closed(self, books: Books, clock: FixedClock) -> None:
-        yesterday = clock.today()
-        clock.advance(days=1)
-        with pytest.raises(PeriodNotOver) as refused:
-            await books.ledger.close_period(clock.today(), actor="auditor")
-        assert str(yesterday) in (refused.value.hint or "")
-
-    async def test_that_ended_just_now_can_not_be_closed_yet(self, books: Books, clock: FixedClock) -> None:
-        """A call of its last second may still be on its way."""
-        yesterday = clock.today()
-        clock.set(midnight(yesterday + timedelta(days=1)) + timedelta(minutes=4))
-        with pytest.raises(PeriodNotOver) as refused:
-            await books.ledger.close_period(yesterday, actor="auditor")
-        assert str(yesterday - timedelta(days=1)) in (refused.value.hint or "")
-        clock.advance(minutes=2)
-        await books.ledger.close_period(yesterday, actor="auditor")
-
-    async def test_of_which_a_close_counts_all_is_counted_no_more(
-        self, books: Books, database: Database, clock: FixedClock
-    ) -> None:
-        """A trial balance is the same with any number of closes before it, and reads nothing that they counted."""
-        ledger, wallet = books.ledger, await books.wallet(10_000)
-        for day in range(3):
-            await books.call(wallet, 100, 10 + day)
-            clock.advance(days=1)
-            late = move(wallet.id, books.revenue.id, 5, day=clock.today() - timedelta(days=1))
-            await ledger.post(late)
-            await books.call(wallet, 100, 20)
-            before, of_today = await ledger.trial_balance(), await ledger.period(clock.today(), clock.today())
-            await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
-            assert await ledger.trial_balance() == before
-            assert await ledger.period(clock.today(), clock.today()) == of_today
-            assert all(row.balance == row.credits - row.debits for row in before)
-            carried = await ledger.opening_balances()
-            assert carried[wallet.id] == (await ledger.balance(wallet.id)).balance + 20
-            clock.advance(days=1)
-        await database.execute("ALTER TABLE ledger.transfer DISABLE TRIGGER append_only")
-        await database.execute("GRANT DELETE ON ledger.transfer TO CURRENT_USER")
-        await books.call(wallet, 100, 7)
-        before = await ledger.trial_balance()
-        await database.execute("DELETE FROM ledger.transfer WHERE at < $1", clock.now() - timedelta(days=2))
-        assert await ledger.trial_balance() == before
-
-    async def test_closed_by_a_version_that_kept_no_turnover_is_counted_from_the_beginning(
-        self, books: Books, database: Database, clock: FixedClock
-    ) -> None:
-        ledger, wallet = books.ledger, await books.wallet(10_000)
-        await books.call(wallet, 100, 10)
-        clock.advance(days=1)
-        before = await ledger.trial_balance()
-        await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
-        await database.execute("UPDATE ledger.period_balance SET debits = NULL, credits = NULL")
-        assert await ledger.trial_balance() == before
-
-    async def test_into_which_a_clock_set_back_booked_is_found_and_counted_by_the_next_close(
-        self, books: Books, clock: FixedClock
-    ) -> None:
-        ledger, wallet = books.ledger, await books.wallet(10_000)
-        clock.advance(days=1)
-        await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
-        assert await books.clean()
-        clock.advance(days=-1)
-        await books.call(wallet, 100, 10)
-        clock.advance(days=2)
-        found = {(one.invariant, one.subject, one.expected, one.found) for one in (await ledger.verify()).findings}
-        said = "a close counted all that is dated by it"
-        assert found == {(said, str(wallet.id), 9_990, 10_000), (said, str(books.revenue.id), 10, 0)}
-        await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
-        assert await books.clean()
-        assert all(row.balance == row.credits - row.debits for row in await ledger.trial_balance())
-
-    async def test_books_are_taken_over_in_one_posting(self, books: Books) -> None:
-        wallet = await books.wallet()
-        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=50)
-        await books.ledger.open_books([OpeningBalance(wallet.id, 50, (lot,))], posting_id=new_id(), actor="admin")
-        assert (await books.ledger.balance(wallet.id)).balance == 50
         assert await books.clean()
 
 
