@@ -205,6 +205,24 @@ async def test_whose_turn_it_is_to_be_read_is_found_among_many_that_wait(databas
     assert (second.base_id.int, second.id.int) == (1, MANY)  # the oldest of the other one
 
 
+async def test_what_changed_in_a_base_is_read_without_what_stayed(database: Database) -> None:
+    base = UUID(int=1)
+    await fill(
+        database,
+        f"""INSERT INTO retrieval.document (id, base_id, name, name_hash, sha256, size_bytes, blob, state, made_by,
+                                            made_at)
+            VALUES ('{base}', '{base}', 'd', sha256(''), sha256(''), 1,
+                    '{base}', 'ready', 'x', '{NOW}')""",
+        f"""INSERT INTO retrieval.chunk (id, base_id, document_id, n, page, box, heading, text, source, words, length,
+                                         edited_at)
+            SELECT {ID}, '{base}', '{base}', n, 1, '{{0,0,1,1}}', '', '', '', '', 0,
+                   CASE WHEN n <= 3 THEN timestamptz '{NOW}' END {N}""",
+    )
+    counted = reading(database)
+    await retrieval.changed(counted, base, NOW - timedelta(days=1))
+    assert counted.rows <= 10
+
+
 async def test_the_plan_of_a_large_pool_counts_every_node(database: Database) -> None:
     """75 nodes with one model fill 50,000 hours in four weeks: what came last counts as much as what came first."""
     await fill(
