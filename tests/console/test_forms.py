@@ -24,6 +24,7 @@ STAYS = {
     "BooksRoom.verify_start": "a part of the page that htmx fills in",
     "CityRoom.pull": "a part of the page that htmx fills in",
     "PromisesRoom.check": "a trial by the rule; nothing is applied for",
+    "PromisesRoom.imported": "what a list would become; it is recorded once, by its batch",
     "KnowledgeRoom.preview": "a look at how a document would be cut; nothing is kept or paid",
     "GovernanceRoom.propose": "a look at the change before it is proposed",
     "WatchRoom.read": "break-glass shows what it read; each reading is written down, again as well",
@@ -38,11 +39,12 @@ HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pu
 """Whose staying answer goes to a script only; without scripts they lead on."""
 LOOKS = frozenset({
     "connect.asked", "governance.form", "knowledge.base", "knowledge.preview", "nomads.mine", "nomads.venue",
-    "promises.check", "promises.programme", "rules.list", "treasury.payout_files",
+    "promises.check", "promises.kinds", "promises.programme", "rules.list", "treasury.payout_files",
     "treasury.payouts", "watch.opening",
 })  # fmt: skip
 """What may be asked of the city by a form that answers itself: it changes nothing and costs nothing."""
 AGAIN = {
+    "PromisesRoom.imported": {"promises.imported"},
     "WatchRoom.read": {"watch.read"},
     "VenueRoom.scanned": {"nomads.gate"},
     "VenueRoom.feed": {"nomads.feed"},
