@@ -19,6 +19,7 @@ from shanhe.gateway.slate import left_behind
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.purse import Budget, OverBudget
 from shanhe.ledger.api import LedgerBusy, LedgerFull, LedgerUnavailable
+from shanhe.ledger.reservation import State
 
 from .conftest import RATES, TOKEN, Desk
 from .engine import DONE, chunk, raw, stream, usage_chunk
@@ -350,8 +351,14 @@ class TestFee:
     async def test_is_given_back_when_who_waits_for_its_booking_leaves(self, lossy: Lossy) -> None:
         before = await lossy.desk.balance()
         toll = await lossy.toll()
+        assert toll.call is not None
+        reservation = toll.call.reservation
+        assert reservation is not None
         booking = asyncio.create_task(toll.book())
-        await asyncio.sleep(0)
+        for _ in range(1000):  # turns of the loop
+            if reservation.state is State.SETTLING:
+                break
+            await asyncio.sleep(0)
         booking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await booking
