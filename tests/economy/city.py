@@ -6,19 +6,34 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shanhe.approvals.api import Approvals, NewLicence, Scope
-from shanhe.credits.api import Credits, Payer, Purchase, tick
-from shanhe.exchange.api import Exchange, Market, NewOrder, Trader, Validity
+from shanhe.credits.api import Credits, LotsHeld, NothingToRefund, Payer, Purchase, tick
+from shanhe.exchange.api import (
+    Exchange,
+    Market,
+    NewOrder,
+    NotEnoughCash,
+    NothingToSell,
+    OrderEnded,
+    OrderTooSmall,
+    OutsideCorridor,
+    SelfTrade,
+    Trader,
+    UnknownOrder,
+    Validity,
+)
 from shanhe.kernel.clock import CITY_TZ, FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import (
     Asset,
     Charge,
+    HoldClosed,
+    InsufficientCredit,
     Ledger,
     Leg,
     LotTerms,
@@ -32,6 +47,9 @@ from shanhe.rulebook.api import Rulebook
 
 from .oracle import Shape
 
+FIRST = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
+NAMES = ["amber", "birch", "cedar", "dove"]
+CREDIT = 1_000_000
 SECRET = b"a secret of the simulation"
 ACTOR = "simulation"
 DIRECT = 5 * 10**8
@@ -66,6 +84,13 @@ SELECT
   (SELECT count(*) FROM ledger.lot l JOIN ledger.lot p ON p.id = l.parent
      WHERE l.provenance = 'exchange' AND p.provenance = 'subsidy') AS sold_subsidy
 """
+
+
+REFUSALS = (
+    NotEnoughCash, NothingToSell, OrderEnded, OrderTooSmall, OutsideCorridor, SelfTrade, UnknownOrder,
+    InsufficientCredit, HoldClosed, LotsHeld, NothingToRefund,
+)  # fmt: skip
+"""What a city refuses to whoever asks for more than there is, or too late."""
 
 
 class Crash(Exception):

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from shanhe.credits.api import LotsHeld, NothingToRefund
-from shanhe.exchange.api import (
-    NotEnoughCash,
-    NothingToSell,
-    OrderEnded,
-    OrderTooSmall,
-    OutsideCorridor,
-    SelfTrade,
-    UnknownOrder,
-)
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
-from shanhe.ledger.api import HoldClosed, InsufficientCredit
 from shanhe.payments.api import Faults
 
-from .city import DIRECT, RealCity
+from .city import CREDIT, DIRECT, FIRST, NAMES, REFUSALS, RealCity
 from .oracle import City, Refused
 
-FIRST = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
-NAMES = ["amber", "birch", "cedar", "dove"]
-REFUSALS = (
-    NotEnoughCash, NothingToSell, OrderEnded, OrderTooSmall, OutsideCorridor, SelfTrade, UnknownOrder,
-    InsufficientCredit, HoldClosed, LotsHeld, NothingToRefund,
-)  # fmt: skip
-CREDIT = 1_000_000
 SEEDS_QUICK, STEPS_QUICK = 4, 60
 SEEDS_PROVED, STEPS_PROVED = 1_000, 100
 STEPS_LONG = 3_000

@@ -38,7 +38,7 @@ from shanhe.board.model import (
     kind_of,
 )
 from shanhe.board.service import Posts
-from shanhe.board.views import fits_view, match_view, post_view
+from shanhe.board.views import fits_view, match_view, post_view, post_views
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,6 @@ __all__ = [
     "kind_of",
     "match_view",
     "post_view",
+    "post_views",
     "wanted",
 ]

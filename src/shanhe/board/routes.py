@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from fastapi import Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from shanhe.board.api import Board, Kind, Post, Words, fits_view, match_view, post_view
+from shanhe.board.api import Board, Kind, Post, Words, fits_view, match_view, post_view, post_views
 from shanhe.board.model import (
     ASKS_MAX_CHARS,
     FEN_MAX,
@@ -90,12 +89,7 @@ def router(board: Board) -> APIRouter:
 
 
 async def _shown(board: Board, post: Post, org_id: UUID | None) -> dict[str, Any]:
-    return (await _all(board, [post], org_id))[0]
-
-
-async def _all(board: Board, posts: Sequence[Post], org_id: UUID | None) -> list[dict[str, Any]]:
-    names = await board.posts.names_of(posts, org_id)
-    return [post_view(one, names[one.id], own=one.org_id == org_id) for one in posts]
+    return (await post_views(board.posts, [post], org_id))[0]
 
 
 def _org(who: Actor | None) -> UUID | None:
@@ -113,7 +107,7 @@ def _public(routes: APIRouter, board: Board) -> None:
             found = await board.finding.search(kind, q, sector)
         else:
             found = await board.posts.standing(kind, sector, before=before)
-        return as_json({"data": await _all(board, found, None)})
+        return as_json({"data": await post_views(board.posts, found)})
 
     @routes.get("/terms")
     async def terms() -> Response:
@@ -141,7 +135,7 @@ def _owners(routes: APIRouter, board: Board) -> None:
     async def mine(who: Member) -> Response:
         """Posts of your organisation, drafts and ended ones too."""
         org_id = org_of(who)
-        return private_json({"data": await _all(board, await board.posts.of(org_id), org_id)})
+        return private_json({"data": await post_views(board.posts, await board.posts.of(org_id), org_id)})
 
     @routes.post("/posts", status_code=201)
     async def write(body: PostBody, who: Member) -> Response:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from shanhe.board.meetings import View
 from shanhe.board.model import SECTORS, Fit, Fits, Kind, Post, Word
+from shanhe.board.service import Posts
 
 
 def post_view(post: Post, name: str, *, own: bool = False) -> dict[str, Any]:
@@ -25,6 +27,12 @@ def post_view(post: Post, name: str, *, own: bool = False) -> dict[str, Any]:
     if own:
         view |= {"shows_name": words.shows_name, "by_meaning": words.by_meaning, "removed_why": post.removed_why}
     return view
+
+
+async def post_views(posts: Posts, shown: Sequence[Post], org_id: UUID | None = None) -> list[dict[str, Any]]:
+    """Posts as an organisation sees them, or a stranger."""
+    names = await posts.names_of(shown, org_id)
+    return [post_view(one, names[one.id], own=one.org_id == org_id) for one in shown]
 
 
 def fit_view(fit: Fit, name: str) -> dict[str, Any]:

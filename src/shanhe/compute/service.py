@@ -400,9 +400,8 @@ class Compute:
                 await self._wake(target)
             report = await self._client.test(target)
             if BOUND not in target.features and any(BOUND in problem for problem in report.problems):
-                await self.learning.keep(
-                    engine, BOUND, {BOUND}, BOUND, actor
-                )  # it says by which field it wants to be bounded
+                # It says by which field it wants to be bounded.
+                await self.learning.keep(engine, BOUND, {BOUND}, BOUND, actor)
                 engine = self.engine(name)
                 report = await self._client.test(self._targets.make(engine, one, state, key))
             reports.append(report)

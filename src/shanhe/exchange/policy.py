@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -17,7 +16,6 @@ LOCK: Final = "C6"
 STABILITY: Final = "F8_stability_fund"
 PRICE: Final = "P1"
 CONTINUOUS: Final = "continuous"
-DAYS_KEPT: Final = 64
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,7 @@ class Policy:
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
         self.day = rulebook.kept(self._day)
-        self._fees: dict[date, Callable[..., Mapping[str, Any]]] = {}
-        self._fees_of = rulebook.edition
+        self._fee = rulebook.kept(lambda on: rulebook.compiled(FEE, on))
 
     def _day(self, on: date) -> Day:
         book = self._rulebook
@@ -69,12 +66,7 @@ class Policy:
 
     def fee_fen(self, proceeds_fen: int, discount_bps: int, on: date) -> int:
         """What an order of that day owes on its proceeds so far."""
-        if self._fees_of is not self._rulebook.edition or len(self._fees) > DAYS_KEPT:
-            self._fees, self._fees_of = {}, self._rulebook.edition
-        fee = self._fees.get(on)
-        if fee is None:
-            fee = self._fees[on] = self._rulebook.compiled(FEE, on)
-        return int(fee(proceeds_fen=proceeds_fen, discount_bps=discount_bps)["fee_fen"])
+        return int(self._fee(on)(proceeds_fen=proceeds_fen, discount_bps=discount_bps)["fee_fen"])
 
     def fee(self, proceeds_fen: int, discount_bps: int, on: date) -> Decision:
         """The same with its trace."""

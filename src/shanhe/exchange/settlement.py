@@ -64,9 +64,8 @@ class Settlement:
             settled += booked
         async with self._db.transaction() as conn:
             await store.move_settled(conn, self._market)
-        await asyncio.gather(
-            self._release(BUY), self._release(SELL)
-        )  # a side's escrows share no account with the other's
+        # A side's escrows share no account with the other's.
+        await asyncio.gather(self._release(BUY), self._release(SELL))
         while await self._trim():
             pass
         return settled

@@ -65,10 +65,8 @@ class Stability:
             ticks = min(out["buy_below_ticks"], status.ceiling_ticks)
         else:
             ticks = max(out["sell_above_ticks"], status.floor_ticks)
-        if (
-            not status.floor_ticks <= ticks <= status.ceiling_ticks
-        ):  # no price of the corridor is on its side of the line
-            return None
+        if not status.floor_ticks <= ticks <= status.ceiling_ticks:
+            return None  # no price of the corridor is on its side of the line
         purse = await self._cash.purse(FUND, market)
         means = purse.cash_available_fen * VALUE_PER_FEN // ticks if side == BUY else purse.tradeable_micro
         quantity = min(out["left_micro"], means)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any, Final
@@ -19,7 +19,7 @@ from shanhe.board.api import (
     fits_view,
     kind_of,
     match_view,
-    post_view,
+    post_views,
 )
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
@@ -54,7 +54,7 @@ class LiveBoard:
             found = await self._board.finding.search(wanted, find, chosen)
         else:
             found = await self._board.posts.standing(wanted, chosen)
-        return {"rows": await self._all(found), "kind": kind, "sector": chosen or "", "find": find,
+        return {"rows": await post_views(self._board.posts, found), "kind": kind, "sector": chosen or "", "find": find,
                 "sectors": SECTORS_SHOWN, "terms": self._terms()}  # fmt: skip
 
     async def one(self, who: m.Who | None, post: UUID) -> Mapping[str, Any]:
@@ -92,11 +92,7 @@ class LiveBoard:
         return None if found is None else found.id
 
     async def _shown(self, post: Post, org_id: UUID | None = None) -> dict[str, Any]:
-        return (await self._all([post], org_id))[0]
-
-    async def _all(self, posts: Sequence[Post], org_id: UUID | None = None) -> list[dict[str, Any]]:
-        names = await self._board.posts.names_of(posts, org_id)
-        return [post_view(one, names[one.id], own=one.org_id == org_id) for one in posts]
+        return (await post_views(self._board.posts, [post], org_id))[0]
 
     async def blank(self, kind: str) -> Mapping[str, Any]:
         until = add_months(self._clock.today(), STANDS_MONTHS)
@@ -144,7 +140,7 @@ class LiveBoard:
     # -- matches ------------------------------------------------------------------------------------------------------
 
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
-        posts = await self._all(await self._board.posts.of(who.org_id), who.org_id)
+        posts = await post_views(self._board.posts, await self._board.posts.of(who.org_id), who.org_id)
         matches = [match_view(one) for one in await self._board.meetings.of(who.org_id)]
         return {"posts": posts, "matches": matches, "terms": self._terms()}
 
