@@ -683,11 +683,11 @@ class TestJourney:
     def test_leads_by_keyboard(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/keys")
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.className") == "skip"
+        expect(page.locator(".skip")).to_be_focused()
         page.keyboard.press("Enter")
-        assert page.evaluate("document.activeElement.id") == "main"
+        expect(page.locator("#main")).to_be_focused()
         page.keyboard.press("/")
-        assert page.evaluate("document.activeElement.id") == "find"
+        expect(page.locator("#find")).to_be_focused()
 
     def test_shows_where_one_is_in_a_menu_that_is_longer_than_the_screen(self, city: Stage, page: Page) -> None:
         page.set_viewport_size({"width": 1366, "height": 768})

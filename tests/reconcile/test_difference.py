@@ -351,6 +351,7 @@ class TestBill:
             good.replace("70.00", "71.00"), good.replace(order, uuid4().hex).replace("70.00", "seventy"),
             good.replace(order, ""), good.replace(order, uuid4().hex), "2026\t,abc",
         ]  # fmt: skip
+        night.clock.advance(minutes=1)
         report = await night.services.bills.upload("alipay", "\n".join([*first, *rows]).encode(), name="b", actor="t")
         assert (report.lines, report.refused) == (2, 4)
         assert [one.row - number for one in report.problems] == [0, 1, 2, 4]

@@ -117,7 +117,7 @@ class Bills:
         """The newest bills, or one, with what of each could not be used."""
         rows = await self._db.fetch(
             """SELECT hash, provider, lines, refused, name, uploaded_at FROM payments.bill
-               WHERE $1::text IS NULL OR hash = $1 ORDER BY uploaded_at DESC LIMIT $2""",
+               WHERE $1::text IS NULL OR hash = $1 ORDER BY uploaded_at DESC, hash LIMIT $2""",
             file_hash, PAGE_ROWS,
         )  # fmt: skip
         wrong = await self._db.fetch(
