@@ -37,6 +37,8 @@ BUDGET_MICRO = 9_000_000_000
 GIVEN_BACK_WITHIN_S = 150.0
 """What a dead process left is looked for over a minute where it isn't in the books, and by a job every minute."""
 
+KEEPING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE gateway.repeat%'"
+
 
 @dataclass
 class Load:
@@ -197,6 +199,37 @@ async def budget_used(services: Services, tenant: Tenant) -> int:
     return int(await services.db.fetchval("SELECT used FROM ledger.counter WHERE scope = $1", tenant.key_id))
 
 
+async def asked(stage: Stage, tenant: Tenant, *, streamed: bool) -> httpx.Response | None:
+    """A call that names itself; None where it broke off."""
+    headers = {"authorization": f"Bearer {tenant.token}", "idempotency-key": f"a-try-{streamed}"}
+    async with httpx.AsyncClient(base_url=stage.url, headers=headers, timeout=CALL_TIMEOUT_S, trust_env=False) as http:
+        try:
+            return await http.post("/v1/chat/completions", json=chat("slow", stream=streamed))
+        except httpx.HTTPError:
+            return None
+
+
+async def killed_when_charged(services: Services, stage: Stage, tenant: Tenant, *, streamed: bool) -> UUID:
+    """Kill the gateway when a call is in the books and its answer is about to be kept; the call's receipt."""
+    call = asyncio.create_task(asked(stage, tenant, streamed=streamed))
+    receipt = None
+    async with asyncio.timeout(CALL_TIMEOUT_S), services.db.transaction() as conn:
+        while receipt is None:
+            receipt = await conn.fetchval(
+                "SELECT attempt FROM gateway.repeat WHERE org_id = $1 AND answered_at IS NULL FOR UPDATE", tenant.org_id
+            )
+        while not (keeping := await services.db.fetchval(KEEPING)):  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.02)
+        for pid in victims(stage, "gateway"):
+            os.kill(pid, signal.SIGKILL)
+        await services.db.fetchval("SELECT pg_terminate_backend($1)", keeping)  # PostgreSQL would write it all the same
+        assert await call is None
+    await services.db.execute(  # a minute passes
+        "UPDATE gateway.repeat SET alive_until = $1 WHERE org_id = $2", services.clock.now(), tenant.org_id
+    )
+    return UUID(str(receipt))
+
+
 @pytest.fixture
 def own_stage() -> Iterator[Stage]:
     with open_stage(workers=2) as opened:
@@ -204,6 +237,25 @@ def own_stage() -> Iterator[Stage]:
 
 
 class TestKill:
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_between_a_charge_and_the_row_that_keeps_its_answer_charges_no_repeat(
+        self, stage: Stage, streamed: bool
+    ) -> None:
+        tenant = stage.tenant(f"Repeats {streamed}")
+        receipt = stage.run(lambda services: killed_when_charged(services, stage, tenant, streamed=streamed))
+        paid_micro = stage.balance_micro(tenant)
+        until = time.monotonic() + RECOVERY_S
+        while not stage.city.ready():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        for _ in range(2):
+            told = asyncio.run(asked(stage, tenant, streamed=streamed))
+            assert told is not None
+            assert (told.status_code, told.json()["error"]["code"]) == (409, "answer_not_kept"), told.text
+            assert str(receipt) in told.json()["error"]["message"]
+        assert stage.balance_micro(tenant) == paid_micro < 100_000_000
+        assert stage.receipt(tenant, str(receipt))["status"] == "completed"
+
     def test_of_a_gateway_loses_and_doubles_nothing(self, stage: Stage) -> None:
         """The last act of the common city: everybody else has been on its stage before. What becomes of calls when
         PostgreSQL falls is in `tests/ledger/test_outage.py`, and here in `make prove`."""

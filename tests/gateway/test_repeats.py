@@ -59,6 +59,10 @@ async def rows(desk: Desk) -> int:
     return int(await desk.gateway._repeats._db.fetchval("SELECT count(*) FROM gateway.repeat"))
 
 
+async def dying(*_: Any) -> None:
+    """Nothing of an answer is kept: its process dies just then."""
+
+
 async def row_of(desk: Desk) -> Any:
     return await desk.gateway._repeats._db.fetchrow("SELECT * FROM gateway.repeat WHERE org_id = $1", desk.org)
 
@@ -219,11 +223,11 @@ class TestName:
         await desk.gateway.forget_repeats()
         assert not await rows(desk)
 
-    async def test_of_a_call_whose_process_died_is_free_within_a_minute(self, desk: Desk) -> None:
+    async def test_of_a_call_whose_process_died_uncharged_is_free_within_a_minute(self, desk: Desk) -> None:
         await ask(desk)
         await desk.gateway._repeats._db.execute(
-            "UPDATE gateway.repeat SET answered_at = NULL, answer = NULL, receipt_id = NULL, expires_at = $1"
-            " WHERE org_id = $2",
+            "UPDATE gateway.repeat SET answered_at = NULL, answer = NULL, receipt_id = NULL, expires_at = $1,"
+            " attempt = gen_random_uuid() WHERE org_id = $2",
             OPENED_AT + timedelta(hours=1),
             desk.org,
         )
@@ -231,6 +235,42 @@ class TestName:
         later(desk, repeats.ALIVE_FOR)
         assert (await ask(desk)).status_code == 200
         assert len(desk.engine.requests) == 2
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_of_a_call_whose_process_died_when_it_was_charged_leads_to_its_receipt(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, streamed: bool
+    ) -> None:
+        if streamed:
+            desk.engine.default = stream(*ENDED)
+        before = await desk.balance()
+        with monkeypatch.context() as patched:
+            patched.setattr(desk.gateway._repeats, "end", dying)
+            first = await ask(desk, stream=streamed)
+        desk.gateway._repeats._mine.clear()
+        assert (await ask(desk, stream=streamed)).json()["error"]["code"] == "call_under_way"
+        later(desk, repeats.ALIVE_FOR)
+        told = [(await ask(desk, stream=streamed)).json()["error"] for _ in range(2)]
+        assert [error["code"] for error in told] == ["answer_not_kept"] * 2
+        assert all(first.headers["x-shanhe-receipt"] in error["message"] for error in told)
+        other = await desk.http.post("/v1/chat/completions", json={"model": "syn"}, headers=named())
+        assert other.json()["error"]["code"] == "idempotency_key_reused"
+        assert before - await desk.balance() == COST
+        assert len(desk.engine.requests) == 1
+
+    async def test_of_a_call_that_was_given_back_after_its_process_died_is_free(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = await desk.balance()
+        with monkeypatch.context() as patched:
+            patched.setattr(desk.gateway._repeats, "end", dying)
+            first = await ask(desk)
+        desk.gateway._repeats._mine.clear()
+        await desk.ledger.reverse(UUID(first.headers["x-shanhe-receipt"]), actor="gateway", reason="it died")
+        later(desk, repeats.ALIVE_FOR)
+        again = await ask(desk)
+        assert again.status_code == 200
+        assert again.headers["x-shanhe-receipt"] != first.headers["x-shanhe-receipt"]
+        assert before - await desk.balance() == COST
 
     async def test_stays_taken_for_as_long_as_its_call_takes(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(repeats, "ALIVE_EVERY_S", 0.01)

@@ -187,7 +187,7 @@ class Gateway:
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
         self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight, self._ahead.is_open, tags)
-        self._repeats = Repeats(db, clock)
+        self._repeats = Repeats(db, clock, ledger)
         self.app = GatewayApp(self._pipeline, self._express, admitter, dispatcher, compute, self._repeats)
 
     async def start(self) -> None:

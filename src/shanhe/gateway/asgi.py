@@ -28,6 +28,8 @@ from shanhe.gateway.repeats import HEADER, REPLAYED, Recorder, Said
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from shanhe.compute.api import Compute, ModelInfo
     from shanhe.gateway.admission import Admitter
     from shanhe.gateway.dispatch import Dispatcher
@@ -151,7 +153,7 @@ class GatewayApp:
             return
         recorder = Recorder(client, body, partial(self._repeats.end, found))
         try:
-            await self._answered(recorder, self._serve(recorder))
+            await self._answered(recorder, self._serve(recorder, found.attempt))
         except BaseException:
             self._repeats.drop(found)
             raise
@@ -162,10 +164,10 @@ class GatewayApp:
         anthropic = client.path.startswith("/v1/messages") or client.header(b"anthropic-version") is not None
         return self._counts[COUNT_TOKENS_PATH] if anthropic else self._openai
 
-    async def _serve(self, client: Client) -> None:
+    async def _serve(self, client: Client, receipt_id: UUID | None = None) -> None:
         face = self._faces.get(client.path)
         if face is not None and client.method == "POST":
-            await self._pipeline.run(face, client)
+            await self._pipeline.run(face, client, receipt_id)
             return
         if client.method == "OPTIONS":
             await client.answer(200, b"", preflight(client.header(b"access-control-request-headers")))

@@ -115,9 +115,12 @@ class Pipeline:
         self.delegate: Delegate | None = None
         """Whoever answers calls that name no model but an agent; None from it = an ordinary call."""
 
-    async def run(self, face: Face, client: Client) -> None:
-        """Serve one request; every failure becomes the face's own typed error."""
+    async def run(self, face: Face, client: Client, receipt_id: UUID | None = None) -> None:
+        """Serve one request, under the receipt that it may bring along; every failure becomes the face's own typed
+        error."""
         call = Call(face)
+        if receipt_id is not None:
+            call.receipt_id, call.receipt = receipt_id, str(receipt_id)
         if len(self.in_flight) >= IN_FLIGHT_MAX:
             busy = CallError(429, "too_many_calls", "Too many calls at once; try again shortly.", retry_after_s=1)
             return await self.refuse(face, call.receipt_id, busy, client)

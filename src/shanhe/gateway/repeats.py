@@ -3,6 +3,8 @@
 The first takes the name in the database, where all processes see it; what it was answered stays for some minutes,
 packed and sealed with a key made of the caller's own, of which the city keeps only a hash. Names belong to an API key
 and to a body: another body under the same name is refused. A call that fails gives its name back.
+
+A try's number is its call's receipt too, so of one whose process died the ledger says whether it was charged.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ from shanhe.gateway.http import EVENT_STREAM, Client, Headers
 from shanhe.kernel.box import Box
 from shanhe.kernel.db import FAILURES
 from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import UnknownPosting
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
+    from shanhe.ledger.api import Ledger
 
 HEADER: Final = b"idempotency-key"
 REPLAYED: Final = (b"idempotent-replayed", b"true")
@@ -37,7 +41,7 @@ NAME_MAX: Final = 255
 KEPT_FOR: Final = timedelta(minutes=10)
 """How long after its end a call is known."""
 ALIVE_FOR: Final = timedelta(seconds=60)
-"""A call whose process has said nothing for so long is under way no more."""
+"""A call whose process has said nothing for so long is under way no more: its process has died."""
 ALIVE_EVERY_S: Final = 20.0
 RETRY_AFTER_S: Final = 5
 ANSWER_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -52,10 +56,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (key_id, name_hmac) DO UPDATE
    SET body_hmac = excluded.body_hmac, attempt = excluded.attempt, alive_until = excluded.alive_until,
        answered_at = NULL, receipt_id = NULL, answer = NULL, expires_at = excluded.expires_at
- WHERE r.expires_at <= $8 OR (r.answered_at IS NULL AND r.alive_until <= $8)
+ WHERE r.expires_at <= $8 OR (r.answered_at IS NULL AND r.alive_until <= $8 AND r.attempt = $9)
 RETURNING attempt"""
 READ: Final = """
-SELECT body_hmac, answered_at, receipt_id, answer FROM gateway.repeat WHERE key_id = $1 AND name_hmac = $2"""
+SELECT body_hmac, attempt, answered_at, answered_at IS NULL AND alive_until <= $3 AS died, receipt_id, answer
+  FROM gateway.repeat WHERE key_id = $1 AND name_hmac = $2"""
 KEEP: Final = """
 UPDATE gateway.repeat
    SET answered_at = $4, receipt_id = $5, expires_at = $6,
@@ -79,7 +84,7 @@ class Said(msgspec.Struct, array_like=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A name that this process makes a call under."""
+    """A name that this process makes a call under. `attempt`: the call's receipt, if it gets one."""
 
     key_id: UUID
     org_id: UUID
@@ -183,9 +188,10 @@ class Recorder:
 class Repeats:
     """The names that calls were given, and what they were answered."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, ledger: Ledger) -> None:
         self._db = db
         self._clock = clock
+        self._ledger = ledger
         self._mine: dict[UUID, Taken] = {}
         self._speaking: asyncio.Task[None] | None = None
 
@@ -210,29 +216,41 @@ class Repeats:
 
     async def _take(self, taken: Taken, asked: bytes) -> Any:
         """None when the name is ours now, else the row that has it."""
+        unpaid: UUID | None = None
         while True:
             now = self._clock.now()
             async with self._db.transaction() as conn:
                 mine = await conn.fetchval(
                     TAKE, taken.key_id, taken.name, taken.org_id, asked, taken.attempt, now + ALIVE_FOR,
-                    now + KEPT_FOR, now,
+                    now + KEPT_FOR, now, unpaid,
                 )  # fmt: skip
-                if mine is not None:
-                    return None
-                row = await conn.fetchrow(READ, taken.key_id, taken.name)
-                if row is not None:
-                    return row
+                row = None if mine is not None else await conn.fetchrow(READ, taken.key_id, taken.name, now)
+            if mine is not None:
+                return None
+            if row is not None and (not row["died"] or await self._paid(row["attempt"])):
+                return row
+            unpaid = None if row is None else row["attempt"]
+
+    async def _paid(self, receipt_id: UUID) -> bool:
+        """Whether a call whose process died stays charged."""
+        try:
+            await self._ledger.fate(receipt_id)
+        except UnknownPosting:
+            return False
+        return not await self._ledger.reversed_among([receipt_id])
 
     async def _known(self, taken: Taken, asked: bytes, row: Any) -> Said:
         if row["body_hmac"] != asked:
             text = "This Idempotency-Key belongs to a call with another body; a new call needs a new one."
             raise CallError(422, "idempotency_key_reused", text)
-        if row["answered_at"] is None:
+        if row["answered_at"] is None and not row["died"]:
             text = "The call with this Idempotency-Key is under way; ask again for its answer."
             raise CallError(409, "call_under_way", text, retry_after_s=RETRY_AFTER_S)
         if row["answer"] is None:
-            made = "was made" if row["receipt_id"] is None else f"was made and paid, receipt {row['receipt_id']}"
-            raise CallError(409, "answer_not_kept", f"This call {made}; its answer is not kept.")
+            receipt = row["attempt"] if row["died"] else row["receipt_id"]
+            made = "was made" if receipt is None else f"was made and paid, receipt {receipt}"
+            text = f"This call {made}; its answer is not kept. To have one, make it under a new Idempotency-Key."
+            raise CallError(409, "answer_not_kept", text)
         packed = taken.box.open(row["answer"], taken.name)
         said: Said = await asyncio.to_thread(lambda: _said.decode(zlib.decompress(packed)))
         return said
