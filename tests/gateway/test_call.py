@@ -361,6 +361,26 @@ class TestEngineSees:
         receipt = await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), desk.org)
         assert receipt.evidence.held_micro >= 1000 * RATES.input // 1_000_000
 
+    @pytest.mark.parametrize("part", [{"type": "refusal", "refusal": "z" * 1000}, {"type": "text", "text": "z" * 1000}])
+    async def test_no_part_of_a_content_that_nobody_measured(self, desk: Desk, part: dict[str, str]) -> None:
+        answer = await desk.chat(messages=[{"role": "assistant", "content": [{**part, "hidden": "y" * 5000}]}])
+        assert desk.engine.requests[-1]["messages"][0]["content"] == [part]
+        receipt = await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), desk.org)
+        assert receipt.evidence.held_micro >= 1000 * RATES.input // 1_000_000
+
+    async def test_no_mark_that_has_an_upstream_write_a_cache_at_a_price_of_its_own(self, desk: Desk) -> None:
+        mark = {"cache_control": {"type": "ephemeral"}}
+        part, function = {"type": "text", "text": "Be kind."}, {"name": "f", "parameters": {"type": "object"}}
+        tool = {"type": "function", "function": function}
+        await desk.chat(
+            messages=[{"role": "system", "content": [part | mark], **mark}, {"role": "user", "content": "Hi"}],
+            tools=[tool | mark, tool | {"function": function | mark}],
+            **mark,
+        )
+        seen = desk.engine.requests[-1]
+        assert "cache_control" not in json.dumps(seen)
+        assert (seen["messages"][0], seen["tools"]) == ({"role": "system", "content": [part]}, [tool, tool])
+
     async def test_no_prompt_that_mixes_tokens_and_texts(self, desk: Desk) -> None:
         body = {"model": "syn", "prompt": [1, "x" * 100_000], "max_tokens": 5}
         assert (await desk.http.post("/v1/completions", json=body)).status_code == 400

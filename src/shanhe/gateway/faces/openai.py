@@ -40,6 +40,7 @@ DONE_EVENT = b"data: [DONE]\n\n"
 class Part(msgspec.Struct):
     type: str
     text: str | None = None
+    refusal: str | None = None
     input_audio: msgspec.Raw = ABSENT
     file: msgspec.Raw = ABSENT
     image_url: msgspec.Raw = ABSENT
@@ -60,6 +61,7 @@ class StreamOptions(msgspec.Struct):
 
 class Named(msgspec.Struct):
     name: str
+    cache_control: msgspec.Raw = ABSENT
 
 
 class Tool(msgspec.Struct):
@@ -67,6 +69,7 @@ class Tool(msgspec.Struct):
     function: Named | None = None
     name: str | None = None
     """Of a function in the form of another protocol, which clients mistake for this one."""
+    cache_control: msgspec.Raw = ABSENT
 
 
 class AllowedTools(msgspec.Struct):
@@ -136,6 +139,10 @@ MESSAGE_CORE = frozenset({"role", "content"})
 MESSAGE_FIELDS = MESSAGE_CORE | {
     "name", "tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT
 }  # fmt: skip
+PART_FIELDS = frozenset({"type", "text", "refusal", "image_url", "input_audio", "file"})
+MARK: Final = "cache_control"
+"""Where a caller wants a prefix cached. Upstreams that heed it take more for what they write than for what they read,
+and a call has one price for both, so it stays here."""
 DEVELOPER: Final = b'"developer"'
 SYSTEM: Final = msgspec.Raw(b'"system"')
 """What the one role is called by the templates of nearly all models, which drop the other in silence or refuse it."""
@@ -149,9 +156,10 @@ def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> i
     if isinstance(message.content, str):
         return utf8_size(message.content)
     for part in message.content or ():
+        size += utf8_size(part.text or "") + utf8_size(part.refusal or "")
         if part.type in {"text", "refusal"}:
-            size += utf8_size(part.text or "")
-        elif part.type == "image_url":
+            continue
+        if part.type == "image_url":
             needs |= _picture(part.image_url, position)
             size += IMAGE_TOKENS
         elif part.type in {"input_audio", "file"}:
@@ -179,6 +187,9 @@ def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
     rows = decode(_rows, bytes(raw))
     size, foreign = 0, False
     for row in rows:
+        if (parts := sent_parts(row.get("content", ABSENT))) is not None:
+            foreign = True
+            row["content"] = parts
         if bytes(row["role"]) == DEVELOPER:
             foreign = True
             row["role"] = SYSTEM
@@ -199,6 +210,16 @@ def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
     return (rows if foreign else raw), size
 
 
+def sent_parts(content: msgspec.Raw) -> msgspec.Raw | None:
+    """A content's parts with known fields only; None where it has no others."""
+    if bytes(memoryview(content)[:1]) != b"[":
+        return None
+    parts = _rows.decode(content)
+    if all(part.keys() <= PART_FIELDS for part in parts):
+        return None
+    return msgspec.Raw(_encode([{name: part[name] for name in part if name in PART_FIELDS} for part in parts]))
+
+
 def served(given: Mapping[str, msgspec.Raw]) -> None:
     """CallError 400 for a field that is known and not done here."""
     for name in UNSERVED.keys() & given.keys():
@@ -206,9 +227,11 @@ def served(given: Mapping[str, msgspec.Raw]) -> None:
             raise invalid(UNSERVED[name], name, "unsupported_parameter")
 
 
-def tool_names(raw: msgspec.Raw) -> list[str]:
-    """Names of the declared functions; CallError 400 for other kinds of tools."""
+def tool_names(raw: msgspec.Raw, fields: dict[str, Any]) -> list[str]:
+    """Names of the declared functions; CallError 400 for other kinds of tools. Marks of a cache are left out of
+    `fields`."""
     names: list[str] = []
+    marked = False
     tools: list[Tool] = decode(_tools, bytes(raw), "tools") if present(raw) else []
     for at, tool in enumerate(tools):
         if tool.type != "function" or tool.function is None:
@@ -218,6 +241,12 @@ def tool_names(raw: msgspec.Raw) -> list[str]:
                 f"Tools of type {tool.type!r} are not supported; declare functions.", f"tools[{at}].type", "unsupported"
             )
         names.append(tool.function.name)
+        marked = marked or present(tool.cache_control) or present(tool.function.cache_control)
+    if marked:
+        rows = fields["tools"] = msgspec.json.decode(raw)
+        for row in rows:
+            for owner in (row, row["function"]):
+                owner.pop(MARK, None)
     return names
 
 
@@ -280,7 +309,7 @@ class Chat:
         messages, beside = sent_messages(given["messages"])
         fields: dict[str, Any] = {name: given[name] for name in given if name in CHAT_FIELDS}
         fields["messages"] = messages
-        names = tool_names(request.tools)
+        names = tool_names(request.tools, fields)
         if names:
             needs.add("tools")
         return Parsed(
