@@ -446,6 +446,14 @@ class TestLookingUp:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert answer.json()["type"] == "error"
 
+    @pytest.mark.parametrize("path", ["chat/completions", "messages", "responses", "models"])
+    async def test_with_a_key_that_is_none_says_what_to_do(self, desk: Desk, path: str) -> None:
+        stranger = {"authorization": "Bearer sk-sh-nobody"}
+        answer = await desk.http.request("GET" if path == "models" else "POST", f"/v1/{path}", headers=stranger)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"]) == (401, "authentication_error")
+        assert error["message"].startswith("The API key is not one of this city's. Copy the whole key")
+
     async def test_of_a_stored_response_says_that_nothing_is_stored(self, desk: Desk) -> None:
         answer = await desk.http.get("/v1/responses/resp_1")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "response_not_found")

@@ -108,7 +108,8 @@ class A2aFace:
         except (BadRequest, BadInputs) as error:
             return _error(number, INVALID_PARAMS, error.message)
         except (ShanheError, CallError) as error:
-            return _error(number, INTERNAL, error.message, {"code": error.code, "status": error.status})
+            text = error.whole_text if isinstance(error, ShanheError) else error.message
+            return _error(number, INTERNAL, text, {"code": error.code, "status": error.status})
         return {"jsonrpc": "2.0", "id": number, "result": result}
 
     async def _result(self, method: str, params: Any, caller: Caller, slug: str | None) -> dict[str, Any]:

@@ -379,9 +379,8 @@ def told(error: Exception) -> CallError:
         case CallError():
             return error
         case ShanheError():
-            return CallError(
-                error.status, error.code, error.message, retry_after_s=getattr(error, "retry_after_s", None)
-            )
+            after_s = getattr(error, "retry_after_s", None)
+            return CallError(error.status, error.code, error.whole_text, retry_after_s=after_s)
         case UpstreamError():
             return CallError(502, "engine_failed", f"The engine failed: {error}.")
         case Unsettled():

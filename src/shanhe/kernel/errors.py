@@ -57,6 +57,11 @@ class ShanheError(Exception):
         self.hint_zh = hint_zh or hint
         self.details = dict(details or {})
 
+    @property
+    def whole_text(self) -> str:
+        """What happened and what to do next, for protocols that have one text for both."""
+        return f"{self.message} {self.hint}".strip()
+
     def to_dict(self, language: str = "en") -> dict[str, Any]:
         """The JSON body of the error: `{"error": {code, message, hint?, details?}}`."""
         chinese = language.startswith("zh")

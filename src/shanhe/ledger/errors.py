@@ -214,8 +214,8 @@ class LedgerUnavailable(Unavailable):
             "ledger_unavailable",
             f"The ledger cannot reach its database. {why}".strip(),
             message_zh=f"账本无法连接数据库。{why}".strip(),
-            hint="Retry with the same id: it is booked at most once.",
-            hint_zh="请用相同编号重试：最多入账一次。",
+            hint="Try again in a moment; what has the same id is booked at most once.",
+            hint_zh="请稍后重试；相同编号最多入账一次。",
         )
 
 
@@ -242,6 +242,6 @@ class LedgerBusy(Unavailable):
             "ledger_busy",
             f"{waiting} postings are waiting already; this one was not queued.",
             message_zh=f"已有 {waiting} 笔入账在等待，本次未排队。",
-            hint="Retry in a second with the same id.",
-            hint_zh="请稍后用相同编号重试。",
+            hint="Try again in a second; what has the same id is booked at most once.",
+            hint_zh="请稍后重试；相同编号最多入账一次。",
         )
