@@ -60,6 +60,7 @@ from shanhe.wiring.personal_copy import drawers_of
 from shanhe.wiring.programmes import open_promises
 from shanhe.wiring.research import Commons, open_commons
 from shanhe.wiring.rulings import Rulings
+from shanhe.wiring.statements import TakingIn
 from shanhe.wiring.store import Bazaar, open_bazaar, paid_out
 from shanhe.wiring.stray_money import follow_stray_money
 from shanhe.wiring.studio import Workshop, open_workshop
@@ -132,6 +133,7 @@ class Services:
     bulletin: Bulletin
     moves: Moves
     rulings: Rulings
+    taking_in: TakingIn
     filings: Filings
     webhooks: Webhooks
     leavings: Leavings
@@ -232,7 +234,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), alliances=promises.alliances,
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
-        rulings=rulings, webhooks=webhooks,
+        rulings=rulings, taking_in=TakingIn(clock, approvals, till.bank), webhooks=webhooks,
         leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows, clock),
     )  # fmt: skip
 

@@ -81,6 +81,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("board.tick", EVERY_MINUTE, services.board.tick)
     jobs.every("approvals.sweep", EVERY_MINUTE, services.approvals.sweep)
     jobs.every("approvals.run", EVERY_MINUTE, services.approvals.run)
+    jobs.every("bank.forget", EVERY_MINUTE, services.taking_in.forget)
     counted = GlassGauges(services.metrics.registry)
     emergency = services.emergency
     jobs.every("glass.tick", EVERY_5_S, lambda: glass_tick(emergency.glass, emergency.undoing, counted))

@@ -228,7 +228,7 @@ def _machine(app: FastAPI, services: Services) -> None:
         gateway_routes.router(services.gateway, actor, services.clock),
         compute_routes.router(services.compute),
         payments_routes.router(services.payments, services.sandbox),
-        payments_routes.bank_router(services.bank, services.rulings.close),
+        payments_routes.bank_router(services.bank, services.rulings.close, services.taking_in),
         payments_routes.balance_router(
             services.bank, services.rulings.sign_balance, services.settings.city_name
         ),

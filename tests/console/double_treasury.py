@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -30,6 +31,12 @@ def payout(number: int, state: str) -> mt.PayoutRow:
     )  # fmt: skip
 
 
+HELD = mt.HeldRow(
+    UUID(int=83), "b" * 64, "7月.csv", "王五", NOW, NOW, "2026-07-01", "2026-07-31", 2, 500_000, 0, 100_00, 510_000_00,
+    1, 500_000,
+)  # fmt: skip
+
+
 class Treasury:
     """Remembers what was asked of it."""
 
@@ -37,6 +44,7 @@ class Treasury:
         self.done: list[tuple[str, object]] = []
         self.queue = c.Queue()
         self.looked: tuple[str, UUID | None] = ("", None)
+        self.mine = self.alone = False
 
     async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView:
         self.looked = (find, past)
@@ -87,7 +95,7 @@ class Treasury:
                 mt.OutgoingRow("SR9K2M9PQ4", "resend", 200_00, NOW, "启明智能"),
             ],
             lines if file_hash else (), "6月.csv",
-            {"matched": 1, "refused": 1}, True, [mt.GapRow(june, june, DAY, DAY, 1_000_00)],
+            {"matched": 1, "refused": 1}, True, [mt.GapRow(june, june, DAY, DAY, 1_000_00)], [HELD], self.alone,
         )  # fmt: skip
 
     async def balance(self, who: m.Who, day: date | None, sheet: UUID | None) -> mt.BalanceView:
@@ -113,6 +121,13 @@ class Treasury:
         known = (name, data) in self.done
         self.done.append((name, data))
         return "a" * 64, known
+
+    async def statement_held(self, who: m.Who, file_hash: str) -> mt.HeldView:
+        rows = [
+            mt.BankLineRow(2, "in", 500_000, "pays", "", "充值 SH7K2M9PQ4", "青山机器人"),
+            mt.BankLineRow(3, "", None, "refused", "there is no amount · 没有金额", "手续费"),
+        ]
+        return mt.HeldView(replace(HELD, mine=self.mine), rows, {"pays": 1, "refused": 1}, self.alone)
 
     async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
         fits = [(UUID(int=90), "SH7K2M9PQ4", 50_00)]

@@ -224,10 +224,27 @@ class TestTreasury:
         answer = await member.post(f"/topup/waiting/{ident(1)}/back", data=TOKEN)
         assert answer.headers["location"] == "/topup?done=wanted_back#waiting"
 
+    async def test_shows_a_second_person_what_a_statement_would_do(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        held = f"/city/bank/held/{'b' * 64}"
+        assert f'href="{held}"' in (await member.get("/city/bank")).text
+        page = (await member.get(held)).text
+        for needed in ("b" * 64, "期末余额", "¥ 510,000.00", "1 笔，共 ¥ 5,000.00", "付讫订单 1 · 无法读取 1", "王五",
+                       f'action="/city/second/{UUID(int=83)}"', 'value="approve"', 'value="reject"'):  # fmt: skip
+            assert needed in page, needed
+        assert "只有一名管理员或运营人员" not in page
+        desk.treasury.mine = desk.treasury.alone = True  # type: ignore[attr-defined]
+        own = (await member.get(held)).text
+        assert 'value="approve"' not in own
+        for needed in ("由您上传，须由另一名运营人员核对。", 'value="withdraw"', "只有一名管理员或运营人员"):
+            assert needed in own, needed
+        assert "只有一名管理员或运营人员" in (await member.get("/city/bank")).text
+
     async def test_reads_a_statement_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
         files = {"file": ("6月.csv", "日期,金额".encode(), "text/csv")}
         answer = await member.post("/city/bank", data=TOKEN, files=files)
-        assert (answer.status_code, answer.headers["location"][:16]) == (303, "/city/bank?file=")
+        assert (answer.status_code, answer.headers["location"]) == (
+            303, f"/city/bank/held/{'a' * 64}?done=statement_held"
+        )  # fmt: skip
         assert desk.treasury.done == [("6月.csv", "日期,金额".encode())]  # type: ignore[attr-defined]
         again = await member.post("/city/bank", data=TOKEN, files=files)
         assert "done=statement_known" in again.headers["location"]

@@ -46,7 +46,7 @@ class Office(Branch):
     async def statement(self) -> None:
         data = "\n".join([TITLES, *self.rows, ""]).encode()
         self.rows = []
-        await self.desk.statements.upload(data, name=f"{self.serial}.csv", actor="person:1")
+        await self.desk.statements.take(data, name=f"{self.serial}.csv", actor="person:1", second="person:2")
 
     async def books(self, fen: int, kind: str = "top_up") -> Posting:
         """A movement of cash that no statement brought."""

@@ -83,7 +83,7 @@ class Branch:
 
     async def upload(self, *rows: str, encoding: str = "utf-8", header: str = HEADER) -> Report:
         data = "\n".join([header, *rows]).encode(encoding)
-        return await self.desk.statements.upload(data, name="6月.csv", actor="person:1")
+        return await self.desk.statements.take(data, name="6月.csv", actor="person:1", second="person:2")
 
     async def suspended_fen(self) -> int:
         account = await self.ledger.system_account("suspense", Asset.CNY, "bank transfers")

@@ -810,7 +810,7 @@ class TestBankFile:
             await works.payouts.files.export(uuid4(), by=CLERK)
         desk = works.desk()
         statement = f"日期,借方,贷方,对方户名,附言\n20260608,300.00,,青山机器人,{done.reference}"
-        report = await desk.statements.upload(statement.encode(), name="s", actor="person:o1")
+        report = await desk.statements.take(statement.encode(), name="s", actor="person:o1", second="person:2")
         assert report.counts["matched"] == 1
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert await works.fen("cash", "bank_transfer") == 30_000
@@ -851,7 +851,7 @@ class TestBankFile:
         await works.payouts.fail(done[0].id, by=CLERK, reason="账户已销户")
         await works.payouts.confirm(done[1].id, by=CLERK)
         text = f"日期,借方,贷方,附言\n20260608,150.00,,{done[2].reference}\n"
-        await works.desk().statements.upload(text.encode(), name="s", actor="person:o1")
+        await works.desk().statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         again = await works.payouts.files.export(file.id, by="person:other")
         assert [row[-1] for row in csv.reader(io.StringIO(again.text))][1:] == [done[3].reference]
         await works.payouts.fail(done[3].id, by=CLERK, reason="账户已销户")
@@ -872,8 +872,8 @@ class TestBankFile:
         file = await works.payouts.files.export(by=CLERK)
         await works.payouts.fail(done[2].id, by=CLERK, reason="银行未受理")
         desk = works.desk()
-        await desk.statements.upload(
-            "日期,借方,贷方,附言\n20260608,300.00,,代发2笔\n".encode(), name="s", actor="person:o1"
+        await desk.statements.take(
+            "日期,借方,贷方,附言\n20260608,300.00,,代发2笔\n".encode(), name="s", actor="person:o1", second="person:2"
         )
         (item,) = await desk.suspense()
         await desk.explain(item.id, [file.id], actor=CLERK, note="代发")
@@ -885,14 +885,14 @@ class TestBankFile:
         assert (sheet.bank_fen, sheet.ledger_fen, sheet.items) == (-30_000, -30_000, ())
         works.clock.advance(days=14)
         text = f"日期,借方,贷方,附言\n20260609,150.00,,{done[0].reference}\n20260609,,150.00,退汇{done[1].reference}\n"
-        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         (twice,) = await desk.suspense()  # it was sent before
         assert (twice.kind, twice.amount_fen) == (SuspenseKind.OUTGOING, 15_000)
         back = await works.payouts.get(done[1].id)
         assert (back.state, back.ended_by) == (PayoutState.FAILED, "bank")
         reversal = (await works.ledger.reversed_among([back.posting_id]))[back.posting_id]
-        await desk.statements.upload(
-            "日期,借方,贷方,附言\n20260610,,150.00,不明\n".encode(), name="s", actor="person:o1"
+        await desk.statements.take(
+            "日期,借方,贷方,附言\n20260610,,150.00,不明\n".encode(), name="s", actor="person:o1", second="person:2"
         )
         stray = next(item for item in await desk.suspense() if not item.outgoing)
         with pytest.raises(ExplainsAnother):  # the return's own line has shown it
@@ -910,7 +910,7 @@ class TestBankFile:
 
         async def upload(day: int, *rows: str) -> list[Suspense]:
             text = "\n".join(["日期,借方,贷方,附言", *(f"202606{day:02d},{row}" for row in rows)])
-            await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+            await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
             return await desk.suspense()
 
         assert not await upload(8, *(f"150.00,,{one.reference}" for one in done))
@@ -942,7 +942,7 @@ class TestBankFile:
         await works.payouts.files.export(by=CLERK)
         desk, reference = works.desk(), done.reference or ""
         text = "日期,借方,贷方,附言\n20260608,300.00,,代发\n20260608,300.00,,代付\n"
-        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         one, other = await desk.suspense()
         async with works.db.transaction() as conn:
             assert not await bank_store.shown(conn, reference)
@@ -962,7 +962,7 @@ class TestBankFile:
         desk = works.desk()
         text = f"日期,借方,贷方,附言\n20260608,300.00,,{done.reference}\n20260609,,300.00,退汇{done.reference}\n"
         works.clock.advance(days=14)
-        report = await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+        report = await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         assert report.counts["matched"] == 2
         assert (await works.payouts.get(done.id)).state is PayoutState.FAILED
         assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
@@ -975,7 +975,7 @@ class TestBankFile:
         other = await works.approved(300, ref="b")
         desk = works.desk()
         text = f"日期,借方,贷方,附言\n20260608,200.00,,{failed.reference}\n20260608,300.00,,{other.reference}\n"
-        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         assert sorted((item.kind, item.amount_fen) for item in await desk.suspense()) == [
             (SuspenseKind.OUTGOING, 20_000), (SuspenseKind.OUTGOING, 30_000),
         ]  # fmt: skip
@@ -993,7 +993,7 @@ class TestBankFile:
         remark = f"{done.reference} {theirs.reference}"
         text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260620,150.00,,青山机器人,6200000011112222,{remark}\n"
         works.clock.advance(days=14)
-        await works.desk().statements.upload(text.encode(), name="t", actor="person:o1")
+        await works.desk().statements.take(text.encode(), name="t", actor="person:o1", second="person:2")
         assert (await works.payouts.get(theirs.id)).state is PayoutState.SENT
 
     @pytest.mark.parametrize("account", ["6200000011112222", "6200 **** **** 2222", ""])
@@ -1008,7 +1008,7 @@ class TestBankFile:
         await works.payouts.files.export(by=CLERK)
         text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260608,300.00,,{holder},{account},{done.reference}\n"
         works.clock.advance(days=14)
-        await works.desk().statements.upload(text.encode(), name="s", actor="person:o1")
+        await works.desk().statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         return await works.payouts.get(done.id)
 
     @pytest.mark.parametrize(("account", "holder"), [("6217000099998888", "青山机器人"), ("", "张三")])
@@ -1031,7 +1031,7 @@ class TestBankFile:
         desk = works.desk()
         (item,) = await desk.suspense()
         text = f"日期,借方,贷方,对方户名,对方账号,附言\n20260609,300.00,,,6200000011112222,{done.reference}\n"
-        await desk.statements.upload(text.encode(), name="t", actor="person:o1")
+        await desk.statements.take(text.encode(), name="t", actor="person:o1", second="person:2")
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         with pytest.raises(NotElsewhere):
             await desk.accept(item.id, actor="person:a + person:b", note="代收")
@@ -1048,15 +1048,18 @@ class TestBankFile:
         left = f"20260608,300.00,,青山机器人,{done.reference}"
         files = {"at once": [[came, left]], "one by one": [[left], [came]], "the return first": [[came], [left]]}
         for rows in files[read]:
-            await desk.statements.upload(
-                "\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode(), name="s", actor="person:o1"
+            await desk.statements.take(
+                "\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode(),
+                name="s",
+                actor="person:o1",
+                second="person:2",
             )
         ended = await works.payouts.get(done.id)
         assert (ended.state, ended.ended_by, "退汇" in ended.reason) == (PayoutState.FAILED, "bank", True)
         assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
         assert await works.fen("suspense", "bank transfers") == 0
-        again = await desk.statements.upload(
-            f"日期,贷方,附言\n20260609,300,{done.reference}".encode(), name="t", actor="person:o1"
+        again = await desk.statements.take(
+            f"日期,贷方,附言\n20260609,300,{done.reference}".encode(), name="t", actor="person:o1", second="person:2"
         )
         assert again.counts["suspense"] == 1
         (item,) = await desk.suspense()
@@ -1072,8 +1075,8 @@ class TestBankFile:
         await works.payouts.files.export(by=CLERK)
         desk, left, came = works.desk(), f"20260608,300.00,,{done.reference}", f"20260608,,299.00,{done.reference}"
         for rows in {"at once": [[left, came]], "the return first": [[came], [left]]}[read]:
-            await desk.statements.upload(
-                "\n".join(["日期,借方,贷方,附言", *rows]).encode(), name="s", actor="person:o1"
+            await desk.statements.take(
+                "\n".join(["日期,借方,贷方,附言", *rows]).encode(), name="s", actor="person:o1", second="person:2"
             )
         assert [(item.kind, item.amount_fen) for item in await desk.suspense()] == [(SuspenseKind.CAME_BACK, 29_900)]
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
@@ -1090,7 +1093,7 @@ class TestBankFile:
 
         async def upload(day: int, out: str, back: str, remark: str) -> Report:
             text = f"日期,借方,贷方,附言\n202606{day:02d},{out},{back},{remark}\n"
-            return await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+            return await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
 
         async def fens() -> tuple[int, ...]:
             named = (("cash", "bank_transfer"), ("suspense", "bank transfers"), ("payable", "returned transfers"),
@@ -1166,7 +1169,7 @@ class TestBankFile:
         await works.payouts.files.export(by=CLERK)
         desk = works.desk()
         text = f"日期,借方,贷方,附言\n20260609,,299.00,{done.reference}\n20260609,,5.00,不明\n"
-        await desk.statements.upload(text.encode(), name="s", actor="person:o1")
+        await desk.statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
         for item in await desk.suspense():
             with pytest.raises(NotReturned):
                 await desk.resend(item.id, actor=CLERK, note="n")
@@ -1209,7 +1212,7 @@ class TestNeighbour:
             await payouts.confirm((await works.approved(150, ref="paid")).id, by="sandbox")
             await payouts.fail((await works.approved(150, ref="failed")).id, by=CLERK, reason="账户已销户")
             text = f"日期,借方,贷方,附言\n20260608,150.00,,{sent.reference}"
-            await works.desk().statements.upload(text.encode(), name="s", actor="person:o1")
+            await works.desk().statements.take(text.encode(), name="s", actor="person:o1", second="person:2")
             await asked("open")
             earnings = await payouts.earnings(works.maker)
             found = [(one.client_ref, one.state, one.net_fen) for one in await payouts.list(org_id=works.maker)]

@@ -136,7 +136,7 @@ async def branch(database: Database, tmp_path: Path):
 
 
 async def read(branch: Branch, data: bytes, name: str = "6月.csv") -> Report:
-    return await branch.desk.statements.upload(data, name=name, actor="person:1")
+    return await branch.desk.statements.take(data, name=name, actor="person:1", second="person:2")
 
 
 async def days(branch: Branch) -> list[tuple[int, int, int]]:

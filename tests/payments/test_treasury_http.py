@@ -86,6 +86,14 @@ async def city(dsn: str, tmp_path: Path, clock: FixedClock) -> AsyncIterator[Cit
         yield City(services, stack)
 
 
+async def taken(uploader: httpx.AsyncClient, second: httpx.AsyncClient, *rows: str, name: str = "s.csv") -> Any:
+    """A statement that one operator uploaded and another agreed to: what each row did."""
+    content = "\n".join([HEADER, *rows]).encode()
+    asked = data(await uploader.post("/api/bank/statements", params={"name": name}, content=content), 202)
+    assert data(await second.post(f"/api/approvals/requests/{asked['id']}/approve", json={}))["state"] == "done"
+    return data(await second.get(f"/api/bank/statements/{asked['file']['hash']}"))
+
+
 def row(remark: str, credit: str, serial: str) -> str:
     return f'2026-11-20,10:30:00,"","{credit}",市教育局,62001111222233334444,转账,{remark},{serial}'
 
@@ -108,18 +116,19 @@ class TestTreasury:
     async def test_over_http(self, city: City, clock: FixedClock) -> None:
         """One city for all of it: a start takes longer than the questions."""
         operator, second = await city.key("accounts", "ledger"), await city.key("accounts", "ledger")
-        await _statements(city, operator)
+        await _statements(city, operator, second)
+        await _sealed(city, operator, second)
         await _dear_ones(city, operator, second)
         await _dear_together(city, operator, second)
         await _ruled(city, operator, second)
-        await _overpaid(city, operator)
+        await _overpaid(city, operator, second)
         await _payouts(city, operator, second, clock)
         await _reconciles(city, operator, clock)
         await _balanced(city, operator, second, clock)
         assert (await city.services.ledger.verify()).clean
 
 
-async def _statements(city: City, operator: httpx.AsyncClient) -> None:
+async def _statements(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient) -> None:
     """An order by bank transfer is paid by a statement's row; what nobody ordered waits with an owner."""
     org = await city.organisation()
     member = await city.key("topup", org=org)
@@ -131,9 +140,24 @@ async def _statements(city: City, operator: httpx.AsyncClient) -> None:
     text = "\n".join([HEADER, row(str(order.provider_ref), "5,000.00", "L1"), row("不明来款", "77.00", "L2")])
     for refused in (await city.client(), member):
         assert (await refused.post("/api/bank/statements", content=text)).status_code in (401, 403)
-    report = data(await operator.post("/api/bank/statements", params={"name": "11月.csv"}, content=text.encode()), 201)
-    assert (report["known"], len(report["lines"])) == (False, 2)
-    assert data(await operator.post("/api/bank/statements", content=text.encode()))["known"] is True
+    asked = data(await operator.post("/api/bank/statements", params={"name": "11月.csv"}, content=text.encode()), 202)
+    assert (asked["pays"], asked["pays_fen"], asked["in_fen"]) == (1, 500_000, 507_700)
+    assert [line["would"] for line in asked["lines"]] == ["pays", "suspense"]
+    assert data(await second.post("/api/bank/statements", content=text.encode()), 202)["id"] == asked["id"]
+    agree = f"/api/approvals/requests/{asked['id']}/approve"
+    assert (await operator.post(agree, json={})).json()["error"]["code"] == "same_person"
+    assert data(await operator.get("/api/bank/statements"))["data"] == []
+    (waits,) = data(await second.get("/api/bank/held"))["data"]
+    assert (waits["id"], waits["statement"]["hash"]) == (asked["id"], asked["file"]["hash"])
+    assert data(await second.get(f"/api/bank/held/{asked['file']['hash']}"))["counts"] == asked["counts"]
+    with lost_mark():
+        await second.post(agree, json={})
+    assert data(await second.post(agree, json={}))["state"] == "done"
+    assert (await operator.get(f"/api/bank/held/{asked['file']['hash']}")).status_code == 404
+    assert await city.services.db.fetchval("SELECT count(*) FROM payments.bank_held") == 0
+    report = data(await operator.post("/api/bank/statements", content=text.encode()))
+    assert (report["known"], len(report["lines"])) == (True, 2)
+    assert len({report["file"]["uploaded_by"], report["file"]["agreed_by"]}) == 2
     assert (await operator.post("/api/bank/statements", content=b"\x00\x01 no table")).status_code == 422
     (file,) = data(await operator.get("/api/bank/statements"))["data"]
     assert data(await operator.get(f"/api/bank/statements/{file['hash']}"))["counts"] == report["counts"]
@@ -152,10 +176,49 @@ async def _statements(city: City, operator: httpx.AsyncClient) -> None:
     assert (await operator.get(f"/api/bank/suspense/{uuid4()}/assign")).status_code == 405
 
 
+async def _sealed(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient) -> None:
+    """What waits can't be read in the database, what was refused leaves nothing behind, what no longer fits ends so."""
+    db, taking_in = city.services.db, city.services.taking_in
+    text = "\n".join([HEADER, row("不明来款", "66.00", "W1")]).replace("11-20", "11-19").encode()
+    asked = data(await operator.post("/api/bank/statements", params={"name": "\n"}, content=text), 202)
+    assert "市教育局".encode() not in await db.fetchval("SELECT content FROM payments.bank_held")
+    assert "市教育局" not in str(await city.services.approvals.get(UUID(asked["id"])))
+    assert await taking_in.forget() == 0
+    decide = f"/api/approvals/requests/{asked['id']}"
+    assert (await second.post(f"{decide}/reject", json={})).status_code == 422  # why has to be said
+    assert data(await second.post(f"{decide}/reject", json={"reason": "网银没有这一笔"}))["state"] == "rejected"
+    assert (await second.get(f"/api/bank/held/{asked['file']['hash']}")).status_code == 404
+    assert await taking_in.forget() == 1
+    assert await db.fetchval("SELECT count(*) FROM payments.bank_held") == 0
+    again = data(await second.post("/api/bank/statements", content=text), 202)
+    assert again["id"] != asked["id"]
+    more = "\n".join([HEADER, row("不明", "1.00", "W0"), row("不明来款", "66.00", "W1"), row("又一笔", "9.00", "W2")])
+    more = more.replace("11-20", "11-19")
+    for number, at in enumerate(("10:29:00", "10:30:00", "10:31:00"), 1):
+        lines = more.split("\n")
+        lines[number] = lines[number].replace("10:30:00", at)
+        more = "\n".join(lines)
+    wider = data(await operator.post("/api/bank/statements", content=more.encode()), 202)
+    kept = more.split("\n")  # the first line and a later one, not what is between
+    narrow = "\n".join([kept[0], kept[1], kept[3].replace("10:31:00", "10:32:00")])
+    late = data(await operator.post("/api/bank/statements", content=narrow.encode()), 202)
+    data(await second.post(f"/api/approvals/requests/{wider['id']}/approve", json={}))
+    shown = await second.get(f"/api/bank/held/{late['file']['hash']}")
+    assert shown.status_code == 409
+    refused = await second.post(f"/api/approvals/requests/{late['id']}/approve", json={})
+    assert refused.json()["error"]["code"] == "statement_contradicts"
+    assert refused.json()["error"]["details"]["request_state"] == "refused"
+    known = data(await operator.get(f"/api/bank/held/{again['file']['hash']}"))
+    assert (known["counts"]["duplicate"], known["in_fen"]) == (1, 0)
+    assert data(await second.post(f"/api/approvals/requests/{again['id']}/withdraw"))["state"] == "withdrawn"
+    assert await taking_in.forget() == 2
+    for item in data(await operator.get("/api/bank/suspense"))["data"]:
+        data(await operator.post(f"/api/bank/suspense/{item['id']}/return", json={"note": "已退"}))
+
+
 async def _dear_ones(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient) -> None:
     """Stray money of CNY 100 or more, the smallest payout, leaves suspense when two agreed."""
-    text = "\n".join([HEADER, row("不明一", "99.99", "D1"), row("不明二", "100.00", "D2")])
-    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    await taken(operator, second, row("不明一", "99.99", "D1"), row("不明二", "100.00", "D2"))
     waiting = {item["amount"]: item["id"] for item in data(await operator.get("/api/bank/suspense"))["data"]}
     path = "/api/bank/suspense/{}/return"
     done = data(await operator.post(path.format(waiting["99.99"]), json={"note": "已退"}))
@@ -185,14 +248,12 @@ async def _dear_together(city: City, operator: httpx.AsyncClient, second: httpx.
         (await city.services.credits.get(org, UUID(made["id"]))).order_id  # type: ignore[arg-type]
     )
     reference = str(order.provider_ref)
-    text = "\n".join([HEADER, row(reference, "120.00", "E1"), row("忘写识别码", "60.00", "E2")])
-    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    await taken(operator, second, row(reference, "120.00", "E1"), row("忘写识别码", "60.00", "E2"))
     waiting = {item["amount"]: item["id"] for item in data(await operator.get("/api/bank/suspense"))["data"]}
     path, told = f"/api/bank/suspense/{waiting['60.00']}/apply", {"order_id": str(order.id), "note": "来电确认"}
     asked = data(await operator.post(path, json=told), 202)
     assert (await city.services.approvals.get(UUID(asked["id"]))).payload["amount_fen"] == 18_000
-    more = "\n".join([HEADER, row(reference, "10.00", "E3")])
-    data(await operator.post("/api/bank/statements", content=more.encode()), 201)
+    await taken(operator, second, row(reference, "10.00", "E3"))
     late = await second.post(f"/api/approvals/requests/{asked['id']}/approve", json={})
     assert (late.status_code, late.json()["error"]["code"]) == (409, "suspense_changed")
     assert len(data(await operator.get("/api/bank/suspense"))["data"]) == 3
@@ -211,8 +272,7 @@ async def _ruled(city: City, operator: httpx.AsyncClient, second: httpx.AsyncCli
     body = {"client_ref": "late", "value_fen": 50_000, "method": "bank_transfer"}
     bought = data(await member.post("/api/credits/purchases", json=body), 201)
     purchase = await city.services.credits.get(org, UUID(bought["id"]))
-    text = "\n".join([HEADER, row("不明三", "200.00", "D3"), row("不明四", "500.00", "D4")])
-    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    await taken(operator, second, row("不明三", "200.00", "D3"), row("不明四", "500.00", "D4"))
     items = {item["amount"]: item["id"] for item in data(await operator.get("/api/bank/suspense"))["data"]}
     said = {"note": "见凭证 12"}
     wishes = [("200.00", "book", said | {"booked_as": "own"}), ("200.00", "return", said),
@@ -231,7 +291,7 @@ async def _ruled(city: City, operator: httpx.AsyncClient, second: httpx.AsyncCli
     assert (await city.services.credits.wallet(org)).balance_micro == 500 * MICRO
 
 
-async def _overpaid(city: City, operator: httpx.AsyncClient) -> None:
+async def _overpaid(city: City, operator: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
     """Whoever paid too much is told, pays another own order with it at once, and asks for the rest back."""
     member = await city.key("topup", org=(org := await city.organisation()))
     stranger = await city.key("topup", org=await city.organisation())
@@ -243,8 +303,7 @@ async def _overpaid(city: City, operator: httpx.AsyncClient) -> None:
         return await city.services.payments.order(purchase.order_id)  # type: ignore[arg-type]
 
     first = await ordered("over-1", 10_000)
-    text = "\n".join([HEADER, row(str(first.provider_ref), "180.00", "O1")])
-    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    await taken(operator, other, row(str(first.provider_ref), "180.00", "O1"))
     told = await city.services.notifier.inbox(uuid4(), [org])
     assert [notice.title.zh for notice in told if notice.kind == "payments.waiting"] == ["银行转账多付了 80.00 元"]
     (item,) = data(await member.get("/api/payments/waiting"))["data"]

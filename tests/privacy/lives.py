@@ -250,7 +250,9 @@ async def _strangers(house: House) -> None:
         f"2026-03-02,11:30:00,,77.00,{v['stranger']},6222020200998877665,转账,{v['stranger remark']},L7",
         f"{v['stranger remark']},11:30:00,,77.00,{v['stranger']},6222020200998877665,转账,x,L8",
     ]
-    report = await bank.statements.upload("\n".join([head, *lines]).encode(), name="4月.csv", actor="person:1")
+    report = await bank.statements.take(
+        "\n".join([head, *lines]).encode(), name="4月.csv", actor="person:1", second="person:2"
+    )
     assert [str(line.state) for line in report.lines] == ["suspense", "refused"]
     assert report.lines[0].party == v["stranger"]
     item = (await bank.suspense())[0]

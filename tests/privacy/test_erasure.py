@@ -183,7 +183,7 @@ async def _bank(house: House, org: UUID) -> None:
     row = f"2026-03-02,10:30:00,,{order.amount_fen / 100:.2f},{VALUES['payer']},{VALUES['account']},转账,"
     row += f"{VALUES['remark']}{order.provider_ref or order.details['reference']},L1"
     data = f"交易日期,交易时间,借方发生额,贷方发生额,对方户名,对方账号,摘要,附言,流水号\n{row}".encode()
-    report = await house.services.bank.statements.upload(data, name="3月.csv", actor="person:1")
+    report = await house.services.bank.statements.take(data, name="3月.csv", actor="person:1", second="person:2")
     assert [str(line.state) for line in report.lines] == ["matched"]
 
 

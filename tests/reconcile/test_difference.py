@@ -364,7 +364,7 @@ class TestClose:
     async def test_is_asked_for_with_what_is_still_open_before_one(self, night: Night) -> None:
         services, day = night.services, night.day
         statement = f"日期,贷方,附言\n{day:%Y%m%d},321.50,谢谢"
-        await services.bank.statements.upload(statement.encode(), name="s", actor="t")
+        await services.bank.statements.take(statement.encode(), name="s", actor="t", second="person:2")
         await services.reconciliation.run(day - timedelta(days=2))
         await night.over()
         found = {one.kind: (one.count, one.since) for one in await services.moves.unfinished(day)}
@@ -389,7 +389,7 @@ class TestClose:
         first = day - timedelta(days=1)
         for one in (first, day):
             statement = f"日期,贷方,附言\n{one:%Y%m%d},321.50,谢谢"
-            await services.bank.statements.upload(statement.encode(), name="s", actor="t")
+            await services.bank.statements.take(statement.encode(), name="s", actor="t", second="person:2")
         await night.over()
         for one in (first, day):
             await services.reconciliation.run(one)

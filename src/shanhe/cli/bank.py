@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, pairs, rows, show
 from shanhe.kernel.money import format_fen
 
 if TYPE_CHECKING:
@@ -26,13 +26,59 @@ def upload(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Read a statement: match what matches, suspend the rest; the same file twice does nothing twice."""
+    """Keep a statement sealed and say what it would do; it is taken in when another person agrees."""
     content = file.read_bytes()
 
-    report = in_city(data, lambda services: services.bank.statements.upload(content, name=file.name, actor=ACTOR))
-    plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines,
-             "gaps": report.gaps}  # fmt: skip
-    show(as_json, plain, lambda: _lines(report))
+    found = in_city(data, lambda services: services.taking_in.ask(content, name=file.name, by=ACTOR))
+    if isinstance(found, tuple):
+        _told(as_json, *found)
+        return
+    plain = {"file": found.file, "known": found.known, "counts": found.counts, "lines": found.lines,
+             "gaps": found.gaps}  # fmt: skip
+    show(as_json, plain, lambda: _lines(found))
+
+
+@app.command()
+def held(data: Data = None, as_json: Json = False) -> None:
+    """Statements that wait for a second person, oldest first."""
+    found = in_city(data, lambda services: services.taking_in.held())
+    plain = [{"request": one.id, "asked_by": one.requested_by, "until": one.expires_at, "name": one.subject,
+              **one.payload} for one in found]  # fmt: skip
+    show(as_json, plain, lambda: rows(("hash", "name", "rows", "in", "out", "would pay", "by", "request"), [
+        (one.payload["hash"], one.subject, one.payload["lines"], _yuan(one.payload["in_fen"]),
+         _yuan(one.payload["out_fen"]), _yuan(one.payload["amount_fen"]), one.requested_by, one.id) for one in found
+    ], right=("rows", "in", "out", "would pay")))  # fmt: skip
+
+
+@app.command()
+def look(
+    file_hash: Annotated[str, typer.Argument(help="SHA-256 of a statement that waits.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a statement that waits would do, row by row."""
+    _told(as_json, *in_city(data, lambda services: services.taking_in.look(file_hash)))
+
+
+def _told(as_json: bool, asked: Any, outlook: Any) -> None:
+    """What waits, and who is needed."""
+    file = outlook.file
+    plain = {"request": asked.id, "state": asked.state, "file": file, "in_fen": outlook.in_fen,
+             "out_fen": outlook.out_fen, "pays": outlook.pays, "pays_fen": outlook.pays_fen, "counts": outlook.counts,
+             "lines": outlook.lines}  # fmt: skip
+    show(as_json, plain, lambda: rows(("row", "side", "yuan", "would", "why", "remark"), [
+        (line.row, line.direction or "", format_fen(line.amount_fen or 0), line.would, line.why, line.remark)
+        for line in outlook.lines
+    ], right=("yuan",)))  # fmt: skip
+    if not as_json:
+        show(False, None, lambda: pairs({
+            "SHA-256": file.hash, "日期 days": f"{file.since or '—'} – {file.until or '—'}",
+            "收 in": _yuan(outlook.in_fen), "付 out": _yuan(outlook.out_fen),
+            "余额 balance": f"{_yuan(file.opening_fen) or '—'} → {_yuan(file.closing_fen) or '—'}",
+            "将付讫订单 would pay": f"{outlook.pays} · {_yuan(outlook.pays_fen)}",
+            "下一步 next": "尚未入账，须由另一人同意 · nothing is taken in until another person agrees"
+                           f" · shanhe approvals approve {asked.id} --by NAME",
+        }))  # fmt: skip
 
 
 @app.command()

@@ -22,6 +22,7 @@ class StatementRow:
     until: date | None = None
     opening_fen: int | None = None
     closing_fen: int | None = None
+    hands: Hands = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,41 @@ class BankView:
     """How many rows of the report ended in each state; `report` has those that somebody must look at first."""
     more: bool = False
     gaps: Sequence[GapRow] = ()
+    held: Sequence[HeldRow] = ()
+    alone: bool = False
+    """Whether nobody but one person could agree to anything."""
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """A statement that waits for a second person; sums in fen as they were when it was uploaded."""
+
+    request: UUID
+    hash: str
+    name: str
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    since: str
+    until: str
+    lines: int
+    in_fen: int
+    out_fen: int
+    opening_fen: int | None
+    closing_fen: int | None
+    pays: int
+    pays_fen: int
+    mine: bool = False
+
+
+@dataclass(frozen=True)
+class HeldView:
+    """One of them, with what each row would do now; `rows` has those first that pay. `alone` as in `BankView`."""
+
+    held: HeldRow
+    rows: Sequence[BankLineRow]
+    counts: Mapping[str, int]
+    alone: bool = False
 
 
 @dataclass(frozen=True)

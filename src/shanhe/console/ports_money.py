@@ -100,8 +100,11 @@ class Treasury(Protocol):
         ...
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
-        """The statement's hash, under which its report is found, and whether that file was there before."""
+        """The statement's hash, and whether it was taken in before: then its report is found under it, else what waits
+        for a second person."""
         ...
+
+    async def statement_held(self, who: m.Who, file_hash: str) -> mt.HeldView: ...
 
     async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
         """What waits of the organisation's own money."""

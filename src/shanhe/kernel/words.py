@@ -107,6 +107,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "payments.suspense_resent": ("退汇重新汇出", "Send a returned transfer again"),
     "payments.suspense_booked": ("记为银行手续费或利息", "Book as the bank's charge or interest"),
     "payments.suspense_accepted": ("确认汇往其他账户的款项", "Accept what went to another account"),
+    "payments.bank_statement": ("读入银行对账单", "Take a bank statement in"),
     "payments.bank_balance": ("复核银行存款余额调节表", "Sign the bank's balance against the books'"),
     "credits.budget": ("注入兑换码预算", "Credits for codes"),
     "credits.instalment": ("框架协议到账", "Instalment found at the bank"),

@@ -18,8 +18,10 @@ from shanhe.payments.bank_errors import (
     NotExplained,
     NotReturned,
     StatementContradicts,
+    StatementGone,
     StatementIncomplete,
     StatementOfAnother,
+    StatementsWait,
     StatementUnreadable,
     SuspenseDecided,
     SuspenseUnfit,
@@ -27,6 +29,7 @@ from shanhe.payments.bank_errors import (
     UnknownBalance,
     UnknownSuspense,
 )
+from shanhe.payments.bank_held import HeldStatements
 from shanhe.payments.bank_matching import RESEND
 from shanhe.payments.bank_model import (
     BankAccount,
@@ -34,15 +37,19 @@ from shanhe.payments.bank_model import (
     BankLine,
     BookAs,
     Ending,
+    Foreseen,
     Gap,
     LineState,
     Outgoing,
+    Outlook,
     Report,
     Suspense,
     SuspenseKind,
     SuspenseState,
+    Would,
 )
 from shanhe.payments.bank_statements import PayeeOf, Personal
+from shanhe.payments.bank_statements import digest as statement_digest
 from shanhe.payments.bank_transfer import BankTransfer
 from shanhe.payments.bills import BillLine, BillReport, Bills
 from shanhe.payments.errors import (
@@ -142,7 +149,9 @@ __all__ = [
     "Event",
     "ExplainsAnother",
     "Faults",
+    "Foreseen",
     "Gap",
+    "HeldStatements",
     "Kept",
     "LineState",
     "Mandate",
@@ -165,6 +174,7 @@ __all__ = [
     "OrderRequest",
     "OrderState",
     "Outgoing",
+    "Outlook",
     "PayPage",
     "Payee",
     "PayeeCheck",
@@ -197,9 +207,11 @@ __all__ = [
     "Side",
     "State",
     "StatementContradicts",
+    "StatementGone",
     "StatementIncomplete",
     "StatementOfAnother",
     "StatementUnreadable",
+    "StatementsWait",
     "Stray",
     "Suspense",
     "SuspenseDecided",
@@ -217,10 +229,12 @@ __all__ = [
     "Verdict",
     "WeChat",
     "WeChatAccount",
+    "Would",
     "balance_document",
     "balance_view",
     "open_methods",
     "payouts_csv",
+    "statement_digest",
     "tick",
     "what",
 ]

@@ -32,6 +32,7 @@ from shanhe.payments.bank_errors import (
     SuspenseUnsettled,
     UnknownSuspense,
 )
+from shanhe.payments.bank_held import HeldStatements
 from shanhe.payments.bank_matching import CASH, RESEND, Matching
 from shanhe.payments.bank_model import (
     COMING,
@@ -71,7 +72,7 @@ BY_HAND: Final = "applied by hand · 人工核销"
 
 
 class BankDesk:
-    """The operator's side: `statements` in, `matching`, suspense out, and `balances` over it all."""
+    """The operator's side: statements `held` until two agree, then in; `matching`, suspense out; `balances`."""
 
     def __init__(
         self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments, vault: Vault,
@@ -84,6 +85,7 @@ class BankDesk:
         self.balances = Balances(db, clock, ledger)
         self.matching = Matching(db, clock, ledger, payments, self._slips)
         self.statements = Statements(db, clock, self._slips, self.matching, personal=personal, account=account)
+        self.held = HeldStatements(db, clock, vault, self.statements)
 
     async def outgoing(self) -> list[Outgoing]:
         """What somebody still has to send at the bank, with the reference to write in the remark."""

@@ -63,6 +63,30 @@ class StatementContradicts(Conflict):
         )
 
 
+class StatementsWait(Conflict):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "statements_wait",
+            f"{most} statements wait for a second operator; no more are kept.",
+            message_zh=f"已有 {most} 份对账单待另一名运营人员复核，暂不能再上传。",
+            hint="Have those that wait decided first.",
+            hint_zh="请先复核已上传的对账单。",
+        )
+
+
+class StatementGone(NotFound):
+    """No statement waits under this digest: it was decided, or nobody uploaded it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "statement_gone",
+            "No statement waits under this digest.",
+            message_zh="没有待复核的该份对账单。",
+            hint="It was decided already, or its contents can't be read any more; upload the file again.",
+            hint_zh="可能已经办结，或内容已无法读取；请重新上传文件。",
+        )
+
+
 class NotReturned(Conflict):
     def __init__(self) -> None:
         super().__init__(

@@ -142,6 +142,8 @@ class BankFile:
     """None for both where it has no balances."""
     repeats: Sequence[str] = ()
     """The statements, by hash, that brought some of its lines before."""
+    agreed_by: str | None = None
+    """The second person who stands for it; None of those that one person took in, before two were asked."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,57 @@ class Report:
         found = dict.fromkeys(map(str, LineState), 0)
         for line in self.lines:
             found[line.state] += 1
+        return found
+
+
+class Would(StrEnum):
+    """What a line of a statement that waits would do, as far as can be said now."""
+
+    PAYS = "pays"
+    PART = "part"
+    SENT = "sent"
+    """It shows that a refund or payout of ours has left."""
+    BACK = "back"
+    """What we had sent came back."""
+    ELSEWHERE = "elsewhere"
+    SUSPENSE = "suspense"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """One line, and what it would do. `order_id`: the order that it is for."""
+
+    row: int
+    direction: Direction | None
+    amount_fen: int | None
+    at: datetime | None
+    party: str
+    party_account: str
+    remark: str
+    would: Would
+    why: str = ""
+    order_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A statement that waits for a second person, and what it would do if it was taken in now. The sums are of lines
+    that no earlier statement brought; `pays_fen`: of the orders that they would complete."""
+
+    file: BankFile
+    in_fen: int
+    out_fen: int
+    pays_fen: int
+    pays: int
+    lines: tuple[Foreseen, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = dict.fromkeys(map(str, Would), 0)
+        for line in self.lines:
+            found[line.would] += 1
         return found
 
 

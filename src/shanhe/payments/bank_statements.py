@@ -1,10 +1,13 @@
-"""Bank statements: read, compared with what was read before, kept with their payers sealed, reported row by row."""
+"""Bank statements: read, compared with what was read before, kept with their payers sealed, reported row by row.
+
+Nothing is taken in on one person's word: what was uploaded is held (`bank_held`) until a second one agreed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -44,6 +47,19 @@ PayeeOf = Callable[[Outgoing], Awaitable[tuple[str, str] | None]]
 """Name and number of the account that something is sent to, as far as it is known."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A statement as read; `rows` as the store takes them."""
+
+    file: BankFile
+    parsed: Sequence[Parsed]
+    rows: Sequence[tuple[Any, ...]]
+
+    @property
+    def prints(self) -> list[str]:
+        return [row[PRINT] for row in self.rows if row[PRINT] is not None]
+
+
 class Statements:
     """`personal` tells people from companies: of people only the reference is kept. `account`: the city's own."""
 
@@ -68,42 +84,60 @@ class Statements:
         """The city's own account; empty where none is named."""
         return "" if self._account is None else self._account.account
 
-    async def upload(self, data: bytes, *, name: str, actor: str) -> Report:
-        """Read a statement, match what matches, suspend the rest; the same file again reports what it did then.
+    async def take(self, data: bytes, *, name: str, actor: str, second: str) -> Report:
+        """Take a statement in that two people stand for: match what matches, suspend the rest; the same file again
+        reports what it did then.
 
         A line that an earlier file brought is a duplicate, whatever the file. Raises StatementUnreadable,
         StatementIncomplete, StatementOfAnother, StatementContradicts: then nothing is taken.
         """
-        if not 0 < len(data) <= FILE_LIMIT_BYTES:
-            raise StatementUnreadable(
-                f"it has {len(data)} bytes, at most {FILE_LIMIT_BYTES} are read", "文件过大或为空"
-            )
-        file_hash = hashlib.sha256(data).hexdigest()
+        file_hash = digest(data)
         known = await bank_store.file(self._db, file_hash)
         if known is None:
-            await self._take(file_hash, data, name[:TEXT_LIMIT_CHARS], actor)
+            await self._take(self.read(data, name=name, actor=actor, second=second))
         await self._matching.settle()
         report = await self.report(file_hash)
         return replace(report, known=known is not None)
 
-    async def _take(self, file_hash: str, data: bytes, name: str, actor: str) -> None:
+    async def known(self, file_hash: str) -> Report | None:
+        """What a statement did that was taken in before; None where it was not."""
+        return None if await bank_store.file(self._db, file_hash) is None else await self.report(file_hash)
+
+    def read(self, data: bytes, *, name: str, actor: str, second: str | None = None) -> Reading:
+        """What a statement says, without comparing it with others. Raises StatementUnreadable, StatementIncomplete,
+        StatementOfAnother."""
+        file_hash = digest(data)
         said, parsed = bank_csv.read(data)
         ours = self.account_number
         if said.account and ours and not is_ours(said.account, ours):
             raise StatementOfAnother(said.account, ours)
-        parsed = [_in_time(line, self._clock.now() + SKEW) for line in parsed]
+        now = self._clock.now()
+        parsed = [_in_time(line, now + SKEW) for line in parsed]
         rows = rows_of(file_hash, parsed)
-        made = _file(file_hash, name, said, parsed, rows, actor, self._clock.now())
-        elsewhere = [line.row for line in parsed if await self._goes_elsewhere(line)]
-        prints = [row[PRINT] for row in rows if row[PRINT] is not None]
+        made = _file(file_hash, name[:TEXT_LIMIT_CHARS], said, parsed, rows, actor, now)
+        return Reading(replace(made, agreed_by=second), parsed, rows)
+
+    async def compared(self, conn: Any, reading: Reading) -> dict[str, str]:
+        """Which of its lines an earlier statement brought, and which one. Raises StatementContradicts."""
+        known = await bank_store.known(conn, reading.prints)
+        await self._check_agrees(conn, reading.file, reading.prints, sum(bool(line.why) for line in reading.parsed))
+        return known
+
+    async def _take(self, reading: Reading) -> None:
+        made = reading.file
+        elsewhere = await self.elsewhere(reading.parsed)
         async with self._db.transaction() as conn:
-            known = await bank_store.known(conn, prints)
-            await self._check_agrees(conn, made, prints, sum(bool(line.why) for line in parsed))
+            await bank_store.take_turns(conn)
+            known = await self.compared(conn, reading)
             made = replace(made, repeats=sorted(set(known.values())))
             if await bank_store.insert_file(conn, made):
-                sealed = [self._slips.sealed(await self._less(conn, row)) for row in rows]
+                sealed = [self._slips.sealed(await self._less(conn, row)) for row in reading.rows]
                 await bank_store.insert_lines(conn, sealed, known.keys())
-                await bank_store.set_elsewhere(conn, file_hash, elsewhere)
+                await bank_store.set_elsewhere(conn, made.hash, elsewhere)
+
+    async def elsewhere(self, parsed: Sequence[Parsed]) -> list[int]:
+        """Rows with which money of ours left for another account than its payee's."""
+        return [line.row for line in parsed if await self._goes_elsewhere(line)]
 
     async def _goes_elsewhere(self, line: Parsed) -> bool:
         """Whether money with one of our references left for another account than its payee's: of several references
@@ -205,6 +239,13 @@ def _in_time(line: Parsed, latest: datetime) -> Parsed:
 
 def _start(day: date | None) -> datetime | None:
     return None if day is None else midnight(day)
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of a statement of a size that is read; StatementUnreadable."""
+    if not 0 < len(data) <= FILE_LIMIT_BYTES:
+        raise StatementUnreadable(f"it has {len(data)} bytes, at most {FILE_LIMIT_BYTES} are read", "文件过大或为空")
+    return hashlib.sha256(data).hexdigest()
 
 
 async def _nobody(_: UUID) -> bool:

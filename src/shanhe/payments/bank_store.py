@@ -101,8 +101,8 @@ async def insert_file(conn: Connection, file: BankFile) -> bool:
     """False when this very file was uploaded before."""
     done = await conn.execute(
         """INSERT INTO payments.bank_file (hash, name, encoding, lines, uploaded_by, uploaded_at, since, until,
-                                           first_at, last_at, opening_fen, closing_fen, repeats)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING""",
+                                           first_at, last_at, opening_fen, closing_fen, repeats, agreed_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING""",
         file.hash,
         file.name,
         file.encoding,
@@ -116,14 +116,18 @@ async def insert_file(conn: Connection, file: BankFile) -> bool:
         file.opening_fen,
         file.closing_fen,
         list(file.repeats),
+        file.agreed_by,
     )
     return bool(done == "INSERT 0 1")
 
 
-async def known(conn: Connection, prints: list[str]) -> dict[str, str]:
-    """Which of these lines an earlier statement brought, and which one. Uploads take turns from here on, so that none
-    slips through."""
+async def take_turns(conn: Connection) -> None:
+    """Statements are taken in one after the other from here on, so that no line slips through twice."""
     await conn.execute("LOCK TABLE payments.bank_line IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def known(conn: Connection | Database, prints: list[str]) -> dict[str, str]:
+    """Which of these lines an earlier statement brought, and which one."""
     rows = await conn.fetch(
         """SELECT print, file_hash FROM payments.bank_line
             WHERE print = ANY($1) AND state NOT IN ('duplicate', 'refused')""",
@@ -132,7 +136,9 @@ async def known(conn: Connection, prints: list[str]) -> dict[str, str]:
     return {row["print"]: row["file_hash"] for row in rows}
 
 
-async def lacking(conn: Connection, first: datetime, last: datetime, prints: list[str]) -> tuple[str, int] | None:
+async def lacking(
+    conn: Connection | Database, first: datetime, last: datetime, prints: list[str]
+) -> tuple[str, int] | None:
     """The statement that brought most of the lines between two instants that are none of these, and how many those
     are."""
     row = await conn.fetchrow(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -19,7 +20,7 @@ from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.bank import EXPLAIN_MAX, BankDesk
 from shanhe.payments.bank_errors import StatementUnreadable
-from shanhe.payments.bank_model import BookAs, Ending, Report, Suspense, SuspenseState
+from shanhe.payments.bank_model import BookAs, Ending, Outlook, Report, Suspense, SuspenseState
 from shanhe.payments.bank_statements import FILE_LIMIT_BYTES
 from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
 from shanhe.payments.payout_sheet import payouts_csv
@@ -56,23 +57,44 @@ class BookBody(ResendBody):
     booked_as: BookAs | None = None
 
 
-def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
+class Taking(Protocol):
+    """How a statement is taken in: one uploads it, another agrees."""
+
+    async def ask(self, data: bytes, *, name: str, by: str) -> tuple[Any, Outlook] | Report: ...
+    async def held(self) -> Sequence[Any]: ...
+    async def look(self, file_hash: str) -> tuple[Any, Outlook]: ...
+
+
+def bank_router(bank: BankDesk, close: AskSecond, taking: Taking) -> APIRouter:
     """Everything under /api/bank. `close` ends an item in suspense: (item, ending, by)."""
     routes = APIRouter(prefix="/api/bank", tags=["bank"])
 
-    @routes.post("/statements", status_code=201)
+    @routes.post("/statements", status_code=202)
     async def upload(
         request: Request, actor: Operator, name: Annotated[str, Query(max_length=TEXT_LIMIT_CHARS)] = "statement.csv"
     ) -> Response:
-        """The bytes of a CSV statement (UTF-8 or GB18030) as the body; the report says what each row did."""
+        """The bytes of a CSV statement (UTF-8 or GB18030) as the body: kept sealed until another operator agrees (202,
+        with what it would do), which takes it in. 200 and what each row did where that was done before."""
         chunks, size = [], 0
         async for chunk in request.stream():
             size += len(chunk)
             if size > FILE_LIMIT_BYTES:
                 raise StatementUnreadable(f"it is larger than {FILE_LIMIT_BYTES} bytes", "文件过大")
             chunks.append(chunk)
-        report = await bank.statements.upload(b"".join(chunks), name=name, actor=actor.ref)
-        return as_json(report_view(report), 200 if report.known else 201)
+        found = await taking.ask(b"".join(chunks), name=name, by=actor.ref)
+        if isinstance(found, Report):
+            return as_json(report_view(found))
+        return as_json(held_view(*found), 202)
+
+    @routes.get("/held")
+    async def held(_: Reader) -> Response:
+        """Statements that wait for a second operator, oldest first, as they were when they were uploaded."""
+        return as_json({"data": [asked_view(one) | {"statement": one.payload} for one in await taking.held()]})
+
+    @routes.get("/held/{file_hash}")
+    async def look(file_hash: str, _: Reader) -> Response:
+        """One of them, and what each row would do if it was taken in now."""
+        return as_json(held_view(*await taking.look(file_hash)))
 
     @routes.get("/statements")
     async def statements(_: Reader) -> Response:
@@ -184,6 +206,14 @@ def _waiting_view(item: Suspense) -> dict[str, Any]:
     """An item as its payer sees it: nothing of the operators' side."""
     names = ("id", "kind", "amount_fen", "order_id", "state", "created_at", "wanted_back_at")
     return {name: getattr(item, name) for name in names}
+
+
+def held_view(asked: Any, outlook: Outlook) -> dict[str, Any]:
+    """A statement that waits as JSON: the request that another operator decides, and what it would do."""
+    return asked_view(asked) | {
+        "file": asdict(outlook.file), "in_fen": outlook.in_fen, "out_fen": outlook.out_fen, "pays": outlook.pays,
+        "pays_fen": outlook.pays_fen, "counts": outlook.counts, "lines": [asdict(line) for line in outlook.lines],
+    }  # fmt: skip
 
 
 def report_view(report: Report) -> dict[str, Any]:

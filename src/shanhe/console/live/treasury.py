@@ -9,11 +9,12 @@ from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.approvals.api import Request
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of, hands
-from shanhe.identity.api import OrgKind
+from shanhe.identity.api import OrgKind, Role
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import id_in
 from shanhe.kernel.money import parse_yuan
@@ -37,6 +38,7 @@ from shanhe.payments.api import (
     Suspense,
     SuspenseKind,
     SuspenseState,
+    Would,
     balance_view,
     payouts_csv,
     what,
@@ -50,6 +52,9 @@ SUSPENSE_ROWS = 50
 REPORT_ROWS = 200
 LOOKED_AT = (
     LineState.REFUSED, LineState.SUSPENSE, LineState.PARTIAL, LineState.NEW, LineState.MATCHED, LineState.DUPLICATE
+)  # fmt: skip
+WOULD = (
+    Would.PAYS, Would.PART, Would.SENT, Would.BACK, Would.ELSEWHERE, Would.REFUSED, Would.SUSPENSE, Would.DUPLICATE
 )  # fmt: skip
 BILLED = ("wechat", "alipay")
 OPEN_PAYOUTS = frozenset({PayoutState.REVIEW, PayoutState.REQUESTED, PayoutState.FIRST})
@@ -68,6 +73,7 @@ class LiveTreasury:
         self._clock = modules.clock
         self._moves = modules.moves
         self._rulings = modules.rulings
+        self._taking_in = modules.taking_in
         self._names = names
         self._identity = modules.identity
         self._payouts = modules.payouts
@@ -88,7 +94,10 @@ class LiveTreasury:
         report = await self._bank.statements.report(file_hash) if file_hash else None
         called = self._names.actors()
         return mt.BankView(
-            [_statement(file) for file in files],
+            [
+                replace(_statement(file), hands=await hands(called, uploaded=file.uploaded_by, agreed=file.agreed_by))
+                for file in files
+            ],
             [
                 mt.SuspenseRow(
                     item.id, str(item.kind), item.amount_fen, item.outgoing, item.owner, item.order_id, item.posting_id,
@@ -108,6 +117,8 @@ class LiveTreasury:
                 mt.GapRow(_statement(gap.before), _statement(gap.after), gap.since, gap.until, gap.missing_fen)
                 for gap in await self._bank.statements.gaps()
             ],
+            [await self._held(who, asked, called) for asked in await self._taking_in.held()],
+            await self._alone(),
         )  # fmt: skip
 
     async def _came_from(self, who: m.Who, item: Suspense, line: BankLine) -> mt.OutgoingRow | None:
@@ -163,8 +174,35 @@ class LiveTreasury:
         await self._rulings.sign_balance(day, by=actor_of(who).ref)
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> tuple[str, bool]:
-        report = await self._bank.statements.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
-        return report.file.hash, report.known
+        found = await self._taking_in.ask(data, name=name, by=actor_of(who).ref)
+        return (found.file.hash, True) if isinstance(found, Report) else (found[1].file.hash, False)
+
+    async def statement_held(self, who: m.Who, file_hash: str) -> mt.HeldView:
+        asked, outlook = await self._taking_in.look(file_hash)
+        counts = {would: count for would, count in outlook.counts.items() if count}
+        rows = [
+            mt.BankLineRow(
+                line.row, line.direction or "", line.amount_fen, str(line.would), line.why, line.remark, line.party
+            )
+            for line in sorted(outlook.lines, key=lambda line: WOULD.index(line.would))[:REPORT_ROWS]
+        ]
+        held = await self._held(who, asked, self._names.actors())
+        held = replace(held, in_fen=outlook.in_fen, out_fen=outlook.out_fen, pays=outlook.pays,
+                       pays_fen=outlook.pays_fen)  # fmt: skip
+        return mt.HeldView(held, rows, counts, await self._alone())
+
+    async def _held(self, who: m.Who, asked: Request, called: Called) -> mt.HeldRow:
+        told = asked.payload
+        return mt.HeldRow(
+            asked.id, str(told["hash"]), asked.subject, await called(asked.requested_by), asked.requested_at,
+            asked.expires_at, told["since"], told["until"], told["lines"], told["in_fen"], told["out_fen"],
+            told["opening_fen"], told["closing_fen"], told["orders"], told["amount_fen"],
+            asked.requested_by == actor_of(who).ref,
+        )  # fmt: skip
+
+    async def _alone(self) -> bool:
+        """Whether only one person could agree to what another one asked for."""
+        return len(await self._identity.people.holders(Role.ADMIN, Role.OPERATOR)) < 2
 
     async def waiting(self, who: m.Who) -> Sequence[mt.WaitingRow]:
         items = await self._bank.waiting_of(who.org_id)

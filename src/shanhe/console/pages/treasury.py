@@ -39,6 +39,7 @@ class TreasuryRoom(Room):
         add("/income/{payout_id}/cancel", self.cancel, methods=["POST"])
         add("/city/bank", self.bank, methods=["GET"])
         add("/city/bank", self.upload, methods=["POST"])
+        add("/city/bank/held/{file_hash}", self.held, methods=["GET"])
         add("/city/bank/balance", self.balance, methods=["GET"])
         add("/city/bank/balance", self.sign, methods=["POST"])
         add("/city/bank/balance/{sheet}", self.kept_balance, methods=["GET"])
@@ -119,7 +120,15 @@ class TreasuryRoom(Room):
             found, known = await self.desk.treasury.statement_upload(who, name, data)
         except ShanheError as error:
             return await self._bank(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go(f"/city/bank?file={found}", "statement_known" if known else "statement_read")
+        if known:
+            return go(f"/city/bank?file={found}", "statement_known")
+        return go(f"/city/bank/held/{found}", "statement_held")
+
+    async def held(self, request: Request, file_hash: str) -> Response:
+        """A statement that waits for a second person, and what it would do."""
+        who = await self.allowed(request, "ledger")
+        view = await self.desk.treasury.statement_held(who, file_hash[:HASH_CHARS])
+        return self.show(request, "bank_held.html", who, page=view, held=view.held)
 
     async def suspense(self, request: Request, item: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
