@@ -42,7 +42,7 @@ def upload(
 def held(data: Data = None, as_json: Json = False) -> None:
     """Statements that wait for a second person, oldest first."""
     found = in_city(data, lambda services: services.taking_in.held())
-    plain = [{"request": one.id, "asked_by": one.requested_by, "until": one.expires_at, "name": one.subject,
+    plain = [{"request": one.id, "asked_by": one.requested_by, "expires_at": one.expires_at, "name": one.subject,
               **one.payload} for one in found]  # fmt: skip
     show(as_json, plain, lambda: rows(("hash", "name", "rows", "in", "out", "would pay", "by", "request"), [
         (one.payload["hash"], one.subject, one.payload["lines"], _yuan(one.payload["in_fen"]),
