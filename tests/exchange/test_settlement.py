@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shanhe.exchange import settlement, store
+from shanhe.exchange import intake, settlement, store
 from shanhe.exchange.api import BUY, Market, NewOrder
 from shanhe.exchange.clearing import VALUE_PER_FEN, cash_of, more_cash
 from shanhe.kernel.ids import new_id
@@ -381,6 +381,121 @@ class TestCrash:
         await world.verify()
 
 
+async def lose(world, order, left=None):
+    """Take away what is set aside behind an order, as an old fault did: all of it, or all but so much."""
+    async with world.db.transaction() as conn:
+        await world.ledger.escrow.trim(conn, {order.id: left or 0})
+
+
+class TestUnbacked:
+    """Orders behind which an old fault left too little; a process begins after it."""
+
+    @pytest.mark.parametrize("left", [None, 1_000])
+    @pytest.mark.parametrize("side", ["buy", "sell"])
+    async def test_order_is_ended_before_it_meets_anybody_and_the_market_goes_on(self, world, side, left):
+        seller, other, buyer, another = [
+            await world.seller(100),
+            await world.seller(100),
+            await world.buyer(),
+            await world.buyer(),
+        ]
+        bad = await (world.sell(seller, 50, 6000) if side == "sell" else world.buy(buyer, 50, 6000))
+        await lose(world, bad, left)
+        world.restart()
+        good = await (world.sell(other, 50, 6000) if side == "buy" else world.buy(another, 50, 6000))
+        assert (await world.auction()).trades == 0
+        found = await world.exchange.order(bad.id)
+        assert (found.state, found.filled_micro) == ("unbacked", 0)
+        await (world.sell(other, 50, 6000) if side == "sell" else world.buy(another, 50, 6000))
+        assert (await world.auction()).settled == 1
+        assert (await world.exchange.order(good.id)).state == "filled"
+        assert (await world.cash(buyer))[1] == 100_000
+        assert (await world.exchange.cash.purse(seller, Market.REAL)).tradeable_micro == 100 * CREDIT
+        await world.verify()
+
+    async def test_order_is_ended_by_the_sweep_whatever_page_it_is_on(self, world, monkeypatch):
+        monkeypatch.setattr(intake, "LOOKED_AT_ONCE", 2)
+        orders = [await world.sell(await world.seller(100), 50, 6000 + n) for n in range(5)]
+        filled_in_part = await world.sell(await world.seller(100), 50, 5000)
+        await world.buy(await world.buyer(), 20, 5000)
+        await world.auction()
+        for order in orders[1::3]:
+            await lose(world, order)
+        world.restart()
+        assert (await world.exchange.sweep()).ended == 2
+        states = [(await world.exchange.order(order.id)).state for order in orders]
+        assert states == ["open", "unbacked", "open", "open", "unbacked"]
+        assert (await world.exchange.order(filled_in_part.id)).state == "open"
+        await world.verify()
+
+    async def test_order_that_was_amended_to_more_and_bought_for_less_keeps_its_place(self, world):
+        buyer, seller = await world.buyer(), await world.seller(100)
+        order = await world.buy(buyer, 30, 6000)
+        await world.sell(seller, 20.7, 5500)
+        await world.auction()
+        await world.exchange.amend(order.id, org_id=buyer, ticks=6600, quantity_micro=50 * CREDIT, actor="test")
+        world.restart()
+        assert (await world.exchange.sweep()).ended == 0
+        await world.verify()
+
+    @pytest.mark.parametrize("side", ["buy", "sell"])
+    async def test_trade_is_void_and_keeps_no_other_from_its_posting(self, world, monkeypatch, side):
+        """It was made before anybody knew."""
+        seller, buyer = await world.seller(100), await world.buyer()
+        await world.sell(await world.seller(100), 20, 5000)
+        asked = {"sell": (60, 70), "buy": (50, 80)}[side]
+        bad = [await world.sell(seller, asked[0], 6000), await world.buy(buyer, asked[1], 6000)][side == "buy"]
+        deliver = world.ledger.escrow.deliver
+
+        async def lost(*args, **more):
+            monkeypatch.setattr(world.ledger.escrow, "deliver", deliver)
+            await lose(world, bad)
+            await deliver(*args, **more)
+
+        monkeypatch.setattr(world.ledger.escrow, "deliver", lost)
+        ran = await world.auction()
+        trades = await world.exchange.trades()
+        void = [trade for trade in trades if trade.void_at is not None]
+        assert (ran.trades, ran.settled, len(void)) == (2, 1 if side == "sell" else 0, 1 if side == "sell" else 2)
+        assert all((trade.settled_at is None) == (trade in void) for trade in trades)
+        settled_fen = sum(trade.cash_fen for trade in trades if trade not in void)
+        assert (await world.exchange.sweep()).ended == 1
+        assert (await world.exchange.order(bad.id)).state == "unbacked"
+        assert await world.cash(buyer) == (100_000 - settled_fen, 100_000 - settled_fen)
+        assert (await world.credits(seller), await world.credits(buyer)) == (100 * CREDIT, ran.settled * 20 * CREDIT)
+        await world.sell(seller, 30, 6000)
+        await world.buy(buyer, 30, 6000)
+        assert (await world.auction()).settled == 1
+        await world.exchange.fund.run()
+        found = await world.exchange.fund.view(Market.REAL)
+        assert found.fees_fen == await world.fund() == sum(trade.fee_fen for trade in trades if trade not in void) + 180
+        await world.verify()
+
+
+class TestLock:
+    async def test_of_what_was_bought_begins_on_the_day_of_the_trade_however_late_it_is_settled(
+        self, world, monkeypatch
+    ):
+        world.clock.advance(hours=11, minutes=49)  # a minute before midnight
+        seller, buyer = await world.seller(100), await world.buyer()
+        settle = world.exchange._settlements[Market.REAL].run
+
+        async def later():
+            return 0
+
+        monkeypatch.setattr(world.exchange._settlements[Market.REAL], "run", later)
+        for minutes in (0, 2):
+            world.clock.advance(minutes=minutes)
+            await world.sell(seller, 20, 6000)
+            await world.buy(buyer, 20, 6000)
+            assert (await world.auction()).trades == 1
+        assert await settle() == 2
+        wallet = await world.ledger.ensure_account(buyer, Asset.CREDIT, "wallet")
+        unlocks = [lot.unlock_at.isoformat() for lot in await world.ledger.lots(wallet.id)]
+        assert unlocks == ["2027-02-23T16:00:00+00:00", "2027-02-24T16:00:00+00:00"]
+        await world.verify()
+
+
 class TestDatabase:
     async def test_settles_a_trade_once_and_keeps_it(self, world):
         seller, buyer = await world.seller(100), await world.buyer(100)
@@ -390,6 +505,8 @@ class TestDatabase:
         for statement in (
             "UPDATE exchange.trade SET settled_at = NULL",
             "UPDATE exchange.trade SET cash_fen = 0",
+            "UPDATE exchange.trade SET void_at = settled_at",
+            "UPDATE exchange.trade SET void_at = settled_at, settled_at = NULL",
             "DELETE FROM exchange.trade",
             "UPDATE exchange.event SET body = 'x'",
             "DELETE FROM exchange.event",

@@ -71,6 +71,7 @@ async def sum_up(conn: Connection, market: Market) -> None:
            FROM (SELECT m.settled AS seq, coalesce(sum(t.fee_fen), 0)::bigint AS fees, count(t.id) AS trades
                  FROM exchange.fee_total o JOIN exchange.matcher m ON m.market = o.market
                  LEFT JOIN exchange.trade t ON t.market = o.market AND t.seq > o.seq AND t.seq <= m.settled
+                                             AND t.settled_at IS NOT NULL
                  WHERE o.market = $1 GROUP BY 1) s
            WHERE f.market = $1 AND s.seq > f.seq""",
         market,

@@ -50,6 +50,7 @@ from shanhe.exchange.model import (
     Validity,
 )
 from shanhe.exchange.policy import Day, end_of_day
+from shanhe.exchange.settlement import still_needed
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import ShanheError
@@ -63,6 +64,8 @@ OPEN_ORDERS_MAX: Final = 1_000
 """Of one organisation in a market."""
 COUNTED_MAX: Final = 100_000
 """Organisations whose open orders are kept count of."""
+LOOKED_AT_ONCE: Final = 5_000
+"""Open orders that are looked up together with what is set aside for them."""
 LEASE_WAITS_S: Final = (0.05, 0.1, 0.15)
 """How long workers get to give back what they borrow of a wallet that is asked for."""
 
@@ -128,6 +131,7 @@ class Intake:
         self._task: asyncio.Task[None] | None = None
         self._untold: list[tuple[Wanted, Any]] = []
         self._open: dict[UUID, int] = {}
+        self._backed = False
         self._left_at = -1  # the sequence number at which what `_open` says holds
 
     async def submit(self, make: Callable[[asyncio.Future[Any]], Wanted]) -> Any:
@@ -322,6 +326,42 @@ class Intake:
         else:
             refusal = NotEnoughCash(verdict.available, one.need, play=self._market is Market.PLAY)
         return Leased(refusal) if verdict.leased else refusal
+
+    # -- what an old fault left ---------------------------------------------------------------------------------------
+
+    async def end_unbacked(self) -> None:
+        """End open orders that have less set aside than they may still take, before they meet anybody's.
+
+        Nothing that is accepted now comes without: all are looked through once in the life of a process, and once more
+        after a settlement that met one.
+        """
+        if self._backed:
+            return
+        self._backed = True
+        try:
+            if found := await self._unbacked():
+                log.error("orders without enough behind them", market=self._market, orders=sorted(map(str, found)))
+                async with self._db.transaction() as conn:
+                    batch = await self.begin(conn)
+                    batch.events += [
+                        Cancel(**batch.next(), order=one, reason=Reason.UNBACKED, actor="exchange") for one in found
+                    ]
+                    await self.finish(conn, batch)
+        except BaseException:
+            self._backed = False
+            raise
+
+    async def _unbacked(self) -> list[UUID]:
+        found, after = list[UUID](), UUID(int=0)
+        async with self._db.snapshot() as conn:
+            while rows := await store.needs(conn, self._market, after, LOOKED_AT_ONCE):
+                after = rows[-1]["id"]
+                found += await self._ledger.escrow.lacking(conn, {row["id"]: still_needed(row) for row in rows})
+        return found
+
+    def doubt(self) -> None:
+        """Look through the open orders again."""
+        self._backed = False
 
     # -- changes ------------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     MARKET_CLOSED = "market_closed"
     STOPPED = "stopped"  # by an operator
     FROZEN = "frozen"  # with its organisation
+    UNBACKED = "unbacked"  # less was set aside for it than it may take
 
 
 class Validity(StrEnum):
@@ -198,6 +199,7 @@ class TradeView:
     cash_fen: int
     fee_fen: int
     settled_at: datetime | None
+    void_at: datetime | None
 
 
 @dataclass(frozen=True)

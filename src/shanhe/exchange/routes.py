@@ -408,6 +408,7 @@ def public_trade(trade: TradeView) -> dict[str, Any]:
     return {
         "id": trade.id, "at": trade.at, "seq": trade.seq, "price_ticks": trade.ticks, "price": yuan_of(trade.ticks),
         "quantity_micro": trade.quantity_micro, "cash_fen": trade.cash_fen, "settled": trade.settled_at is not None,
+        "void": trade.void_at is not None,
     }  # fmt: skip
 
 

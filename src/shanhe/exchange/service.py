@@ -115,7 +115,8 @@ class Exchange:
         }
         self._engines = {market: Engine(db, market, self.policy) for market in Market}
         self._settlements = {
-            market: Settlement(db, clock, ledger, market, self.policy, self.fund.account) for market in Market
+            market: Settlement(db, clock, ledger, market, self.policy, self.fund.account, self._intakes[market].doubt)
+            for market in Market
         }
         self._turns = {market: asyncio.Lock() for market in Market}
         self._rounds: dict[Market, asyncio.Task[tuple[Advance, int]]] = {}
@@ -273,6 +274,7 @@ class Exchange:
     async def _work(self, market: Market) -> tuple[Advance, int]:
         async with self._turns[market]:
             self._rounds.pop(market, None)  # whoever comes from now on needs another round
+            await self._intakes[market].end_unbacked()
             advance = await self._engines[market].advance()
             settled = await self._settlements[market].run()
         if advance.events:
@@ -288,6 +290,7 @@ class Exchange:
         market = await self.market()
         intake = self._intakes[market]
         seq = None
+        await intake.end_unbacked()
         async with self._db.transaction() as conn:
             batch = await intake.begin(conn)
             day = batch.day

@@ -2,25 +2,30 @@
 
 A batch of trades, their postings and the mark that they are settled are one transaction; the transparency log seals
 postings by itself. Afterwards the escrow of ended orders is released, and that of amended ones cut to what they need.
+
+A trade whose order has too little set aside is void: it must not keep the others from theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from shanhe.exchange import store
 from shanhe.exchange.clearing import cash_of
 from shanhe.exchange.model import BUY, SELL, Market
 from shanhe.exchange.policy import Day, Policy
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
-from shanhe.ledger.api import Delivery, Ledger
+from shanhe.ledger.api import Delivery, HoldLacks, Ledger
+
+log = structlog.get_logger(__name__)
 
 KIND: Final = "trade"
 TRADES_MAX: Final = 2_000
@@ -36,7 +41,7 @@ class Overtaken(Exception):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Trades to book together, the place (seq, n) of the last one, and the rules of the day they were read on."""
+    """Trades of one day to book together, the place (seq, n) of the last one, and that day's rules."""
 
     deliveries: list[Delivery]
     last: tuple[int, int]
@@ -44,11 +49,11 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Settlement:
-    """One market's settlement. `fund(market)` tells where its fees go."""
+    """One market's settlement. `fund(market)` tells where its fees go, `doubt()` hears of orders that could not pay."""
 
     def __init__(
         self, db: Database, clock: Clock, ledger: Ledger, market: Market, policy: Policy,
-        fund: Callable[[Market], Awaitable[UUID]],
+        fund: Callable[[Market], Awaitable[UUID]], doubt: Callable[[], None],
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -56,6 +61,7 @@ class Settlement:
         self._market = market
         self._policy = policy
         self._fund = fund
+        self._doubt = doubt
 
     async def run(self) -> int:
         """Settle everything recorded so far and release what is no longer needed; how many trades."""
@@ -97,7 +103,9 @@ class Settlement:
         rows = await store.unsettled(self._db, self._market, after, TRADES_MAX)
         if not rows:
             return None
-        day = self._policy.day(self._clock.today())
+        on = city_date(rows[0]["at"])
+        rows = [row for row in rows if city_date(row["at"]) == on]  # those of the next day are the next batch's
+        day = self._policy.day(on)
         deliveries: list[Delivery] = []
         for start in range(0, len(rows), REST_TRADES):
             deliveries += [self._delivery(row, day) for row in rows[start : start + REST_TRADES]]
@@ -112,7 +120,8 @@ class Settlement:
         )  # fmt: skip
 
     async def _book(self, batch: Batch) -> int:
-        """One transaction, how many trades; 0, and nothing done, when somebody else has settled some meanwhile."""
+        """One transaction, how many trades; 0, and nothing done, when somebody else has settled some meanwhile. Those
+        that cannot be settled are void, and the others are booked without them."""
         fund = await self._fund(self._market)
         try:
             async with self._db.transaction() as conn:
@@ -123,7 +132,30 @@ class Settlement:
                 await self._ledger.escrow.deliver(conn, batch.deliveries, kind=KIND, fund=fund, unlock_at=unlock_at)
         except Overtaken:
             return 0
+        except HoldLacks:
+            rest = await self._void(batch.deliveries)
+            if len(rest) == len(batch.deliveries):
+                raise
+            return await self._book(msgspec.structs.replace(batch, deliveries=rest)) if rest else 0
         return len(batch.deliveries)
+
+    async def _void(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Mark those of which a side has less set aside than they take; returns the others, or none where somebody else
+        has been at some meanwhile."""
+        async with self._db.transaction() as conn:
+            if await store.lock_unsettled(conn, [one.id for one in deliveries]) < len(deliveries):
+                return []
+            needs: Counter[UUID] = Counter()
+            for one in deliveries:
+                needs[one.source] += one.quantity
+                needs[one.payment] += one.price
+            lacking = await self._ledger.escrow.lacking(conn, needs)
+            void = [one.id for one in deliveries if not lacking.isdisjoint((one.source, one.payment))]
+            await store.mark_void(conn, void, self._clock.now())
+        if void:
+            log.error("trades are void: too little was set aside", market=self._market, trades=sorted(map(str, void)))
+            self._doubt()
+        return [one for one in deliveries if one.id not in void]
 
     async def _release(self, side: int) -> None:
         """Give back what ended orders of a side still hold."""

@@ -26,7 +26,7 @@ _VIEW: Final = (
 )
 _TRADE: Final = (
     "t.id, t.market, t.seq, t.at, t.buy, t.sell, b.org_id AS buyer, s.org_id AS seller, t.quantity, t.ticks, "
-    "t.cash_fen, t.fee_fen, t.settled_at"
+    "t.cash_fen, t.fee_fen, t.settled_at, t.void_at"
 )
 _TRADES: Final = (
     f"SELECT {_TRADE} FROM exchange.trade t "
@@ -103,6 +103,17 @@ async def open_ids(conn: Connection | Database, market: Market, limit: int) -> l
         "SELECT id FROM exchange.orders WHERE market = $1 AND state = 'open' ORDER BY seq LIMIT $2", market, limit
     )
     return [row["id"] for row in rows]
+
+
+async def needs(conn: Connection, market: Market, after: UUID, limit: int) -> list[Any]:
+    """Of open orders behind an id: what tells how much each may still take."""
+    return list(
+        await conn.fetch(
+            """SELECT id, side, ticks, quantity - filled AS left, value, cash_fen FROM exchange.orders
+               WHERE market = $1 AND state = 'open' AND id > $2 ORDER BY id LIMIT $3""",
+            market, after, limit,
+        )
+    )  # fmt: skip
 
 
 async def last_slot(conn: Connection | Database, market: Market) -> datetime | None:
@@ -218,14 +229,14 @@ async def finish_auction(
 # -- settlement -------------------------------------------------------------------------------------------------------
 
 
-_UNSETTLED: Final = """exchange.trade WHERE market = $1 AND settled_at IS NULL
+_UNSETTLED: Final = """exchange.trade WHERE market = $1 AND settled_at IS NULL AND void_at IS NULL
                    AND seq > (SELECT settled FROM exchange.matcher WHERE market = $1)"""
 
 
 async def unsettled(db: Database, market: Market, after: tuple[int, int], limit: int) -> list[Any]:
     """The oldest trades without a posting after a place (seq, n), with the accounts they move."""
     return await db.fetch(
-        f"""SELECT t.id, t.seq, t.n, t.buy, t.sell, t.quantity, t.ticks, t.cash_fen, t.fee_fen, s.discount_bps,
+        f"""SELECT t.id, t.seq, t.n, t.buy, t.sell, t.at, t.quantity, t.ticks, t.cash_fen, t.fee_fen, s.discount_bps,
                   s.ordered_on, b.credit_account AS receiver, s.cash_account AS payee
            FROM (SELECT * FROM {_UNSETTLED} AND (seq, n) > ($3, $4) ORDER BY seq, n LIMIT $2) t
            JOIN exchange.orders b ON b.id = t.buy JOIN exchange.orders s ON s.id = t.sell ORDER BY t.seq, t.n""",
@@ -237,10 +248,23 @@ async def mark_settled(conn: Connection, identifiers: Sequence[UUID], now: datet
     """Of trades, how many were not settled before and are now; waits for whoever is settling the same ones."""
     done: str = await conn.execute(
         "UPDATE exchange.trade t SET settled_at = $2 FROM unnest($1::text::uuid[]) u(id) "
-        "WHERE t.id = u.id AND t.settled_at IS NULL",
+        "WHERE t.id = u.id AND t.settled_at IS NULL AND t.void_at IS NULL",
         uuids(identifiers), now,
     )  # fmt: skip
     return int(done.rsplit(" ", 1)[-1])
+
+
+async def lock_unsettled(conn: Connection, identifiers: Sequence[UUID]) -> int:
+    """How many of these trades neither have a posting nor are void; nobody else settles them before we are done."""
+    rows = await conn.fetch(
+        "SELECT id FROM exchange.trade WHERE id = ANY($1) AND settled_at IS NULL AND void_at IS NULL FOR UPDATE",
+        identifiers,
+    )
+    return len(rows)
+
+
+async def mark_void(conn: Connection, identifiers: Sequence[UUID], now: datetime) -> None:
+    await conn.execute("UPDATE exchange.trade SET void_at = $2 WHERE id = ANY($1)", identifiers, now)
 
 
 async def move_settled(conn: Connection, market: Market) -> None:
@@ -314,7 +338,7 @@ def order_view(row: Any) -> OrderView:
 def trade_view(row: Any) -> TradeView:
     return TradeView(
         row["id"], Market(row["market"]), row["seq"], row["at"], row["buy"], row["sell"], row["buyer"], row["seller"],
-        row["quantity"], row["ticks"], row["cash_fen"], row["fee_fen"], row["settled_at"],
+        row["quantity"], row["ticks"], row["cash_fen"], row["fee_fen"], row["settled_at"], row["void_at"],
     )  # fmt: skip
 
 

@@ -32,7 +32,8 @@ STATES_ZH: Final[Mapping[str, str]] = {
     "review": "复核中", "reviewed": "已复核", "revoked": "已撤销", "running": "运行中", "self_trade": "已因自成交撤销",
     "sending": "发出中", "sent": "已发出",
     "stopped": "已停止", "submitted": "待审核", "succeeded": "成功", "suspended": "已停牌", "suspense": "待处理",
-    "taken": "已采用", "trial": "灰度中", "unchecked": "未核验", "upheld": "已支持", "verified": "已核验",
+    "taken": "已采用", "trial": "灰度中",
+    "unbacked": "冻结不足，已撤销", "unchecked": "未核验", "upheld": "已支持", "verified": "已核验",
     "vetoed": "已否决", "void": "已作废", "voided": "已释放", "voting": "表决中", "waiting": "等待中",
     "waiting_budget": "待预算", "withdrawn": "已撤回", "writing": "撰写中",
 }  # fmt: skip

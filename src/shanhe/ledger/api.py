@@ -19,7 +19,7 @@ from shanhe.ledger.errors import (
     UnknownHold,
     UnknownPosting,
 )
-from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict
+from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict, HoldLacks
 from shanhe.ledger.feed import Between, Feed, FeedPosting
 from shanhe.ledger.history import Lapse, LotHistory, LotPeriod, Paid
 from shanhe.ledger.model import (
@@ -89,6 +89,7 @@ __all__ = [
     "Finding",
     "Hold",
     "HoldClosed",
+    "HoldLacks",
     "HoldState",
     "IdempotencyConflict",
     "InsufficientCredit",

@@ -24,11 +24,18 @@ FOREVER: Final = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
 PAY_LEG, FEE_LEG = 1, 2
 CLOSED: Final = "SH001"
 """What the database says of a hold that has ended."""
+OVERDRAWN: Final = "hold_amount_check"
+"""The constraint that refuses to take more out of a hold than it has."""
 BATCH_MAX: Final = 5_000
 
 ESCROW: Final = (
     call("(e).* FROM ledger.escrow", "timestamptz text[] text timestamptz uuid[] uuid[] bigint[]") + " e"
 )  # fmt: skip
+LACKING: Final = """
+SELECT q.id FROM unnest($1::uuid[], $2::bigint[]) q(id, need)
+WHERE NOT EXISTS (
+  SELECT FROM ledger.hold h WHERE h.id = q.id AND (h.state = 'open') IS NOT FALSE AND h.amount >= q.need)
+"""
 TRIM: Final = call("ledger.trim_holds", "uuid[] bigint[]")
 DELIVER: Final = call(
     "ledger.deliver",
@@ -74,6 +81,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     evidence: bytes
 
 
+class HoldLacks(Exception):
+    """A hold has ended, or has less in it than is to be delivered."""
+
+
 class Escrow:
     """The ledger's part of an exchange. Every method needs a connection inside a transaction."""
 
@@ -115,21 +126,32 @@ class Escrow:
             return 0
         return int(await conn.fetchval(TRIM, uuids(keep), integers(keep.values())))
 
+    async def lacking(self, conn: Any, needs: Mapping[UUID, int]) -> set[UUID]:
+        """Of holds, those that are not open or have less in them than this."""
+        rows = await conn.fetch(LACKING, list(needs), list(needs.values()))
+        return {row["id"] for row in rows}
+
     async def deliver(
         self, conn: Any, deliveries: Sequence[Delivery], *, kind: str, fund: UUID, unlock_at: datetime | None
     ) -> None:
-        """Book trades, one balanced posting each; an id that is booked already makes the whole call fail."""
+        """Book trades, one balanced posting each; an id that is booked already makes the whole call fail, and so does a
+        hold that lacks what it is to pay (`HoldLacks`)."""
         if not deliveries:
             return
         if len(deliveries) > BATCH_MAX:
             raise ValueError(f"at most {BATCH_MAX} deliveries a call")
         ids = [one.id for one in deliveries]
-        await conn.execute(
-            DELIVER, self._clock.now(), self._clock.today(), kind, unlock_at, fund, uuids(ids),
-            uuids([UUID(int=one.int ^ PAY_LEG) for one in ids]), uuids([UUID(int=one.int ^ FEE_LEG) for one in ids]),
-            [one.evidence for one in deliveries],
-            uuids([one.source for one in deliveries]), uuids([one.receiver for one in deliveries]),
-            integers([one.quantity for one in deliveries]),
-            uuids([one.payment for one in deliveries]), uuids([one.payee for one in deliveries]),
-            integers([one.price for one in deliveries]), integers([one.fee for one in deliveries]),
-        )  # fmt: skip
+        try:
+            await conn.execute(
+                DELIVER, self._clock.now(), self._clock.today(), kind, unlock_at, fund, uuids(ids),
+                uuids([UUID(int=one.int ^ PAY_LEG) for one in ids]),
+                uuids([UUID(int=one.int ^ FEE_LEG) for one in ids]), [one.evidence for one in deliveries],
+                uuids([one.source for one in deliveries]), uuids([one.receiver for one in deliveries]),
+                integers([one.quantity for one in deliveries]),
+                uuids([one.payment for one in deliveries]), uuids([one.payee for one in deliveries]),
+                integers([one.price for one in deliveries]), integers([one.fee for one in deliveries]),
+            )  # fmt: skip
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != CLOSED and getattr(error, "constraint_name", None) != OVERDRAWN:
+                raise
+            raise HoldLacks from error

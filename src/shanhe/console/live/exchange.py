@@ -109,17 +109,21 @@ class LiveExchange:
         )  # fmt: skip
 
     async def _trades(self, org_id: UUID) -> c.Sheet:
-        """An organisation's newest trades as its side of them, with what a reversal took back."""
+        """An organisation's newest trades as its side of them, with what a reversal took back, or that it is void."""
         trades = await self._exchange.trades(org_id=org_id, limit=ORDER_ROWS)
         undone = await self._exchange.remedies.of_trades([trade.id for trade in trades])
         rows = []
         for trade in trades:
             bought, back = trade.buyer == org_id, undone.get(trade.id)
             fee = 0 if bought else trade.fee_fen
-            given = "" if back is None else _given(back, bought=bought)
+            returned: tuple[int | str, int | str] = ("", "")
+            if trade.void_at is not None:  # nothing was booked
+                returned = trade.quantity_micro, trade.cash_fen - fee
+            elif back is not None:
+                returned = back.quantity_micro, _given(back, bought=bought)
             rows.append(c.Row(trade.id, (
                 trade.at, SIDES[not bought], yuan_of(trade.ticks), trade.quantity_micro, trade.cash_fen, fee or "",
-                "" if back is None else back.quantity_micro, given,
+                *returned,
             )))  # fmt: skip
         return c.Sheet("exchange.my_trades", TRADES, rows, "exchange.no_trades")
 
