@@ -95,6 +95,10 @@ class TestVerbatim:
             (Usage(9, 1), Bounds(10, 10), False),
             (Usage(9, None, 9), Bounds(10, 10), False),
             (Usage(11, 1, 12), Bounds(10, 10), False),  # more than there was
+            (Usage(9, 1, 10, Details(cached_tokens=10)), Bounds(10, 10), False),  # more cached than read
+            (Usage(9, 1, 10, Details(cached_tokens=-1)), Bounds(10, 10), False),
+            (Usage(9, 1, 10, None, Details(reasoning_tokens=2)), Bounds(10, 10), False),  # more thought than written
+            (Usage(9, 1, 10, None, Details(reasoning_tokens=-1)), Bounds(10, 10), False),
         ):
             metered = believe(usage, bounds)
             assert metered is not None

@@ -18,6 +18,9 @@ from shanhe.kernel.ids import new_id_and_text
 CALL_MAX_S: Final = 1800.0
 """Longest time a call may take from its admission on; the reservation lives longer, see `admission.CALL_TTL_S`."""
 
+ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
+"""Longest answer, whole, or what can be read in a streamed one."""
+
 
 class Call:
     """Working state of one call, alive for as long as it is."""

@@ -102,10 +102,13 @@ def believe(usage: Usage, bounds: Bounds) -> Metered | None:
     if bounds.delivered is not None:
         most = min(most, bounds.delivered + SPECIAL_TOKENS_SLACK)
     real_prompt, real_completion = min(claimed_prompt, bounds.prompt), min(claimed_completion, most)
-    cached = min(max(usage.cached, 0), real_prompt)
+    claimed_cached = usage.cached
+    cached = min(max(claimed_cached, 0), real_prompt)
     reasoning = min(max(thought, 0), real_completion)
     buckets = Buckets(real_prompt - cached, cached, real_completion - reasoning, reasoning)
-    clamped = (real_prompt, real_completion) != (claimed_prompt, claimed_completion)
+    clamped = (real_prompt, real_completion, cached, reasoning) != (
+        claimed_prompt, claimed_completion, claimed_cached, thought,
+    )  # fmt: skip
     told = prompt is not None and completion is not None and usage.total_tokens == prompt + completion
     told = told and (not cached or usage.prompt_tokens_details is not None)
     return Metered(buckets, "engine", clamped, verbatim=told and not clamped)

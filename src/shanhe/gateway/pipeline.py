@@ -20,7 +20,7 @@ import structlog
 
 from shanhe.compute.api import HIDDEN
 from shanhe.gateway.admission import Admitter
-from shanhe.gateway.call import Call, receipt_headers, timings
+from shanhe.gateway.call import ANSWER_MAX_BYTES, Call, receipt_headers, timings
 from shanhe.gateway.client import UpstreamError
 from shanhe.gateway.coding import CODINGS
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange, reported
@@ -37,7 +37,6 @@ from shanhe.gateway.settlement import Outcome, Settler, Unsettled
 from shanhe.gateway.sse import EventTooLarge
 from shanhe.kernel.errors import ShanheError
 
-ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
 TOKENS_PER_SECOND: Final = 50
 """Of audio, where an engine counts time: a Whisper encoder makes 1,500 frames of 30 s."""
 SOUND_MAX_S: Final = 1e6

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from shanhe.gateway.call import CALL_MAX_S, Call, receipt_headers, timings
+from shanhe.gateway.call import ANSWER_MAX_BYTES, CALL_MAX_S, Call, receipt_headers, timings
 from shanhe.gateway.client import Connection, UpstreamError
 from shanhe.gateway.dispatch import reported
 from shanhe.gateway.faces.base import ABSENT, present
@@ -55,10 +55,15 @@ class Relay:
         give_up_at = self._call.admitted_at + CALL_MAX_S
         while data := await connection.chunk(idle_timeout_s):
             out: list[bytes] = []
-            for event in splitter.feed(data):
-                out.append(self._take(event))
-                if self._finished:
-                    break
+            try:
+                for event in splitter.feed(data):
+                    out.append(self._take(event))
+                    if self._finished:
+                        break
+            except Exception:
+                if self.begun:  # what came before it is counted, so it is delivered
+                    await self._forward(b"".join(out))
+                raise
             if ready := b"".join(out):
                 await self._forward(ready)
             self.done_at = perf_counter()
@@ -106,7 +111,8 @@ class Relay:
             self.delivered_bytes += size
             self.chunks += 1
             self._texts.append(chunk.text)
-            if self.chunks > self._call.admission.completion_tokens_max + TOKENS_SLACK:
+            most = self._call.admission.completion_tokens_max + TOKENS_SLACK
+            if self.chunks > most or self.delivered_bytes > ANSWER_MAX_BYTES:
                 raise UpstreamError("the engine wrote more than it was asked for")
         for choice in chunk.choices:
             self.finish_reason = choice.finish_reason or self.finish_reason

@@ -12,7 +12,10 @@ it."""
 
 
 class EventTooLarge(Exception):
-    """An event grew past EVENT_MAX_BYTES without an end."""
+    """An event, or what has to be kept of a stream, grew past EVENT_MAX_BYTES."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it sent more than {EVENT_MAX_BYTES} bytes that nobody can use")
 
 
 class Splitter:
@@ -21,22 +24,31 @@ class Splitter:
     __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        data = self._rest + chunk if self._rest else chunk
+        rest, data = self._rest, chunk
+        if rest:
+            seam = max(0, len(rest) - 2)
+            rest += chunk
+            if rest.find(b"\n\n", seam) < 0 and rest.find(b"\n\r\n", seam) < 0:  # read once, however small it is cut
+                return self._bounded([])
+            data = bytes(rest)
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         events = data.split(b"\n\n")
-        self._rest = events.pop()
+        self._rest = bytearray(events.pop())
+        return self._bounded([event for event in events if event.strip()])
+
+    def _bounded(self, events: list[bytes]) -> list[bytes]:
         if len(self._rest) > EVENT_MAX_BYTES:
             raise EventTooLarge
-        return [event for event in events if event.strip()]
+        return events
 
     @property
     def rest(self) -> bytes:
         """What came after the last whole event."""
-        return self._rest
+        return bytes(self._rest)
 
 
 def data_of(event: bytes) -> bytes | None:

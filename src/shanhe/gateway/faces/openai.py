@@ -29,7 +29,7 @@ from shanhe.gateway.faces.reading import (
     utf8_size,
 )
 from shanhe.gateway.meter import Buckets, Metered
-from shanhe.gateway.sse import COMMENT, event_bytes
+from shanhe.gateway.sse import COMMENT, EVENT_MAX_BYTES, EventTooLarge, event_bytes
 from shanhe.gateway.thinking import Wish, effort_of
 
 IMAGE_TOKENS = 4096
@@ -395,6 +395,7 @@ class PassThrough:
         self._rename = upstream != parsed.model
         self._alone = parsed.answers == 1
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._first = b""
         self._last: dict[str, Any] | None = None
 
@@ -411,6 +412,9 @@ class PassThrough:
             event = b"data: " + _encode(fields)
         if chunk.finished or (self._held and self._alone):
             self._held.append(event + b"\n\n")
+            self._held_bytes += len(event)
+            if self._held_bytes > EVENT_MAX_BYTES:
+                raise EventTooLarge
             return b""
         return event + b"\n\n"
 

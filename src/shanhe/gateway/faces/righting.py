@@ -14,11 +14,14 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.gateway.faces.base import THOUGHT, Choice, Completion, ToolCall, present
+from shanhe.gateway.sse import EVENT_MAX_BYTES
 
 _completion = msgspec.json.Decoder(Completion)
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 CALL_ID: Final = "call_"
+CALLS_MAX: Final = 1_000
+"""Most tool calls of one answer, and most answers with tool calls in one stream."""
 
 
 def read_answer(body: bytes, name: str) -> tuple[bytes, Completion]:
@@ -60,6 +63,8 @@ class Reader:
         """The chunk as plain data, with a choice of it put right; as it was given where nothing is wrong with it."""
         numbers: list[Mapping[str, Any]] = []
         if tools:
+            if len(self._calls) >= CALLS_MAX:
+                raise msgspec.ValidationError(f"more than {CALLS_MAX} answers call tools")
             calls = self._calls.setdefault(choice.index, Calls(f"{CALL_ID}{self._name}_{choice.index}"))
             numbers = [calls.number(call) for call in tools]
         if choice.message is None and not present(choice.usage) and not any(numbers):
@@ -81,7 +86,8 @@ class Calls:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._ids: list[str] = []
+        self._ids: dict[str, int] = {}
+        """Place by id."""
         self._names: list[str] = []
         self._places: dict[int | None, int] = {}
         """By the engine's own number, the call that it means now."""
@@ -92,13 +98,16 @@ class Calls:
         place = self._places.get(piece.index)
         changed: dict[str, Any] = {}
         if said in self._ids:
-            place = self._ids.index(said)
+            place = self._ids[said]
         elif place is None or (name and (said or piece.index is None)):
-            place = len(self._ids)
-            self._ids.append(said or f"{self._name}_{place}")
+            place = len(self._names)
+            if place >= CALLS_MAX:
+                raise msgspec.ValidationError(f"the engine calls more than {CALLS_MAX} tools")
+            its_id = said or f"{self._name}_{place}"
+            self._ids[its_id] = place
             self._names.append("")
             if not said:
-                changed["id"] = self._ids[place]
+                changed["id"] = its_id
         if piece.function is not None and name and name == self._names[place]:  # said before; clients join what comes
             changed["function"] = {"arguments": piece.function.arguments or ""}
         self._names[place] = self._names[place] or name
@@ -113,6 +122,8 @@ def _read(payload: bytes) -> tuple[Completion, dict[str, Any] | None]:
     try:
         return _completion.decode(payload), None
     except msgspec.ValidationError:
+        if len(payload) > EVENT_MAX_BYTES:  # as plain data it would be many times as large
+            raise
         fields = _any.decode(payload)
         if not isinstance(fields, dict):
             raise

@@ -122,7 +122,7 @@ def form_parts(body: bytes) -> dict[str, tuple[str, bytes]]:
     if not first.startswith(b"--") or not 3 <= len(first) <= 72:
         raise invalid("The body is not a multipart form.", None, "invalid_type")
     found: dict[str, tuple[str, bytes]] = {}
-    for part in body.split(b"\r\n" + first)[: PARTS_MAX + 1]:
+    for part in body.split(b"\r\n" + first, PARTS_MAX + 1)[: PARTS_MAX + 1]:
         head, separator, data = part.removeprefix(first).removeprefix(b"\r\n").partition(b"\r\n\r\n")
         if separator and len(head) <= HEAD_MAX_BYTES:
             field = _parameter(head, "name")
