@@ -96,6 +96,15 @@ class TestCalls:
         last = chunks(await desk.http.post("/v1/responses", json=body))[-1]["response"]["output"]
         assert [(one["call_id"], one["name"], one["arguments"]) for one in last] == [("a", "f", X), ("b", "g", Y)]
 
+    async def test_in_pieces_in_turns_are_an_error_where_blocks_follow_one_another(self, desk: Desk) -> None:
+        turns = [call("f", '{"x"', index=0, id="a"), call("g", '{"y"', index=1, id="b"), call(None, ":1}", index=0)]
+        pieces = [*map(called, turns), called(call(None, ":2}", index=1))]
+        desk.engine.default = stream(*pieces, *END)
+        assert gathered(await desk.chat(stream=True, tools=TOOLS)) == [("a", "f", X), ("b", "g", Y)]
+        said = (await message(desk, stream=True)).text
+        assert "event: error" in said or '"type":"error"' in said
+        assert '"id":null' not in said
+
     async def test_as_the_protocol_has_them_pass_as_they_came(self, desk: Desk) -> None:
         desk.engine.scripts = [stream(*PARALLEL["of the protocol"], *END)]
         answer = await desk.chat(stream=True, tools=TOOLS)

@@ -405,7 +405,7 @@ class MessageEvents:
         self._block = -1
         self._kind: str | None = None
         self._tool_index: int | None = None
-        self._called = False
+        self._called: set[int | None] = set()
         self._finish = "stop"
         self._sequence: Any = None
 
@@ -462,7 +462,10 @@ class MessageEvents:
             for call in delta.tool_calls or ():
                 name = call.function.name if call.function else None
                 if self._kind != "tool" or (call.index is not None and call.index != self._tool_index):
-                    self._tool_index, self._called = call.index, True
+                    if call.index in self._called:  # blocks follow one another, and this one's is closed
+                        raise msgspec.ValidationError("the engine goes back to a tool call that had ended")
+                    self._tool_index = call.index
+                    self._called.add(call.index)
                     block = {"type": "tool_use", "id": call.id, "name": name, "input": {}, "caller": CALLER}
                     out += self._open("tool", block)
                 if call.function is not None and call.function.arguments:
@@ -473,7 +476,11 @@ class MessageEvents:
     def finish(self, buckets: Buckets) -> bytes:
         out = b"" if self._started else self._start()
         out += self._close()
-        delta = {**_stopped(self._finish, self._sequence, called=self._called), "stop_details": None, "container": None}
+        delta = {
+            **_stopped(self._finish, self._sequence, called=bool(self._called)),
+            "stop_details": None,
+            "container": None,
+        }
         out += self._emit("message_delta", delta=delta, usage=used(buckets))
         return out + self._emit("message_stop")
 
