@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -10,14 +11,26 @@ from shanhe.kernel.clock import FixedClock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import (
+    Asset,
     NewLot,
     OpeningBalance,
     PeriodClosed,
     PeriodNotOver,
     Provenance,
+    TrialRow,
+    TrialSum,
 )
 
 from .conftest import Books, move
+
+
+def added_up(rows: Sequence[TrialRow]) -> list[TrialSum]:
+    sums: dict[tuple[Asset, str], list[int]] = {}
+    for row in rows:
+        known = sums.setdefault((row.account.asset, row.account.kind), [0, 0, 0, 0])
+        for at, value in enumerate((1, row.debits, row.credits, row.balance)):
+            known[at] += value
+    return [TrialSum(*of, *values) for of, values in sorted(sums.items())]
 
 
 class TestPeriod:
@@ -65,8 +78,10 @@ class TestPeriod:
             await ledger.post(late)
             await books.call(wallet, 100, 20)
             before, of_today = await ledger.trial_balance(), await ledger.period(clock.today(), clock.today())
+            assert await ledger.trial_sums() == added_up(before)
             await ledger.close_period(clock.today() - timedelta(days=1), actor="auditor")
             assert await ledger.trial_balance() == before
+            assert await ledger.trial_sums() == added_up(before)
             assert await ledger.period(clock.today(), clock.today()) == of_today
             assert all(row.balance == row.credits - row.debits for row in before)
             carried = await ledger.opening_balances()

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shanhe.kernel.clock import midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Asset, OpeningBalance, Posting, Transfer
+from shanhe.ledger.api import LATEST, Asset, OpeningBalance, Posting, Transfer
+from shanhe.payments import balance_store
 from shanhe.payments.api import BalanceTooEarly, Order, Side
 from shanhe.payments.balance import Balances
-from shanhe.payments.balance_model import Entry, in_transit
+from shanhe.payments.balance_model import Entry, Kept, Walk, in_transit
 
 from .test_bank import Branch
 from .test_sheet import TITLES
@@ -56,6 +58,10 @@ class Office(Branch):
         made = Posting(id=uuid4(), kind=kind, transfers=(Transfer(uuid4(), *sides, abs(fen)),), actor="person:1")
         await self.ledger.post(made)
         return made
+
+    async def sign(self, day: date) -> Kept:
+        kept = await self.balances.prepare(day, by="person:1")
+        return await self.balances.sign(kept.id, by="person:1 + person:2")
 
     def on(self, day: date) -> None:
         self.clock.set(datetime(day.year, day.month, day.day, 4, tzinfo=UTC))
@@ -183,6 +189,102 @@ class TestBalance:
         sums = [sum(e.fen for e in side if e.day <= day) for side in (bank, books)]
         assert sums[0] - sums[1] == said
         assert all(one.amount_fen > 0 and one.since <= day for one in items)
+
+    @given(
+        st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 3), st.integers(-9, 9))), st.integers(0, 9)
+    )
+    def test_explains_as_much_where_it_goes_day_by_day_and_forgets_what_was_settled(
+        self, drawn: list[tuple[bool, int, int, int]], last: int
+    ) -> None:
+        day, walk, fen = FIRST + timedelta(days=last), Walk(FIRST + timedelta(days=last)), 0
+        for step in range(10):
+            at = FIRST + timedelta(days=step)
+            now = [(n, one) for n, one in enumerate(drawn) if one[1] == step]
+            bank = [Entry(("e", n), at, one[3]) for n, one in now if one[0]]
+            books = [Entry(("e", n), at, one[3]) for n, one in now if not one[0]]
+            walk.add(bank, books, [(("e", n), ("tie", one[2])) for n, one in now])
+            walk.forget()
+            fen += (sum(e.fen for e in bank) - sum(e.fen for e in books)) if at <= day else 0
+        items = walk.in_transit()
+        assert fen == sum((1 if one.side in (Side.BANK_IN, Side.BOOKS_OUT) else -1) * one.amount_fen for one in items)
+
+
+class TestFromTheLastSignedSheet:
+    async def test_says_the_same_as_from_the_first_day(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of an opening balance, an order in parts, what was given back and explained later, and a reversed top-up."""
+        office.fen = 500_00
+        order = await office.ordered(100_00)
+        office.moves(FIRST, 40_00, str(order.provider_ref))
+        office.moves(FIRST, 7_00, "不明")
+        undone, waiting = await office.books(30_00), await office.books(-12_00)
+        office.on(FIRST)
+        await office.statement()
+        office.on(SECOND)
+        await office.sign(FIRST)
+        (stray,) = [item for item in await office.waiting() if item.amount_fen == 7_00]
+        await office.desk.give_back(stray.id, actor="t", note="已退回")
+        await office.ledger.reverse(undone.id, actor="person:1", reason="误记")
+        for fen, remark in ((60_00, str(order.provider_ref)), (-12_00, "手工"), (-7_00, "退回")):
+            office.moves(SECOND, fen, remark)
+        await office.statement()
+        back, by_hand = sorted((i for i in await office.waiting() if i.outgoing), key=lambda item: item.amount_fen)
+        await office.desk.explain(back.id, [stray.release_id], actor="t", note="已退回")
+        await office.desk.explain(by_hand.id, [waiting.id], actor="t", note="手工")
+        office.on(THIRD)
+        office.moves(THIRD, 3_00, "货款")
+        await office.statement()
+        await office.books(1_00)
+        begun = [await office.balances.on(day) for day in (SECOND, THIRD)]
+        asked = []
+        monkeypatch.setattr(balance_store, "last_signed", _nothing(asked))
+        assert [await office.balances.on(day) for day in (SECOND, THIRD)] == begun
+        assert asked == [SECOND, THIRD]
+        assert begun[1].unexplained_fen == 0
+        assert {one.what for one in begun[1].items} >= {"opening", "top_up"}
+
+    async def test_reads_nothing_of_before(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        office.moves(FIRST, 88_00, "货款")
+        office.on(FIRST)
+        await office.statement()
+        office.on(THIRD)
+        await office.sign(FIRST)
+        read, whole = [], balance_store.lines
+
+        async def lines(db: Database, since: datetime, until: datetime) -> list[object]:
+            read.append(since)
+            return await whole(db, since, until)
+
+        monkeypatch.setattr(balance_store, "lines", lines)
+        assert (await office.balances.on(SECOND)).ledger_fen == 88_00
+        assert min(read) == midnight(SECOND)
+        read.clear()
+        office.moves(FIRST, 2_00, "迟到")  # a statement that reaches back
+        await office.statement()
+        assert (await office.balances.on(SECOND)).bank_fen == 90_00
+        assert min(read) < midnight(SECOND)
+
+    async def test_begins_at_no_sheet_that_left_something_unexplained_or_was_made_too_early(
+        self, office: Office
+    ) -> None:
+        office.moves(FIRST, 88_00, "货款")
+        office.on(FIRST)
+        await office.statement()
+        office.clock.set(midnight(SECOND) + timedelta(minutes=1))
+        await office.sign(FIRST)
+        assert await balance_store.last_signed(office.db, THIRD, LATEST) is None
+        office.on(THIRD)
+        office.fen += 7_00
+        office.moves(SECOND, 1_00, "货款")
+        await office.statement()
+        assert (await office.sign(SECOND)).unexplained_fen == 7_00
+        assert await balance_store.last_signed(office.db, THIRD, LATEST) is None
+
+
+def _nothing(asked: list[date]) -> object:
+    async def last_signed(_: object, day: date, __: object) -> None:
+        asked.append(day)
+
+    return last_signed
 
 
 class TestSheet:

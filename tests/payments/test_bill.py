@@ -43,6 +43,22 @@ class TestLine:
             found.append([line.number for line in lines or ()])
         assert found == [numbers[:1], numbers[1:], []]
 
+    async def test_of_a_refund_that_moved_no_money_counts_for_nothing_until_a_bill_says_that_it_did(
+        self, database: Database
+    ) -> None:
+        bills, number, at = Bills(database, FixedClock(MIDNIGHT)), uuid4(), "2026-11-24 10:00:00"
+
+        async def told(state: str) -> list[int]:
+            text = "\n".join([f"{HEAD},退款状态", f"{returned(at, number, '3.00')},`{state}"]).encode()
+            return [one.row for one in (await bills.upload("wechat", text, name="b", actor="t")).problems]
+
+        for state in ("PROCESSING", "CHANGE", "FAIL", "REFUNDCLOSE"):
+            assert await told(state) == [2], state
+        assert await bills.lines("wechat", MIDNIGHT, MIDNIGHT + timedelta(days=1)) is None
+        assert await told("SUCCESS") == []
+        (line,) = await bills.lines("wechat", MIDNIGHT, MIDNIGHT + timedelta(days=1)) or ()
+        assert (line.kind, line.number, line.amount_fen) == ("refund", number, 300)
+
     async def test_of_a_payment_says_nothing_of_a_refund_with_the_same_number(self, database: Database) -> None:
         bills, number, at = Bills(database, FixedClock(MIDNIGHT)), uuid4(), "2026-11-24 10:00:00"
         assert not await upload(bills, paid(at, number, "8.00"), returned(at, number, "3.00"))

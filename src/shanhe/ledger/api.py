@@ -57,6 +57,7 @@ from shanhe.ledger.model import (
     TermsOf,
     Transfer,
     TrialRow,
+    TrialSum,
     VerifyReport,
     VoucherLine,
     preamble_of,
@@ -64,6 +65,7 @@ from shanhe.ledger.model import (
 )
 from shanhe.ledger.opening import read_opening
 from shanhe.ledger.posting import nth_lot
+from shanhe.ledger.reading import LATEST
 from shanhe.ledger.reservation import Reservation
 from shanhe.ledger.service import Ledger
 from shanhe.ledger.splits import split_exact, split_scaled
@@ -71,6 +73,7 @@ from shanhe.ledger.splits import split_exact, split_scaled
 __all__ = [
     "CHART",
     "CITY_OWNER",
+    "LATEST",
     "PLACE",
     "Account",
     "AccountView",
@@ -130,6 +133,7 @@ __all__ = [
     "TooManyVouchers",
     "Transfer",
     "TrialRow",
+    "TrialSum",
     "UnknownAccount",
     "UnknownHold",
     "UnknownPosting",

@@ -382,6 +382,17 @@ class TrialRow(msgspec.Struct, frozen=True):
     balance: int
 
 
+class TrialSum(msgspec.Struct, frozen=True):
+    """All accounts of an asset and a kind that moved, added up."""
+
+    asset: Asset
+    kind: str
+    accounts: int
+    debits: int
+    credits: int
+    balance: int
+
+
 class PeriodRow(msgspec.Struct, frozen=True):
     """An account over some days: its balance before them, and what was booked on either side; credits less debits."""
 

@@ -27,6 +27,7 @@ from shanhe.ledger.model import (
     StatementLine,
     TermsOf,
     TrialRow,
+    TrialSum,
     VerifyReport,
     VoucherLine,
 )
@@ -136,15 +137,29 @@ class Reader:
         Raises TooManyVouchers."""
         return await self._store.vouchers(since, until, asset)
 
-    async def moved(self, account: UUID) -> list[Moved]:
-        """What each posting did to an account, oldest first. For accounts of few postings: the city's, not a
-        payer's."""
+    async def moved(self, account: UUID, since: datetime, until: datetime) -> list[Moved]:
+        """What each posting did to an account that was booked in [since, until), oldest first; all of them, so ask for
+        as many days as are to be held at once."""
         await self._know((account,))
-        return await self._store.moved(account)
+        return await self._store.moved(account, since, until)
+
+    async def moved_by(self, account: UUID, day: date) -> int:
+        """What all postings dated by a day did to an account: credits less debits."""
+        await self._know((account,))
+        return await self._store.moved_by(account, day)
+
+    async def first_moved(self, account: UUID) -> datetime | None:
+        """When the first posting was booked on an account; None before it."""
+        await self._know((account,))
+        return await self._store.first_moved(account)
 
     async def trial_balance(self) -> list[TrialRow]:
         """Debits, credits and balance of every account that moved."""
         return await self._store.trial_balance()
+
+    async def trial_sums(self) -> list[TrialSum]:
+        """The same added up by asset and kind of account."""
+        return await self._store.trial_sums()
 
     async def verify(self) -> VerifyReport:
         """Recompute every invariant from the transfers; reads only."""

@@ -32,6 +32,7 @@ from shanhe.ledger.model import (
     StatementLine,
     Transfer,
     TrialRow,
+    TrialSum,
     VoucherLine,
     woven,
 )
@@ -316,9 +317,16 @@ class Store:
                 found.append(VoucherLine(number, *row))
         return found
 
-    async def moved(self, account: UUID) -> list[Moved]:
-        rows = await self._db.fetch(_MOVED, account)
+    async def moved(self, account: UUID, since: datetime, until: datetime) -> list[Moved]:
+        rows = await self._db.fetch(_MOVED, account, since, until)
         return [Moved(row["id"], row["matter"], row["day"], row["kind"], row["amount"]) for row in rows]
+
+    async def moved_by(self, account: UUID, day: date) -> int:
+        return int(await self._db.fetchval(_MOVED_BY, account, day))
+
+    async def first_moved(self, account: UUID) -> datetime | None:
+        found: datetime | None = await self._db.fetchval(_FIRST_MOVED, account)
+        return found
 
     async def trial_balance(self) -> list[TrialRow]:
         """What the last close counted, and what came since."""
@@ -334,6 +342,19 @@ class Store:
                 "ORDER BY asset, kind, name, id", list(moved),
             )  # fmt: skip
         return [TrialRow(account_of(row), *moved[row["id"]], row["total"]) for row in rows]
+
+    async def trial_sums(self) -> list[TrialSum]:
+        """What the last close counted, and what came since."""
+        async with self._db.snapshot() as connection:
+            counted: date | None = await connection.fetchval(_COUNTED)
+            if counted is None:
+                rows = await connection.fetch(_TRIAL_SUMS.format(moves=_ALL, turnover=_TURNOVER.format(more="")))
+            else:
+                turnover = _TURNOVER.format(more=_COUNTED_THEN)
+                rows = await connection.fetch(
+                    _TRIAL_SUMS.format(moves=_SINCE, turnover=turnover), midnight(counted + DAY), counted
+                )
+        return [TrialSum(Asset(row[0]), *row[1:]) for row in map(tuple, rows)]
 
     # ── periods ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -409,9 +430,19 @@ SELECT p.id AS posting, p.day, p.kind, p.memo, p.actor, t.debit, t.credit, t.amo
 """
 _MOVED: Final = """
 SELECT p.id, coalesce(p.reverses, p.id) AS matter, p.day, p.kind, sum(f.amount)::bigint AS amount FROM (
+  SELECT posting, -amount AS amount FROM ledger.transfer WHERE debit = $1 AND at >= $2 AND at < $3
+  UNION ALL SELECT posting, amount FROM ledger.transfer WHERE credit = $1 AND at >= $2 AND at < $3) f
+JOIN ledger.posting p ON p.id = f.posting GROUP BY p.id ORDER BY p.day, p.id
+"""
+_MOVED_BY: Final = """
+SELECT coalesce(sum(f.amount), 0)::bigint FROM (
   SELECT posting, -amount AS amount FROM ledger.transfer WHERE debit = $1
   UNION ALL SELECT posting, amount FROM ledger.transfer WHERE credit = $1) f
-JOIN ledger.posting p ON p.id = f.posting GROUP BY p.id ORDER BY p.day, p.id
+JOIN ledger.posting p ON p.id = f.posting WHERE p.day <= $2
+"""
+_FIRST_MOVED: Final = """
+SELECT least((SELECT min(at) FROM ledger.transfer WHERE debit = $1),
+             (SELECT min(at) FROM ledger.transfer WHERE credit = $1))
 """
 _COUNTED: Final = """
 SELECT max(p.closed_through) FROM ledger.period p
@@ -429,6 +460,11 @@ _TURNOVER: Final = """
 SELECT u.account, sum(u.debits)::bigint AS debits, sum(u.credits)::bigint AS credits FROM (
   SELECT debit, sum(amount), 0 FROM moved GROUP BY 1 UNION ALL SELECT credit, 0, sum(amount) FROM moved GROUP BY 1{more}
 ) u(account, debits, credits) GROUP BY 1
+"""
+_TRIAL_SUMS: Final = f"""
+WITH moved AS MATERIALIZED ({{moves}}), turned AS ({{turnover}})
+SELECT a.asset, a.kind, count(*)::int, sum(u.debits)::bigint, sum(u.credits)::bigint, sum({_BALANCE})::bigint
+FROM turned u JOIN ledger.account a ON a.id = u.account GROUP BY 1, 2 ORDER BY 1, 2
 """
 _COUNTED_THEN: Final = " UNION ALL SELECT account, debits, credits FROM ledger.period_balance WHERE closed_through = $2"
 

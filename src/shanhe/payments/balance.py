@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -13,21 +13,23 @@ import msgspec
 
 from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.kernel.db import Database
-from shanhe.ledger.api import Asset, Ledger, Moved
+from shanhe.ledger.api import LATEST, Asset, Ledger, Moved
 from shanhe.payments import balance_store, bank_store
-from shanhe.payments.balance_model import BankBalance, Entry, Kept, Node, in_transit
+from shanhe.payments.balance_model import BankBalance, Entry, Kept, Node, Side, Tie, Transit, Walk
 from shanhe.payments.bank_errors import BalanceTooEarly, UnknownBalance
 from shanhe.payments.bank_matching import CASH
 from shanhe.payments.bank_model import BankFile
 from shanhe.payments.bank_sheet import furthest, gaps
 from shanhe.payments.bank_slips import TWICE
+from shanhe.payments.bank_statements import SKEW
 
 CHAIN_ROWS: Final = 2_000
 SHEETS_ROWS: Final = 200
 ONE_DAY: Final = timedelta(days=1)
 OPENING: Final = "opening"
 SPACE: Final = UUID("2f0f3c0b-6c1e-5d0e-9a8f-0d4a1f7f7b52")
-Tie = tuple[Node, Node]
+WINDOW: Final = timedelta(days=31)
+"""Of so many days the movements are held at once."""
 
 
 class Balances:
@@ -45,18 +47,26 @@ class Balances:
             raise BalanceTooEarly(day)
         files = await bank_store.files(self._db, CHAIN_ROWS)
         cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
-        moved = await self._ledger.moved(cash.id)
-        lines = await balance_store.lines(self._db)
-        orders, outgoing = await balance_store.booked_orders(self._db), await balance_store.booked_outgoing(self._db)
-        items = await balance_store.items(self._db)
         end = midnight(day + ONE_DAY)
-        stated_fen = await self._stated(files, lines, end)
-        unread = await balance_store.unread(self._db, end)
-        ties = [*_of_lines(lines), *_of_bookings(orders, outgoing, items)]
-        first = [one for one in files if one.opening_fen is not None and one.first_at is not None]
-        return await asyncio.to_thread(_drawn, day, stated_fen, files, first, lines, moved, items, ties, unread)
+        opening = await self._opening(files)
+        stated_fen = await self._stated(files, end)
+        bank_fen = stated_fen
+        if bank_fen is None:
+            bank_fen = await balance_store.lines_fen(self._db, end)
+            bank_fen += opening.fen if opening is not None and opening.day <= day else 0
+        until = max((one.until for one in files if one.until is not None and _begins(one) < end), default=None)
+        return BankBalance(
+            day,
+            bank_fen,
+            -await self._ledger.moved_by(cash.id, day),
+            await self._in_transit(day, cash.id, opening),
+            stated_fen is not None,
+            None if until is None else min(until, day),
+            tuple(gap for gap in gaps(files) if _begins(gap.after) < end),
+            await balance_store.unread(self._db, end),
+        )
 
-    async def _stated(self, files: Sequence[BankFile], lines: Sequence[Any], end: datetime) -> int | None:
+    async def _stated(self, files: Sequence[BankFile], end: datetime) -> int | None:
         """The bank's own balance at an instant, out of the statement that reaches nearest to it, and of lines after."""
         known = [one for one in files if one.opening_fen is not None and _begins(one) < end]
         beyond = next((one for one in known if _ends(one) >= end), None)
@@ -65,8 +75,101 @@ class Balances:
         last = furthest(known)
         if last is None:
             return None
-        later = (line for line in lines if _ends(last) < line["at"] < end)
-        return (last.closing_fen or 0) + sum(map(_fen, later))
+        return (last.closing_fen or 0) + await balance_store.lines_fen(self._db, end, after=_ends(last))
+
+    async def _opening(self, files: Sequence[BankFile]) -> Entry | None:
+        """What lay on the account before the first line."""
+        known = [one for one in files if one.opening_fen is not None and one.first_at is not None]
+        if not known:
+            return None
+        first = min(known, key=_begins)
+        before_fen = await balance_store.lines_fen(self._db, _begins(first), without=first.hash)
+        began = await balance_store.first_at(self._db) or _begins(first)
+        day = city_date(min(began, _begins(first)))
+        fen = (first.opening_fen or 0) - before_fen
+        return Entry(OPENING, day, fen, OPENING) if fen else None
+
+    # -- what one side has --------------------------------------------------------------------------------------------
+
+    async def _in_transit(self, day: date, cash: UUID, opening: Entry | None) -> tuple[Transit, ...]:
+        """Of all days until now, some at a time. Begins at the last sheet that was signed and that nothing has reached
+        behind since: what both sides had on that evening moves neither of them any more."""
+        walk, after = Walk(day), None
+        kept = await balance_store.last_signed(self._db, day, LATEST)
+        if kept is None:
+            walk.add([opening] if opening is not None else [], [], [])
+            begun = (await balance_store.first_at(self._db), await self._ledger.first_moved(cash))
+            since = min((one for one in begun if one is not None), default=None)
+        else:
+            await self._begin(walk, kept)
+            since, after = midnight(kept.day + ONE_DAY), kept.day
+        now = max(self._clock.now() + SKEW, midnight(day + ONE_DAY))
+        while since is not None and since < now:
+            until = since + WINDOW
+            lines = await balance_store.lines(self._db, since, until)
+            moved = await self._ledger.moved(cash, since, until)
+            await self._step(walk, lines, [one for one in moved if after is None or one.day > after])
+            since = until
+        return await asyncio.to_thread(walk.in_transit)
+
+    async def _begin(self, walk: Walk, kept: Kept) -> None:
+        """What was in transit on a sheet, as the movements that are left of it."""
+        entries = [_left(one) for one in msgspec.convert(kept.sheet["items"], list[dict[str, Any]])]
+        places = [one.line for one in entries if one.line is not None]
+        lines = await bank_store.lines_at(self._db, places)
+        views = [await self._ledger.posting(one.posting) for one in entries if one.posting is not None]
+        matters = {one.id: one.reverses or one.id for one in views}
+        ties, named = await self._ties(places, [*matters.keys(), *matters.values()])
+        for (file_hash, row), line in lines.items():
+            ties += _of_line(("line", file_hash, row), line.order_id, line.reference)
+        ties += _of_postings([(one.id, matters[one.id], one.kind) for one in views])
+        entries = [
+            one if one.posting is None else replace(one, node=("posting", named.get(m := matters[one.posting], m)))
+            for one in entries
+        ]
+        walk.add([one for one in entries if one.posting is None], [one for one in entries if one.posting], ties)
+
+    async def _step(self, walk: Walk, lines: Sequence[Any], moved: Sequence[Moved]) -> None:
+        """Some days more of both sides."""
+        if not lines and not moved:
+            return
+        matters = {id_ for one in moved for id_ in (one.posting, one.matter)}
+        ties, named = await self._ties([(row["file_hash"], row["row"]) for row in lines], list(matters))
+
+        def add() -> None:
+            for row in lines:
+                ties.extend(_of_line(_line(row), row["order_id"], row["reference"]))
+            ties.extend(_of_postings([(one.posting, one.matter, one.kind) for one in moved]))
+            walk.add(
+                [Entry(_line(row), city_date(row["at"]), _fen(row), "line", row["reference"] or "", _line(row)[1:])
+                 for row in lines],
+                [Entry(("posting", named.get(one.matter, one.matter)), one.day, -one.amount, one.kind,
+                       posting=one.posting) for one in moved],
+                ties,
+            )  # fmt: skip
+            walk.forget()
+
+        await asyncio.to_thread(add)
+
+    async def _ties(
+        self, lines: Sequence[tuple[str, int]], postings: Sequence[UUID]
+    ) -> tuple[list[Tie], Mapping[UUID, UUID]]:  # fmt: skip
+        """What lines and postings belong to; and by what name a posting goes that took an item out of suspense: that of
+        the one that put it there."""
+        orders = await balance_store.booked_orders(self._db, postings)
+        outgoing = await balance_store.booked_outgoing(self._db, postings)
+        items = await balance_store.items(self._db, lines, postings)
+        explaining = [by for item in items for by in item["explained_by"]]
+        taken = await balance_store.known_items(self._db, [UUID(int=by.int ^ 1) for by in explaining])
+        named = {UUID(int=one.int ^ 1): one for one in {item["id"] for item in items} | taken}
+        ties: list[Tie] = [(("order", row["id"]), ("posting", row["posting"])) for row in orders]
+        ties += [(("reference", row["reference"]), ("posting", row["posting"])) for row in outgoing]
+        for item in items:
+            line = ("line", item["file_hash"], item["row"])
+            ties += [(line, ("posting", UUID(int=item["id"].int ^ bit))) for bit in (0, 2)]
+            ties += [(line, ("posting", named.get(by, by))) for by in item["explained_by"]]
+            ties += _of_line(line, item["order_id"], item["reference"])
+        return ties, named
 
     # -- sheets that are kept -----------------------------------------------------------------------------------------
 
@@ -121,68 +224,27 @@ def view(found: BankBalance) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _drawn(
-    day: date, stated_fen: int | None, files: Sequence[BankFile], with_balances: Sequence[BankFile],
-    lines: Sequence[Any], moved: Sequence[Moved], items: Sequence[Any], ties: list[Tie], unread: int,
-) -> BankBalance:  # fmt: skip
-    """Everything that was read, laid side by side."""
-    end = midnight(day + ONE_DAY)
-    bank = [
-        Entry(_line(row), city_date(row["at"]), _fen(row), "line", row["reference"] or "", _line(row)[1:])
-        for row in lines
-    ]
-    if with_balances:
-        first = min(with_balances, key=_begins)
-        before = sum(_fen(row) for row in lines if row["at"] < _begins(first) and row["file_hash"] != first.hash)
-        began = min((entry.day for entry in bank), default=city_date(_begins(first)))
-        if opening_fen := (first.opening_fen or 0) - before:
-            bank.insert(0, Entry(OPENING, min(began, city_date(_begins(first))), opening_fen, OPENING))
-    named = _named(items)
-    books = [
-        Entry(("posting", named.get(one.matter, one.matter)), one.day, -one.amount, one.kind, posting=one.posting)
-        for one in moved
-    ]
-    ties += [(("posting", one.posting), OPENING) for one in moved if one.kind == OPENING]
-    ties += [(("posting", one.posting), ("posting", one.matter)) for one in moved if one.posting != one.matter]
-    until = max((one.until for one in files if one.until is not None and _begins(one) < end), default=None)
-    return BankBalance(
-        day,
-        sum(e.fen for e in bank if e.day <= day) if stated_fen is None else stated_fen,
-        sum(e.fen for e in books if e.day <= day),
-        in_transit(day, bank, books, ties),
-        stated_fen is not None,
-        None if until is None else min(until, day),
-        tuple(gap for gap in gaps(files) if _begins(gap.after) < end),
-        unread,
-    )
+def _of_line(line: Node, order_id: UUID | None, reference: str | None) -> list[Tie]:
+    return [(line, tie) for tie in (("order", order_id), ("reference", reference)) if tie[1] is not None]
 
 
-def _named(items: Sequence[Any]) -> dict[UUID, UUID]:
-    """What took an item out of suspense goes by what put it there."""
-    return {UUID(int=item["id"].int ^ 1): item["id"] for item in items}
+def _of_postings(postings: Sequence[tuple[UUID, UUID, str]]) -> list[Tie]:
+    """Of (posting, matter, kind)."""
+    ties: list[Tie] = [(("posting", posting), OPENING) for posting, _, kind in postings if kind == OPENING]
+    return ties + [(("posting", one), ("posting", matter)) for one, matter, _ in postings if one != matter]
 
 
-def _of_lines(lines: Sequence[Any]) -> list[Tie]:
-    return [
-        (_line(row), tie)
-        for row in lines
-        for tie in (("order", row["order_id"]), ("reference", row["reference"]))
-        if tie[1] is not None
-    ]
-
-
-def _of_bookings(orders: Sequence[Any], outgoing: Sequence[Any], items: Sequence[Any]) -> list[Tie]:
-    ties: list[Tie] = [(("order", row["id"]), ("posting", row["posting"])) for row in orders]
-    ties += [(("reference", row["reference"]), ("posting", row["posting"])) for row in outgoing]
-    named = _named(items)
-    for item in items:
-        line = ("line", item["file_hash"], item["row"])
-        ties += [(line, ("posting", UUID(int=item["id"].int ^ bit))) for bit in (0, 2)]
-        ties += [(line, ("posting", named.get(by, by))) for by in item["explained_by"]]
-        ties += [
-            (line, tie) for tie in (("order", item["order_id"]), ("reference", item["reference"])) if tie[1] is not None
-        ]
-    return ties
+def _left(item: Mapping[str, Any]) -> Entry:
+    """The movement that an item of a kept sheet stands for."""
+    fen = int(item["amount_fen"]) * (1 if item["side"] in (Side.BANK_IN, Side.BOOKS_IN) else -1)
+    day, what, reference = date.fromisoformat(item["since"]), str(item["what"]), str(item["reference"])
+    if item["posting"] is not None:
+        posting = UUID(item["posting"])
+        return Entry(("posting", posting), day, fen, what, reference, posting=posting)
+    if item["line"] is None:
+        return Entry(OPENING, day, fen, what, reference)
+    file_hash, row = item["line"]
+    return Entry(("line", file_hash, row), day, fen, what, reference, (file_hash, row))
 
 
 def _line(row: Any) -> tuple[str, str, int]:

@@ -8,7 +8,7 @@ difference of the two balances to the fen. What it doesn't explain no statement 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ from shanhe.payments.bank_model import Gap
 
 Node = Hashable
 """A line, a posting, or what ties them."""
+Tie = tuple[Node, Node]
 
 
 class Side(StrEnum):
@@ -109,27 +110,66 @@ class Kept:
     sheet: Mapping[str, object] = field(default_factory=dict)
 
 
-def in_transit(
-    day: date, bank: Iterable[Entry], books: Iterable[Entry], ties: Iterable[tuple[Node, Node]]
-) -> tuple[Transit, ...]:
+def in_transit(day: date, bank: Iterable[Entry], books: Iterable[Entry], ties: Iterable[Tie]) -> tuple[Transit, ...]:
     """What one side has on the evening of a day and the other has not; the oldest first. The differences of both
     sides' sums and of these items are the same."""
-    groups = _Groups()
-    for one, other in ties:
-        groups.join(one, other)
-    by_group: dict[Node, tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
-    for place, entries in enumerate((bank, books)):
-        for entry in entries:
-            by_group[groups.of(entry.node)][place].append(entry)
-    found: list[Transit] = []
-    for theirs, ours in by_group.values():
-        found += _of_group(day, theirs, ours)
-    return tuple(sorted(found, key=lambda item: (item.side, item.since, -item.amount_fen, item.reference)))
+    walk = Walk(day)
+    walk.add(bank, books, ties)
+    return walk.in_transit()
+
+
+class Walk:
+    """Goes through the movements of both sides, some days at a time, and forgets what was settled: what comes to it
+    later moves one side as much as if all was known."""
+
+    def __init__(self, day: date) -> None:
+        self._day = day
+        self._groups = _Groups()
+        self._bank: list[Entry] = []
+        self._books: list[Entry] = []
+
+    def add(self, bank: Iterable[Entry], books: Iterable[Entry], ties: Iterable[Tie]) -> None:
+        for one, other in ties:
+            self._groups.join(one, other)
+        self._bank += bank
+        self._books += books
+
+    def forget(self) -> None:
+        """Leave out what both sides have alike, on the evening of the day as now."""
+        kept = {
+            node: (theirs, ours) for node, (theirs, ours) in self._by_group().items()
+            if not (_even(theirs, ours) and _even(_until(self._day, theirs), _until(self._day, ours)))
+        }  # fmt: skip
+        self._bank = [entry for theirs, _ in kept.values() for entry in theirs]
+        self._books = [entry for _, ours in kept.values() for entry in ours]
+        self._groups = self._groups.only(kept)
+
+    def in_transit(self) -> tuple[Transit, ...]:
+        """As `in_transit` of all that was added."""
+        found: list[Transit] = []
+        for theirs, ours in self._by_group().values():
+            found += _of_group(self._day, theirs, ours)
+        return tuple(sorted(found, key=lambda item: (item.side, item.since, -item.amount_fen, item.reference)))
+
+    def _by_group(self) -> Mapping[Node, tuple[list[Entry], list[Entry]]]:
+        found: dict[Node, tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
+        for place, entries in enumerate((self._bank, self._books)):
+            for entry in entries:
+                found[self._groups.of(entry.node)][place].append(entry)
+        return found
+
+
+def _until(day: date, entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.day <= day]
+
+
+def _even(one: Iterable[Entry], other: Iterable[Entry]) -> bool:
+    return sum(entry.fen for entry in one) == sum(entry.fen for entry in other)
 
 
 def _of_group(day: date, theirs: Sequence[Entry], ours: Sequence[Entry]) -> list[Transit]:
-    one, other = [e for e in theirs if e.day <= day], [e for e in ours if e.day <= day]
-    if sum(e.fen for e in one) == sum(e.fen for e in other):
+    one, other = _until(day, theirs), _until(day, ours)
+    if _even(one, other):
         return []
     one, other = _without_pairs(one, other)
     theirs_fen, ours_fen = sum(e.fen for e in one), sum(e.fen for e in other)
@@ -160,7 +200,7 @@ def _without_pairs(one: Sequence[Entry], other: Sequence[Entry]) -> tuple[list[E
 
 def _cleared(day: date, theirs: Sequence[Entry], ours: Sequence[Entry]) -> date | None:
     """The day on which both sides had the same, after `day`."""
-    if sum(e.fen for e in theirs) != sum(e.fen for e in ours):
+    if not _even(theirs, ours):
         return None
     return max((e.day for e in (*theirs, *ours) if e.day > day), default=None)
 
@@ -183,6 +223,12 @@ class _Groups:
             self._above[node] = self._above.get(above, above)
             node = above
         return node
+
+    def only(self, roots: Collection[Node]) -> _Groups:
+        """These groups, without the others."""
+        found = _Groups()
+        found._above = {node: root for node in self._above if (root := self.of(node)) in roots}
+        return found
 
     def join(self, one: Node, other: Node) -> None:
         one, other = self.of(one), self.of(other)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.db import Database
 from shanhe.payments.balance_model import Kept
 
@@ -17,12 +19,35 @@ assert KEPT.split(", ") == [field.name for field in fields(Kept)][:-1]
 Connection = Any
 
 
-async def lines(db: Database) -> list[Any]:
-    """Every line that counts: (file_hash, row, direction, amount_fen, at, order_id, reference), oldest first."""
+async def lines(db: Database, since: datetime, until: datetime) -> list[Any]:
+    """Lines in [since, until) that count: (file_hash, row, direction, amount_fen, at, order_id, reference)."""
     return await db.fetch(
         """SELECT file_hash, row, direction, amount_fen, at, order_id, reference FROM payments.bank_line
-            WHERE state NOT IN ('duplicate', 'refused') ORDER BY at, file_hash, row"""
+            WHERE state NOT IN ('duplicate', 'refused') AND at >= $1 AND at < $2 ORDER BY at, file_hash, row""",
+        since, until,
+    )  # fmt: skip
+
+
+async def first_at(db: Database) -> datetime | None:
+    """When the first line that counts was."""
+    found: datetime | None = await db.fetchval(
+        "SELECT min(at) FROM payments.bank_line WHERE state NOT IN ('duplicate', 'refused')"
     )
+    return found
+
+
+async def lines_fen(
+    db: Database, until: datetime, *, after: datetime | None = None, without: str | None = None
+) -> int:  # fmt: skip
+    """What lines that count come to, before an instant, after another one, without those of a statement."""
+    found: int = await db.fetchval(
+        """SELECT coalesce(sum(CASE direction WHEN 'in' THEN amount_fen ELSE -amount_fen END), 0)::bigint
+             FROM payments.bank_line
+            WHERE state NOT IN ('duplicate', 'refused') AND at < $1 AND ($2::timestamptz IS NULL OR at > $2)
+              AND ($3::text IS NULL OR file_hash <> $3)""",
+        until, after, without,
+    )  # fmt: skip
+    return found
 
 
 async def moved_fen(db: Database, file_hash: str, until: datetime, twice: str) -> int:
@@ -46,29 +71,47 @@ async def unread(db: Database, until: datetime) -> int:
     return found
 
 
-async def booked_orders(db: Database) -> list[Any]:
-    """(id, posting) of every order that the books have."""
-    return await db.fetch("SELECT id, settled_ref AS posting FROM payments.pay_order WHERE settled_ref IS NOT NULL")
-
-
-async def booked_outgoing(db: Database) -> list[Any]:
-    """(reference, posting) of every refund and payout that has a reference for the bank."""
+async def booked_orders(db: Database, postings: Sequence[UUID]) -> list[Any]:
+    """(id, posting) of the orders that the books have by these postings."""
     return await db.fetch(
-        """SELECT o.reference, coalesce(p.posting_id, r.settled_ref) AS posting FROM payments.bank_outgoing o
-             LEFT JOIN payments.payout p ON p.id = o.subject_id LEFT JOIN payments.refund r ON r.id = o.subject_id
-            WHERE coalesce(p.posting_id, r.settled_ref) IS NOT NULL"""
+        "SELECT id, settled_ref AS posting FROM payments.pay_order WHERE settled_ref = ANY($1)", postings
     )
 
 
-async def items(db: Database) -> list[Any]:
-    """Every item in suspense, with the order that it came for, the reference under which it was sent again, and the
-    posting that has its money otherwise."""
+async def booked_outgoing(db: Database, postings: Sequence[UUID]) -> list[Any]:
+    """(reference, posting) of the refunds and payouts that the books have by these postings, and that have a reference
+    for the bank."""
+    return await db.fetch(
+        """SELECT o.reference, p.posting_id AS posting FROM payments.payout p
+             JOIN payments.bank_outgoing o ON o.subject_id = p.id WHERE p.posting_id = ANY($1)
+           UNION ALL
+           SELECT o.reference, r.settled_ref FROM payments.refund r
+             JOIN payments.bank_outgoing o ON o.subject_id = r.id WHERE r.settled_ref = ANY($1)""",
+        postings,
+    )
+
+
+async def items(db: Database, lines: Sequence[tuple[str, int]], postings: Sequence[UUID]) -> list[Any]:
+    """Items in suspense of these lines, that these postings put there or took out, or that they have the money of
+    otherwise: with the order that each came for, the reference under which it was sent again, and what explains it."""
+    own = [UUID(int=one.int ^ bit) for one in postings for bit in (0, 1, 2)]
     return await db.fetch(
         """SELECT s.id, s.file_hash, s.row, s.order_id, o.reference, ARRAY(
                     SELECT posting_id FROM payments.explanation x WHERE x.suspense_id = s.id) AS explained_by
              FROM payments.suspense s
-             LEFT JOIN payments.bank_outgoing o ON o.subject_id = s.id"""
-    )
+             LEFT JOIN payments.bank_outgoing o ON o.subject_id = s.id
+            WHERE s.id IN (
+                    SELECT id FROM payments.suspense WHERE id = ANY($1)
+                    UNION SELECT suspense_id FROM payments.explanation WHERE posting_id = ANY($2)
+                    UNION SELECT i.id FROM payments.suspense i
+                            JOIN unnest($3::text[], $4::int[]) l(h, r) ON (i.file_hash, i.row) = (l.h, l.r))""",
+        own, postings, [line[0] for line in lines], [line[1] for line in lines],
+    )  # fmt: skip
+
+
+async def known_items(db: Database, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these ids that are items in suspense."""
+    return {row["id"] for row in await db.fetch("SELECT id FROM payments.suspense WHERE id = ANY($1)", ids)}
 
 
 # -- sheets that were signed ------------------------------------------------------------------------------------------
@@ -95,6 +138,22 @@ async def sign(conn: Connection, sheet_id: UUID, by: str, now: datetime) -> None
 
 async def kept(db: Connection | Database, sheet_id: UUID) -> Kept | None:
     row = await db.fetchrow(f"SELECT {KEPT}, sheet FROM payments.bank_balance WHERE id = $1", sheet_id)
+    return None if row is None else _kept(row, msgspec.json.decode(row["sheet"]))
+
+
+async def last_signed(db: Database, day: date, after: timedelta) -> Kept | None:
+    """The last sheet of a day before this one that was signed, explains all, was made at least `after` its day was
+    over, and that no statement taken in since reaches back to."""
+    row = await db.fetchrow(
+        f"""SELECT {KEPT}, sheet FROM payments.bank_balance b
+             WHERE day < $1 AND signed_by IS NOT NULL AND unexplained_fen = 0
+               AND made_at >= (day + 1)::timestamp AT TIME ZONE $2 + $3
+               AND NOT EXISTS (SELECT FROM payments.bank_file f
+                                WHERE f.uploaded_at >= b.made_at
+                                  AND f.first_at < (b.day + 1)::timestamp AT TIME ZONE $2)
+             ORDER BY day DESC, made_at DESC LIMIT 1""",
+        day, str(CITY_TZ), after,
+    )  # fmt: skip
     return None if row is None else _kept(row, msgspec.json.decode(row["sheet"]))
 
 

@@ -91,6 +91,15 @@ class BankDesk:
         """What somebody still has to send at the bank, with the reference to write in the remark."""
         return await bank_store.open_outgoing(self._db, PAGE_ROWS)
 
+    async def sending(self) -> list[tuple[Outgoing, UUID | None, BankLine | None]]:
+        """The same with whose refund or payout each is, None of what is sent again; and of a refund the line that shows
+        who paid."""
+        found = await bank_store.sending(self._db, PAGE_ROWS)
+        lines = await bank_store.lines_at(self._db, [place for _, _, place in found if place is not None])
+        return [
+            (sent, org_id, None if place is None else self._slips.opened(lines[place])) for sent, org_id, place in found
+        ]
+
     # -- an operator's decisions --------------------------------------------------------------------------------------
 
     async def suspense(

@@ -94,6 +94,26 @@ async def open_outgoing(db: Database, limit: int) -> list[Outgoing]:
     return [Outgoing(**dict(row)) for row in rows]
 
 
+async def sending(db: Database, limit: int) -> list[tuple[Outgoing, UUID | None, tuple[str, int] | None]]:
+    """The same with whose refund or payout each is, and of a refund the line with which the money came."""
+    rows = await db.fetch(
+        f"""SELECT {", ".join(f"s.{name}" for name in OUTGOING.split(", "))}, coalesce(p.org_id, o.org_id) AS org_id,
+                   b.file_hash, b.row
+              FROM payments.bank_outgoing s
+              LEFT JOIN payments.payout p ON p.id = s.subject_id
+              LEFT JOIN payments.refund r ON r.id = s.subject_id
+              LEFT JOIN payments.pay_order o ON o.id = r.order_id
+              LEFT JOIN payments.bank_order b ON b.order_id = r.order_id
+             WHERE s.done_at IS NULL ORDER BY s.created_at LIMIT $1""",
+        limit,
+    )
+    return [
+        (Outgoing(*list(row.values())[:-3]), row["org_id"],
+         None if row["file_hash"] is None else (row["file_hash"], row["row"]))
+        for row in rows
+    ]  # fmt: skip
+
+
 # -- statements -------------------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,10 @@ REFUND_AMOUNT: Final = ("退款金额",)
 TIME: Final = ("交易时间", "完成时间")
 STATUS: Final = ("交易状态", "业务类型")
 REFUND_WORDS: Final = ("REFUND", "REVOKED", "退款")
+REFUND_STATE: Final = ("退款状态",)
+REFUNDED_WORDS: Final = ("SUCCESS", "成功")
+"""What the state of a refund says that has moved money, where a bill has that column: not of one that is under way, was
+closed or has failed."""
 TIME_FORMATS: Final = ("%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y-%m-%d %H:%M")
 
 
@@ -215,6 +219,10 @@ def _read(provider: str, row: Sequence[str], titles: Sequence[str]) -> BillLine:
             f"the row ends after {len(row)} of {len(titles)} columns · 该行只有 {len(row)} 列，应有 {len(titles)} 列"
         )
     refund = any(word in _cell(row, titles, STATUS) for word in REFUND_WORDS)
+    state = _cell(row, titles, REFUND_STATE) if refund else ""
+    if state and not any(word in state for word in REFUNDED_WORDS):
+        said = state[:QUOTED_CHARS]
+        raise ValueError(f"the refund is {said!r}: no money has moved · 退款状态为 {said}，款项未退，不计入")
     number = _cell(row, titles, REFUND_NUMBER if refund else NUMBER)
     amount = (_cell(row, titles, REFUND_AMOUNT) if refund else "") or _cell(row, titles, AMOUNT)
     if not number:

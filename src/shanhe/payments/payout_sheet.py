@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from shanhe.kernel.asking import Named
+from shanhe.kernel.asking import Names
 from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.payments.payout_model import PayoutState
@@ -19,20 +19,21 @@ SHEET_ROWS_MAX: Final = 100_000
 
 
 async def payouts_csv(
-    payouts: Payouts, *, state: PayoutState | None = None, waiting: bool = False, named: Named | None = None
+    payouts: Payouts, *, state: PayoutState | None = None, waiting: bool = False, named: Names | None = None
 ) -> AsyncIterator[str]:
     """Payouts that fit, in the order of the list, as CSV with a byte-order mark; read page by page while it is sent.
 
-    `named`: who calls makers by name, for those who see them so; else the column is empty."""
+    `named`: who calls makers by name, a page of them at once, for those who see them so; else the column is empty."""
     yield BOM + csv_line(HEAD)
     before, left = None, SHEET_ROWS_MAX
     while left > 0:
         page = await payouts.list(state=state, waiting=waiting, before=before)
+        whose = await named({one.org_id for one in page}) if named is not None else {}
         for one in page:
             amounts_fen = (one.gross_fen, one.withheld_fen, one.net_fen)
             sums = ["" if fen is None else format_fen(fen) for fen in amounts_fen]
             yield csv_line((
-                str(one.id), await named(one.org_id) if named is not None else "", str(one.org_id), one.state,
+                str(one.id), whose.get(one.org_id, ""), str(one.org_id), one.state,
                 one.channel, format_credits(one.amount_micro), *sums, one.reference,
                 str(one.posting_id) if one.decided_at else "", one.requested_by, one.reviewed_by, one.first_by,
                 one.second_by, one.created_at, one.decided_at, one.ended_at,

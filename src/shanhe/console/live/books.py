@@ -76,12 +76,10 @@ class LiveBooks:
         )  # fmt: skip
 
     async def trial(self, who: m.Who) -> Sequence[mc.TrialLine]:
-        sums: dict[tuple[str, str], list[int]] = {}
-        for row in await self._of.ledger.trial_balance():
-            known = sums.setdefault((str(row.account.asset), row.account.kind), [0, 0, 0, 0])
-            for at, value in enumerate((1, row.debits, row.credits, row.balance)):
-                known[at] += value
-        return [mc.TrialLine(asset, kind, *values) for (asset, kind), values in sorted(sums.items())]
+        return [
+            mc.TrialLine(str(one.asset), one.kind, one.accounts, one.debits, one.credits, one.balance)
+            for one in await self._of.ledger.trial_sums()
+        ]
 
     async def account_named(self, who: m.Who, text: str) -> tuple[UUID, str]:
         number = id_in(text.strip())

@@ -83,7 +83,7 @@ class LiveTreasury:
     # -- bank ---------------------------------------------------------------------------------------------------------
 
     async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView:
-        files, outgoing = await self._bank.statements.files(), await self._bank.outgoing()
+        files, outgoing = await self._bank.statements.files(), await self._sending(who)
         waiting = await self._bank.waiting(find, before=past, limit=SUSPENSE_ROWS)
         fits: dict[int, list[tuple[str, str]]] = {}
         awaited = await self._bank.awaited({item.amount_fen for item, _ in waiting if not item.outgoing})
@@ -108,7 +108,7 @@ class LiveTreasury:
                 )
                 for item, line in waiting
             ],
-            [await self._outgoing(who, item) for item in outgoing],
+            outgoing,
             _lines(report) if report else (),
             report.file.name if report else "",
             {state: count for state, count in report.counts.items() if count} if report else {},
@@ -127,9 +127,20 @@ class LiveTreasury:
             return None
         return await self._outgoing(who, sent)
 
+    async def _sending(self, who: m.Who) -> Sequence[mt.OutgoingRow]:
+        """What is to be sent at the bank; asked for all at once, but for what is sent again."""
+        found = await self._bank.sending()
+        whose = await self._names.owners({org for _, org, _ in found if org is not None})
+        return [
+            await self._outgoing(who, item) if org is None else replace(
+                _paid(_row(item), line), whose=whose[org], org=org
+            )
+            for item, org, line in found
+        ]  # fmt: skip
+
     async def _outgoing(self, who: m.Who, item: Outgoing) -> mt.OutgoingRow:
         """With whom it goes to; what is sent again, to the account that its payee gives now, once that was checked."""
-        row = mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at, filed=item.batch is not None)
+        row = _row(item)
         if item.kind == RESEND:
             first = await self._outgoing(who, await self._bank.origin(item))
             known = await self._payouts.payees.of(first.org) if first.org is not None else None
@@ -140,11 +151,7 @@ class LiveTreasury:
             return replace(row, whose=await self._names.owner(payout.org_id), org=payout.org_id)
         order = await self._payments.order((await self._payments.refund_of(item.subject_id)).order_id)
         row = replace(row, whose=await self._names.owner(order.org_id), org=order.org_id)
-        line = await self._bank.statements.paid_by(order.id)
-        if line is None:
-            return row
-        payee = " ".join(part for part in (line.party, line.party_account) if part)
-        return replace(row, payee=payee, line=(line.file_hash, line.row))
+        return _paid(row, await self._bank.statements.paid_by(order.id))
 
     async def balance(self, who: m.Who, day: date | None, sheet: UUID | None) -> mt.BalanceView:
         balances, called = self._bank.balances, self._names.actors()
@@ -341,7 +348,7 @@ class LiveTreasury:
         await self._payouts.payees.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
 
     async def payout_sheet(self, who: m.Who, *, everything: bool) -> AsyncIterator[str]:
-        return payouts_csv(self._payouts, waiting=not everything, named=self._names.owner)
+        return payouts_csv(self._payouts, waiting=not everything, named=self._names.owners)
 
     async def payout_files(self, who: m.Who) -> Sequence[mt.BatchRow]:
         called = self._names.actors()
@@ -404,6 +411,18 @@ def _statement(file: BankFile) -> mt.StatementRow:
     return mt.StatementRow(
         file.hash, file.name, file.lines, file.uploaded_at, file.since, file.until, file.opening_fen, file.closing_fen
     )
+
+
+def _row(item: Outgoing) -> mt.OutgoingRow:
+    return mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at, filed=item.batch is not None)
+
+
+def _paid(row: mt.OutgoingRow, line: BankLine | None) -> mt.OutgoingRow:
+    """With who paid, where it goes back to whoever that was."""
+    if line is None:
+        return row
+    payee = " ".join(part for part in (line.party, line.party_account) if part)
+    return replace(row, payee=payee, line=(line.file_hash, line.row))
 
 
 def _ids(text: str) -> tuple[UUID, ...]:
