@@ -128,5 +128,11 @@ class NomadDesk:
     async def venue_close(self, who: m.Who, venue_id: UUID) -> None:
         self.done.append(("close", venue_id))
 
+    async def venue_certify(self, who: m.Who, venue_id: UUID) -> None:
+        self.done.append(("certify", venue_id))
+
+    async def venue_uncertify(self, who: m.Who, venue_id: UUID, reason: str) -> None:
+        self.done.append(("uncertify", venue_id, reason))
+
     async def recognise(self, who: m.Who, org: str, public_key: str) -> None:
         self.done.append(("recognise", org))

@@ -37,10 +37,10 @@ class Town(City):
         self.nomads = Nomads(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=self.facts, identity=self.identity,
             credentials=self.credentials, notifier=self.notifier, announce=self.outbox.emit, record=self._record,
-            akin=Relatives(self.identity, self.facts, clock).akin,
+            akin=(akin := Relatives(self.identity, self.facts, clock).akin),
             url=URL, city="山河 Shanhe",
         )  # fmt: skip
-        Certificates(clock, self.approvals, self.nomads.venues)
+        Certificates(clock, self.approvals, self.nomads.venues, akin)
 
     async def _record(
         self, connection: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any] | None = None

@@ -29,9 +29,10 @@ class TestFeed:
             f"{number},2026/03/01,1\n"
             f"{number},2026-03-01,99\n"
             f"{hidden},2026-03-01,1\n"
+            f"{number},9999-12-31,2\n"
         ).encode("gb18030")
         report = await town.nomads.feeds.run(inn, table)
-        assert [row.outcome for row in report] == ["counted"] * 3 + ["known"] + ["refused"] * 6
+        assert [row.outcome for row in report] == ["counted"] * 3 + ["known"] + ["refused"] * 7
         assert [row.row for row in report][:4] == [2, 2, 2, 3]
         assert "未来" in report[4].zh
         assert "补报期限" in report[5].zh

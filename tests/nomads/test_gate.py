@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from typer.testing import CliRunner
 
-from shanhe.approvals.api import Request, RequestState, SamePerson
+from shanhe.approvals.api import PartyToIt, Request, RequestState, SamePerson
 from shanhe.cli import app as shanhe
 from shanhe.identity.api import NewOrganisation, OrgKind, Role
 from shanhe.kernel.clock import SystemClock
@@ -22,7 +22,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, InsufficientCredit, Posting, Transfer
 from shanhe.nomads import codes
-from shanhe.nomads.api import BadCode, Card, NewVenue, NotEligible, Scan, UsedAlready, Venue, VenueKind
+from shanhe.nomads.api import BadCode, BadField, Card, NewVenue, NotEligible, Scan, UsedAlready, Venue, VenueKind
 
 from .conftest import Town, days
 
@@ -50,6 +50,12 @@ class TestTicket:
             await town.nomads.benefits.redeem(gate, code, companions=0, holder_present=True)
         assert (await town.nomads.benefits.purse(person)).left["attraction"] == 0
         assert await town.sound()
+
+    async def test_is_used_at_attractions_only(self, town: Town) -> None:
+        person, shop = await town.carded(), await town.venue("咖啡店", VenueKind.MERCHANT)
+        with pytest.raises(NotEligible, match="no attraction"):
+            await town.nomads.benefits.redeem(shop, (await tickets(town, person))[0], companions=0, holder_present=True)
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 5
 
     async def test_is_refused_when_made_up_out_of_time_or_of_a_revoked_card(self, town: Town) -> None:
         person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
@@ -274,6 +280,38 @@ class TestCertificate:
         await town.approvals.reject(request.id, by="person:two", reason="材料不全")
         assert not (await town.nomads.venues.add(new, actor="person:one", identifier=number)).certified
         assert len(await town.approvals.requests(kind="nomads.certificate")) == 2
+
+    async def test_is_not_agreed_to_by_a_relative_of_the_venue(self, town: Town) -> None:
+        _, number, request = await self.asked(town)
+        one = await town.nomad("院长家属")
+        venue = await town.nomads.venues.get(number)
+        await town.identity.orgs.set_member(venue.org_id, one, Role.MEMBER, by="test")
+        with pytest.raises(PartyToIt):
+            await town.approvals.agree(request.id, by=f"person:{one}", rights={"programmes"})
+        assert (await town.approvals.get(request.id)).state is RequestState.OPEN
+        await town.approvals.agree(request.id, by=f"person:{await town.nomad()}", rights={"programmes"})
+        assert (await town.nomads.venues.get(number)).certified
+
+    async def test_is_asked_for_by_a_venue_that_is_there_and_taken_back_with_a_reason(self, town: Town) -> None:
+        venues, academy = town.nomads.venues, await town.venue("智汇学院", VenueKind.ACADEMY)
+        for turn in (1, 2):
+            for _ in range(2):
+                await venues.ask_to_certify(academy.id, actor="person:one")
+            asked = await town.approvals.requests(kind="nomads.certificate")
+            assert len(asked) == turn
+            await town.approvals.agree(asked[0].id, by="person:two", rights={"programmes"})
+            await venues.ask_to_certify(academy.id, actor="person:one")
+            assert len(await town.approvals.requests(kind="nomads.certificate")) == turn
+            for _ in range(2):
+                assert not (await venues.end_certificate(academy.id, "课程停办")).certified
+            town.clock.advance(days=1)
+        told = [one.body.zh for one in await town.notifier.inbox(uuid4(), [academy.org_id])]
+        assert told == ["理由：课程停办。此后的课程不再享受城市补贴。"] * 2
+        with pytest.raises(BadField):
+            await venues.end_certificate(academy.id, " ")
+        await venues.close(academy.id, actor="test")
+        with pytest.raises(ShanheError, match="closed"):
+            await venues.ask_to_certify(academy.id, actor="person:one")
 
     async def test_is_not_given_to_a_venue_closed_meanwhile(self, town: Town) -> None:
         _, number, request = await self.asked(town)

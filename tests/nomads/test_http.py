@@ -156,6 +156,21 @@ class TestPages:
         (request,) = await town.approvals.requests(kind="nomads.certificate")
         assert request.state is RequestState.OPEN
 
+    async def test_certify_a_venue_that_is_there_and_take_that_back(self, town: Town) -> None:
+        academy = await town.venue("学院", VenueKind.ACADEMY)
+        city = await self.browser(town, await town.nomad("经办人"), uuid4(), "programmes")
+        page, certificate = "/city/nomads", f"/city/nomads/venues/{academy.id}/certificate"
+        assert "申请课程认证" in (await city.get(page)).text
+        asked = await self.post(city, certificate, do="ask")
+        assert asked.headers["location"] == "/city/nomads?done=certificate_asked"
+        (request,) = await town.approvals.requests(kind="nomads.certificate")
+        await town.approvals.agree(request.id, by="person:two", rights={"programmes"})
+        assert "收回认证" in (await city.get(page)).text
+        assert (await self.post(city, certificate, do="end", reason="")).status_code == 422
+        ended = await self.post(city, certificate, do="end", reason="课程停办")
+        assert ended.headers["location"] == "/city/nomads?done=venue_uncertified"
+        assert not (await town.nomads.venues.get(academy.id)).certified
+
     async def test_serve_a_nomad_a_clerk_and_the_city(self, town: Town) -> None:
         person, clerk = await town.nomad(insured=""), await town.nomad("店员")
         org = await town.company("竹溪客栈")

@@ -126,7 +126,10 @@ class TestMembership:
         other = attest(guild, "N00000000", now, now + 86_400, key)
         forged = attest(guild, number, now, now + 86_400, Ed25519PrivateKey.generate())
         late = attest(guild, number, now - 10 * 86_400, now - 5 * 86_400, key)
-        for text, why in ((other, "another nomad"), (forged, "signature"), (late, "today"), ("a.b.c", "read")):
+        endless = attest(guild, number, now, 2**39, key)
+        for text, why in (
+            (other, "another nomad"), (forged, "signature"), (late, "today"), (endless, "today"), ("a.b.c", "read"),
+        ):  # fmt: skip
             with pytest.raises(NotRelied, match=why):
                 await town.nomads.membership.hand_in(person, text, actor="test")
         for _ in range(2):
@@ -140,3 +143,5 @@ class TestMembership:
         await town.nomads.membership.strike(guild)
         town.clock.advance(days=1)
         assert not await town.nomads.membership.member(person, town.today())
+        await town.nomads.membership.strike(guild)
+        assert not await town.nomads.membership.member(person, town.today()), "struck twice brings no day back"

@@ -96,6 +96,15 @@ class SamePerson(Forbidden):
         )
 
 
+class PartyToIt(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "party_to_it", "You are a related party (R0) of whom this is for: this needs somebody else.",
+            message_zh="您与该事项的受益方存在关联（R0），须由他人审批。",
+            hint="Ask a colleague with the same permission to decide.", hint_zh="请由具有相同权限的同事审批。",
+        )  # fmt: skip
+
+
 class OtherRight(Forbidden):
     def __init__(self, right: str, right_zh: str) -> None:
         super().__init__(

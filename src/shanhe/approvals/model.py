@@ -135,7 +135,8 @@ class Deed:
     of the payload in braces. `why`: reads why it was asked, where that is not the payload's own `reason`. `waits`:
     refusals that somebody can help, or time; what says anything else ends the request. `told`: where who asked can read
     what became of it. `ready`: asked before a second person may agree; raises where something else comes first.
-    `right`: the permission with which it is asked for, which whoever decides it needs as well.
+    `right`: the permission with which it is asked for, which whoever decides it needs as well. `party`: whether a
+    person is party to what is asked for, who can't be the second then.
     """
 
     do: Callable[[Request], Awaitable[object]] | None = None
@@ -145,6 +146,7 @@ class Deed:
     waits: tuple[type[ShanheError], ...] = ()
     told: str = "/city/second"
     ready: Callable[[Request], Awaitable[None]] | None = None
+    party: Callable[[Request, UUID], Awaitable[bool]] | None = None
 
 
 def person_of(ref: str) -> UUID | None:

@@ -17,6 +17,7 @@ from shanhe.approvals.errors import (
     BeingDone,
     LicenceConflict,
     OtherRight,
+    PartyToIt,
     RequestClosed,
     RequestConflict,
     SamePerson,
@@ -25,7 +26,18 @@ from shanhe.approvals.errors import (
     UnknownRequest,
 )
 from shanhe.approvals.glass import BreakGlass
-from shanhe.approvals.model import RIGHT, Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.approvals.model import (
+    RIGHT,
+    Deed,
+    Gate,
+    Licence,
+    Mode,
+    NewLicence,
+    Request,
+    RequestState,
+    Scope,
+    person_of,
+)
 from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -176,17 +188,24 @@ class Approvals:
         self, request_id: UUID, *, by: str, reason: str = "", rights: Collection[str] | None = None
     ) -> Request:  # fmt: skip
         """Approve, and do at once what was asked for, where somebody said how. `rights`: the permissions of who agrees,
-        None on the machine itself; `OtherRight`.
+        None on the machine itself; `OtherRight`. `PartyToIt` where the deed says that of who agrees.
 
         Raises what stands in its way; the request says it too, and waits for another try, or has ended.
         """
         found = await self.get(request_id)
         self._entitled(found, rights)
         deed = self.deeds.get(found.kind)
-        if found.state is RequestState.OPEN and deed is not None and deed.ready is not None:
-            await deed.ready(found)
+        if found.state is RequestState.OPEN and deed is not None:
+            await self._apart(found, deed, by)
+            if deed.ready is not None:
+                await deed.ready(found)
         decided = await self.approve(request_id, by=by, reason=reason)
         return await self._carry_out(decided) or await self.get(request_id)
+
+    async def _apart(self, request: Request, deed: Deed, by: str) -> None:
+        person = person_of(await self.person_behind(by))
+        if deed.party is not None and person is not None and await deed.party(request, person):
+            raise PartyToIt()
 
     async def again(self, request_id: UUID, *, by: str, rights: Collection[str] | None = None) -> Request:
         """Try once more what was agreed to and is not done; anybody who may decide may ask for it. RequestClosed,

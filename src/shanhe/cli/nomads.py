@@ -62,7 +62,9 @@ def venue_add(
     kind: Annotated[str, typer.Option(help="space, lodging, attraction, merchant, academy or clinic.")] = "space",
     address: Annotated[str, typer.Option(help="Address.")] = "",
     public_key: Annotated[str, typer.Option(help="Its own public key in hex (default: the city keeps one).")] = "",
-    certified: Annotated[bool, typer.Option("--certified", help="Its courses are city-certified (N6).")] = False,
+    certified: Annotated[
+        bool, typer.Option("--certified", help="Ask a second person to certify its courses (N6): `shanhe approvals`.")
+    ] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -73,12 +75,43 @@ def venue_add(
     what, key = one_of(VenueKind, kind), _hex(public_key) if public_key else None
 
     async def work(services: Services) -> dict[str, Any]:
-        new = NewVenue(name, what, (await find_org(services, org)).id, address, key)
-        made = await services.nomads.venues.add(new, actor=ACTOR)
-        return venue_view(await services.nomads.venues.certify(made.id) if certified else made)
+        new = NewVenue(name, what, (await find_org(services, org)).id, address, key, certified)
+        return venue_view(await services.nomads.venues.add(new, actor=ACTOR))
 
     done = in_city(data, work)
     show(as_json, done, lambda: pairs({"id": done["id"], "公钥 public key": done["public_key"]}))
+
+
+@app.command()
+def certify(venue: VenueId, by: Annotated[str, typer.Option(help="Who asks, for the books.")] = ACTOR,
+            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Ask a second person whether a venue's courses are certified (N6); `shanhe approvals approve` decides."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.nomads.api import venue_view
+
+        return venue_view(await services.nomads.venues.ask_to_certify(venue, actor=by))
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: pairs({"场所 venue": done["name"], "课程认证 certified": _certified(done)}))
+
+
+@app.command()
+def uncertify(venue: VenueId, reason: Annotated[str, typer.Option(help="Why; whoever runs it is told.")],
+              data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Take a venue's certificate back: the city pays for no further course there."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.nomads.api import venue_view
+
+        return venue_view(await services.nomads.venues.end_certificate(venue, reason))
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: pairs({"场所 venue": done["name"], "课程认证 certified": _certified(done)}))
+
+
+def _certified(venue: dict[str, Any]) -> str:
+    return "已认证 yes" if venue["certified"] else "未认证 no"
 
 
 @app.command("close")

@@ -176,6 +176,8 @@ class Benefits:
         on: date | None = None,
     ) -> Redemption:  # fmt: skip
         """Use a ticket at a gate. UsedAlready the second time, whoever scans it and whenever scanners report."""
+        if venue.kind is not VenueKind.ATTRACTION:
+            raise NotEligible("no_attraction", "this venue is no attraction", "该场所不是景点")
         ground, ticket = self._ground, self.ticket(text)
         day, when = on or ground.today(), at or ground.now()
         card = await store.card_of_ticket(ground.db, ticket.id)

@@ -50,10 +50,10 @@ class Feeds:
             first, nights = date.fromisoformat(text), int(row.get("nights") or 1)
             if not 1 <= nights <= NIGHTS_MAX:
                 raise ValueError("nights")
-        except ValueError:
+            days = [first + timedelta(days=n) for n in range(nights)]
+        except (ValueError, OverflowError):
             return [_line(number, word, text, "refused", f"日期须形如 2026-01-31，晚数 1–{NIGHTS_MAX}",
                           f"a date like 2026-01-31 and 1 to {NIGHTS_MAX} nights")]  # fmt: skip
-        days = [first + timedelta(days=n) for n in range(nights)]
         return [await self._day(venue, proof, number, word, day) for day in days]
 
     async def _day(self, venue: Venue, proof: Proof, number: int, word: str, day: date) -> FeedRow:

@@ -109,6 +109,9 @@ def peek(token: str) -> dict[str, Any]:
 
 
 def _day(seconds: object) -> date | None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds < 2**40:
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 0:
         return None
-    return city_date(datetime.fromtimestamp(seconds, UTC))
+    try:
+        return city_date(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError):  # later than any calendar
+        return None

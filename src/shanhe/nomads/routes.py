@@ -242,6 +242,16 @@ def _operators(routes: APIRouter, nomads: Nomads) -> None:
         """From now on nothing the venue signs counts."""
         return as_json(views.venue_view(await nomads.venues.close(venue_id, actor=who.ref)))
 
+    @routes.post("/venues/{venue_id}/certificate", status_code=202)
+    async def certify(venue_id: UUID, who: Operator) -> Response:
+        """Ask a second person whether the venue's courses are certified (`/api/approvals/requests`)."""
+        return as_json(views.venue_view(await nomads.venues.ask_to_certify(venue_id, actor=who.ref)), 202)
+
+    @routes.post("/venues/{venue_id}/certificate/end")
+    async def end_certificate(venue_id: UUID, body: RevokeBody, _: Operator) -> Response:
+        """Take the certificate back: the city pays for no further course there."""
+        return as_json(views.venue_view(await nomads.venues.end_certificate(venue_id, body.reason)))
+
     @routes.get("/figures")
     async def figures(_: Operator) -> Response:
         return as_json(await nomads.figures())

@@ -53,6 +53,14 @@ async def certify_venue(conn: Connection, identifier: UUID) -> None:
     await conn.execute("UPDATE nomads.venue SET certified = true WHERE id = $1 AND closed_at IS NULL", identifier)
 
 
+async def end_certificate(conn: Connection, identifier: UUID) -> bool:
+    """False when it had none."""
+    row = await conn.fetchrow(
+        "UPDATE nomads.venue SET certified = false WHERE id = $1 AND certified RETURNING id", identifier
+    )
+    return row is not None
+
+
 async def close_venue(conn: Connection, identifier: UUID, at: datetime) -> None:
     await conn.execute("UPDATE nomads.venue SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL", identifier, at)
 
@@ -182,7 +190,9 @@ async def set_organisation(conn: Connection, org_id: UUID, public: bytes, since:
 
 
 async def end_organisation(conn: Connection, org_id: UUID, until: date) -> None:
-    await conn.execute("UPDATE nomads.organisation SET until = $2 WHERE org_id = $1", org_id, until)
+    await conn.execute(
+        "UPDATE nomads.organisation SET until = $2 WHERE org_id = $1 AND (until IS NULL OR until > $2)", org_id, until
+    )
 
 
 async def organisation(conn: Connection, org_id: UUID) -> Any:

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shanhe.identity.api import Actor
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notice, Severity
+from shanhe.kernel.notify import Text as Words
 from shanhe.kernel.resealing import rewrite
 from shanhe.nomads import codes, store
 from shanhe.nomads.errors import BadCode, BadField, UnknownVenue, VenueClosed, VenueTaken
@@ -23,6 +25,7 @@ from shanhe.nomads.model import NewVenue, Venue
 
 NAME_MAX_CHARS: Final = 100
 ADDRESS_MAX_CHARS: Final = 200
+REASON_MAX_CHARS: Final = 200
 OPERATE: Final = "programmes"
 NAME_FIELD, ADDRESS_FIELD = "nomads.venue.name", "nomads.venue.address"
 RESEAL_ROWS: Final = 500
@@ -46,16 +49,29 @@ class Venues:
         What shall be `certified` is registered without, and is so once a second person agrees.
         """
         venue = await self._add(new, actor, identifier or new_id())
-        if new.certified and not venue.certified and venue.closed_at is None and self.ask_certificate is not None:
-            await self.ask_certificate(venue, actor)
+        if new.certified and venue.closed_at is None:
+            await self._ask(venue, actor)
         return venue
+
+    async def ask_to_certify(self, venue_id: UUID, *, actor: str) -> Venue:
+        """Ask a second person whether a venue that is there shall be certified; UnknownVenue, VenueClosed."""
+        venue = await self._running(venue_id)
+        await self._ask(venue, actor)
+        return venue
+
+    async def _ask(self, venue: Venue, actor: str) -> None:
+        if not venue.certified and self.ask_certificate is not None:
+            await self.ask_certificate(venue, actor)
 
     async def _add(self, new: NewVenue, actor: str, venue_id: UUID) -> Venue:
         name, address = _text("name", new.name, NAME_MAX_CHARS), _text("address", new.address, ADDRESS_MAX_CHARS, 0)
         await self._ground.identity.orgs.get(new.org_id)
         known, seal = await self._known(venue_id), await self._ground.identity.seals.of(new.org_id)
         if known is not None:
-            if (known.name, known.address, known.org_id, known.kind) != (name, address, new.org_id, new.kind):
+            other_key = new.public is not None and new.public != known.public
+            if other_key or (known.name, known.address, known.org_id, known.kind) != (
+                name, address, new.org_id, new.kind,
+            ):  # fmt: skip
                 raise VenueTaken("the id belongs to another one", "编号已用于其他场所")
             return known
         public = new.public or self._private(venue_id).public_key().public_bytes_raw()
@@ -87,12 +103,25 @@ class Venues:
         return len(rows)
 
     async def certify(self, venue_id: UUID) -> Venue:
-        """From now on its courses are city-certified (N6). For who two people, or the machine itself, stand behind;
-        UnknownVenue, VenueClosed."""
-        if (await self.get(venue_id)).closed_at is not None:
-            raise VenueClosed
+        """From now on its courses are city-certified (N6). For what two people stand behind; UnknownVenue,
+        VenueClosed."""
+        await self._running(venue_id)
         await store.certify_venue(self._ground.db, venue_id)
         return await self.get(venue_id)
+
+    async def end_certificate(self, venue_id: UUID, reason: str) -> Venue:
+        """From now on the city pays for none of its courses; whoever runs it is told why. Again changes nothing."""
+        why, venue = _text("reason", reason, REASON_MAX_CHARS), await self.get(venue_id)
+        async with self._ground.db.transaction() as conn:
+            if await store.end_certificate(conn, venue_id):
+                await self._ground.notifier.notify(_uncertified(venue, why, self._ground.now()), conn)
+        return await self.get(venue_id)
+
+    async def _running(self, venue_id: UUID) -> Venue:
+        venue = await self.get(venue_id)
+        if venue.closed_at is not None:
+            raise VenueClosed
+        return venue
 
     async def close(self, venue_id: UUID, *, actor: str) -> Venue:
         """From now on nothing it signs counts."""
@@ -191,6 +220,15 @@ def age_s(at: datetime, now: datetime) -> int:
 def fingerprint(name: str, address: str) -> str:
     """The same place written with other case, width, spaces or dashes is the same place."""
     return "|".join(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold()) for text in (name, address))
+
+
+def _uncertified(venue: Venue, why: str, at: datetime) -> Notice:
+    return Notice(
+        "nomad.certificate",
+        Words(f"“{venue.name}”的课程认证已收回", f"The courses of {venue.name} are no longer certified"),
+        Words(f"理由：{why}。此后的课程不再享受城市补贴。", f"Why: {why}. The city pays for no further course."),
+        Severity.WARNING, org_id=venue.org_id, link="/venues", dedupe=f"nomad-certificate:{venue.id}:{at.isoformat()}",
+    )  # fmt: skip
 
 
 def _text(field: str, text: str, most: int, least: int = 1) -> str:

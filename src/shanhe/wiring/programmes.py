@@ -115,7 +115,7 @@ def open_promises(
         notifier=notifier, announce=outbox.emit, record=log.record, akin=relatives.akin,
         url=settings.url, city=settings.city_name,
     )  # fmt: skip
-    Certificates(clock, approvals, nomads.venues)
+    Certificates(clock, approvals, nomads.venues, relatives.akin)
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
     approvals.deeds[AMENDMENT] = Deed(amendments.carry_out, "/rules/{rule_id}", ready=amendments.ready)
     approvals.deeds[SET_ASIDE] = Deed(amendments.carry_out_aside, "/rules/{rule_id}")

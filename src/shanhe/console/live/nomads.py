@@ -195,6 +195,12 @@ class LiveNomads:
     async def venue_close(self, who: m.Who, venue_id: UUID) -> None:
         await self._nomads.venues.close(venue_id, actor=actor_of(who).ref)
 
+    async def venue_certify(self, who: m.Who, venue_id: UUID) -> None:
+        await self._nomads.venues.ask_to_certify(venue_id, actor=actor_of(who).ref)
+
+    async def venue_uncertify(self, who: m.Who, venue_id: UUID, reason: str) -> None:
+        await self._nomads.venues.end_certificate(venue_id, reason)
+
     async def recognise(self, who: m.Who, org: str, public_key: str) -> None:
         await self._nomads.membership.recognise(await self._org(org), _key(public_key), actor=actor_of(who).ref)
 

@@ -214,6 +214,7 @@ class NomadDeskRoom(Room):
         add("/city/nomads", self.city, methods=["GET"])
         add("/city/nomads/venues", self.venue_add, methods=["POST"])
         add("/city/nomads/venues/{venue_id}/close", self.venue_close, methods=["POST"])
+        add("/city/nomads/venues/{venue_id}/certificate", self.certificate, methods=["POST"])
         add("/city/nomads/organisations", self.recognise, methods=["POST"])
         add("/city/nomads/appeals/{appeal_id}", self.appeal, methods=["POST"])
         return routes
@@ -257,6 +258,18 @@ class NomadDeskRoom(Room):
         who, _ = await self.posted(request, "programmes")
         await self.desk.nomads.venue_close(who, venue_id)
         return go("/city/nomads", "venue_closed")
+
+    async def certificate(self, request: Request, venue_id: UUID) -> Response:
+        """Asked for, or taken back with a reason."""
+        who, fields = await self.posted(request, "programmes")
+        try:
+            if fields.get("do") == "end":
+                await self.desk.nomads.venue_uncertify(who, venue_id, fields.get("reason", ""))
+            else:
+                await self.desk.nomads.venue_certify(who, venue_id)
+        except ShanheError as error:
+            return await self._city(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/nomads", "venue_uncertified" if fields.get("do") == "end" else "certificate_asked")
 
     async def recognise(self, request: Request) -> Response:
         who, fields = await self.posted(request, "programmes")
