@@ -147,7 +147,7 @@ class TestLeaver:
     async def test_takes_the_keys_of_their_sessions_along(self, firm: Firm) -> None:
         services = firm.town.services
         acting = Actor(firm.leaver, None, firm.org, frozenset({Role.MEMBER}), frozenset({"keys"}))
-        play, token = await services.identity.create_key(firm.org, NewKey("~playground"), by=acting)
+        play, token = await services.identity.create_key(firm.org, NewKey("~playground"), by=acting, own=True)
         left = await services.leavings.of(firm.org, firm.leaver)
         assert play.id not in {one.id for one in left}
         async with await firm.town.browser(firm.owner) as owner:

@@ -305,8 +305,21 @@ class TestHouseKey:
 
     async def test_of_a_city_that_knew_it_by_its_name_stays(self, city: City) -> None:
         _, org = await city.member()
-        key, _ = await city.identity.keys.create(org.id, NewKey("~studio"), by="studio")
+        key, _ = await city.identity.keys.create(org.id, NewKey("~studio"), by="studio", own=True)
         assert await Payers(city.identity, "~studio").key_of(org.id) == key.id
+
+    async def test_is_no_key_that_a_member_called_so(self, city: City) -> None:
+        person, org = await city.member()
+        member = Actor(person.id, None, org.id, frozenset(), frozenset({"keys"}))
+        before, _ = await city.identity.create_key(org.id, NewKey("~studio"), by=member, own=True)
+        assert await Payers(city.identity, "~studio").key_of(org.id) != before.id
+        with pytest.raises(Invalid, match="does not begin with ~"):
+            await city.identity.create_key(org.id, NewKey("~workflows"), by=member)
+        named, _ = await city.identity.create_key(org.id, NewKey("mine"), by=member)
+        with pytest.raises(Invalid, match="does not begin with ~"):
+            await city.identity.keys.edit(named.id, org.id, {"name": "~mine"}, by=member)
+        edited = await city.identity.keys.edit(before.id, org.id, {"name": "~studio", "rpm": 5}, by=member)
+        assert edited.rpm == 5, "what was called so before can be changed still"
 
 
 class TestLeak:

@@ -154,6 +154,32 @@ class TestShares:
         assert (await city.rights.get(asked.entry.id, firm)).open is None
         assert [one.event for one in await city.rights.history(made.entry.id)].count("declined") == 1
 
+    async def test_go_on_changing_around_the_share_of_somebody_who_was_erased(self, city: City) -> None:
+        firm, other, person = await city.company("甲"), await city.company("乙"), await city.someone()
+        gone = (await city.services.identity.orgs.create_personal(person, by="test")).id
+        made = await city.verified(firm, shares=((firm, 600_000), (gone, 400_000)))
+        await city.services.identity.people.erase(person, by="test")
+        await city.rights.forget(gone)
+        for taken in (((firm, WHOLE),), ((firm, 700_000), (gone, 300_000)), ((firm, 500_000), (gone, 500_000))):
+            with pytest.raises(BadEntry, match="erased"):
+                await city.rights.propose(made.entry.id, taken, 10_000, org_id=firm, actor="test")
+        wanted = ((firm, 100_000), (other, 500_000), (gone, 400_000))
+        found = await city.rights.propose(made.entry.id, wanted, 10_000, org_id=firm, actor="test")
+        assert found.waiting == {other}
+        found = await city.rights.answer(made.entry.id, org_id=other, accept=True, actor="test")
+        assert (found.open, found.holders) == (None, {firm, other, gone})
+
+    async def test_stay_in_force_however_often_others_are_proposed_and_declined(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.ip.store.TERMS_MAX", 2)
+        one, two = await city.company("甲"), await city.company("乙")
+        made = await city.verified(one, shares=((one, 600_000), (two, 400_000)))
+        for _ in range(3):
+            await city.rights.propose(made.entry.id, ((one, WHOLE),), 10_000, org_id=one, actor="test")
+            await city.rights.answer(made.entry.id, org_id=two, accept=False, actor="test")
+        assert (await city.rights.get(made.entry.id)).holders == {one, two}
+
     async def test_tell_whoever_must_act_next_and_lead_to_the_entry(self, city: City) -> None:
         one, two = await city.company("甲方公司"), await city.company("乙方公司")
 

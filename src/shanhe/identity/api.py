@@ -105,6 +105,7 @@ from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
 from shanhe.identity.service.endings import ANSWERED_TOPIC, FROZEN_TOPIC
 from shanhe.identity.service.invitations import INVITED_TOPIC
+from shanhe.identity.service.keys import OWN_NAME
 from shanhe.identity.service.orgs import LEFT_TOPIC
 from shanhe.identity.service.people import ERASED_TOPIC, OWNERLESS_TOPIC
 from shanhe.identity.service.registrations import REGISTERED_TOPIC, place_of
@@ -119,6 +120,7 @@ __all__ = [
     "INVITED_TOPIC",
     "LEFT_TOPIC",
     "OWNERLESS_TOPIC",
+    "OWN_NAME",
     "REGISTERED_TOPIC",
     "Actor",
     "ActsAsked",

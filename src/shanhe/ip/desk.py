@@ -32,6 +32,7 @@ PLACE: Final = "ip.entry"
 INDEX: Final = "ip-number"
 LOG_KIND: Final = "ip.changed"
 PAGE: Final = "/ip"
+STANDING: Final = (TermsState.IN_FORCE, TermsState.OPEN)
 PERCENT_PPM: Final = 10_000
 
 
@@ -67,7 +68,7 @@ class Desk:
         """Entries with their terms, opened; those of erased people are left out."""
         terms = await store.terms(self.db, [one.id for one in entries])
         opened = [await self.opened(one) for one in entries]
-        return [File(one, tuple(terms.get(one.id, ()))) for one in opened if one.title]
+        return [await self._file(one, terms.get(one.id, ())) for one in opened if one.title]
 
     async def load(self, identifier: UUID, *, conn: Any = None) -> File:
         """An entry with its terms; locked where a transaction is given. UnknownEntry."""
@@ -75,7 +76,12 @@ class Desk:
         if found is None:
             raise UnknownEntry
         terms = await store.terms(conn or self.db, [identifier])
-        return File(await self.opened(found), tuple(terms.get(identifier, ())))
+        return await self._file(await self.opened(found), terms.get(identifier, ()))
+
+    async def _file(self, entry: Entry, terms: Sequence[Terms]) -> File:
+        parties = {party for one in terms if one.state in STANDING for party in one.parties}
+        gone = [party for party in parties if (await self.seals.of(party)).erased]
+        return File(entry, tuple(terms), frozenset(gone))
 
     def key(self, number: str) -> bytes | None:
         """The keyed hash by which a number is registered once; None without one."""

@@ -121,12 +121,17 @@ class Happened:
     at: datetime
 
 
+Shares = Sequence[tuple[UUID, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """An entry with its terms, newest first."""
 
     entry: Entry
     terms: tuple[Terms, ...]
+    gone: frozenset[UUID] = frozenset()
+    """Parties who were erased: nobody can consent for them, and nobody takes their share."""
 
     @property
     def in_force(self) -> Terms | None:
@@ -143,14 +148,20 @@ class File:
 
     @property
     def concerned(self) -> frozenset[UUID]:
-        """Whose consent the open terms need: of those who hold now and those who would."""
-        return self.holders | self.open.parties if self.open else frozenset()
+        """Whose consent the open terms need: of those who hold now and those who would, as far as they are there."""
+        return (self.holders | self.open.parties) - self.gone if self.open else frozenset()
 
     @property
     def waiting(self) -> frozenset[UUID]:
         """Who has not consented to the open terms yet."""
         said = {party for party, accept in self.open.consents if accept} if self.open else set()
         return self.concerned - said
+
+    def keeps(self, shares: Shares) -> bool:
+        """Whether others' shares leave whoever was erased exactly what they hold."""
+        held = dict(self.in_force.shares) if self.in_force else {}
+        wanted = dict(shares)
+        return all(wanted.get(party) == held.get(party) for party in self.gone)
 
     def touches(self, org_id: UUID) -> bool:
         """Whether an organisation holds, would hold or registers it."""
@@ -184,4 +195,3 @@ def same_as(number: str) -> str:
 
 Officer = Callable[[UUID], Awaitable[bool]]
 """Whether a person decides for the office."""
-Shares = Sequence[tuple[UUID, int]]

@@ -252,7 +252,10 @@ class Rights:
     async def propose(
         self, identifier: UUID, shares: Shares, rate_ppm: int | None, *, org_id: UUID, actor: str
     ) -> File:  # fmt: skip
-        """As a holder, propose other shares or another rate; in force once all who hold or would hold consent."""
+        """As a holder, propose other shares or another rate; in force once all who hold or would hold consent.
+
+        For a holder who was erased nobody consents: their share stays what it is.
+        """
         desk, wanted = self._desk, tuple(shares)
         desk.check_terms(wanted, rate_ppm)
         for party, _ in wanted:
@@ -264,6 +267,9 @@ class Rights:
                 raise UnknownEntry
             if found.entry.state is not State.VERIFIED:
                 raise WrongState(found.entry.state, "given other terms", "变更份额或费率")
+            if not found.keeps(wanted):
+                raise BadEntry("shares", "the share of a holder who was erased stays what it is",
+                               "权利人的个人信息已删除的，其份额须保持不变")  # fmt: skip
             if found.open is not None:
                 if (found.open.shares, found.open.rate_ppm) != (wanted, rate_ppm):
                     raise TermsOpen

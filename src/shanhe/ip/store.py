@@ -108,7 +108,7 @@ async def move(
 
 
 async def terms(conn: Connection, entries: Sequence[UUID]) -> dict[UUID, list[Terms]]:
-    """Terms by entry, newest first; a bounded list for each."""
+    """Terms by entry, newest first: what stands, and a bounded list of what came and went."""
     rows = await conn.fetch(
         """SELECT t.entry, t.n, t.rate_ppm, t.state, t.proposed_by, t.proposed_at,
              (SELECT array_agg(s.party ORDER BY s.at) FROM ip.share s WHERE (s.entry, s.n) = (t.entry, t.n)) parties,
@@ -116,7 +116,9 @@ async def terms(conn: Connection, entries: Sequence[UUID]) -> dict[UUID, list[Te
              (SELECT array_agg(c.party ORDER BY c.at) FROM ip.consent c WHERE (c.entry, c.n) = (t.entry, t.n)) said_by,
              (SELECT array_agg(c.accept ORDER BY c.at) FROM ip.consent c WHERE (c.entry, c.n) = (t.entry, t.n)) said
            FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL
-             (SELECT * FROM ip.terms WHERE entry = e.id ORDER BY n DESC LIMIT $2) t ORDER BY t.entry, t.n DESC""",
+             (SELECT * FROM ip.terms WHERE entry = e.id AND state IN ('open', 'in_force')
+              UNION (SELECT * FROM ip.terms WHERE entry = e.id ORDER BY n DESC LIMIT $2)) t
+           ORDER BY t.entry, t.n DESC""",
         list(entries), TERMS_MAX,
     )  # fmt: skip
     found: dict[UUID, list[Terms]] = {}

@@ -50,6 +50,11 @@ class Seal:
         self.personal = personal
         self._key = key
 
+    @property
+    def erased(self) -> bool:
+        """Whether its person was erased."""
+        return self.personal and self._key is None
+
     def text(self, field: str, text: str) -> str:
         """What to store of a text; empty stays empty."""
         if not self.personal or not text:

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from shanhe.identity.api import Actor, NewKey
+from shanhe.identity.api import OWN_NAME, Actor, NewKey
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.days import checked_days
 from shanhe.kernel.db import Database
@@ -323,7 +323,7 @@ def _client(client_id: str, name: str, uris: Sequence[Any]) -> Client:
     for uri in uris:
         if (why := model.redirect_problem(uri)) is not None:
             raise OAuthError("invalid_redirect_uri", f"{uri[:80]!r}: {why}.", f"回调地址不可用：{uri[:80]}")
-    shown = "".join(sign for sign in name if sign.isprintable()).strip()[: model.NAME_MAX_CHARS]
+    shown = "".join(sign for sign in name if sign.isprintable()).strip().lstrip(OWN_NAME)[: model.NAME_MAX_CHARS]
     return Client(client_id, shown or "app", tuple(uris))
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from shanhe.identity.api import (
     LEFT_TOPIC,
+    OWN_NAME,
     Actor,
     Fate,
     LeavesBehind,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from shanhe.webhooks.api import Webhooks
     from shanhe.workflows.api import Workflows
 
-OWN: Final = "~"
-"""How the program calls keys of its own, whose tokens nobody saw."""
 ACTOR: Final = "leavings"
 TRIGGERS: Final = (LeftKind.HOOK, LeftKind.SCHEDULE)
 
@@ -138,7 +137,7 @@ class Leavings:
 
     @staticmethod
     def _own(one: Left) -> bool:
-        return one.kind is LeftKind.KEY and one.name.startswith(OWN)
+        return one.kind is LeftKind.KEY and one.name.startswith(OWN_NAME)
 
     async def _settle(self, org_id: UUID, one: Left, fate: Fate, grace_s: int, by: By) -> Settled:
         if fate is Fate.LATER:

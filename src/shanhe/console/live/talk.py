@@ -93,7 +93,7 @@ class LiveTalk:
             return known[0]
         ends = now + KEY_LIFE
         new = NewKey(name=PLAY_KEY, expires_at=ends)
-        _, token = await self._identity.create_key(who.org_id, new, by=actor_of(who))
+        _, token = await self._identity.create_key(who.org_id, new, by=actor_of(who), own=True)
         self._keys[slot] = (token, ends)
         if len(self._keys) > SESSIONS_KEPT:
             self._keys.popitem(last=False)

@@ -148,9 +148,11 @@ class Identity:
         """`orgs.list`."""
         return await self.orgs.list(**wanted)
 
-    async def create_key(self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None) -> tuple[Key, str]:
+    async def create_key(
+        self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None, own: bool = False
+    ) -> tuple[Key, str]:
         """`keys.create`: the key, and its token for the only time."""
-        return await self.keys.create(org_id, new, by=by, key_id=key_id)
+        return await self.keys.create(org_id, new, by=by, key_id=key_id, own=own)
 
     async def correct(self, person_id: UUID, changes: Mapping[str, Any], *, by: By) -> Person:
         """`people.edit` of one's own data: another login or address tells whether somebody has it, so that names can be

@@ -42,6 +42,8 @@ RATE_MAX = 10**9
 TRACE_MAX = 200
 TRACE_LIMIT_S = 10.0
 
+OWN_NAME = "~"
+"""How the program calls keys of its own, whose tokens nobody saw."""
 NAME_FIELD = "key.name"
 REASON_FIELD = "api_key.revoked_reason"
 LEAK_FIELD = "leak.note"
@@ -72,10 +74,15 @@ class Keys:
         """How to find a key's recent use, and whom to tell; the composition root knows both."""
         self._trace, self._tell = trace, tell
 
-    async def create(self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None) -> tuple[Key, str]:
+    async def create(
+        self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None, own: bool = False
+    ) -> tuple[Key, str]:
         """A key and its token, which is never shown again. A key may do in administration at most what `by` may.
-        KeyMade when there is one with this id: the form was sent before."""
+        KeyMade when there is one with this id: the form was sent before. `own`: it is the program's, and so is
+        its name (`~…`)."""
         checked = _checked(new, self._ground.now())
+        if not own:
+            _chosen(checked.name)
         self._allowed(checked.permissions, by)
         async with self._ground.db.transaction() as conn:
             org = await self._locked(conn, org_id)
@@ -122,7 +129,7 @@ class Keys:
         now = self._ground.now()
         for key in await store.of_org(conn, org_id, before=None, limit=KEYS_MAX):
             live = key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
-            if live and (await self._opened(key)).name == purpose:
+            if live and key.created_by is None and (await self._opened(key)).name == purpose:
                 return key.id
         return None
 
@@ -148,6 +155,8 @@ class Keys:
             key = await self._opened(_live(_found(await store.get(conn, key_id, org_id, lock=True))))
             wanted = {name: getattr(key, name) for name in NewKey.__dataclass_fields__} | dict(changes)
             new = _checked(NewKey(**wanted), self._ground.now() if "expires_at" in changes else None)
+            if new.name != key.name:
+                _chosen(new.name)
             self._allowed(new.permissions - key.permissions, by)
             if new.department_id is not None and await orgs.department(conn, key.org_id, new.department_id) is None:
                 raise Unknown("department", "部门")
@@ -329,6 +338,13 @@ def _key(org_id: UUID, new: NewKey, token: str, maker: UUID | None, now: datetim
         revoked_at=None,
         revoked_reason=None,
     )
+
+
+def _chosen(name: str) -> None:
+    """Invalid where somebody calls a key what only the program calls its own."""
+    if name.startswith(OWN_NAME):
+        raise Invalid("bad_name", f"The name of a key does not begin with {OWN_NAME}.",
+                      message_zh=f"密钥名称不能以 {OWN_NAME} 开头。")  # fmt: skip
 
 
 def _checked(new: NewKey, now: datetime | None) -> NewKey:
