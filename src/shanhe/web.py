@@ -82,7 +82,11 @@ UPLOADS: Final = (
         (f"{door}/knowledge/{what}" for door in ("/api", "") for what in ("documents", "preview")),
         32 * 1024 * 1024 + FORM_BYTES,
     )
-    | {"/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES, "/city/programmes/import": 2 * TABLE_MAX_BYTES}
+    | {
+        "/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES,
+        "/api/programmes/import/": TABLE_MAX_BYTES,
+        "/city/programmes/import": 2 * TABLE_MAX_BYTES,
+    }
 )
 """Where files arrive that may be larger than what is sent elsewhere, and how large."""
 NO_SOCKETS: Final = openai_error(

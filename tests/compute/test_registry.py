@@ -384,7 +384,10 @@ class TestLocal:
         monkeypatch.setattr(service, "START_LIMIT_S", 0.01)
         model = "qwen2.5-coder-0.5b-instruct"
         await bureau.compute.ensure_local(model)
-        assert bureau.compute.public_status()["status"] == "degraded"
+        assert bureau.compute.public_status()["status"] == "outage"
+        (status,) = bureau.compute.statuses()
+        assert status.health is Health.DOWN
+        assert "its process is not there" in status.last_error
         for _ in range(IN_A_ROW_MAX):
             target = bureau.compute.route(model)
             assert target is not None

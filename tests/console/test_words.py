@@ -123,6 +123,9 @@ class TestCatalogue:
             if key not in asked and not key.startswith(begun) and key.partition(".")[0] not in families
         ] == []  # fmt: skip
 
+    def test_keeps_the_space_that_an_english_text_ends_with(self, catalogue: Catalogue) -> None:
+        assert [catalogue.text("check.colon", language) for language in ("zh", "en")] == ["：", ": "]
+
     def test_refuses_a_text_in_one_language(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("a:\n  b: 只有中文\n", encoding="utf-8")
         with pytest.raises(CatalogueError, match=r"a\.b"):

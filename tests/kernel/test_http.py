@@ -32,6 +32,8 @@ def application(mistaken: Callable[[], None] = lambda: None) -> FastAPI:
         return n
 
     @app.post("/echo")
+    @app.post("/deep/echo")
+    @app.post("/plain")
     async def echo(request: Request) -> int:
         return len(await request.body())
 
@@ -99,6 +101,13 @@ class TestBody:
     async def test_is_refused_beyond_it(self, client: httpx.AsyncClient) -> None:
         answer = await client.post("/echo", content=b"x" * 1001)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+    async def test_has_bounds_of_their_own_for_a_path_and_for_all_in_a_folder(self) -> None:
+        site = http.Manners(application(), body_max_bytes=10, larger={"/echo": 20, "/deep/": 30})
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://city") as client:
+            for path, most in (("/echo", 20), ("/deep/echo", 30), ("/plain", 10)):
+                assert (await client.post(path, content=b"x" * most)).json() == most
+                assert (await client.post(path, content=b"x" * (most + 1))).status_code == 413
 
     async def test_is_refused_when_it_never_comes(
         self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, one_of, person_of, rows, show
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
+from shanhe.settings import language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.identity.api import Department, Invitation, Left, LeftKind, Member, Organisation, Settled
 
+
+KINDS: Final = {
+    "key": ("API key", "API 密钥"), "webhook": ("webhook", "Webhook"), "hook": ("workflow webhook", "工作流 Webhook"),
+    "schedule": ("workflow schedule", "工作流定时"),
+}  # fmt: skip
+FATES: Final = {"take": ("taken over", "已接管"), "end": ("ended", "已终止"), "later": ("waits", "待处理")}
 
 app = typer.Typer(no_args_is_help=True)
 Grace = Annotated[int, typer.Option(min=0, help="Seconds that the old secret of a key that is taken still works.")]
@@ -241,7 +248,8 @@ def _settled(done: Settled) -> dict[str, Any]:
 
 
 def _line(done: Settled) -> str:
-    return f"{done.left.kind} {done.left.name}: {done.fate} {done.id} {done.secret} {done.problem}".rstrip()
+    words = [str(pair[language() == "zh"]) for pair in (KINDS[done.left.kind], FATES[done.fate])]
+    return f"{words[0]} {done.left.name}: {words[1]} {done.id} {done.secret} {done.problem}".rstrip()
 
 
 @app.command()

@@ -14,6 +14,10 @@ from shanhe.compute.trouble import Why
 
 PROBE_S: Final = 10.0
 """An engine that nobody has asked for this long is probed."""
+NOT_RUNNING: Final = Why(
+    "its process is not there: it is starting, or its file in the data folder's `logs` says why it can't",
+    "模型进程未运行：正在启动，或无法启动（原因见数据目录 logs 中该模型的日志）",
+)
 GOOD: Final = frozenset({Health.UP, Health.ASLEEP, Health.UNKNOWN})
 
 
@@ -29,9 +33,10 @@ def status_of(engine: Engine, state: EngineState, *, runs: bool, now: datetime) 
     """Everything that this process knows about an engine. `runs`: False for a local engine without its socket."""
     moment = time.monotonic()
     health = state.health() if engine.enabled else Health.DISABLED
-    if not runs and health in (Health.UP, Health.UNKNOWN):
-        health = Health.ASLEEP if engine.lazy else Health.DEGRADED
     trouble = state.key_missing or state.last_error or Why("", "")
+    if not runs and health in (Health.UP, Health.UNKNOWN):
+        health = Health.ASLEEP if engine.lazy else Health.DOWN
+        trouble = trouble if engine.lazy else NOT_RUNNING
     return EngineStatus(
         id=engine.id,
         name=engine.name,

@@ -193,7 +193,7 @@ class Manners:
         secure: bool = False,
         larger: Mapping[str, int] = NOWHERE,
     ) -> None:
-        """`larger`: paths where a body may have another size."""
+        """`larger`: paths where a body may have another size; one that ends in / is all that lies in it."""
         self._app = app
         self._body_max_bytes = body_max_bytes
         self._larger = larger
@@ -220,7 +220,9 @@ class Manners:
             await send(message)
 
         try:
-            most = self._larger.get(scope["path"], self._body_max_bytes)
+            path = scope["path"]
+            folder = path[: path.rfind("/") + 1]
+            most = self._larger.get(path) or self._larger.get(folder, self._body_max_bytes)
             await self._app(scope, _Bounded(receive, most), polite)
         except (BodyTooLarge, BodyTooSlow) as error:
             if started:

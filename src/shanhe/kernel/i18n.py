@@ -77,10 +77,10 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _entry(place: str, text: str) -> Entry:
-    parts = [part.strip() for part in text.split(SEPARATOR)]
-    if len(parts) != len(LANGUAGES) or not all(parts):
+    parts = text.strip("\n").split(SEPARATOR)
+    if len(parts) != len(LANGUAGES) or not all(part.strip() for part in parts):
         raise CatalogueError(f"{place} needs `中文{SEPARATOR}English`, found {text!r}")
-    zh, en = parts
+    zh, en = parts[0].strip(), parts[1].lstrip()  # a space at the end, which takes quotes in YAML, is meant
     if sorted(_FIELD.findall(zh)) != sorted(_FIELD.findall(en)):
         raise CatalogueError(f"{place} names other values in each language")
     return Entry(zh, en)
