@@ -153,6 +153,8 @@ class TestComplaint:
         for _ in range(2):
             done = await complaints.decide(number, uphold=False, answer="经核对原文，未见捏造", person_id=CLERK)
         assert (done.state, done.answer) == ("rejected", "经核对原文，未见捏造")
+        told = [one.kind for one in await desk.notifier.inbox(uuid4(), [PERSONAL_ORG])]
+        assert told == ["filings.decided"], "the same again tells nobody once more"
         with pytest.raises(ComplaintClosed):
             await complaints.decide(number, uphold=True, answer="改主意了", person_id=CLERK)
         with pytest.raises(UnknownComplaint):

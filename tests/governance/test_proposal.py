@@ -142,6 +142,8 @@ class TestVote:
             await deciding.vote(made.id, proposer, Vote.FOR)
         await deciding.vote(made.id, one, Vote.FOR)
         assert (await deciding.get(made.id)).step == 1
+        with pytest.raises(NotForYou, match="earlier step"):  # both steps are of one department here
+            await deciding.vote(made.id, one, Vote.FOR)
         done = await deciding.vote(made.id, two, Vote.FOR)
         assert done.state is State.APPROVED
         with pytest.raises(WrongState):

@@ -98,6 +98,8 @@ class Complaints:
                 (row["decided_by"], row["state"] == "upheld"), (row["final_by"], row["state"] == "reversed")
             ):  # fmt: skip
                 raise ComplaintClosed(row["state"])
+            else:
+                return await self._opened(row)
             await self._notifier.notify(Notice(
                 "filings.decided", Text("内容投诉已有结论", "Your complaint was decided"),
                 Text("结论与理由见投诉页面。", "The decision and its reasons are on its page."), org_id=row["org_id"],

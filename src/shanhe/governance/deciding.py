@@ -189,7 +189,8 @@ class Deciding:
         await store.add_comment(self._db, comment_id, proposal, person_id, sealed, self._clock.now())
 
     async def vote(self, proposal: UUID, person_id: UUID, vote: Vote, *, reason: str = "") -> Proposal:
-        """One voice of the department whose turn it is. Against needs a reason and ends it; enough for go on."""
+        """One voice of the department whose turn it is, for it only at one step. Against needs a reason and ends it;
+        enough for go on."""
         if vote is Vote.VETO:
             return await self.veto(proposal, person_id, reason=reason)
         if vote is Vote.AGAINST:
@@ -200,6 +201,8 @@ class Deciding:
             if found.state is not State.VOTING:
                 raise WrongState(found.state, State.VOTING)
             await self._may(conn, found, person_id, found.at(found.step))
+            if vote is Vote.FOR and person_id in await self._before(conn, found):
+                raise NotForYou("you voted for it at an earlier step", "您已在此前的环节表决同意")
             if not await store.add_vote(conn, proposal, found.step, person_id, vote, reason[:REASON_CHARS], now):
                 raise AlreadyVoted()
             if vote is Vote.AGAINST:
@@ -208,6 +211,11 @@ class Deciding:
             elif await self._enough(conn, found):
                 await self._passed(conn, found, person_id, now)
         return await self.get(proposal)
+
+    @staticmethod
+    async def _before(conn: Any, found: Proposal) -> set[UUID]:
+        """Whose voices count at earlier steps: each step is somebody else's."""
+        return {one.person_id for one in await store.votes(conn, found.id) if one.step < found.step}
 
     async def _enough(self, conn: Any, found: Proposal) -> bool:
         voices = await store.votes(conn, found.id)
