@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -195,9 +195,10 @@ class TestCredential:
         shown = present(token, ["days_at_least"])
         good = bind(shown, key, nonce="n1", audience="bank", at=now)
         assert verify(good, keys, at=now, audience="bank", nonce="n1").bound
+        endless = bind(shown, key, nonce="n1", audience="bank", at=datetime.max.replace(tzinfo=UTC))
         stolen = bind(shown, Ed25519PrivateKey.generate(), nonce="n1", audience="bank", at=now)
         for text, audience, nonce, at in (
-            (shown, "bank", "n1", now), (stolen, "bank", "n1", now), (good, "hotel", "n1", now),
+            (shown, "bank", "n1", now), (endless, "bank", "n1", now), (stolen, "bank", "n1", now), (good, "hotel", "n1", now),
             (good, "bank", "n2", now),
             (good, "bank", "n1", now + days(1)), (token + good.rpartition("~")[2], "bank", "n1", now),
         ):  # fmt: skip

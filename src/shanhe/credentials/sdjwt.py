@@ -29,6 +29,8 @@ SALT_BYTES: Final = 16
 TEXT_MAX_BYTES: Final = 64 * 1024
 DISCLOSURES_MAX: Final = 64
 SKEW: Final = timedelta(seconds=60)
+FOREVER_S: Final = 2**37
+"""A time of another millennium, far from where calendars end."""
 BINDING_LIFE: Final = timedelta(minutes=5)
 RESERVED: Final = frozenset({"_sd", "_sd_alg", "...", "iss", "nbf", "exp", "cnf", "vct", "status"})
 
@@ -215,6 +217,6 @@ def _object(part: str) -> dict[str, Any]:
 def _instant(seconds: object) -> datetime | None:
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 2**40:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < FOREVER_S:
         raise CredentialRefused("malformed", "a time in it makes no sense", "时间字段不合理")
     return datetime.fromtimestamp(seconds, UTC)
