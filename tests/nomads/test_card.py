@@ -198,8 +198,8 @@ class TestCredential:
         endless = bind(shown, key, nonce="n1", audience="bank", at=datetime.max.replace(tzinfo=UTC))
         stolen = bind(shown, Ed25519PrivateKey.generate(), nonce="n1", audience="bank", at=now)
         for text, audience, nonce, at in (
-            (shown, "bank", "n1", now), (endless, "bank", "n1", now), (stolen, "bank", "n1", now), (good, "hotel", "n1", now),
-            (good, "bank", "n2", now),
+            (shown, "bank", "n1", now), (stolen, "bank", "n1", now), (good, "hotel", "n1", now),
+            (good, "bank", "n2", now), (endless, "bank", "n1", now),
             (good, "bank", "n1", now + days(1)), (token + good.rpartition("~")[2], "bank", "n1", now),
         ):  # fmt: skip
             with pytest.raises(CredentialRefused):
