@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 from unittest.mock import AsyncMock
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -20,7 +20,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Posting, Transfer
 from shanhe.programmes import award_store
 from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Tranche, Verdict
-from shanhe.programmes.errors import AlreadyAssessed, JudgesItself
+from shanhe.programmes.errors import AlreadyAssessed, JudgesItself, WrongState
 
 from .conftest import CATALOGUE, CREDIT, City
 
@@ -285,20 +285,20 @@ class TestClaim:
 
 
 class TestAward:
-    @pytest.mark.parametrize("step", ["commit", "release"])
+    @pytest.mark.parametrize("step", ["commit", "release", "pay"])
     async def test_interrupted_by_a_crash_is_finished_once(
         self, city: City, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         await city.fund("ip_credit", 500 * CREDIT)
         ((firm, app),) = await applied(city, 1)
-        books = city.programmes.budgets._books
-        real = getattr(books, step)
+        dying = city.programmes.awards._paying if step == "pay" else city.programmes.budgets._books
+        real = getattr(dying, step)
 
         async def dies(*given: Any, **named: Any) -> None:
             await real(*given, **named)
             raise RuntimeError("the process died after the posting")
 
-        monkeypatch.setattr(books, step, dies)
+        monkeypatch.setattr(dying, step, dies)
         with pytest.raises(RuntimeError):
             await city.approve(app)
         monkeypatch.undo()
@@ -307,6 +307,15 @@ class TestAward:
         assert await city.budget("ip_credit") == (0, 0)
         assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
         assert await city.sound()
+
+    async def test_that_was_never_given_is_not_taken_back(self, city: City) -> None:
+        second, number = city.programmes.second, uuid4()
+        ((_, app),) = await applied(city, 1)
+        await second.claw_back(app.id, note="录错", by="person:a", request_id=number)
+        with pytest.raises(WrongState):
+            await second.approve(number, by="person:b")
+        assert (await city.approvals.get(number)).state == "refused"  # not tried again and again
+        assert (await city.programmes.file(app.id)).application.state is State.IN_REVIEW
 
     async def test_moves_only_by_steps_the_database_knows(self, city: City) -> None:
         ((_, app),) = await applied(city, 1)

@@ -68,6 +68,16 @@ class TestIncubatorSubsidy:
             await city.later(days=30)
             assert (await city.programmes.file(app.id)).application.state is state, day
 
+    async def test_suspended_when_its_company_is_erased_ends_and_frees_what_was_set_aside(self, city: City) -> None:
+        firm, app = await granted(city)
+        for _ in range(2):
+            app = await city.programmes.awards.breach(app.id, note="elsewhere", actor="test")
+        assert app.state is State.SUSPENDED
+        await city.programmes.awards.forget(firm)
+        assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
+        assert (await city.budget("incubator_credit"))[1] == 0
+        assert await city.sound()
+
     async def test_knows_a_mistake_of_the_register_that_was_corrected_from_capital_that_left(self, city: City) -> None:
         firm, app = await granted(city)
         for wrong_then_right in (CAPITAL_FEN // 10, CAPITAL_FEN):

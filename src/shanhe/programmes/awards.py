@@ -97,7 +97,6 @@ class Awards:
                 await self._milestones.move_on(app)
             else:
                 await self._paying.release_due(app)
-            await self._paying.complete(app)
         return await self._paying.load(application)
 
     async def cancel_open(self, conn: Any, application: UUID, reason: str) -> None:

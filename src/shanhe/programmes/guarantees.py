@@ -106,7 +106,6 @@ class Guarantees:
                 await store.note(conn, app.id, CALLED, at=self._ground.now(), actor=actor, details=details)
         app = await self._paying.load(application)
         await self._paying.pay(app, 1)
-        await self._paying.complete(app)
         return await self.get(application)
 
     async def recover(self, application: UUID, amount_fen: int, *, recovery_id: UUID, actor: str) -> Guarantee:

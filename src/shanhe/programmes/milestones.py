@@ -114,6 +114,7 @@ class Milestones:
                 return
             await self._paying.cancel_open(conn, app.id, reason)
             await self._paying.write(conn, app, "refusal", outcome, 0)
+            await self._paying.complete(conn, app)
         await self._paying.return_commitments(app)
 
 

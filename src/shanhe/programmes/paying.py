@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -110,18 +111,20 @@ class Paying:
         return False
 
     async def _lapse(self, app: Application, tranche: Tranche, outcome: Outcome) -> None:
-        async with self.ground.db.transaction() as conn:
+        async with self._locked(app) as conn:
             if await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.CANCELLED, reason="not_renewed"):
                 await self.write(conn, app, "refusal", outcome, tranche.n)
+                await self.complete(conn, app)
                 await self.ground.notifier.notify(messages.lapsed(self.programme(app), app, outcome), conn)
         await self.return_commitments(app)
 
     async def _expire(self, app: Application, tranche: Tranche) -> None:
         """A guarantee that nobody called by the end of its last day, however long it takes to agree: what was set aside
         for it is free again."""
-        async with self.ground.db.transaction() as conn:
+        async with self._locked(app) as conn:
             if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.CANCELLED, reason="expired"):
                 await store.note(conn, app.id, "expired", at=self.ground.now(), actor=SYSTEM)
+                await self.complete(conn, app)
         await self.return_commitments(app)
 
     def _grace(self, programme: Programme, on: date) -> int:
@@ -141,7 +144,7 @@ class Paying:
             if outcome.missing:
                 return
             amounts = [0 if outcome.reasons else _matching(item, outcome.payments) for item in tranche.payments]
-        async with ground.db.transaction() as conn:
+        async with self._locked(app) as conn:
             if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.DUE):
                 await award_store.set_released(conn, app.id, n, amounts)
                 if outcome is not None:
@@ -159,7 +162,7 @@ class Paying:
         posting = await self.books.release(app.id, tranche, on=today, evidence=evidence, actor=SYSTEM)
         paid = any(item.released for item in tranche.payments) or not tranche.payments
         fact = await self._fact(app, programme, tranche) if paid else None
-        async with ground.db.transaction() as conn:
+        async with self._locked(app) as conn:
             ends = TrancheState.RELEASED if paid else TrancheState.CANCELLED
             moved = await self.advance(
                 conn,
@@ -188,6 +191,7 @@ class Paying:
             if programme.schedule.kind == "yearly" and paid:
                 due_on = add_months(app.applied_on, MONTHS_A_YEAR * n)
                 await award_store.insert_tranche(conn, app.id, n + 1, due_on, (), ground.now())
+            await self.complete(conn, app)
 
     async def _fact(self, app: Application, programme: Programme, tranche: Tranche) -> NewFact | None:
         """The fact that this award makes true, known at once to every other rule; from a renewal on for another year.
@@ -215,12 +219,20 @@ class Paying:
             if tranche.state in OPEN:
                 await self.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)
 
-    async def complete(self, app: Application) -> None:
-        """An award whose tranches are all settled has run its course."""
-        tranches = await award_store.tranches(self.ground.db, app.id)
+    @asynccontextmanager
+    async def _locked(self, app: Application) -> AsyncIterator[Any]:
+        """A transaction in which nobody else changes an award: it is locked before any of its tranches, or two who end
+        it at once would wait for one another."""
+        async with self.ground.db.transaction() as conn:
+            await store.row(conn, app.id, lock=True)
+            yield conn
+
+    async def complete(self, conn: Any, app: Application) -> None:
+        """An award whose tranches are all settled has run its course. In the transaction that settled the last one, or
+        nobody would look at it again; the award is locked there."""
+        tranches = await award_store.tranches(conn, app.id)
         if all(tranche.state in (TrancheState.RELEASED, TrancheState.CANCELLED) for tranche in tranches):
-            async with self.ground.db.transaction() as conn:
-                await store.move(conn, app.id, State.ACTIVE, State.COMPLETED, at=self.ground.now(), actor=SYSTEM)
+            await store.move(conn, app.id, State.ACTIVE, State.COMPLETED, at=self.ground.now(), actor=SYSTEM)
 
     async def return_commitments(self, app: Application) -> None:
         """Free what was set aside for tranches that were cancelled, also where nobody got to write down that it was: a

@@ -22,6 +22,8 @@ DETECTION: Final = "C2_detection"
 HERE: Final = "captured_last_month_micro"
 ELSEWHERE, ACCEPTED = "outside_use_fen", "infeasibility_report"
 BOUND_STATES: Final = frozenset({State.ACTIVE, State.SUSPENDED, State.COMPLETED})
+GRANTED: Final = BOUND_STATES | {State.WAITING_BUDGET}
+"""What can be ended and brought back; an application that was not approved is neither."""
 ERASURE: Final = "erasure"
 UNDECIDED: Final = frozenset({State.IN_REVIEW, State.RETURNED, State.WAITING_BUDGET})
 """Whose application may still be taken back."""
@@ -120,10 +122,10 @@ class Stopping:
             await self._end(conn, app, cause, actor=actor, note=note)
 
     async def _end(self, conn: Any, app: Application, cause: str, *, actor: str, note: str) -> None:
-        ground, row = self._paying.ground, await store.row(conn, app.id, lock=True)
-        if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
-                                details={"cause": cause}):  # fmt: skip
-            raise WrongState(row["state"], ("已批准的资助", "an award"))
+        ground, was = self._paying.ground, State((await store.row(conn, app.id, lock=True))["state"])
+        if was not in GRANTED:
+            raise WrongState(was, ("已批准的资助", "an award"))
+        await store.move(conn, app.id, was, State.STOPPED, at=ground.now(), actor=actor, details={"cause": cause})
         await self._paying.cancel_open(conn, app.id, cause)
         await award_store.open_clawback(conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now())
         await self._paying.write(conn, app, "clawback", Outcome(), 0, note=note, actor=actor)
@@ -160,12 +162,14 @@ class Stopping:
             if was in UNDECIDED:
                 await store.move(conn, app.id, was, State.WITHDRAWN, at=ground.now(), actor=ERASURE)
                 await store.unclaim(conn, app.id)
+            elif was is State.SUSPENDED:  # nobody is left who could report what would let it go on
+                await store.move(conn, app.id, was, State.ACTIVE, at=ground.now(), actor=ERASURE)
             await self._paying.cancel_open(conn, app.id, ERASURE)
+            await self._paying.complete(conn, app)
         for tranche in await award_store.tranches(ground.db, app.id):
             if tranche.state is TrancheState.DUE:
                 await self._paying.pay(app, tranche.n)  # decided before the end
         await self._paying.return_commitments(app)
-        await self._paying.complete(app)
 
     async def must_stop(self, app: Application) -> bool:
         """Whether what an award forbids happened while it ran; what happens afterwards is free."""

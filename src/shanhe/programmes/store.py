@@ -101,7 +101,7 @@ async def under_way(conn: Connection, org_id: UUID) -> list[UUID]:
     """Applications and awards of somebody that are not at an end."""
     rows = await conn.fetch(
         """SELECT id FROM programmes.application WHERE org_id = $1
-             AND state IN ('in_review', 'returned', 'approved', 'waiting_budget', 'active') ORDER BY id""",
+             AND state IN ('in_review', 'returned', 'approved', 'waiting_budget', 'active', 'suspended') ORDER BY id""",
         org_id,
     )
     return [row["id"] for row in rows]
