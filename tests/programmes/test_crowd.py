@@ -6,7 +6,7 @@ that every amount is paid, set aside or free, once.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
