@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +12,7 @@ import pytest
 
 from shanhe import exchange
 from shanhe.exchange import cash as cash_module
-from shanhe.exchange import cash_store, timing
+from shanhe.exchange import cash_store, service, timing
 from shanhe.exchange.api import (
     ItemClosed,
     Market,
@@ -53,6 +54,25 @@ class TestGate:
         assert await bare.credits(buyer, "play_wallet") == 10_100 * CREDIT
         assert await bare.fund() == 0
         await bare.verify()
+
+    async def test_is_asked_ahead_of_time_and_nobody_hears_when_that_fails(self, world, monkeypatch):
+        troubles = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: troubles.append(told["message"]))
+        assert await world.exchange.market() is Market.REAL
+        asked_s, gate = world.exchange._gate
+        monkeypatch.setattr(service, "GATE_KEPT_S", 3_600)  # however slow this machine is, the answer is kept
+
+        async def away(*_):
+            raise ConnectionResetError("the database is away")
+
+        monkeypatch.setattr(world.approvals, "gate", away)
+        world.exchange._gate = (asked_s - 3_600 * 0.6, gate)
+        assert await world.exchange.market() is Market.REAL
+        await world.exchange.stop()
+        assert world.exchange._asking.done()
+        world.exchange._asking = None
+        gc.collect()
+        assert troubles == []
 
     async def test_moves_real_cash_by_the_approval_only(self, bare):
         with pytest.raises(RealOnly):

@@ -125,7 +125,8 @@ class Exchange:
         """Finish what waits."""
         for intake in self._intakes.values():
             await intake.stop()
-        await asyncio.gather(*self._rounds.values(), return_exceptions=True)
+        asking = [] if self._asking is None else [self._asking]
+        await asyncio.gather(*self._rounds.values(), *asking, return_exceptions=True)
 
     # -- which market -------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ class Exchange:
         age_s = math.inf if kept is None or not _covers(kept[1], today) else time.monotonic() - kept[0]
         if age_s > GATE_KEPT_S / 2 and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask(today))  # ahead of time, so that seldom anybody waits
+            self._asking.add_done_callback(_heard)
         if kept is not None and age_s <= GATE_KEPT_S:
             return kept[1]
         assert self._asking is not None
@@ -490,6 +492,12 @@ def _check(side: int, ticks: object, quantity: object) -> None:
         raise BadQuantity(QUANTITY_MAX_MICRO)
     if ticks * quantity >= VALUE_MAX:
         raise BadQuantity(QUANTITY_MAX_MICRO)
+
+
+def _heard(asked: asyncio.Task[Gate]) -> None:
+    """Of a look ahead of time that failed nobody need hear: whoever needs the answer asks again."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _covers(gate: Gate, today: date) -> bool:
