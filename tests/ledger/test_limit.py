@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -227,3 +229,39 @@ class TestLimit:
         await ledger.release(reservation)
         await ledger.admit(payer.id, 60, receipt_id=new_id(), limits=(budget,))
         await ledger.stop()
+
+
+class TestCounter:
+    """The database's part: what is counted by scope, name and window."""
+
+    async def test_is_one_for_each_name_and_window(self, database: Database, clock: FixedClock) -> None:
+        scope, later = new_id(), clock.now() + timedelta(minutes=1)
+        names, windows = ["calls", "calls", "tokens"], ["monday", "sunday", "monday"]
+
+        async def take(now: datetime, *needs: int) -> list[tuple[int, int]]:
+            rows = await database.writes.fetch(
+                counters.TAKE, now, [scope] * 3, names, windows, [10, 10, 100], list(needs), 4
+            )  # fmt: skip
+            by_place = {row["ord"]: (row["granted"], row["used_now"]) for row in rows}
+            return [by_place[place] for place in (1, 2, 3)]
+
+        async def back(*amounts: int) -> list[int]:
+            await database.writes.fetch(counters.RETURN, [scope] * 3, names, windows, list(amounts))
+            order = "SELECT used FROM ledger.counter WHERE scope = $1 ORDER BY name, win"
+            return [row["used"] for row in await database.fetch(order, scope)]
+
+        assert await take(clock.now(), 10, 11, 7) == [(10, 10), (0, 0), (25, 25)]
+        assert await take(later, 1, 1, 75) == [(0, 10), (2, 2), (75, 100)]
+        assert await database.fetch("SELECT FROM ledger.counter WHERE touched <> $1", later) == []
+        assert await back(4, 0, 30) == [6, 2, 70]
+        assert await back(0, 9, 0) == [6, 0, 70]
+
+    async def test_that_is_full_is_asked_for_at_those_who_borrow_of_it(
+        self, database: Database, dsn: str, clock: FixedClock
+    ) -> None:
+        heard, scope = asyncio.get_running_loop().create_future(), new_id()
+        listening = await asyncpg.connect(dsn)
+        await listening.add_listener("ledger_counter", lambda *told: heard.done() or heard.set_result(told[-1]))
+        await database.writes.fetch(counters.TAKE, clock.now(), [scope], ["calls"], ["monday"], [10], [11], 4)
+        assert (await asyncio.wait_for(heard, timeout=30)).split(counters.SEPARATOR) == [str(scope), "calls", "monday"]
+        await listening.close()
