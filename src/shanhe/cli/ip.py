@@ -54,11 +54,11 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Verified rights, newest first."""
-    from shanhe.ip.api import public_view
+    from shanhe.ip.api import public_views
 
     async def work(services: Services) -> list[dict[str, Any]]:
         rights = services.commons.rights
-        return [await public_view(rights, one) for one in await rights.shown(find=find, kind=kind, pooled=pooled)]
+        return await public_views(rights, await rights.shown(find=find, kind=kind, pooled=pooled))
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "number", "title", "rate"), [
@@ -157,11 +157,11 @@ def withdraw(entry: Entry, org: Org, data: Data = None, as_json: Json = False) -
 @app.command()
 def queue(by: By, data: Data = None, as_json: Json = False) -> None:
     """What waits for the office, oldest first."""
-    from shanhe.ip.api import line_view
+    from shanhe.ip.api import line_views
 
     async def work(services: Services) -> list[dict[str, Any]]:
         rights = services.commons.rights
-        return [await line_view(rights, one, None) for one in await rights.queue(await person_of(services, by))]
+        return await line_views(rights, await rights.queue(await person_of(services, by)), None)
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "number", "title", "by"), [

@@ -32,13 +32,13 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Published outputs, newest first."""
-    from shanhe.science.api import deposit_view
+    from shanhe.science.api import deposit_views
 
     async def work(services: Services) -> list[dict[str, Any]]:
         science = services.commons.science
         found = await science.shown(find=find, kind=kind)
         counts = await science.counts(found)
-        return [await deposit_view(science, one, counts.get(one.id, 0)) for one in found]
+        return await deposit_views(science, found, counts)
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "title", "licence", "reused"), [
@@ -198,12 +198,12 @@ def reuses(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Who reused an output, or (without one) what nobody has decided about."""
-    from shanhe.science.api import reuse_view
+    from shanhe.science.api import reuse_views
 
     async def work(services: Services) -> list[dict[str, Any]]:
         science = services.commons.science
         found = await science.reuses(await science.find(output)) if output else await science.queue()
-        return [await reuse_view(science, one, whole=True) for one in found]
+        return await reuse_views(science, found, whole=True)
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "output", "by", "how", "ref", "state"), [

@@ -31,7 +31,7 @@ from shanhe.ip.model import (
     written,
 )
 from shanhe.ip.service import Rights
-from shanhe.ip.views import line_view, own_view, public_view
+from shanhe.ip.views import line_views, own_view, public_view, public_views
 
 __all__ = [
     "NUMBERED",
@@ -57,9 +57,10 @@ __all__ = [
     "UnknownEntry",
     "WrongState",
     "canonical",
-    "line_view",
+    "line_views",
     "own_view",
     "public_view",
+    "public_views",
     "same_as",
     "written",
 ]

@@ -13,7 +13,7 @@ import msgspec
 from shanhe.ip import store
 from shanhe.ip.errors import BadEntry, NumberTaken, UnknownEntry
 from shanhe.ip.model import PARTIES_MAX, Entry, File, NewEntry, State, Terms, TermsState, same_as
-from shanhe.kernel.asking import Named, Record
+from shanhe.kernel.asking import Named, Names, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -45,6 +45,7 @@ class Desk:
     charges: ChargeBook
     notifier: Notifier
     named: Named
+    names: Names
     seals: Seals
     record: Record | None = None
 

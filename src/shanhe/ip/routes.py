@@ -16,7 +16,7 @@ from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
 from shanhe.ip.errors import UnknownEntry
 from shanhe.ip.model import SHOWN, Kind, NewEntry
 from shanhe.ip.service import Rights
-from shanhe.ip.views import line_view, own_view, public_view
+from shanhe.ip.views import line_views, own_view, public_view, public_views
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
@@ -83,7 +83,7 @@ def _public(routes: APIRouter, rights: Rights) -> None:
     ) -> Response:
         """Verified rights, newest first; public. `pooled`: those that calls may use."""
         found = await rights.shown(find=find, kind=kind or "", pooled=pooled)
-        return as_json({"data": [await public_view(rights, one) for one in found]})
+        return as_json({"data": await public_views(rights, found)})
 
     @routes.get("/entries/{entry}")
     async def one(entry: UUID) -> Response:
@@ -154,7 +154,7 @@ def _holders(routes: APIRouter, rights: Rights) -> None:
     async def mine(who: Member) -> Response:
         """What the caller's organisation registered, holds or is asked to hold."""
         found = await rights.mine(org_of(who))
-        return as_json({"data": [await line_view(rights, one, org_of(who)) for one in found]})
+        return as_json({"data": await line_views(rights, found, org_of(who))})
 
     @routes.post("/entries/{entry}/answer")
     async def answer(entry: UUID, body: AnswerBody, who: Member) -> Response:
@@ -168,7 +168,7 @@ def _office(routes: APIRouter, rights: Rights) -> None:
     async def queue(who: Officer) -> Response:
         """What waits for the office, oldest first."""
         found = await rights.queue(person_of(who))
-        return as_json({"data": [await line_view(rights, one, who.org_id) for one in found]})
+        return as_json({"data": await line_views(rights, found, who.org_id)})
 
     @routes.post("/entries/{entry}/verdict")
     async def verdict(entry: UUID, body: VerdictBody, who: Officer) -> Response:

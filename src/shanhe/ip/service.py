@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -47,7 +47,7 @@ from shanhe.ip.model import (
     canonical,
     written,
 )
-from shanhe.kernel.asking import Akin, Named, Record
+from shanhe.kernel.asking import Akin, Named, Names, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier, Text
@@ -79,11 +79,11 @@ class Rights:
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, gateway: Gateway, rulebook: Rulebook,
-        notifier: Notifier, named: Named, officer: Officer, akin: Akin, record: Record | None = None,
+        notifier: Notifier, named: Named, names: Names, officer: Officer, akin: Akin, record: Record | None = None,
         seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._desk = Desk(
-            db, clock, vault, rulebook, gateway.charges, notifier, named, seals or Seals(), record
+            db, clock, vault, rulebook, gateway.charges, notifier, named, names, seals or Seals(), record
         )  # fmt: skip
         self._ledger = ledger
         self._gateway = gateway
@@ -136,18 +136,13 @@ class Rights:
         """What happened to an entry, oldest first; each line is an entry of the transparency log."""
         return await store.history(self._desk.db, identifier)
 
-    async def holders(self, found: File) -> list[tuple[UUID, int, str]]:
-        """(organisation, millionths, name) by the terms in force; a person is nobody's business: an empty name."""
-        shares: Shares = found.in_force.shares if found.in_force else ()
-        return [(party, ppm, await self.public_name(party)) for party, ppm in shares]
+    async def public_names(self, parties: Collection[UUID]) -> Mapping[UUID, str]:
+        """What each of these organisations is called; persons, who are nobody's business, are left out."""
+        return await self._desk.names([one for one in parties if not await self._desk.seals.personal(one)])
 
-    async def public_name(self, party: UUID) -> str:
-        """What an organisation is called; empty for a person."""
-        return "" if await self._desk.seals.personal(party) else await self._desk.named(party)
-
-    async def party_name(self, party: UUID) -> str:
-        """What a party is called, for those who are parties themselves."""
-        return await self._desk.named(party)
+    async def names(self, parties: Collection[UUID]) -> Mapping[UUID, str]:
+        """What each of these parties is called, for those who are parties themselves."""
+        return await self._desk.names(parties)
 
     async def used_by(self, entry: Entry) -> list[str]:
         """Listings on sale whose calls use a right."""

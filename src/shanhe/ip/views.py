@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
@@ -13,33 +14,47 @@ from shanhe.ip.service import Rights
 EARNED_DAYS: Final = 90
 
 
+async def public_views(rights: Rights, found: Sequence[File]) -> list[dict[str, Any]]:
+    """What everybody may read of verified rights; a holder that is a person has no name."""
+    shares = {one.entry.id: one.in_force.shares if one.in_force else () for one in found}
+    names = await rights.public_names({party for held in shares.values() for party, _ in held})
+    return [
+        {
+            **_entry(one.entry), "rate_ppm": one.in_force.rate_ppm if one.in_force else None,
+            "holders": [{"name": names.get(party, ""), "share_ppm": ppm} for party, ppm in shares[one.entry.id]],
+        }
+        for one in found
+    ]  # fmt: skip
+
+
 async def public_view(rights: Rights, found: File) -> dict[str, Any]:
-    """What everybody may read of a verified right; a holder that is a person has no name."""
-    terms = found.in_force
-    return {
-        **_entry(found.entry), "rate_ppm": terms.rate_ppm if terms else None,
-        "holders": [{"name": name, "share_ppm": ppm} for _, ppm, name in await rights.holders(found)],
-    }  # fmt: skip
+    """The same of one."""
+    return (await public_views(rights, [found]))[0]
 
 
-async def line_view(rights: Rights, found: File, org_id: UUID | None) -> dict[str, Any]:
-    """An entry in a list, for its parties and the office."""
-    return {
-        **_entry(found.entry), "reason": found.entry.reason, "filed_at": found.entry.filed_at,
-        "rate_ppm": found.in_force.rate_ppm if found.in_force else None, "mine": org_id in found.holders,
-        "asked": org_id in found.waiting, "registrant": org_id == found.entry.org_id,
-        "registered_by": await rights.party_name(found.entry.org_id),
-    }  # fmt: skip
+async def line_views(rights: Rights, found: Sequence[File], org_id: UUID | None) -> list[dict[str, Any]]:
+    """Entries in a list, for their parties and the office."""
+    names = await rights.names({one.entry.org_id for one in found})
+    return [
+        {
+            **_entry(one.entry), "reason": one.entry.reason, "filed_at": one.entry.filed_at,
+            "rate_ppm": one.in_force.rate_ppm if one.in_force else None, "mine": org_id in one.holders,
+            "asked": org_id in one.waiting, "registrant": org_id == one.entry.org_id,
+            "registered_by": names.get(one.entry.org_id, ""),
+        }
+        for one in found
+    ]  # fmt: skip
 
 
 async def own_view(rights: Rights, found: File, org_id: UUID | None, today: date) -> dict[str, Any]:
     """All of an entry, for its parties and the office: terms with consents, history, and what calls paid."""
     parties = {party for terms in found.terms for party in terms.parties | {terms.proposed_by}}
-    names = {party: await rights.party_name(party) for party in parties}
+    names = await rights.names(parties)
     used = await rights.used_by(found.entry) if found.entry.state in SHOWN else []
     days = await rights.earned(found, today - timedelta(days=EARNED_DAYS), today)
     return {
-        **await line_view(rights, found, org_id), "used_by": used, "document_sha256": found.entry.document_sha256,
+        **(await line_views(rights, [found], org_id))[0], "used_by": used,
+        "document_sha256": found.entry.document_sha256,
         "org_id": found.entry.org_id, "created_at": found.entry.created_at,
         "terms": [_terms(one, names) for one in found.terms],
         "waiting": [{"party": party, "name": names.get(party, "")} for party in sorted(found.waiting)],
@@ -66,7 +81,7 @@ def _entry(one: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _terms(one: Terms, names: dict[UUID, str]) -> dict[str, Any]:
+def _terms(one: Terms, names: Mapping[UUID, str]) -> dict[str, Any]:
     said = dict(one.consents)
     return {
         "n": one.n, "rate_ppm": one.rate_ppm, "state": one.state, "proposed_by": names.get(one.proposed_by, ""),

@@ -31,7 +31,7 @@ from shanhe.science.model import (
     Version,
 )
 from shanhe.science.service import Science
-from shanhe.science.views import cited, deposit_view, own_view, reuse_view
+from shanhe.science.views import cited, deposit_views, own_view, own_views, reuse_view, reuse_views
 
 __all__ = [
     "FILES",
@@ -63,7 +63,9 @@ __all__ = [
     "WrongState",
     "cite",
     "cited",
-    "deposit_view",
+    "deposit_views",
     "own_view",
+    "own_views",
     "reuse_view",
+    "reuse_views",
 ]

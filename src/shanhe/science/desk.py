@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.kernel.asking import Named, Record
+from shanhe.kernel.asking import Named, Names, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -35,6 +35,7 @@ class Desk:
     vault: Vault
     notifier: Notifier
     named: Named
+    names: Names
     seals: Seals
     record: Record | None = None
 

@@ -19,7 +19,7 @@ from shanhe.science.cite import FILES, FORMATS, cite
 from shanhe.science.errors import UnknownReuse
 from shanhe.science.model import How, Kind, NewVersion
 from shanhe.science.service import Science
-from shanhe.science.views import cited, deposit_view, own_view, reuse_view
+from shanhe.science.views import cited, deposit_views, own_view, own_views, reuse_view, reuse_views
 
 FIND_MAX = 80
 AUTHORS_MAX = 32
@@ -84,7 +84,7 @@ def _public(routes: APIRouter, science: Science, url: str, city: str) -> None:
         """Published outputs, newest first; public."""
         found = await science.shown(find=find, kind=kind or "")
         counts = await science.counts(found)
-        return as_json({"data": [await deposit_view(science, one, counts.get(one.id, 0)) for one in found]})
+        return as_json({"data": await deposit_views(science, found, counts)})
 
     @routes.get("/deposits/{deposit}")
     async def one(deposit: str) -> Response:
@@ -92,8 +92,8 @@ def _public(routes: APIRouter, science: Science, url: str, city: str) -> None:
         found = await science.get(await science.find(deposit))
         reuses = [each for each in await science.reuses(found.id) if each.state == "confirmed"]
         past = [{"id": each.id, "event": each.event, "at": each.at} for each in await science.history(found.id)]
-        view = await deposit_view(science, found, len(reuses))
-        return as_json({**view, "reuses": [await reuse_view(science, each) for each in reuses], "history": past})
+        (view,) = await deposit_views(science, [found], {found.id: len(reuses)})
+        return as_json({**view, "reuses": await reuse_views(science, reuses), "history": past})
 
     @routes.get("/deposits/{deposit}/cite/{form}")
     async def citation(deposit: UUID, form: str) -> Response:
@@ -117,7 +117,7 @@ def _authors(routes: APIRouter, science: Science, find: Find) -> None:
     @routes.get("/mine")
     async def mine(who: Member) -> Response:
         """What the caller's organisation deposited, is an author of, or is asked to be."""
-        return as_json({"data": [await own_view(science, one, org_of(who)) for one in await science.mine(org_of(who))]})
+        return as_json({"data": await own_views(science, await science.mine(org_of(who)), org_of(who))})
 
     @routes.post("", status_code=201)
     async def deposit(body: DepositBody, who: Member) -> Response:
@@ -150,7 +150,7 @@ def _authors(routes: APIRouter, science: Science, find: Find) -> None:
         """Take it back with a reason, as its depositor or as a reviewer of the department."""
         own = None if await science.is_reviewer(person_of(who)) else org_of(who)
         found = await science.retract(deposit, reason=body.reason, org_id=own, actor=who.ref)
-        return as_json(await deposit_view(science, found))
+        return as_json((await deposit_views(science, [found]))[0])
 
 
 def _reuses(routes: APIRouter, science: Science) -> None:
@@ -167,10 +167,10 @@ def _reuses(routes: APIRouter, science: Science) -> None:
     async def declared(who: Member) -> Response:
         """What the caller declared, and what others declared of the caller's outputs."""
         own = org_of(who)
-        of_mine = [each for one in await science.mine(own) for each in await science.reuses(one.id)]
+        of_mine = await science.reuses_of([one.id for one in await science.mine(own)])
         return as_json({
-            "declared": [await reuse_view(science, one, whole=True) for one in await science.declared_by(own)],
-            "of_mine": [await reuse_view(science, one, whole=True) for one in of_mine],
+            "declared": await reuse_views(science, await science.declared_by(own), whole=True),
+            "of_mine": await reuse_views(science, of_mine, whole=True),
         })  # fmt: skip
 
     @routes.post("/reuses/{reuse}/verdict")
@@ -190,7 +190,7 @@ def _department(routes: APIRouter, science: Science) -> None:
         """As the department: declared reuses that nobody has decided about."""
         if not await science.is_reviewer(person_of(who)):
             raise UnknownReuse
-        return as_json({"data": [await reuse_view(science, one, whole=True) for one in await science.queue()]})
+        return as_json({"data": await reuse_views(science, await science.queue(), whole=True)})
 
     @routes.post("/reuses/{reuse}/review")
     async def review(reuse: UUID, body: VerdictBody, who: Person) -> Response:

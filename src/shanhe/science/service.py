@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from shanhe.kernel.asking import Akin, Named, Record, Related
+from shanhe.kernel.asking import Akin, Named, Names, Record, Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -71,10 +71,10 @@ class Science:
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, notifier: Notifier, named: Named,
-        related: Related, akin: Akin, reviewer: Reviewer, titles: Mapping[How, Title], uses: Uses,
+        names: Names, related: Related, akin: Akin, reviewer: Reviewer, titles: Mapping[How, Title], uses: Uses,
         record: Record | None = None, seals: Seals | None = None,
     ) -> None:  # fmt: skip
-        self._desk = Desk(db, clock, vault, notifier, named, seals or Seals(), record)
+        self._desk = Desk(db, clock, vault, notifier, named, names, seals or Seals(), record)
         self._rulebook = rulebook
         self._related = related
         self._akin = akin
@@ -122,7 +122,16 @@ class Science:
 
     async def reuses(self, identifier: UUID) -> list[Reuse]:
         """Who reused a deposit, newest first."""
-        return await self._desk.said(await store.reuses(self._desk.db, deposit=identifier))
+        return await self._desk.said(await store.reuses(self._desk.db, deposits=[identifier]))
+
+    async def reuses_of(self, deposits: Sequence[UUID], state: str | None = None) -> list[Reuse]:
+        """Who reused any of these, newest first; in one state where it is given."""
+        return await self._desk.said(await store.reuses(self._desk.db, deposits=deposits, state=state))
+
+    async def all_of(self, deposits: Collection[UUID]) -> Mapping[UUID, Deposit]:
+        """Each of these deposits, published or not, by its id."""
+        found = await store.deposits(self._desk.db, deposits)
+        return {one.id: await self._desk.opened(one) for one in found}
 
     async def declared_by(self, org_id: UUID) -> list[Reuse]:
         """What an organisation declared to have reused, newest first."""
@@ -143,9 +152,9 @@ class Science:
         """How often each was reused, as confirmed."""
         return await store.counts(self._desk.db, [one.id for one in found])
 
-    async def name_of(self, party: UUID) -> str:
-        """What an author or a declarer is called."""
-        return await self._desk.named(party)
+    async def names(self, parties: Collection[UUID]) -> Mapping[UUID, str]:
+        """What each of these authors and declarers is called."""
+        return await self._desk.names(parties)
 
     async def personal(self, party: UUID) -> bool:
         """Whether an author is one person."""
@@ -258,7 +267,7 @@ class Science:
                 raise WrongState(found.state, "retracted", "撤回")
             await store.retract(conn, identifier, said, desk.clock.now())
             await desk.note(conn, found, "retracted", actor)
-            users = {one.org_id for one in await store.reuses(conn, deposit=identifier)}
+            users = {one.org_id for one in await store.reuses(conn, deposits=[identifier])}
             await desk.tell(
                 conn, str(identifier), sorted(users), f"{identifier}:retracted",
                 Text(f"贵方复用的成果 {found.name} 已撤回", f"{found.name}, which you reused, was retracted"),

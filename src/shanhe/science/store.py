@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -51,6 +51,11 @@ async def deposit(conn: Connection, identifier: UUID, *, lock: bool = False) -> 
         f"SELECT {_DEPOSIT} FROM science.deposit WHERE id = $1{' FOR UPDATE' if lock else ''}", identifier
     )
     return None if row is None else (await _whole(conn, [row]))[0]
+
+
+async def deposits(conn: Connection, identifiers: Collection[UUID]) -> list[Deposit]:
+    rows = await conn.fetch(f"SELECT {_DEPOSIT} FROM science.deposit WHERE id = ANY($1)", list(identifiers))
+    return await _whole(conn, rows)
 
 
 async def by_n(conn: Connection, n: int) -> UUID | None:
@@ -170,14 +175,14 @@ async def reuse(conn: Connection, identifier: UUID, *, lock: bool = False) -> Re
 
 
 async def reuses(
-    conn: Connection, *, deposit: UUID | None = None, org_id: UUID | None = None, state: str | None = None
+    conn: Connection, *, deposits: Sequence[UUID] | None = None, org_id: UUID | None = None, state: str | None = None
 ) -> list[Reuse]:
-    """Newest first, of one deposit, of who reused, or in one state."""
+    """Newest first, of some deposits, of who reused, or in one state."""
     rows = await conn.fetch(
-        f"""SELECT {_REUSE} FROM science.reuse WHERE ($1::uuid IS NULL OR deposit = $1)
+        f"""SELECT {_REUSE} FROM science.reuse WHERE ($1::uuid[] IS NULL OR deposit = ANY($1))
               AND ($2::uuid IS NULL OR org_id = $2) AND ($3::text IS NULL OR state = $3)
             ORDER BY declared_at DESC, id LIMIT $4""",
-        deposit, org_id, state, ROWS_MAX,
+        deposits, org_id, state, ROWS_MAX,
     )  # fmt: skip
     return [_reuse(row) for row in rows]
 

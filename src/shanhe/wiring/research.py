@@ -58,14 +58,15 @@ def open_commons(
 
     rights = Rights(
         db, clock, vault, ledger=ledger, gateway=gateway, rulebook=rulebook, notifier=notifier, named=books.org_name,
-        officer=officer, akin=relatives.akin, record=log.record, seals=identity.seals,
+        names=identity.orgs.names, officer=officer, akin=relatives.akin, record=log.record, seals=identity.seals,
     )  # fmt: skip
     titles = {
         How.LISTING: _listing(bazaar), How.MODEL: workshop.model_title, How.DATASET: workshop.dataset_title,
     }  # fmt: skip
     science = Science(
-        db, clock, vault, rulebook=rulebook, notifier=notifier, named=books.org_name, related=relatives.related,
-        akin=relatives.akin, reviewer=reviewer, titles=titles, uses=_uses(workshop), record=log.record,
+        db, clock, vault, rulebook=rulebook, notifier=notifier, named=books.org_name,
+        names=identity.orgs.names, related=relatives.related, akin=relatives.akin,
+        reviewer=reviewer, titles=titles, uses=_uses(workshop), record=log.record,
         seals=identity.seals,
     )  # fmt: skip
     science.award = _award(promises, science, rulebook, clock)

@@ -10,11 +10,11 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.identity.api import Organisation, OrgKind
-from shanhe.ip.api import File, NewEntry, line_view, own_view, public_view
+from shanhe.ip.api import File, NewEntry, line_views, own_view, public_view, public_views
 from shanhe.ip.api import Kind as RightKind
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.science.api import LICENCES, Deposit, How, NewVersion, cited, deposit_view, reuse_view
+from shanhe.science.api import LICENCES, Deposit, How, NewVersion, cited, deposit_views, own_views, reuse_views
 from shanhe.science.api import Kind as OutputKind
 from shanhe.science.api import cite as cite_as
 from shanhe.science.api import own_view as own_output
@@ -42,7 +42,7 @@ class LiveCommons:
 
     async def rights(self, find: str, kind: str, pooled: bool) -> Sequence[Mapping[str, Any]]:
         found = await self._rights.shown(find=find, kind=kind if kind in list(RightKind) else "", pooled=pooled)
-        return [_right(await public_view(self._rights, one)) for one in found]
+        return [_right(one) for one in await public_views(self._rights, found)]
 
     async def right(self, who: m.Who | None, entry: UUID) -> Mapping[str, Any]:
         """A right as somebody may see it; `whole` for its parties and the office."""
@@ -80,7 +80,7 @@ class LiveCommons:
 
     async def my_rights(self, who: m.Who) -> Mapping[str, Any]:
         found = await self._rights.mine(who.org_id)
-        rows = [_right(await line_view(self._rights, one, who.org_id)) for one in found]
+        rows = [_right(one) for one in await line_views(self._rights, found, who.org_id)]
         return {"rows": rows, "kinds": list(RightKind), "id": str(new_id()), "officer": await self._officer(who)}
 
     async def register(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
@@ -117,7 +117,7 @@ class LiveCommons:
 
     async def rights_queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         found = await self._rights.queue(who.person_id)
-        return [_right(await line_view(self._rights, one, who.org_id if who.has_org else None)) for one in found]
+        return [_right(one) for one in await line_views(self._rights, found, who.org_id if who.has_org else None)]
 
     async def _officer(self, who: m.Who | None) -> bool:
         return who is not None and await self._rights.is_officer(who.person_id)
@@ -127,7 +127,7 @@ class LiveCommons:
     async def outputs(self, find: str, kind: str) -> Sequence[Mapping[str, Any]]:
         found = await self._science.shown(find=find, kind=kind if kind in list(OutputKind) else "")
         counts = await self._science.counts(found)
-        return [_output(await deposit_view(self._science, one, counts.get(one.id, 0))) for one in found]
+        return [_output(one) for one in await deposit_views(self._science, found, counts)]
 
     async def output(self, who: m.Who | None, deposit: UUID) -> Mapping[str, Any]:
         science = self._science
@@ -138,25 +138,25 @@ class LiveCommons:
         reuses = await science.reuses(deposit)
         shares = await self._lines(found.versions[0].authors, org)
         seen = [one for one in reuses if one.state == "confirmed" or party or reviewer]
-        view = await own_output(science, found, org) if party else await deposit_view(science, found)
+        view = await own_output(science, found, org) if party else (await deposit_views(science, [found]))[0]
         author = found.current is not None and org in dict(found.current.authors)
         return _output({
             "asked": False, "draft": False, "waiting": [], "mine": False, "versions": [], **view, "party": party,
             "author": author, "reviewer": reviewer, "licences": LICENCES, "fields": _output_fields(found, shares),
             "hows": MANUAL_HOWS, "next_id": str(new_id()),
             "reused": sum(one.state == "confirmed" for one in reuses),
-            "reuses": [await reuse_view(science, one, whole=party or reviewer) for one in seen],
+            "reuses": await reuse_views(science, seen, whole=party or reviewer),
             "history": [{"event": one.event, "at": one.at} for one in await science.history(deposit)],
         })  # fmt: skip
 
     async def my_outputs(self, who: m.Who) -> Mapping[str, Any]:
         science, org = self._science, who.org_id
         mine = await science.mine(org)
-        of_mine = [each for one in mine for each in await science.reuses(one.id) if each.state == "declared"]
+        of_mine = await science.reuses_of([one.id for one in mine], "declared")
         return {
-            "rows": [_output(await own_output(science, one, org)) for one in mine],
-            "waiting": [await reuse_view(science, one, whole=True) for one in of_mine],
-            "declared": [await reuse_view(science, one, whole=True) for one in await science.declared_by(org)],
+            "rows": [_output(one) for one in await own_views(science, mine, org)],
+            "waiting": await reuse_views(science, of_mine, whole=True),
+            "declared": await reuse_views(science, await science.declared_by(org), whole=True),
             "kinds": list(OutputKind), "licences": LICENCES, "id": str(new_id()),
             "reviewer": await science.is_reviewer(who.person_id),
         }  # fmt: skip
@@ -201,7 +201,7 @@ class LiveCommons:
     async def reuse_queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         if not await self._science.is_reviewer(who.person_id):
             return []
-        return [await reuse_view(self._science, one, whole=True) for one in await self._science.queue()]
+        return await reuse_views(self._science, await self._science.queue(), whole=True)
 
     async def waiting(self, who: m.Who) -> Mapping[str, int]:
         found = dict[str, int]()
