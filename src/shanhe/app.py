@@ -197,7 +197,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     )  # fmt: skip
     board = open_board(
         db, clock, gateway=gateway, compute=compute, identity=identity, notifier=notifier, rulebook=rulebook,
-        programmes=promises.programmes, named=books.org_name, related=relatives.related,
+        programmes=promises.programmes, related=relatives.related,
     )  # fmt: skip
     promises.meet(bazaar, board)
     commons = open_commons(

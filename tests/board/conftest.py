@@ -74,15 +74,12 @@ class Town:
         self.board: Board = open_board(
             db, clock, gateway=SimpleNamespace(embed=None), compute=SimpleNamespace(models=list),  # type: ignore[arg-type]
             identity=self.identity, notifier=self.notifier, programmes=self.programmes, rulebook=RULEBOOK,
-            named=self._named, related=Relatives(self.identity, facts, clock).related,
+            related=Relatives(self.identity, facts, clock).related,
         )  # fmt: skip
         measures.agreed, measures.are_related = self.board.meetings.agreed, self.board.meetings.are_related
 
     async def _count(self, first: date, last: date) -> Mapping[UUID, Counted]:
         return {}
-
-    async def _named(self, org_id: UUID) -> str:
-        return (await self.identity.orgs.get(org_id)).name
 
     async def company(self, name: str = "云雾茶厂") -> UUID:
         return await company(self.identity, name)

@@ -11,8 +11,12 @@ from tests.doors.town import BY, Route, Town, answer
 from shanhe.board.api import Kind, Words
 from shanhe.datasets.api import NewDataset
 from shanhe.identity.api import NewPerson, Role
+from shanhe.ip.api import Kind as Right
+from shanhe.ip.api import NewEntry
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset
+from shanhe.science.api import How, NewVersion
+from shanhe.science.api import Kind as Output
 from shanhe.store.api import Kind as Thing
 from shanhe.store.api import NewListing, Terms
 from stage.reading import asked, fill
@@ -20,7 +24,9 @@ from stage.reading import asked, fill
 FEW, MANY = 3, 15
 PAGES: Final = (
     "/board", "/api/board/posts", "/board/mine", "/studio", "/studio/flow", "/makers", "/api/store/mine",
-    "/settings", "/api/identity/me", "/city/audit", "/city/ledger/accounts", "/members",
+    "/settings", "/api/identity/me", "/city/audit", "/city/ledger/accounts", "/members", "/api/board/matches",
+    "/science", "/api/science", "/science/mine", "/api/science/mine", "/api/science/reuses", "/ip", "/api/ip",
+    "/ip/mine", "/api/ip/mine", "/bookings", "/api/incubator/bookings", "/city/services", "/city/contests",
 )  # fmt: skip
 MARKUP_BPS: Final = 2_000
 TEXT: Final = "要一套焊缝检测设备，节拍三十秒，能认出气孔与咬边，现场有网络，九月试机。"
@@ -36,10 +42,15 @@ async def grow(town: Town, person: UUID, rows: int) -> None:
         await town.identity.orgs.set_member(town.company, somebody.id, Role.MEMBER, by=BY)
         own = (await town.identity.orgs.create_personal(somebody.id, by=BY)).id
         await services.ledger.ensure_account(own, Asset.CREDIT, "wallet")
-        for owner in (own, town.company):
-            words, post = Words(Kind.NEED, f"需求 {n}", TEXT, "manufacturing", today + timedelta(days=30)), new_id()
-            await services.board.posts.write(post, owner, words, actor=BY)
-            await services.board.posts.publish(post, owner)
+        posts = {Kind.NEED: new_id(), Kind.SOLUTION: new_id()}
+        for kind, owner in ((Kind.SOLUTION, own), (Kind.NEED, town.company)):
+            words = Words(kind, f"需求 {n}", TEXT, "manufacturing", today + timedelta(days=30), readiness=6)
+            await services.board.posts.write(posts[kind], owner, words, actor=BY)
+            await services.board.posts.publish(posts[kind], owner)
+        await services.board.meetings.interest(
+            new_id(), own, posts[Kind.NEED], posts[Kind.SOLUTION], "愿意洽谈，请看附上的说明。", actor=BY
+        )
+        await register(town, own)
         rows_of = f"question,answer\n第 {new_id().hex} 问,答\n".encode()
         made = NewDataset(f"数据 {new_id().hex[-6:]}", "pairs", "CC0-1.0", "own")
         await services.workshop.datasets.bring(town.company, made, "a.csv", rows_of, by=BY)
@@ -49,11 +60,55 @@ async def grow(town: Town, person: UUID, rows: int) -> None:
         await services.store.draft(
             listing.name, {"text": "Write about {subject}."}, Terms(MARKUP_BPS), owner=town.company, actor=BY
         )
+    await book(town, rows)
     await fill(
         services.db,
         f"""INSERT INTO kernel.act (id, at, actor, action, object, details, door)
             SELECT gen_random_uuid(), now(), 'person:' || gen_random_uuid(), 'key.create', 'x:y', '{{}}', ''
               FROM generate_series(1, {rows})""",
+    )
+
+
+async def register(town: Town, own: UUID) -> None:
+    """A right of both and an output of each, reused by the other; what is registered is shown."""
+    rights, science = town.services.commons.rights, town.services.commons.science
+    number, halves = new_id().hex[-10:], ((town.company, 500_000), (own, 500_000))
+    entry = NewEntry(new_id(), Right.SOFTWARE_COPYRIGHT, number, "质检软件", "找缺陷。", "版权中心", None,
+                     town.services.clock.today(), "", halves)  # fmt: skip
+    await rights.draft(entry, org_id=town.company, actor=BY)
+    outputs = {}
+    for author in (own, town.company):
+        outputs[author] = new_id()
+        version = NewVersion("焊缝照片", "三百张照片。", "CC-BY-4.0", "a" * 64, "", ((author, 1_000_000),))
+        await science.deposit(outputs[author], Output.DATASET, version, org_id=author, actor=BY)
+        await science.publish(outputs[author], org_id=author, actor=BY)
+    for author, user in ((own, town.company), (town.company, own)):
+        await science.declare(new_id(), outputs[author], How.PAPER, f"10.1234/{number}.{user}", org_id=user, actor=BY)
+
+
+async def book(town: Town, rows: int) -> None:
+    """Bookings of the company, of a desk each, contests with a juror, and rights shown to all."""
+    org, now = town.company, town.services.clock.now()
+    await fill(
+        town.services.db,
+        f"""WITH made AS (
+              INSERT INTO incubator.resource (id, service, name_zh, name_en, place, opens_hour, closes_hour, seats,
+                                              closed_at, added_by, added_at)
+              SELECT gen_random_uuid(), 'desk', 'd', 'd', 'p', 0, 24, 9, '{now}', 'x', '{now}'
+                FROM generate_series(1, {rows}) RETURNING id)
+            INSERT INTO incubator.booking (id, resource, service, org_id, month, starts_at, ends_at, units, state,
+                                           version, trace, booked_by, booked_at)
+            SELECT gen_random_uuid(), id, 'desk', '{org}', date_trunc('month', timestamptz '{now}'), '{now}',
+                   timestamptz '{now}' + interval '1 day', 1, 'booked', 'v', '{{}}', 'x', '{now}' FROM made""",
+        f"""WITH called AS (
+              INSERT INTO store.contest (id, title_zh, title_en, call_zh, call_en, pool_fen, opens_on, entries_until,
+                                         judged_until, created_at, created_by, decided_at, decided_by)
+              SELECT gen_random_uuid(), 't', 't', 'c', 'c', 100, '2026-01-01', '2026-01-02', '2026-01-03', '{now}',
+                     'x', '{now}', 'y' FROM generate_series(1, {rows}) RETURNING id)
+            INSERT INTO store.contest_juror (contest, person, named_at, named_by)
+            SELECT called.id, (SELECT id FROM identity.person LIMIT 1), '{now}', 'x' FROM called""",
+        f"""UPDATE ip.entry SET state = 'verified', filed_at = '{now}', decided_at = '{now}', decided_by = 'x'""",
+        f"""UPDATE ip.terms SET state = 'in_force', settled_at = '{now}'""",
     )
 
 

@@ -7,7 +7,7 @@ programme engine pays it, once, and says itself when it doesn't.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
@@ -55,7 +55,8 @@ Told = Callable[[UUID], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A match as one of its sides sees it. `partner` is empty while the other side wants its name unsaid."""
+    """A match as one of its sides sees it. `partner` is empty while the other side wants its name unsaid; `related` is
+    None until it is known who the other is, and in a list."""
 
     match: Match
     mine: Kind
@@ -65,6 +66,11 @@ class View:
     words: tuple[Word, ...]
     related: bool | None
     reward: Mapping[str, Any] | None
+
+
+def _known(theirs: Post, words: Sequence[Word]) -> bool:
+    """Whether a side is known by name to the other: by its post, or since it said something."""
+    return theirs.words.shows_name or any(word.side is theirs.kind for word in words)
 
 
 class Meetings:
@@ -81,12 +87,17 @@ class Meetings:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def of(self, org_id: UUID) -> list[View]:
-        """Matches of an organisation, the last changed first."""
-        return [await self._view(one, org_id) for one in await store.matches(self._db, org_id)]
+        """Matches of an organisation, the last changed first; whether the sides are related is said of one alone."""
+        return await self._views(await store.matches(self._db, org_id), org_id)
 
     async def get(self, identifier: UUID, org_id: UUID) -> View:
         """A match of one's own; UnknownMatch."""
-        return await self._view(await self._mine(self._db, identifier, org_id), org_id)
+        match = await self._mine(self._db, identifier, org_id)
+        (view,) = await self._views([match], org_id)
+        theirs = view.solution if view.mine is Kind.NEED else view.need
+        if match.state not in COUNTING or not _known(theirs, view.words):
+            return view
+        return replace(view, related=await self.are_related(match))
 
     async def between(self, one: Post, other: Post) -> Match | None:
         """The match in which two posts are in touch or came to terms."""
@@ -101,26 +112,31 @@ class Meetings:
         """Whether its two sides are related parties, who are not rewarded (R0)."""
         return await self._related(match.need_org, match.solution_org)
 
-    async def _view(self, match: Match, org_id: UUID) -> View:
-        mine = match.side(org_id)
-        assert mine is not None
-        need, solution = await store.post(self._db, match.need), await store.post(self._db, match.solution)
-        assert need is not None
-        assert solution is not None
-        need, solution = await self._posts.opened(need), await self._posts.opened(solution)
-        seals = self._posts.seals
-        words = [replace(word, text=await seals.open(word.org_id, WORD, word.text))
-                 for word in await store.words(self._db, match.id)]  # fmt: skip
-        theirs = solution if mine is Kind.NEED else need
-        known = theirs.words.shows_name or any(word.side is theirs.kind for word in words)
-        partner = await self._posts.named(theirs.org_id) if known else ""
-        related = await self.are_related(match) if known and match.state in COUNTING else None
-        reward = None
+    async def _views(self, matches: Sequence[Match], org_id: UUID) -> list[View]:
+        posts = await store.posts(self._db, {post for one in matches for post in (one.need, one.solution)})
+        opened = {one.id: await self._posts.opened(one) for one in posts}
+        words, seals = await store.words(self._db, [one.id for one in matches]), self._posts.seals
+        said = {
+            match: tuple([replace(word, text=await seals.open(word.org_id, WORD, word.text)) for word in each])
+            for match, each in words.items()
+        }
+        sides = [(one, one.side(org_id), opened[one.need], opened[one.solution]) for one in matches]
+        theirs = {one.id: solution if mine is Kind.NEED else need for one, mine, need, solution in sides}
+        known = {match: post.org_id for match, post in theirs.items() if _known(post, said[match])}
+        names = await self._posts.names(set(known.values()))
+        views = []
+        for match, mine, need, solution in sides:
+            assert mine is not None
+            partner = names.get(known[match.id], "") if match.id in known else ""
+            views.append(View(match, mine, need, solution, partner, said[match.id], None, await self._reward(match)))
+        return views
+
+    async def _reward(self, match: Match) -> Mapping[str, Any] | None:
         if match.application is not None:
-            reward = await self._told(match.application)
-        elif match.barred is not None:
-            reward = {"state": "barred", "reasons": [match.barred], "payments": []}
-        return View(match, mine, need, solution, partner, tuple(words), related, reward)
+            return await self._told(match.application)
+        if match.barred is not None:
+            return {"state": "barred", "reasons": [match.barred], "payments": []}
+        return None
 
     # -- coming to terms ----------------------------------------------------------------------------------------------
 
@@ -185,7 +201,8 @@ class Meetings:
         """Whether an offer was made already and stands."""
         if match.round != after + 1 or match.offered_by is not mine:
             return False
-        last = [word for word in await store.words(conn, match.id) if word.kind == "offer"][-1]
+        words = (await store.words(conn, [match.id]))[match.id]
+        last = [word for word in words if word.kind == "offer"][-1]
         return (await self._posts.seals.open(last.org_id, WORD, last.text), last.fee_fen) == (text, fee_fen)
 
     async def accept(self, identifier: UUID, org_id: UUID, *, round_: int, actor: str) -> View:

@@ -23,7 +23,7 @@ from shanhe.board.model import (
     checked,
     plain,
 )
-from shanhe.kernel.asking import Named, Names
+from shanhe.kernel.asking import Names
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier, Text
@@ -36,17 +36,14 @@ LIST_MAX: Final = 100
 
 
 class Posts:
-    """Posts of one city. `named` says what an organisation is called, `names` what several are."""
+    """Posts of one city. `names` says what organisations are called."""
 
-    def __init__(
-        self, db: Database, clock: Clock, *, seals: Seals, notifier: Notifier, named: Named, names: Names
-    ) -> None:  # fmt: skip
+    def __init__(self, db: Database, clock: Clock, *, seals: Seals, notifier: Notifier, names: Names) -> None:
         self.db = db
         self.clock = clock
         self.seals = seals
         self.notifier = notifier
-        self.named = named
-        self._names = names
+        self.names = names
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -81,7 +78,7 @@ class Posts:
     async def names_of(self, posts: Sequence[Post], org_id: UUID | None = None) -> dict[UUID, str]:
         """Whose each is, by post, where that may be shown: everywhere by the owner's wish, and to the owner."""
         shown = {one.id: one.org_id for one in posts if one.words.shows_name or one.org_id == org_id}
-        names = await self._names(set(shown.values())) if shown else {}
+        names = await self.names(set(shown.values())) if shown else {}
         return {one.id: names.get(shown[one.id], "") if one.id in shown else "" for one in posts}
 
     async def name_of(self, post: Post, org_id: UUID | None = None) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.board.model import LIVE, MEETINGS_MAX, WORDS_MAX, Kind, Match, MatchState, Post, PostState, Word, Words
+from shanhe.board.model import LIVE, MEETINGS_MAX, Kind, Match, MatchState, Post, PostState, Word, Words
 from shanhe.kernel.db import Database
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database itself for reads
@@ -143,7 +143,7 @@ async def marks(conn: Connection, kind: Kind, today: date, most: int) -> list[tu
     return [(row["id"], row["revision"], row["model"]) for row in rows]
 
 
-async def posts(conn: Connection, identifiers: Sequence[UUID]) -> list[Post]:
+async def posts(conn: Connection, identifiers: Collection[UUID]) -> list[Post]:
     rows = await conn.fetch(f"SELECT {_COLUMNS} FROM board.post WHERE id = ANY($1)", list(identifiers))
     return [_post(row) for row in rows]
 
@@ -295,12 +295,18 @@ async def say(
     return found
 
 
-async def words(conn: Connection, identifier: UUID) -> list[Word]:
+async def words(conn: Connection, identifiers: Collection[UUID]) -> dict[UUID, list[Word]]:
+    """What was said in each of some matches, in its order; a match holds a bounded number of words."""
     rows = await conn.fetch(
-        "SELECT n, org_id, side, kind, text, fee_fen, at FROM board.word WHERE match = $1 ORDER BY n LIMIT $2",
-        identifier, 2 * WORDS_MAX,
-    )  # fmt: skip
-    return [Word(**dict(row) | {"side": Kind(row["side"])}) for row in rows]
+        """SELECT match, n, org_id, side, kind, text, fee_fen, at FROM board.word WHERE match = ANY($1)
+            ORDER BY match, n""",
+        list(identifiers),
+    )
+    said: dict[UUID, list[Word]] = {one: [] for one in identifiers}
+    for row in rows:
+        values = dict(row)
+        said[values.pop("match")].append(Word(**values | {"side": Kind(row["side"])}))
+    return said
 
 
 async def agreed_of(db: Database, identifier: UUID) -> Match | None:

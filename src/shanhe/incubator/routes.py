@@ -72,7 +72,8 @@ def _members(routes: APIRouter, incubator: Incubator, clock: Clock) -> None:
     async def mine(who: Member) -> Response:
         """The caller's bookings from this month on."""
         found = await incubator.bookings(org_of(who))
-        return as_json({"data": [booking_view(one, await incubator.resource(one.resource)) for one in found]})
+        of = await incubator.resources_of(found)
+        return as_json({"data": [booking_view(one, of[one.resource]) for one in found]})
 
     @routes.post("/bookings", status_code=201)
     async def book(body: BookBody, who: Member) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -103,6 +104,10 @@ class Incubator:
     async def resources(self, service: str | None = None) -> list[Resource]:
         """What can be booked, by service and name."""
         return await store.resources(self._db, service)
+
+    async def resources_of(self, bookings: Sequence[Booking]) -> dict[UUID, Resource]:
+        """What these bookings are of, closed ones too, by id; one question."""
+        return {one.id: one for one in await store.resources_by_id(self._db, {each.resource for each in bookings})}
 
     async def close(self, resource_id: UUID) -> None:
         """Take a resource away; every booking to come, and a desk's month or a campaign's day that still runs, is

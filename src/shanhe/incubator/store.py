@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,11 @@ async def resource(conn: Connection, identifier: UUID, *, lock: bool = False) ->
         f"SELECT * FROM incubator.resource WHERE id = $1{' FOR UPDATE' if lock else ''}", identifier
     )
     return None if row is None else Resource(**dict(row))
+
+
+async def resources_by_id(conn: Connection, identifiers: Collection[UUID]) -> list[Resource]:
+    rows = await conn.fetch("SELECT * FROM incubator.resource WHERE id = ANY($1)", list(identifiers))
+    return [Resource(**dict(row)) for row in rows]
 
 
 async def resources(conn: Connection, service: str | None) -> list[Resource]:

@@ -98,12 +98,20 @@ async def dismiss(conn: Connection, contest_id: UUID, person: UUID, now: datetim
     )  # fmt: skip
 
 
+async def juries(db: Connection | Database, contests: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """Who judges each of some contests, in the order they were named."""
+    found: dict[UUID, list[UUID]] = {one: [] for one in contests}
+    for row in await db.fetch(
+        "SELECT contest, person FROM store.contest_juror WHERE contest = ANY($1) AND dismissed_at IS NULL"
+        " ORDER BY named_at",
+        list(contests),
+    ):
+        found[row["contest"]].append(row["person"])
+    return found
+
+
 async def jurors(db: Connection | Database, contest_id: UUID) -> list[UUID]:
-    rows = await db.fetch(
-        "SELECT person FROM store.contest_juror WHERE contest = $1 AND dismissed_at IS NULL ORDER BY named_at",
-        contest_id,
-    )
-    return [row["person"] for row in rows]
+    return (await juries(db, [contest_id]))[contest_id]
 
 
 async def hands(db: Connection | Database, contest_id: UUID) -> frozenset[str]:

@@ -6,7 +6,7 @@ parties (R0). Prizes are awards of the programme engine; this only says which pl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -116,6 +116,10 @@ class Contests:
     async def jurors(self, contest_id: UUID) -> list[UUID]:
         """Who judges."""
         return await store.jurors(self._db, contest_id)
+
+    async def juries(self, contests: Collection[UUID]) -> Mapping[UUID, Sequence[UUID]]:
+        """Who judges each of these."""
+        return await store.juries(self._db, contests)
 
     async def judging(self, person: UUID) -> list[UUID]:
         """Contests that a person judges."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.board.api import Board, Finding, Match, Meetings, Posts
-from shanhe.kernel.asking import Named, Related
+from shanhe.kernel.asking import Related
 from shanhe.kernel.money import MICRO
 from shanhe.programmes.api import TrancheState
 from shanhe.wiring.payers import Payers
@@ -30,7 +30,7 @@ KEY_NAME: Final = "~board"
 
 def open_board(
     db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, identity: Identity, notifier: Notifier,
-    programmes: Programmes, rulebook: Rulebook, named: Named, related: Related,
+    programmes: Programmes, rulebook: Rulebook, related: Related,
 ) -> Board:  # fmt: skip
     """Make the board and hand it what it asks of others."""
     payers = Payers(identity, KEY_NAME)
@@ -46,7 +46,7 @@ def open_board(
         return {"rule": RULE, "reward_micro": int(rulebook.parameter(RULE, "reward", today)) * MICRO,
                 "matches_max": int(rulebook.parameter(RULE, "matches_max", today))}  # fmt: skip
 
-    posts = Posts(db, clock, seals=identity.seals, notifier=notifier, named=named, names=identity.orgs.names)
+    posts = Posts(db, clock, seals=identity.seals, notifier=notifier, names=identity.orgs.names)
     finding = Finding(posts, embed=gateway.embed, payer=payer, model=embedding)
     meetings = Meetings(posts, award=award_of(programmes), told=told_of(programmes), related=related)
     return Board(posts, finding, meetings, terms)

@@ -37,12 +37,11 @@ class Relatives:
             return True
         if await self._party(one) == await self._party(other):
             return True
-        people = [{m.person_id for m in await self._identity.orgs.members(org_id)} for org_id in (one, other)]
-        return bool(people[0] & people[1])
+        return await self._identity.orgs.share_a_member(one, other)
 
     async def akin(self, person_id: UUID, org_id: UUID) -> bool:
         """Whether a person belongs to an organisation, or to one related to it, or is related to it by a fact."""
-        if any(member.person_id == person_id for member in await self._identity.orgs.members(org_id)):
+        if await self._identity.orgs.is_member(org_id, person_id):
             return True
         subject = await self._subject(org_id)
         if subject == person_id or await self._facts.related(person_id, subject) is not None:

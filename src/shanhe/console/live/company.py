@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -27,6 +27,7 @@ class LiveCompany:
         self._programmes: Programmes = modules.programmes
         self._alliances: Alliances = modules.alliances
         self._incubator: Incubator = modules.incubator
+        self._orgs = modules.identity.orgs
         self._clock = modules.clock
 
     # -- the value index ----------------------------------------------------------------------------------------------
@@ -93,6 +94,8 @@ class LiveCompany:
             on = today
         resources = await self._incubator.resources(wanted)
         month = on.replace(day=1)
+        booked = await self._incubator.bookings(who.org_id)
+        of = await self._incubator.resources_of(booked)
         return {
             "service": wanted, "services": SERVICES, "day": on, "today": today, "id": str(new_id()),
             "before": max(on - timedelta(days=1), today), "after": on + timedelta(days=1),
@@ -102,9 +105,7 @@ class LiveCompany:
                 for one in resources
             ],
             "booked": [
-                {**booking_view(one, await self._incubator.resource(one.resource)),
-                 "open": one.starts_at > self._clock.now()}
-                for one in await self._incubator.bookings(who.org_id)
+                {**booking_view(one, of[one.resource]), "open": one.starts_at > self._clock.now()} for one in booked
             ],
         }  # fmt: skip
 
@@ -121,11 +122,11 @@ class LiveCompany:
 
     async def guarantees(self, who: m.Who) -> Mapping[str, Any]:
         found = await self._programmes.guarantees.of(who.org_id)
-        return {"rows": [await self._guarantee(one, who) for one in found], "id": str(new_id())}
+        return {"rows": await self._guarantees(found, who), "id": str(new_id())}
 
-    async def _guarantee(self, one: Guarantee, who: m.Who) -> Mapping[str, Any]:
-        names = {org_id: (await self._programmes.party(org_id)).name for org_id in (one.borrower, one.bank)}
-        return {**guarantee_view(one, names), "as_bank": one.bank == who.org_id}
+    async def _guarantees(self, found: Sequence[Guarantee], who: m.Who) -> list[Mapping[str, Any]]:
+        names = await self._orgs.names({party for one in found for party in (one.borrower, one.bank)})
+        return [{**guarantee_view(one, names), "as_bank": one.bank == who.org_id} for one in found]
 
     async def claim(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
         """As the bank: ask to be paid, or report what was recovered."""
@@ -150,13 +151,13 @@ class LiveCompany:
         resources = []
         for one in await self._incubator.resources():
             found = await self._incubator.bookings(resource_id=one.id)
-            booked = [{**booking_view(each, one), "who": (await self._programmes.party(each.org_id)).name}
-                      for each in found]  # fmt: skip
+            names = await self._orgs.names({each.org_id for each in found})
+            booked = [{**booking_view(each, one), "who": names.get(each.org_id, "")} for each in found]
             resources.append({**resource_view(one), "booked": booked})
         sites = [
             site_view(one, self._programmes.catalogue) for one in await self._programmes.sites.reports(first, today)
         ]
-        guarantees = [await self._guarantee(one, who) for one in await self._programmes.guarantees.of()]
+        guarantees = await self._guarantees(await self._programmes.guarantees.of(), who)
         return {"resources": resources, "sites": sites, "guarantees": guarantees, "services": SERVICES,
                 "id": str(new_id())}  # fmt: skip
 

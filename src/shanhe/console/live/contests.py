@@ -83,12 +83,20 @@ class LiveContests:
     # -- operators ----------------------------------------------------------------------------------------------------
 
     async def desk(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        rows = []
-        for one in await self._contests.contests():
-            people = [(await self._identity.people.get(juror)).name for juror in await self._contests.jurors(one.id)]
+        rows, found = [], await self._contests.contests()
+        juries = await self._contests.juries([one.id for one in found])
+        names = await self._identity.people.names([person for jury in juries.values() for person in jury])
+        for one in found:
             heard = [] if one.decided_at else await self._contests.standing(one.id)
             decides = one.decided_at is None and await self._contests.may_decide(one.id, actor_of(who).ref)
-            rows.append({**self._shown(one), "jurors": people, "heard": heard, "decides": decides})
+            rows.append(
+                {
+                    **self._shown(one),
+                    "jurors": [names.get(person, "") for person in juries[one.id]],
+                    "heard": heard,
+                    "decides": decides,
+                }
+            )
         return rows
 
     async def call(self, who: m.Who, fields: Mapping[str, str]) -> None:

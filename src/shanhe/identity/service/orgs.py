@@ -265,6 +265,10 @@ class Organisations:
     async def is_member(self, org_id: UUID, person_id: UUID) -> bool:
         return await store.member(self._ground.db, org_id, person_id) is not None
 
+    async def share_a_member(self, one: UUID, other: UUID) -> bool:
+        """Whether somebody is a member of both."""
+        return await store.share_a_member(self._ground.db, one, other)
+
     async def members(self, org_id: UUID) -> Sequence[Member]:
         """Members with their names."""
         found = await store.members(self._ground.db, org_id)

@@ -163,6 +163,15 @@ async def members(conn: Connection, org_id: UUID) -> list[Member]:
     return [_member(row) for row in rows]
 
 
+async def share_a_member(conn: Connection, one: UUID, other: UUID) -> bool:
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM identity.membership a JOIN identity.membership b USING (person_id)"
+        " WHERE a.org_id = $1 AND b.org_id = $2)",
+        one, other,
+    )  # fmt: skip
+    return found
+
+
 async def member(conn: Connection, org_id: UUID, person_id: UUID) -> Member | None:
     row = await conn.fetchrow(
         "SELECT * FROM identity.membership WHERE org_id = $1 AND person_id = $2", org_id, person_id
