@@ -680,6 +680,12 @@ class TestJourney:
         expect(page.get_by_text("¥ 300.00", exact=True).first).to_be_visible()
         context.close()
 
+    def test_opens_the_menu_where_one_is(self, city: Stage, page: Page) -> None:
+        page.set_viewport_size({"width": 1440, "height": 500})
+        page.goto(f"{city.url}/settings")
+        expect(page.locator(".side [aria-current]")).to_be_in_viewport(ratio=1)
+        assert page.evaluate("scrollY") == 0
+
     def test_leads_by_keyboard(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/keys")
         page.keyboard.press("Tab")

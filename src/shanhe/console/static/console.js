@@ -12,8 +12,14 @@ function shut(target) {
 }
 document.addEventListener("focusin", (event) => shut(event.target));
 
-// The menu is longer than most screens: it opens where one is.
-document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest" });
+// The menu is longer than most screens: it opens where one is. Not by scrollIntoView, after which Tab begins there in
+// some browsers and passes by the link to what the page is about.
+const menu = document.querySelector(".side > div");
+const here = menu?.querySelector("[aria-current]");
+if (here) {
+  const below = here.getBoundingClientRect().bottom - menu.getBoundingClientRect().bottom;
+  if (below > 0) menu.scrollTop += Math.ceil(below);
+}
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
