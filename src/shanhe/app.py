@@ -49,6 +49,7 @@ from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.webhooks.api import Webhooks
 from shanhe.wiring.board import open_board
 from shanhe.wiring.break_glass import Emergency, open_emergency
+from shanhe.wiring.by_hand import ByHand
 from shanhe.wiring.closing import Closing
 from shanhe.wiring.content import Hub, open_hub
 from shanhe.wiring.filings import Conduct, open_filings
@@ -134,6 +135,7 @@ class Services:
     moves: Moves
     rulings: Rulings
     taking_in: TakingIn
+    by_hand: ByHand
     filings: Filings
     webhooks: Webhooks
     leavings: Leavings
@@ -235,6 +237,9 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
         rulings=rulings, taking_in=TakingIn(clock, approvals, till.bank), webhooks=webhooks,
+        by_hand=ByHand(
+            clock, approvals, identity.seals, rulebook, payouts=till.payouts, credits=credits
+        ),
         leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows, clock),
     )  # fmt: skip
 

@@ -236,7 +236,7 @@ def _machine(app: FastAPI, services: Services) -> None:
         payments_routes.balance_router(
             services.bank, services.rulings.sign_balance, services.settings.city_name
         ),
-        payments_routes.payout_router(services.payouts),
+        payments_routes.payout_router(services.payouts, services.by_hand.fail_payout),
         payments_routes.waiting_router(services.bank),
         pool_routes.router(services.pool, services.settings.city_name),
         batches_routes.router(services.workshop.batches),
@@ -252,7 +252,7 @@ def _machine(app: FastAPI, services: Services) -> None:
 def _market(app: FastAPI, services: Services) -> None:
     http.take(
         app,
-        credits_routes.router(services.credits, services.moves, services.rulings.grant),
+        credits_routes.router(services.credits, services.moves, services.rulings.grant, services.by_hand.pay_refund),
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         reconcile_routes.router(services.reconciliation, services.bills, services.moves.ask_write_off),
         contest_routes.router(services.contests),

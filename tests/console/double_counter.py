@@ -186,5 +186,6 @@ class Counter:
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
         self.sent.append(("retry", refund_id))
 
-    async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> None:
+    async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> bool:
         self.sent.append(("payout", reference))
+        return False

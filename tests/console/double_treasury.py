@@ -176,8 +176,9 @@ class Treasury:
 
         return lines()
 
-    async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> None:
+    async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> bool:
         self.done.append((action, payout))
+        return action == "fail"
 
     async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
         self.done.append(("check", passed))

@@ -21,6 +21,7 @@ from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgK
 from shanhe.kernel import http
 from shanhe.kernel.vault import Vault
 from shanhe.payments.routes import router as payments_router
+from shanhe.wiring.by_hand import ByHand
 from shanhe.wiring.moves import Moves
 from shanhe.wiring.rulings import Rulings
 from stage.faults import lost_mark
@@ -68,7 +69,8 @@ async def site(city: City, tmp_path: Path) -> Site:
     rulings = Rulings(
         city.clock, approvals, identity.seals, city.rulebook, bank=nobody, disputes=city.credits.disputes, facts=nobody
     )
-    http.take(app, credits_router(city.credits, moves, rulings.grant))
+    by_hand = ByHand(city.clock, approvals, identity.seals, city.rulebook, payouts=nobody, credits=city.credits)
+    http.take(app, credits_router(city.credits, moves, rulings.grant, by_hand.pay_refund))
     http.take(app, approvals_router(approvals, require))
     http.take(app, payments_router(city.payments, city.sandbox))
     return Site(city, identity, app, moves)
@@ -287,6 +289,35 @@ class TestRefundOverHttp:
             assert len((await operator.get("/api/credits/refunds/all")).json()["data"]) == 1
             payout = await operator.post(f"/api/credits/refunds/{shown['id']}/payout", json={"reference": "B1"})
             assert payout.status_code == 409
+
+    async def test_paid_by_hand_takes_two_from_the_smallest_payout_on(self, site: Site) -> None:
+        async with (
+            await site.client("topup") as member,
+            await site.client("accounts", name="运营") as operator,
+            await site.client("accounts", name="财务") as second,
+        ):
+            org, paths = UUID(member.org_id), []
+            for credits in (99, 100):
+                made = await site.city.credits.top_up(
+                    org, credits * 1_000_000, "发票 7", "person:o + person:p", client_ref=f"b{credits}"
+                )
+                body = {"client_ref": f"r{credits}", "reason": "不再需要"}
+                back = (await member.post(f"/api/credits/purchases/{made.id}/refund", json=body)).json()
+                paths.append(f"/api/credits/refunds/{back['id']}/payout")
+            said = {"reference": "回单 8841", "method": "cash_desk"}
+            small = await operator.post(paths[0], json=said)
+            assert (small.status_code, small.json()["state"]) == (200, "paid")
+            assert (await operator.post(paths[1], json=said | {"method": "promise"})).status_code == 422
+            asked = [await operator.post(paths[1], json=said) for _ in range(2)]
+            assert [one.status_code for one in asked] == [202, 202]
+            agree = f"/api/approvals/requests/{asked[0].json()['id']}/approve"
+            assert agree.count(asked[1].json()["id"]) == 1
+            assert (await operator.post(agree, json={})).status_code == 403
+            with lost_mark():
+                await second.post(agree, json={})
+            assert (await second.post(agree, json={})).json()["state"] == "done"
+            repeated = await operator.post(paths[1], json=said)
+            assert (repeated.status_code, repeated.json()["state"]) == (200, "paid")
 
 
 class TestCodesOverHttp:

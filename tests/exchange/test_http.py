@@ -56,10 +56,17 @@ class TestTrading:
         seller, seller_id = await site.client("卖方", "topup")
         operator, _ = await site.client("运营", "accounts", "ledger")
         await site.world.lot(seller_id, 100 * CREDIT)
-        paid = await operator.post(
-            "/api/exchange/receipts", json={"org_id": str(buyer_id), "amount_fen": 10_000, "reference": "bank 1"}
-        )
-        assert paid.status_code == 201, paid.text
+        came = {"org_id": str(buyer_id), "amount_fen": 10_000, "reference": "bank 1"}
+        asked = [await operator.post("/api/exchange/receipts", json=came) for _ in range(2)]
+        assert [one.status_code for one in asked] == [202, 202], asked[0].text
+        assert asked[0].json()["id"] == asked[1].json()["id"]
+        more = await operator.post("/api/exchange/receipts", json=came | {"amount_fen": 10_001})
+        assert more.json()["error"]["code"] == "request_conflict"
+        assert (await buyer.post("/api/exchange/orders", json=order())).status_code == 402  # one person's word is none
+        with lost_mark():
+            await site.world.approvals.agree(UUID(asked[0].json()["id"]), by="person:second")
+        await site.world.approvals.agree(UUID(asked[0].json()["id"]), by="person:second")
+        assert (await site.world.exchange.cash.purse(buyer_id, Market.REAL)).cash_fen == 10_000
         placed = await buyer.post("/api/exchange/orders", json=order())
         assert placed.status_code == 201, placed.text
         assert (await seller.post("/api/exchange/orders", json=order("sell"))).status_code == 201

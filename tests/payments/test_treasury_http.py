@@ -356,6 +356,15 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     assert "6200000011112222" in batch.text.replace(" ", "")
     again = await operator.post("/api/payouts/batches", params={"batch": batch.headers["x-batch"]})
     assert (again.status_code, again.text) == (200, batch.text)
+    failing = data(await operator.post(f"{path}/fail", json={"reason": "账号不符"}), 202)
+    assert data(await operator.get(path))["state"] == "sent"  # it stands in a file that somebody may have sent
+    request = await city.services.approvals.get(UUID(failing["id"]))
+    assert (request.payload["amount_fen"], await city.services.approvals.why(request)) == (
+        approved["net_fen"], "账号不符"
+    )  # fmt: skip
+    agree = f"/api/approvals/requests/{failing['id']}"
+    assert (await operator.post(f"{agree}/approve", json={})).status_code == 403
+    data(await second.post(f"{agree}/reject", json={"reason": "银行已付出"}))
     assert data(await operator.post(f"{path}/confirm"))["state"] == "confirmed"
     assert data(await operator.get(path))["trace"]
     (mine,) = data(await key.get("/api/payouts"))["data"]
@@ -371,6 +380,30 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     assert shown["net_cny"] == format_fen(approved["net_fen"])
     assert len({shown[f"{who}_by"] for who in ("requested", "first", "second")}) == 3
     assert (await operator.get("/api/payouts/all.csv?waiting=true")).text.count("\r\n") == 1
+    await _failed(operator, second, key)
+
+
+async def _failed(operator: httpx.AsyncClient, second: httpx.AsyncClient, key: httpx.AsyncClient) -> None:
+    """One in a file fails when two say so, once; one that no file has on one's word."""
+    asked = data(await key.post("/api/payouts", json={"client_ref": "p2", "amount_micro": 200 * MICRO}), 201)
+    path = f"/api/payouts/all/{asked['id']}"
+    for clerk in (operator, second):
+        data(await clerk.post(f"{path}/approve", json={"channel": "bank_file"}))
+    assert (await operator.post("/api/payouts/batches")).status_code == 201
+    earned = data(await key.get("/api/payouts/earnings"))["available_micro"]
+    failing = data(await operator.post(f"{path}/fail", json={"reason": "账号不符"}), 202)
+    assert data(await operator.post(f"{path}/fail", json={"reason": "账号不符"}), 202)["id"] == failing["id"]
+    with lost_mark():
+        await second.post(f"/api/approvals/requests/{failing['id']}/approve", json={})
+    assert data(await second.post(f"/api/approvals/requests/{failing['id']}/approve", json={}))["state"] == "done"
+    found = data(await operator.get(path))
+    assert (found["state"], found["reason"], found["ended_by"].count("key:")) == ("failed", "账号不符", 2)
+    assert data(await key.get("/api/payouts/earnings"))["available_micro"] == earned + 200 * MICRO
+    again = data(await key.post("/api/payouts", json={"client_ref": "p3", "amount_micro": 200 * MICRO}), 201)
+    path = f"/api/payouts/all/{again['id']}"
+    for clerk in (operator, second):
+        data(await clerk.post(f"{path}/approve", json={"channel": "bank_file"}))
+    assert data(await operator.post(f"{path}/fail", json={"reason": "另行付款"}))["state"] == "failed"
 
 
 async def _reconciles(city: City, operator: httpx.AsyncClient, clock: FixedClock) -> None:

@@ -15,7 +15,7 @@ from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
 from shanhe.credits.views import Asks, batch_view, end_of, refund_view
 from shanhe.identity.api import Actor, org_of, require
-from shanhe.kernel.asking import asked_view
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 
@@ -61,10 +61,10 @@ class CodeBody(Body):
     code: str = Field(min_length=1, max_length=64)
 
 
-def add(routes: APIRouter, credits: Credits, asks: Asks) -> None:
+def add(routes: APIRouter, credits: Credits, asks: Asks, pay: AskSecond) -> None:
     """Add refunds, codes and budgets to the router of credits."""
     _refunds(routes, credits)
-    _refunds_by_operators(routes, credits)
+    _refunds_by_operators(routes, credits, pay)
     _codes(routes, credits)
     _batches(routes, credits, asks)
 
@@ -93,7 +93,7 @@ def _refunds(routes: APIRouter, credits: Credits) -> None:
         return as_json({"data": [refund_view(one) for one in page]})
 
 
-def _refunds_by_operators(routes: APIRouter, credits: Credits) -> None:
+def _refunds_by_operators(routes: APIRouter, credits: Credits, pay: AskSecond) -> None:
     @routes.get("/refunds/all")
     async def everyones(
         actor: Operator, waiting: bool = False, before: UUID | None = None, limit: Limit = 50
@@ -109,9 +109,12 @@ def _refunds_by_operators(routes: APIRouter, credits: Credits) -> None:
 
     @routes.post("/refunds/{refund_id}/payout")
     async def payout(refund_id: UUID, body: PayoutBody, actor: Operator) -> Response:
-        """Say that the money went back by bank transfer or at the cash desk."""
-        paid = await credits.refunds.pay_by_hand(refund_id, body.reference, by=actor.ref, method=body.method)
-        return as_json(refund_view(paid))
+        """Say that the money went back by bank transfer or at the cash desk; above a sum another operator agrees (202),
+        then it is so."""
+        asked = await pay(refund_id, body.reference, by=actor.ref, method=body.method)
+        if asked is not None:
+            return as_json(asked_view(asked), 202)
+        return as_json(refund_view(await credits.refunds.any(refund_id)))
 
 
 def _codes(routes: APIRouter, credits: Credits) -> None:

@@ -356,6 +356,13 @@ class Refunds:
 
     async def pay_by_hand(self, refund_id: UUID, reference: str, *, by: str, method: str = "bank_transfer") -> Refund:
         """Say that the money went back by bank transfer or at the cash desk; `reference` is the bank's."""
+        refund = await self.check_by_hand(refund_id, reference, method)
+        if refund.state in (RefundState.PAYING, RefundState.PAID):
+            return await self._advance(refund)
+        return await self._advance(await self._paying(refund, method, reference, by=by))
+
+    async def check_by_hand(self, refund_id: UUID, reference: str, method: str) -> Refund:
+        """The refund, where that may be said of it, or was with this reference. Raises RefundClosed, RedLetterFirst."""
         refund = await self.any(refund_id)
         if not 0 < len(reference) <= TEXT_LIMIT_CHARS or method not in ("bank_transfer", "cash_desk"):
             raise Invalid(
@@ -363,13 +370,13 @@ class Refunds:
                 message_zh="请填写转账编号；方式为 bank_transfer 或 cash_desk。",
             )  # fmt: skip
         if refund.state in (RefundState.PAYING, RefundState.PAID) and refund.payout_ref == reference:
-            return await self._advance(refund)
+            return refund
         by_hand = (await self._purchase(refund)).order_id is None and refund.state is RefundState.POSTED
         if not by_hand and refund.state is not RefundState.FAILED:
             raise RefundClosed(refund.state)
         if await self.red_letters.keeps(refund_id):
             raise RedLetterFirst
-        return await self._advance(await self._paying(refund, method, reference, by=by))
+        return refund
 
     # -- reading and repair -------------------------------------------------------------------------------------------
 

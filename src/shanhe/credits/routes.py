@@ -75,15 +75,16 @@ Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
 
 
-def router(credits: Credits, asks: Asks, grant: AskSecond) -> APIRouter:
-    """Everything under /api/credits. `grant` gives a disputed call back: (dispute, answer, by)."""
+def router(credits: Credits, asks: Asks, grant: AskSecond, pay: AskSecond) -> APIRouter:
+    """Everything under /api/credits. `grant` gives a disputed call back: (dispute, answer, by); `pay` says
+    that a refund was paid by hand: (refund, reference, by, method)."""
     routes = APIRouter(prefix="/api/credits", tags=["credits"])
     _purchases(routes, credits, asks)
     _wallet(routes, credits)
     _alerts(routes, credits)
     _auto(routes, credits)
     paper.add(routes, credits)
-    counter.add(routes, credits, asks)
+    counter.add(routes, credits, asks, pay)
     casework.add(routes, credits, asks, grant)
     return routes
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import structlog
 
-from shanhe.approvals.api import Approvals
+from shanhe.approvals.api import Approvals, Deed, Request, RequestConflict
 from shanhe.exchange import cash_store as store
 from shanhe.exchange.errors import (
     ItemClosed,
@@ -51,6 +51,10 @@ PURPOSE: Final = "exchange_deposit"
 PURPOSE_OUT: Final = "withdrawal"
 """Of what is set aside until it is paid out."""
 SPACE: Final = UUID("5f0c5d4e-8a57-5a35-9d8e-3c1a7f2b9e10")
+RECEIPT: Final = "exchange.receipt"
+RECEIPT_OPEN_FOR: Final = timedelta(days=30)
+TURNS_MAX: Final = 200
+"""Requests about one transfer, one after the other."""
 CASH_MAX_FEN: Final = 10**12
 PLACE: Final = "exchange.withdrawal"
 CREDIT_KIND: Final = {Market.REAL: "wallet", Market.PLAY: "play_wallet"}
@@ -112,6 +116,7 @@ class Cash:
         self._ledger = ledger
         self._payments = payments
         payments.subscribe(PURPOSE, self._paid)
+        approvals.deeds[RECEIPT] = Deed(self._received)
 
     async def accounts(self, org_id: UUID, market: Market) -> tuple[Account, Account]:
         """Credits and cash of an organisation in a market."""
@@ -169,6 +174,26 @@ class Cash:
             )
         )  # fmt: skip
         return Deposit(**{**dict(made), "redirect_url": order.redirect_url})
+
+    async def ask_receipt(self, org_id: UUID, amount_fen: int, *, reference: str, by: str) -> Request:
+        """Ask a second person to book cash that came by bank transfer. One request a transfer stands at a time; raises
+        RequestConflict for another amount."""
+        _check_amount(amount_fen)
+        check_line("reference", reference)
+        payload = {"org_id": str(org_id), "amount_fen": amount_fen, "reason": reference}
+        asked = await self._approvals.standing(
+            (uuid5(SPACE, f"receipt {org_id} {reference} {turn}") for turn in range(TURNS_MAX)), RECEIPT, str(org_id),
+            payload, by=by, about=org_id, expires_at=self._clock.now() + RECEIPT_OPEN_FOR,
+        )  # fmt: skip
+        if asked.payload["amount_fen"] != amount_fen:
+            raise RequestConflict
+        return asked
+
+    async def _received(self, decided: Request) -> None:
+        asked = decided.payload
+        await self.receive(
+            UUID(str(asked["org_id"])), int(asked["amount_fen"]), reference=str(asked["reason"]), actor=decided.signed
+        )
 
     async def receive(self, org_id: UUID, amount_fen: int, *, reference: str, actor: str) -> UUID:
         """Book cash that came by bank transfer; the same reference again books nothing twice. The posting's id."""

@@ -23,6 +23,7 @@ from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Sta
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.asking import asked_view
 from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
@@ -322,12 +323,13 @@ def _operators(routes: APIRouter, exchange: Exchange) -> None:
         """End any order; for operators."""
         return as_json(order_view(await exchange.cancel(order_id, org_id=None, actor=actor.ref)))
 
-    @routes.post("/receipts", status_code=201)
+    @routes.post("/receipts", status_code=202)
     async def receive(body: ReceiveBody, actor: Operator) -> Response:
-        """Book cash that came by bank transfer for an organisation's exchange account."""
+        """Ask to book cash that came by bank transfer for an organisation's exchange account; another operator agrees,
+        then it is there."""
         await exchange.known(body.org_id)
-        posting = await exchange.cash.receive(body.org_id, body.amount_fen, reference=body.reference, actor=actor.ref)
-        return as_json({"posting_id": posting}, 201)
+        asked = await exchange.cash.ask_receipt(body.org_id, body.amount_fen, reference=body.reference, by=actor.ref)
+        return as_json(asked_view(asked), 202)
 
     @routes.get("/all-withdrawals")
     async def all_withdrawals(_: Reader, open: bool = True) -> Response:

@@ -262,11 +262,12 @@ class ReasonBody(Body):
     reason: Text
 
 
-def payout_router(payouts: Payouts) -> APIRouter:
-    """Everything under /api/payouts: a maker's own, and the operators' side."""
+def payout_router(payouts: Payouts, fail: AskSecond) -> APIRouter:
+    """Everything under /api/payouts: a maker's own, and the operators' side. `fail` says that one did not arrive:
+    (payout, reason, by)."""
     routes = APIRouter(prefix="/api/payouts", tags=["payouts"])
     _own_payouts(routes, payouts)
-    _operators_payouts(routes, payouts)
+    _operators_payouts(routes, payouts, fail)
     return routes
 
 
@@ -305,7 +306,7 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
         return as_json(payout_view(await payouts.cancel(org_of(actor), payout_id, by=actor.ref)))
 
 
-def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
+def _operators_payouts(routes: APIRouter, payouts: Payouts, fail: AskSecond) -> None:
     @routes.get("/all")
     async def everything(
         _: Reader, state: PayoutState | None = None, waiting: bool = False, before: UUID | None = None
@@ -353,9 +354,13 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
         return as_json(payout_view(await payouts.confirm(payout_id, by=actor.ref)))
 
     @routes.post("/all/{payout_id}/fail")
-    async def fail(payout_id: UUID, body: ReasonBody, actor: Operator) -> Response:
-        """The money came back: the posting is reversed."""
-        return as_json(payout_view(await payouts.fail(payout_id, by=actor.ref, reason=body.reason)))
+    async def failed(payout_id: UUID, body: ReasonBody, actor: Operator) -> Response:
+        """The money came back: the posting is reversed. Of one in a file for the bank another operator agrees first
+        (202)."""
+        asked = await fail(payout_id, reason=body.reason, by=actor.ref)
+        if asked is not None:
+            return as_json(asked_view(asked), 202)
+        return as_json(payout_view(await payouts.get(payout_id)))
 
     @routes.get("/batches")
     async def batches(_: Reader) -> Response:

@@ -68,6 +68,7 @@ class LiveCounter:
         self._credits = modules.credits
         self._moves = modules.moves
         self._rulings = modules.rulings
+        self._by_hand = modules.by_hand
         self._names = names
         self._clock = modules.clock
 
@@ -335,8 +336,8 @@ class LiveCounter:
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
         await self._credits.refunds.retry(refund_id, by=actor_of(who).ref)
 
-    async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> None:
-        await self._credits.refunds.pay_by_hand(refund_id, reference, by=actor_of(who).ref)
+    async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> bool:
+        return await self._by_hand.pay_refund(refund_id, reference, by=actor_of(who).ref) is not None
 
     async def estates(self, who: m.Who) -> c.Sheet:
         rows, found = [], await self._credits.estates.list()

@@ -74,6 +74,7 @@ class LiveTreasury:
         self._moves = modules.moves
         self._rulings = modules.rulings
         self._taking_in = modules.taking_in
+        self._by_hand = modules.by_hand
         self._names = names
         self._identity = modules.identity
         self._payouts = modules.payouts
@@ -331,7 +332,7 @@ class LiveTreasury:
             return _payee(payee)
         return mt.PayeeRow(payee.id, payee.last4, payee.bank, str(payee.state), plain.holder, plain.account)
 
-    async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> None:
+    async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> bool:
         by, note = actor_of(who).ref, fields.get("note", "")
         if action == "review":
             await self._payouts.review(payout, by=by, note=note)
@@ -340,9 +341,10 @@ class LiveTreasury:
         elif action == "confirm":
             await self._payouts.confirm(payout, by=by)
         elif action == "fail":
-            await self._payouts.fail(payout, by=by, reason=note)
+            return await self._by_hand.fail_payout(payout, by=by, reason=note) is not None
         else:
             await self._payouts.refuse(payout, by=by, reason=note)
+        return False
 
     async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
         await self._payouts.payees.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)

@@ -306,8 +306,12 @@ class CreditsDesk(Room):
 
     async def refund_payout(self, request: Request, refund_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
-        work = self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
-        return await self._done(request, who, "refunds", work, fields=_of_row(fields, refund_id))
+        try:
+            asked = await self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
+        except ShanheError as error:
+            values = {"mistake": self.view.mistake(request, error), "fields": _of_row(fields, refund_id)}
+            return await self._tab(request, who, "refunds", status=error.status, **values)
+        return go("/city/credits/refunds", "payment_asked" if asked else "done")
 
     async def _done(
         self, request: Request, who: m.Who, tab: str, work: Any, *, done: str = "done", **values: Any

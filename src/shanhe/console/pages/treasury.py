@@ -187,10 +187,10 @@ class TreasuryRoom(Room):
     async def decide(self, request: Request, payout_id: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
         try:
-            await self.desk.treasury.payout_decide(who, payout_id, one_of(action, PAYOUT_ACTIONS), fields)
+            asked = await self.desk.treasury.payout_decide(who, payout_id, one_of(action, PAYOUT_ACTIONS), fields)
         except ShanheError as error:
             return await self._payouts(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go("/city/payouts", "decided")
+        return go("/city/payouts", "payment_asked" if asked else "decided")
 
     async def check(self, request: Request, payee: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")

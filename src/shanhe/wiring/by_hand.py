@@ -1,0 +1,94 @@
+"""What an operator says of money that left by hand: a payout in a file for the bank did not arrive, a refund was paid.
+
+Nobody but them has seen it, and it gives income back or ends what is owed. So another operator agrees: to every payout
+that somebody may have given to the bank, and to refunds from the sum on at which a payout takes two.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from shanhe.approvals.api import Deed
+from shanhe.kernel.texts import check_line
+from shanhe.payments.api import BANK_FILE, PayoutState
+from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of
+from shanhe.wiring.rulings import FORGOTTEN, SUM, SUM_RULE
+
+if TYPE_CHECKING:
+    from shanhe.approvals.api import Approvals, Request
+    from shanhe.credits.api import Credits
+    from shanhe.kernel.clock import Clock
+    from shanhe.kernel.sealing import Seals
+    from shanhe.payments.api import Payouts
+    from shanhe.rulebook.api import Rulebook
+
+FAILED: Final = "payments.payout_failed"
+PAID: Final = "credits.refund_paid"
+
+
+class ByHand:
+    """What one operator says and another one agrees to; None where one was enough and it is done."""
+
+    def __init__(
+        self, clock: Clock, approvals: Approvals, seals: Seals, rulebook: Rulebook, *, payouts: Payouts,
+        credits: Credits,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._approvals = approvals
+        self._seals = seals
+        self._rulebook = rulebook
+        self._payouts = payouts
+        self._refunds = credits.refunds
+        approvals.deeds |= {
+            FAILED: Deed(self._fail, "/city/payouts", self._said),
+            PAID: Deed(self._pay, "/city/credits/refunds", self._said),
+        }
+
+    async def fail_payout(self, payout_id: UUID, *, reason: str, by: str) -> Request | None:
+        """Say that a payout did not leave, or came back: its income returns. One request a payout stands at a time."""
+        found = await self._payouts.get(payout_id)
+        if found.state is not PayoutState.SENT or found.channel != BANK_FILE:
+            await self._payouts.fail(payout_id, by=by, reason=reason)
+            return None
+        check_line("reason", reason)
+        payload = {
+            "payout": str(payout_id), "amount_fen": found.net_fen,
+            "reason": await self._seals.seal(found.org_id, REASON_FIELD, reason),
+        }  # fmt: skip
+        return await self._approvals.standing(
+            numbers_of(f"{FAILED}:{payout_id}"), FAILED, str(payout_id), payload, by=by, about=found.org_id,
+            expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
+
+    async def pay_refund(
+        self, refund_id: UUID, reference: str, *, by: str, method: str = "bank_transfer"
+    ) -> Request | None:  # fmt: skip
+        """Say that a refund was paid by transfer or at the cash desk. One request a payment stands at a time."""
+        found = await self._refunds.check_by_hand(refund_id, reference, method)
+        small = found.refund_fen < int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
+        if small or found.payout_ref == reference:  # it was said before
+            await self._refunds.pay_by_hand(refund_id, reference, by=by, method=method)
+            return None
+        payload = {
+            "refund": str(refund_id), "method": method, "amount_fen": found.refund_fen,
+            "reason": await self._seals.seal(found.org_id, REASON_FIELD, reference),
+        }  # fmt: skip
+        return await self._approvals.standing(
+            numbers_of(f"{PAID}:{refund_id}:{method}:{reference}"), PAID, str(refund_id), payload, by=by,
+            about=found.org_id, expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
+
+    async def _fail(self, decided: Request) -> None:
+        payout_id = UUID(str(decided.payload["payout"]))
+        await self._payouts.fail(payout_id, by=decided.signed, reason=await self._said(decided) or FORGOTTEN)
+
+    async def _pay(self, decided: Request) -> None:
+        asked = decided.payload
+        await self._refunds.pay_by_hand(
+            UUID(str(asked["refund"])), await self._said(decided) or FORGOTTEN, by=decided.signed,
+            method=str(asked["method"]),
+        )  # fmt: skip
+
+    async def _said(self, asked: Request) -> str:
+        return "" if asked.about is None else await self._seals.open(asked.about, REASON_FIELD, asked.payload["reason"])
