@@ -152,6 +152,17 @@ class Promises:
     async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
         self.done.append(("fund", name, amount))
 
+    async def reviewers(self, who: m.Who) -> Mapping[str, Any]:
+        digital = {"zh": "市数字经济局", "en": "Digital economy bureau"}
+        row = {"person_id": UUID(int=71), "name": "周审核", "department": "digital", "called": digital, "added_at": AT}
+        return {"rows": [row], "departments": [("digital", digital)]}
+
+    async def assign(self, who: m.Who, name: str, department: str) -> None:
+        self.done.append(("assign", name, department))
+
+    async def dismiss(self, who: m.Who, person_id: UUID, department: str) -> None:
+        self.done.append(("dismiss", person_id, department))
+
     async def imported(self, who: m.Who, programme: str, batch: str, table: bytes, *, check: bool) -> Mapping[str, Any]:
         self.done.append(("imported", programme, batch, table, check))
         bad = {"row": 3, "party": "nobody", "application": None, "known": False, "becomes": None, "why": [],

@@ -52,6 +52,7 @@ PAGES = (
     f"/review/{promises.ONE}",
     "/city/programmes",
     "/city/programmes/import?programme=software_copyright",
+    "/city/programmes/reviewers",
     "/company",
     "/alliance",
     "/bookings",

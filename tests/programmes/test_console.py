@@ -201,3 +201,22 @@ async def test_a_reviewer_sees_what_the_one_before_assessed_in_the_fields_that_w
     other = await post(await browser(city, await city.reviewer("finance", 1), firm), f"/review/{film.id}",
                        verdict="pass", a_exposure="300000000")  # fmt: skip
     assert "他人已按另一认定通过" in other.text
+
+
+class TestReviewers:
+    async def test_are_assigned_and_dismissed_on_a_page(self, city: City) -> None:
+        desk = await browser(city, await city.subject(await city.person()), await city.company("局"))
+        clerk = await city.subject(await city.person())
+        login = (await city.identity.people.get(clerk)).login or ""
+        page, place = "/city/programmes/reviewers", "ip_office"
+        unknown = await post(desk, page, name="nobody.here", department=place)
+        assert (unknown.status_code, "没有" in unknown.text) == (404, True)
+        assert (await post(desk, page, name=login, department="nowhere")).status_code >= 400
+        there = await post(desk, page, name=login, department=place)
+        assert there.headers["location"] == f"{page}?done=reviewer_there"
+        assert await city.programmes.reviewing.departments(clerk) == {place}
+        assert str(clerk) in (await desk.get(page)).text
+        assert (await post(desk, page, do="dismiss", person="x", department=place)).status_code == 422
+        gone = await post(desk, page, do="dismiss", person=str(clerk), department=place)
+        assert gone.headers["location"] == f"{page}?done=reviewer_gone"
+        assert await city.programmes.reviewing.departments(clerk) == frozenset()

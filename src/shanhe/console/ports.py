@@ -170,6 +170,16 @@ class Promises(Protocol):
         """Applications from an office's list, all or none; what is wrong, or with `check` would become, of each row."""
         ...
 
+    async def reviewers(self, who: m.Who) -> Mapping[str, Any]:
+        """Who reviews for which department, and the departments there are."""
+        ...
+
+    async def assign(self, who: m.Who, name: str, department: str) -> None:
+        """Let a person, by login name or address, review for a department."""
+        ...
+
+    async def dismiss(self, who: m.Who, person_id: UUID, department: str) -> None: ...
+
     async def sheet(self, who: m.Who, state: str, programme: str, find: str) -> AsyncIterator[str]:
         """The same, all that fit, as CSV."""
         ...

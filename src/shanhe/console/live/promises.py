@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Names, actor_of
-from shanhe.identity.api import Identity
+from shanhe.identity.api import Identity, Unknown
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen, parse_credits, parse_yuan, said_credits
 from shanhe.ledger.api import CITY_OWNER
@@ -273,6 +273,25 @@ class LivePromises:
     async def imported(self, who: m.Who, programme: str, batch: str, table: bytes, *, check: bool) -> Mapping[str, Any]:
         importing, by = self._programmes.importing, actor_of(who).ref
         return import_view(await importing.run(programme, table, batch=batch.strip(), actor=by, check=check))
+
+    async def reviewers(self, who: m.Who) -> Mapping[str, Any]:
+        found, known = await self._programmes.reviewing.reviewers(), self._programmes.catalogue.departments
+        called = await self._identity.people.names([row["person_id"] for row in found])
+        places = {name: (text.zh, text.en) for name, text in known.items()}
+        return {
+            "rows": [{**row, "name": called.get(row["person_id"], ""), "called": places.get(row["department"])}
+                     for row in found],
+            "departments": list(places.items()),
+        }  # fmt: skip
+
+    async def assign(self, who: m.Who, name: str, department: str) -> None:
+        person = await self._identity.people.by_name(name.strip()) if name.strip() else None
+        if person is None:
+            raise Unknown("person", "人员")
+        await self._programmes.reviewing.assign(person, department, actor=actor_of(who).ref)
+
+    async def dismiss(self, who: m.Who, person_id: UUID, department: str) -> None:
+        await self._programmes.reviewing.dismiss(person_id, department)
 
     async def everything(
         self, who: m.Who, state: str, programme: str, find: str, before: UUID | None

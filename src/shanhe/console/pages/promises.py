@@ -57,6 +57,8 @@ class PromisesRoom(Room):
         add("/review/{application}/milestones/{n}", self.met, methods=["POST"])
         add("/city/programmes", self.city, methods=["GET"])
         add("/city/programmes.csv", self.applications_sheet, methods=["GET"])
+        add("/city/programmes/reviewers", self.reviewers, methods=["GET"])
+        add("/city/programmes/reviewers", self.reviewer, methods=["POST"])
         add("/city/programmes/import", self.list_form, methods=["GET"])
         add("/city/programmes/import", self.imported, methods=["POST"])
         add("/city/programmes/fund", self.fund, methods=["POST"])
@@ -210,6 +212,25 @@ class PromisesRoom(Room):
         who = await self.allowed(request, "programmes", "audit")
         lines = await self.desk.promises.sheet(who, **self._wanted(request))
         return self.long_sheet(request, lines, "applications")
+
+    async def reviewers(self, request: Request) -> Response:
+        """Who reviews for which department."""
+        who = await self.allowed(request, "programmes")
+        found = await self.desk.promises.reviewers(who)
+        return self.show(request, "reviewers.html", who, found=found, fields={})
+
+    async def reviewer(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "programmes")
+        department = fields.get("department", "")
+        try:
+            if fields.get("do") == "dismiss":
+                await self.desk.promises.dismiss(who, UUID(fields.get("person", "")), department)
+            else:
+                await self.desk.promises.assign(who, fields.get("name", ""), department)
+        except (ShanheError, ValueError) as error:
+            found = await self.desk.promises.reviewers(who)
+            return self.again(request, "reviewers.html", who, error, found=found, fields=fields)
+        return go("/city/programmes/reviewers", "reviewer_gone" if fields.get("do") == "dismiss" else "reviewer_there")
 
     async def list_form(self, request: Request) -> Response:
         """An office's list of many who apply: what it has to say for a programme, and the file."""
