@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from shanhe.workflows.errors import (
     NotYourApproval,
     TooManyStarts,
     UnknownWork,
+    UnknownWorkflow,
 )
 from shanhe.workflows.starting import CALLS_A_MINUTE
 from shanhe.workflows.triggers import next_time, schedule_of, signature
@@ -55,6 +57,48 @@ class TestRun:
         assert run.paid_micro == 2 * PRICE
         assert {one.receipt_id for one in steps if one.receipt_id} == set(house.charged)
         assert len(house.asked) == (2 if crash == "crash charged" else 3)
+
+    async def test_cancelled_while_a_process_takes_it_up_is_ended_by_that_or_not_taken(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its step was paid, and in no trace."""
+        await house.published(TWO)
+        run = await house.workflows.start(house.org, "flow", {"x": 7}, ref="1")
+        real, taken = house.workflows._end, list[Any]()
+
+        async def meanwhile(*given: Any) -> Any:
+            taken.extend(await run_store.take(house.db, "w0", 1, house.clock.now(), of_one=1))
+            return await real(*given)
+
+        monkeypatch.setattr(house.workflows, "_end", meanwhile)
+        state = (await house.workflows.cancel(run.id, house.org)).state
+        assert state == ("running" if taken else "cancelled")
+
+    async def test_of_a_workflow_that_was_taken_away_just_then_does_not_begin(self, house: House) -> None:
+        await house.published(TWO)
+        seen = await house.workflows.one(house.org, "flow")
+        await house.workflows.delete(house.org, "flow", by="tests", anyway=True)
+        with pytest.raises(UnknownWorkflow):
+            await house.workflows._start(seen, {"x": 7}, "webhook", "hook:1", house.key)
+
+    async def test_is_started_by_one_webhook_however_many_take_it_over_at_once(self, house: House) -> None:
+        await house.published(TWO)
+        hook, _ = await house.workflows.add_hook(house.org, "flow", by="person:left")
+        both = [house.workflows.hand_over(house.org, "hook", hook.id, by=f"person:{n}") for n in range(2)]
+        found = await asyncio.gather(*both, return_exceptions=True)
+        assert [isinstance(one, UnknownWork) for one in found].count(True) == 1
+        assert len(await house.workflows.triggers(house.org)) == 1
+
+    async def test_decided_and_cancelled_at_once_waits_for_nobody(self, house: House) -> None:
+        """Each had locked what the other wanted next."""
+        await house.published(APPROVED)
+        for n in range(6):
+            run, _ = await house.on(await house.workflows.start(house.org, "flow", {}, ref=f"{n}"))
+            (asked,) = await house.workflows.inbox(house.org, person := new_id(), ["owner"])
+            word = house.workflows.decide(asked.id, org_id=house.org, person=person, roles=["owner"], approve=True)
+            done = await asyncio.gather(word, house.workflows.cancel(run.id, house.org), return_exceptions=True)
+            assert [one for one in done if isinstance(one, Exception) and not isinstance(one, AlreadyDecided)] == []
+            await house.on(run)
 
     async def test_does_not_repeat_what_can_not_be_asked_about(self, house: House) -> None:
         for at, node in enumerate((

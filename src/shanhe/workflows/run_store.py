@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.kernel.db import Database
 from shanhe.workflows.model import STEPS_MAX, Cost, Run, Step, Waiting
-from shanhe.workflows.store import PAGE_ROWS, SWEEP_ROWS, Connection, of_row
+from shanhe.workflows.store import PAGE_ROWS, SWEEP_ROWS, Connection, of_row, stands
 
 CHANNEL: Final = "workflows_changed"
 PURGE_ROWS: Final = 2_000
@@ -27,8 +27,10 @@ _STEP: Final = ", ".join(Step.__struct_fields__)
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
-async def begin(conn: Connection | Database, one: Run, ref: str) -> Run:
-    """A new run, or the one that the same start has already made."""
+async def begin(conn: Connection, one: Run, ref: str) -> Run | None:
+    """A new run, or the one that the same start has already made; None where its workflow was taken away meanwhile."""
+    if not await stands(conn, one.workflow):
+        return None
     await conn.execute(
         """INSERT INTO workflows.run (id, workflow, version, org_id, key_id, source, ref, state, course, budget_micro,
                                       made_at, due_at, expires_at, node, parent, parent_n, depth)
@@ -204,14 +206,16 @@ async def book(conn: Connection, one: Step, worker: str, state: str, course: Any
     return True
 
 
-async def end(conn: Connection | Database, run_id: UUID, state: str, ended: Ending) -> bool:
-    """End a run that has not ended."""
+async def end(conn: Connection, run_id: UUID, state: str, ended: Ending, *, at_rest: bool = False) -> bool:
+    """End a run that has not ended; `at_rest`: only one that nobody works on."""
     done = await conn.fetchval(
         """UPDATE workflows.run SET state = $2, result = $3, error = $4, why = $5, ended_at = $6, worker = NULL,
-                  taken_at = NULL WHERE id = $1 AND ended_at IS NULL RETURNING true""",
-        run_id, state, *ended,
+                  taken_at = NULL WHERE id = $1 AND ended_at IS NULL AND NOT ($7 AND state = 'running')
+           RETURNING true""",
+        run_id, state, *ended, at_rest,
     )  # fmt: skip
-    await _left_behind(conn, run_id, ended[3])
+    if done:
+        await _left_behind(conn, run_id, ended[3])
     return bool(done)
 
 
@@ -244,10 +248,19 @@ async def part(db: Database, run_id: UUID, n: int) -> Run | None:
     return None if row is None else of_row(Run, row)
 
 
-async def cancel(db: Database, run_id: UUID, now: datetime) -> None:
-    await db.execute(
-        "UPDATE workflows.run SET cancel_at = coalesce(cancel_at, $2) WHERE id = $1 AND ended_at IS NULL", run_id, now
+async def cancel(conn: Connection, run_id: UUID, now: datetime) -> list[UUID]:
+    """Ask for the end of a run and of all that are steps of it; those, the deepest first, as whoever books a step locks
+    its run and then the one above."""
+    rows = await conn.fetch(
+        """WITH RECURSIVE down AS (SELECT id FROM workflows.run WHERE id = $1
+             UNION ALL SELECT r.id FROM workflows.run r JOIN down ON r.parent = down.id)
+           SELECT id FROM workflows.run WHERE id IN (SELECT id FROM down) AND ended_at IS NULL
+            ORDER BY depth DESC, id FOR UPDATE""",
+        run_id,
     )
+    ids = [row["id"] for row in rows]
+    await conn.execute("UPDATE workflows.run SET cancel_at = coalesce(cancel_at, $2) WHERE id = ANY($1)", ids, now)
+    return ids
 
 
 async def overdue(db: Database, now: datetime) -> list[Run]:
@@ -285,7 +298,7 @@ async def open_of(db: Database, workflow: UUID) -> int:
     return found
 
 
-async def open_runs(db: Database, workflow: UUID) -> list[UUID]:
+async def open_runs(db: Connection, workflow: UUID) -> list[UUID]:
     rows = await db.fetch("SELECT id FROM workflows.run WHERE workflow = $1 AND ended_at IS NULL", workflow)
     return [row["id"] for row in rows]
 
@@ -342,7 +355,12 @@ async def pause(conn: Connection, run_id: UUID, worker: str, course: Any, awaite
 
 
 async def waiting(db: Connection | Database, approval: UUID, *, lock: bool = False) -> Waiting | None:
-    row = await db.fetchrow(f"{_WAITING} WHERE a.id = $1" + (" FOR UPDATE OF a, r" if lock else ""), approval)
+    if lock:  # the run, under whose lock whoever ends it writes here too
+        await db.fetchrow(
+            "SELECT FROM workflows.run WHERE id = (SELECT run FROM workflows.approval WHERE id = $1) FOR UPDATE",
+            approval,
+        )
+    row = await db.fetchrow(f"{_WAITING} WHERE a.id = $1", approval)
     return None if row is None else of_row(Waiting, row)
 
 

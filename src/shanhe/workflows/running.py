@@ -25,6 +25,7 @@ from shanhe.workflows.errors import (
     StepFailed,
     TooManyStarts,
     UnknownWork,
+    UnknownWorkflow,
 )
 from shanhe.workflows.model import (
     COSTS_MAX,
@@ -102,6 +103,8 @@ class Running(Writing):
         )  # fmt: skip
         async with self._db.transaction() as conn:
             begun = await run_store.begin(conn, run, ref)
+        if begun is None:
+            raise UnknownWorkflow(workflow.slug)
         return self._opened_run(seal, begun)
 
     async def _made(
@@ -157,7 +160,8 @@ class Running(Writing):
             budget_micro=min(run.budget_micro, parent.budget_micro), expires_at=min(run.expires_at, parent.expires_at),
         )  # fmt: skip
         async with self._db.transaction() as conn:
-            if await hold(conn):
+            # the workflow before the run: whoever takes it away locks them in this order, and this may be a run of it
+            if await store.stands(conn, workflow.id) and await hold(conn):
                 await run_store.begin(conn, run, f"run:{parent.id}:{n}")
 
     async def try_node(
@@ -235,18 +239,20 @@ class Running(Writing):
     async def cancel(self, run_id: UUID, org_id: UUID) -> Run:
         """Do nothing more of a run; the step that is on its way is finished, and paid. Again is the same."""
         await self.trace(run_id, org_id)
-        await run_store.cancel(self._db, run_id, self._clock.now())
-        run, _ = await self.trace(run_id, org_id)  # from here on it can't begin to rest
-        if run.state in ("waiting", "paused"):
-            await self._end(await self._seals.of(org_id), run, "cancelled", cancelled())
-        for part in await run_store.parts(self._db, run_id):
-            if part.ended_at is None:
-                await self.cancel(part.id, org_id)
+        seal = await self._seals.of(org_id)
+        async with self._db.transaction() as conn:
+            await self._cancel(conn, seal, run_id)
         return (await self.trace(run_id, org_id))[0]
 
-    async def _end(self, seal: Seal, run: Run, state: str, failure: ShanheError) -> None:
-        async with self._db.transaction() as conn:
-            await run_store.end(conn, run.id, state, ending(seal, {}, ended_by(state, failure), self._clock.now()))
+    async def _cancel(self, conn: Any, seal: Seal, run_id: UUID) -> None:
+        """End a run and its parts, or have those who work on them end them; all of it or nothing."""
+        for one in await run_store.cancel(conn, run_id, self._clock.now()):
+            await self._end(conn, seal, one, "cancelled", cancelled())
+
+    async def _end(self, conn: Any, seal: Seal, run_id: UUID, state: str, failure: ShanheError) -> bool:
+        """End a run that nobody works on; False where somebody does."""
+        over = ending(seal, {}, ended_by(state, failure), self._clock.now())
+        return await run_store.end(conn, run_id, state, over, at_rest=True)
 
     def _opened_run(self, seal: Seal, one: Run) -> Run:
         course = seal.open_json(COURSE, one.course, {"at": ""})

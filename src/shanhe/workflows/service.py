@@ -36,8 +36,8 @@ class Workflows(Deciding, Starting):
         uses = await self.uses(org_id, slug)
         if uses.any and not anyway:
             raise WorkflowInUse(slug, uses)
-        workflow = await self.one(org_id, slug)
+        workflow, seal = await self.one(org_id, slug), await self._seals.of(org_id)
         async with self._db.transaction() as conn:
             await store.delete(conn, workflow.id, by, self._clock.now())
-        for run in await run_store.open_runs(self._db, workflow.id):
-            await self.cancel(run, org_id)
+            for run in await run_store.open_runs(conn, workflow.id):
+                await self._cancel(conn, seal, run)

@@ -115,7 +115,8 @@ class Starting(Running):
             return found.id, ""
         one = Hook(new_id(), found.workflow, by, now)
         async with self._db.transaction() as conn:
-            await store.revoke_hook(conn, found.id, now)
+            if not await store.revoke_hook(conn, found.id, now):
+                raise UnknownWork("trigger", "触发器")  # somebody else has just taken it over
             await store.add_hook(conn, one, key_id)
         return one.id, secret_of(self._hook_key, one.id)
 
@@ -164,8 +165,9 @@ class Starting(Running):
                     await run_store.decide(conn, found, "expired", "", "system", now)
                     done += 1
         for run in await run_store.overdue(self._db, now):
-            await self._end(await self._seals.of(run.org_id), run, "failed", expired())
-            done += 1
+            seal = await self._seals.of(run.org_id)
+            async with self._db.transaction() as conn:
+                done += await self._end(conn, seal, run.id, "failed", expired())
         return done
 
     async def _started(self, row: Any) -> int:

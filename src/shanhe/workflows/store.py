@@ -69,6 +69,14 @@ async def count(conn: Connection, org_id: UUID) -> int:
     return found
 
 
+async def stands(conn: Connection, workflow: UUID) -> bool:
+    """Whether it was not taken away; nobody does until the transaction ends."""
+    found = await conn.fetchval(
+        "SELECT true FROM workflows.workflow WHERE id = $1 AND deleted_at IS NULL FOR SHARE", workflow
+    )
+    return bool(found)
+
+
 async def delete(conn: Connection, workflow: UUID, by: str, now: datetime) -> None:
     """Take it off every list, and end what starts it."""
     await conn.execute(
@@ -203,5 +211,9 @@ async def hooks(db: Database, workflow: UUID) -> list[Hook]:
     return [of_row(Hook, row) for row in rows]
 
 
-async def revoke_hook(db: Any, hook_id: UUID, now: datetime) -> None:
-    await db.execute("UPDATE workflows.hook SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1", hook_id, now)
+async def revoke_hook(db: Any, hook_id: UUID, now: datetime) -> bool:
+    """False where it has been revoked."""
+    done = await db.execute(
+        "UPDATE workflows.hook SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", hook_id, now
+    )
+    return bool(done == "UPDATE 1")
