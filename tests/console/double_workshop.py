@@ -107,7 +107,8 @@ class Pool:
         day = {"day": "2026-11-20", "calls": 12, "tokens": 3_400, "amount_micro": 9_000}
         proof = {"receipt_id": JOB, "at": NOW, "model": "qwen", "tokens": 310, "amount_micro": 700}
         return NODE | {
-            "measured": {"qwen": {"prefill_tps": 900.0, "decode_tps": 60.0}}, "days": [day], "proofs": [proof],
+            "measured": {"qwen": {"prefill_tps": 900.0, "decode_tps": 60.0}}, "days": [day],
+            "whole_since": None, "proofs": [proof],
             "figures": {"calls": 12, "utilisation_bps": 130, "ttft_ms": 212.0, "tokens_per_s": 61.5,
                         "cost_micro_per_mtok": 212_000, "power_fen_per_mtok": 38},
             "withheld": [], "version": "0.1.0",

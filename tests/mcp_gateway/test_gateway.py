@@ -103,6 +103,10 @@ class TestCity:
             assert said.structured_content["outputs"]["developer_micro"] == 160_000
             programmes = (await client.call_tool("shanhe_programmes", {})).structured_content["items"]
             assert programmes
+            everything = (await client.call_tool("shanhe_store", {})).structured_content
+            assert (everything["first"], everything["count"]) == (0, len(everything["items"]))
+            rest = (await client.call_tool("shanhe_store", {"first": 1})).structured_content
+            assert rest == {**everything, "first": 1, "items": everything["items"][1:]}
             wrong = await client.call_tool("shanhe_evaluate", {"rule": "P6", "facts": {}})
             assert wrong.is_error
 

@@ -94,8 +94,10 @@ def earnings(name: Name, days: int = 30, data: Data = None, as_json: Json = Fals
     async def work(services: Services) -> Any:
         node = await services.pool.node(name)
         since = services.clock.now() - timedelta(days=min(days, DAYS_MAX))
+        income = await services.pool.earnings.days(node, since)
         return {
-            "days": await services.pool.earnings.days(node, since),
+            "since": income.since,
+            "days": income.days,
             "proofs": await services.pool.earnings.proofs(node, PROOFS),
             "withheld": await services.pool.withheld(node),
         }

@@ -6,7 +6,7 @@ The ledger is the truth: each call's posting says which engine served it and wha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from shanhe.compute.api import Decision
-from shanhe.kernel.clock import Clock, city_date
+from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.kernel.db import Database
 from shanhe.ledger.api import (
     Asset,
@@ -69,6 +69,14 @@ class Day(msgspec.Struct, frozen=True):
 _evidence = msgspec.json.Decoder(_Evidence)
 
 
+class Income(msgspec.Struct, frozen=True):
+    """Earnings by day, newest first, and the day since which every call is in them: later than asked where a
+    contributor's calls are more than are read at once."""
+
+    since: date
+    days: Sequence[Day]
+
+
 class Earnings:
     """Reads and withholds."""
 
@@ -80,20 +88,28 @@ class Earnings:
 
     async def proofs(self, node: Node, limit: int = PAGE, since: datetime | None = None) -> list[Proof]:
         """Calls that a node served and that were not reversed, newest first, as the ledger has them."""
-        return [proof for _, proof in await self._served(node, limit, since)]
+        return [proof for _, proof in (await self._served(node, limit, since))[0]]
 
-    async def days(self, node: Node, since: datetime) -> list[Day]:
-        """Earnings by day, newest first; at most what PAGES_MAX pages hold."""
+    async def days(self, node: Node, since: datetime) -> Income:
+        """Earnings by day; where PAGES_MAX pages do not hold them all, of the days that these hold whole."""
         sums: dict[date, list[int]] = {}
-        for proof in await self.proofs(node, PAGE * PAGES_MAX, since):
-            day = sums.setdefault(city_date(proof.at), [0, 0, 0])
+        first = city_date(since)
+        found, cut = await self._served(node, PAGE * PAGES_MAX, midnight(first))
+        whole = first if cut is None else city_date(cut) + timedelta(days=1)
+        for _, proof in found:
+            if (on := city_date(proof.at)) < whole:
+                continue
+            day = sums.setdefault(on, [0, 0, 0])
             for at, value in enumerate((1, proof.tokens, proof.amount_micro)):
                 day[at] += value
-        return [Day(day, *values) for day, values in sorted(sums.items(), reverse=True)]
+        return Income(whole, [Day(day, *values) for day, values in sorted(sums.items(), reverse=True)])
 
-    async def _served(self, node: Node, limit: int, since: datetime | None) -> list[tuple[PostingView, Proof]]:
+    async def _served(
+        self, node: Node, limit: int, since: datetime | None
+    ) -> tuple[list[tuple[PostingView, Proof]], datetime | None]:
+        """At most `limit`, newest first; and the moment before which nothing was looked at, where there is more."""
         if node.contributor is None:
-            return []
+            return [], None
         account = await self._ledger.ensure_account(node.contributor, Asset.CREDIT, "income")
         found: list[tuple[PostingView, Proof]] = []
         cursor: str | None = None
@@ -105,11 +121,11 @@ class Earnings:
                 if proof is not None:
                     found.append((posting, proof))
                 if len(found) >= limit:
-                    return found
+                    return found, posting.at
             cursor = page.next
             if cursor is None:
-                break
-        return found
+                return found, None
+        return found, page.items[-1].at
 
     async def withhold(self, node: Node, calls: int) -> int:
         """Take back what a node's latest calls brought, where it was not yet; the amount taken now, µ.
@@ -122,7 +138,7 @@ class Earnings:
         held = await self._ledger.system_account(ACCOUNT, Asset.CREDIT, node.engine)
         known = {row["receipt_id"] for row in await store.withheld(self._db, node.id)}
         taken = 0
-        for back, (posting, proof) in enumerate(await self._served(node, calls, None), 1):
+        for back, (posting, proof) in enumerate((await self._served(node, calls, None))[0], 1):
             if posting.id in known or proof.amount_micro == 0:
                 continue
             facts = {"contributor_micro": proof.amount_micro, "calls_back": back}

@@ -126,11 +126,11 @@ def _reading(routes: APIRouter, pool: Pool) -> None:
 
     @routes.get("/nodes/{name}/earnings")
     async def earnings(name: str, actor: Asking, days: Annotated[int, Query(ge=1, le=DAYS_MAX)] = 30) -> Response:
-        """What it earned by day, and the receipts of its latest calls."""
+        """What it earned by day, whole days `since` one, and the receipts of its latest calls."""
         found = await pool.node(name, owner_of(actor))
         since = pool.now() - timedelta(days=days)
-        days_of, proofs = await pool.earnings.days(found, since), await pool.earnings.proofs(found, 50)
-        return plainly({"days": days_of, "proofs": proofs})
+        income, proofs = await pool.earnings.days(found, since), await pool.earnings.proofs(found, 50)
+        return plainly({"since": income.since, "days": income.days, "proofs": proofs})
 
     @routes.get("/nodes/{name}/hours")
     async def hours(name: str, actor: Asking, last: Annotated[int, Query(ge=1, le=HOURS_MAX)] = 48) -> Response:

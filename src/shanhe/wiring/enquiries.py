@@ -107,12 +107,17 @@ def _promises(programmes: Programmes, bulletin: Bulletin) -> tuple[Asked, ...]:
 
 def _listings(store: Store) -> Asked:
     async def listings(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        found = await store.leaf(asked.get("kind"), None, asked.get("find"), most=LISTINGS_SHOWN)
-        return [{**asdict(card.listing), "name": card.listing.name, "score": card.score} for card in found.cards]
+        first = asked.get("first", 0)
+        if type(first) is not int or first < 0:
+            raise Invalid("bad_first", "first is a whole number from 0.", message_zh="first 须为不小于 0 的整数。")
+        found = await store.leaf(asked.get("kind"), None, asked.get("find"), first=first, most=LISTINGS_SHOWN)
+        items = [{**asdict(card.listing), "name": card.listing.name, "score": card.score} for card in found.cards]
+        return {"items": items, "first": first, "count": found.count}
 
     return (
-        Tool("shanhe_store", "Agents, tools, models, data, prompts. 查询商店。",
-             schema(kind="agent, mcp, model, data or prompt", find="Part of a title 标题关键词")),
+        Tool("shanhe_store", f"Agents, tools, models, data, prompts: {LISTINGS_SHOWN} of `count`. 查询商店。",
+             schema(kind="agent, mcp, model, data or prompt", find="Part of a title 标题关键词",
+                    first={"type": "integer", "minimum": 0, "description": "How many to leave out 跳过的条数"})),
         listings,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import msgspec
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.identity.api import PermissionMissing
+from shanhe.kernel.clock import city_date
 from shanhe.pool.api import Pool
 from shanhe.pool.routes import changer_of, node_list, node_page, owner_of
 
@@ -39,8 +40,10 @@ class LivePool:
     async def node(self, who: m.Who, name: str) -> Mapping[str, Any]:
         node = await self._pool.node(name, owner_of(actor_of(who)))
         since = self._pool.now() - timedelta(days=DAYS)
+        income = await self._pool.earnings.days(node, since)
         return await node_page(self._pool, node) | {
-            "days": await self._pool.earnings.days(node, since),
+            "days": income.days,
+            "whole_since": income.since if income.since > city_date(since) else None,
             "proofs": await self._pool.earnings.proofs(node, PROOFS),
         }
 
