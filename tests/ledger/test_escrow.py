@@ -212,6 +212,29 @@ class TestDelivery:
         assert refused.value.available_micro == 40
 
 
+class TestCut:
+    async def test_keeps_the_first_of_its_lots(self, books: Books, database: Database, clock: FixedClock) -> None:
+        wallet, order = await books.wallet(), new_id()
+        for days, amount in ((1, 10), (2, 7), (3, 5)):
+            await books.fund(wallet, amount, expires_at=clock.now() + timedelta(days=days))
+        await set_aside(books, database, EscrowRequest(order, wallet.id, 22))
+        async with database.transaction() as conn:
+            await books.ledger.escrow.trim(conn, {order: 15})
+        held = {lot.issued: lot.held for lot in await books.ledger.lots(wallet.id)}
+        assert held == {10: 10, 7: 5, 5: 0}
+        assert await books.clean()
+
+    async def test_of_what_has_ended_or_has_less_frees_nothing(self, books: Books, database: Database) -> None:
+        wallet, orders = await books.wallet(100), [new_id() for _ in range(3)]
+        await set_aside(books, database, *(EscrowRequest(one, wallet.id, 20) for one in orders))
+        await books.ledger.void(orders[0])
+        async with database.transaction() as conn:
+            cut = await books.ledger.escrow.trim(conn, {orders[0]: 0, orders[1]: 21, orders[2]: 5})
+        assert cut == 1
+        assert (await books.ledger.balance(wallet.id)).held == 25
+        assert await books.clean()
+
+
 class TestLineage:
     @pytest.mark.parametrize("seconds", [0, 1])
     async def test_of_what_is_sold_has_no_lock_that_has_not_ended(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -20,8 +21,11 @@ from shanhe.ledger.api import (
     TrialRow,
     TrialSum,
 )
+from shanhe.ledger.store import PERIOD_LOCK
 
 from .conftest import Books, move
+
+WAITED_FOR = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory')"
 
 
 def added_up(rows: Sequence[TrialRow]) -> list[TrialSum]:
@@ -34,6 +38,22 @@ def added_up(rows: Sequence[TrialRow]) -> list[TrialSum]:
 
 
 class TestPeriod:
+    async def test_that_is_being_closed_is_waited_for_by_what_is_dated_in_it(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        wallet, yesterday = await books.wallet(100), clock.today()
+        clock.advance(days=1)
+        async with database.transaction() as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock($1)", PERIOD_LOCK)
+            posting = asyncio.create_task(books.ledger.post(move(wallet.id, books.revenue.id, 1, day=yesterday)))
+            while not posting.done() and not await conn.fetchval(WAITED_FOR):  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.01)
+            assert not posting.done()
+            await conn.execute("INSERT INTO ledger.period VALUES ($1, $2, 'auditor')", yesterday, clock.now())
+        with pytest.raises(PeriodClosed):
+            await posting
+        assert (await books.ledger.balance(wallet.id)).balance == 100
+
     async def test_closed_days_take_no_more_postings(self, books: Books, clock: FixedClock) -> None:
         ledger, wallet = books.ledger, await books.wallet(100)
         yesterday = clock.today()

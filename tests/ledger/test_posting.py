@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from shanhe.kernel.clock import FixedClock
@@ -69,6 +70,35 @@ class TestPosting:
         assert refused == [False, True, False, False, True, False]
         assert (await books.ledger.balance(account.id)).balance == 5
         assert await books.clean()
+
+    async def test_that_is_refused_mints_no_lots_beside_one_that_is_booked(self, books: Books) -> None:
+        giver, taker = await books.wallet(10), await books.wallet()
+        postings = []
+        for amount in (50, 10):
+            lot = NewLot(id=new_id(), account=taker.id, provenance=Provenance.PURCHASED, amount=amount)
+            out = Transfer(new_id(), giver.id, taker.id, amount)
+            postings.append(Posting(id=new_id(), kind="test", transfers=(out,), lots=(lot,)))
+        refused, _ = await asyncio.gather(*map(books.ledger.post, postings), return_exceptions=True)
+        assert isinstance(refused, InsufficientCredit)
+        assert [lot.issued for lot in await books.ledger.lots(taker.id)] == [10]
+        assert await books.clean()
+
+    async def test_of_one_batch_burn_the_lots_in_their_own_order(self, books: Books, clock: FixedClock) -> None:
+        wallet = await books.wallet(10, expires_at=clock.now() + timedelta(days=1))
+        await books.fund(wallet, 10)
+        ends = {lot.id: lot.expires_at for lot in await books.ledger.lots(wallet.id)}
+        first, second = (move(wallet.id, books.revenue.id, 10) for _ in range(2))
+        await asyncio.gather(books.ledger.post(first), books.ledger.post(second))
+        lots = [(await books.ledger.posting(one.id)).lots for one in (first, second)]
+        assert [ends[one.lot] is not None for (one,) in lots] == [True, False]
+
+    async def test_of_the_same_number_that_reverses_another_is_refused(self, books: Books) -> None:
+        account = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
+        cash = await books.ledger.system_account("cash", Asset.CNY)
+        paid = move(cash.id, account.id, 100)
+        await books.ledger.post(paid)
+        with pytest.raises(IdempotencyConflict):
+            await books.ledger.post(msgspec.structs.replace(paid, reverses=new_id()))
 
     async def test_money_that_arrives_and_leaves_in_one_posting_is_fine(self, books: Books) -> None:
         customer = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
