@@ -126,6 +126,15 @@ class TestCard:
         assert (renewed.valid_from, renewed.valid_until) == (card.valid_until + days(1), date(2028, 5, 29))
         assert await town.fact(person, "nomad_id") is True
 
+    async def test_is_renewed_until_the_last_day_of_grace_and_asked_for_anew_after_it(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        for late, kind, standing in ((30, "renewal", Standing.GRACE), (31, "issue", Standing.EXPIRED)):
+            town.day(card.valid_until + days(late))
+            seen = await town.nomads.cards.outlook(person, actor="test")
+            assert (seen.kind, seen.standing) == (kind, standing)
+
     async def test_asks_where_one_is_insured_and_believes_the_register_first(self, town: Town) -> None:
         person = await town.nomad(insured="")
         await town.here(person, 90)
@@ -149,6 +158,10 @@ class TestCard:
         with pytest.raises(ShanheError, match="Say why"):
             await town.nomads.revoke(card.id, " ", actor="test")
         assert await town.sound()
+        for day, barred in ((card.valid_until, True), (card.valid_until + days(1), False)):
+            town.day(day)
+            seen = await town.nomads.cards.outlook(person, actor="test")
+            assert ("revoked" in [reason.code for reason in seen.reasons]) is barred
 
     async def test_brings_the_yearly_credits_by_itself(self, town: Town) -> None:
         await town.fund("nomad_credit")
