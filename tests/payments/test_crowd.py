@@ -178,7 +178,7 @@ class Crowd(crowds.Crowd):
             rows.append(f'2026-06-02,10:30:00,"{debit}","{credit}",甲,{GOOD},转账,{remark},L{self.serial}')
         data = "\n".join([HEADER, *rows]).encode()
         for _ in range(self.rng.choice((1, 1, 2))):
-            await self.desk.statements.upload(data, name="s", actor=self.clerk())
+            await self.desk.statements.take(data, name="s", actor="person:up", second="person:two")
 
     async def decide(self) -> None:
         waiting = await self.desk.suspense()
