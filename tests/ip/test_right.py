@@ -93,6 +93,14 @@ class TestShares:
         found = await city.rights.mine(org)
         assert [one.in_force.rate_ppm for one in found if one.in_force] == [5_000] * 3
 
+    async def test_are_found_in_all_of_the_register(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        org = await city.company()
+        first = (await city.verified(org)).entry
+        for _ in range(3):
+            await city.verified(org)
+        monkeypatch.setattr(store, "ROWS_MAX", 2)
+        assert [one.entry.id for one in await city.rights.shown(find=first.number)] == [first.id]
+
     async def test_that_are_no_whole_are_refused_by_the_database_too(self, city: City) -> None:
         made = await city.draft(await city.company())
         with pytest.raises(asyncpg.CheckViolationError, match="not a whole"):

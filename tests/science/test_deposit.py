@@ -15,6 +15,7 @@ from shanhe.datasets.api import NewDataset
 from shanhe.identity.api import Role
 from shanhe.kernel import yaml
 from shanhe.kernel.ids import new_id
+from shanhe.science import store
 from shanhe.science.api import (
     AlreadyDeclared,
     BadDeposit,
@@ -271,6 +272,17 @@ class TestReuse:
         assert (one.source, one.state, one.org_id, one.ref) == ("measured", ReuseState.CONFIRMED, user, job.name)
         assert (await reuse_view(science, one))["ref"] == ""  # what a model is called that nobody declared
         assert await points(city, author) == [5]
+
+    async def test_is_found_however_many_were_published_after_it(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        author, science = await city.company("甲所"), science_of(city)
+        sought = await published(city, author, title="地磁观测记录")
+        for n in range(4):
+            await published(city, author, title=f"水文观测 {n}")
+        monkeypatch.setattr(store, "ROWS_MAX", 2)
+        assert [one.id for one in await science.shown(find="地磁")] == [sought.id]
+        assert len(await science.shown(find="水文")) == 2
 
     async def test_is_seen_by_everybody_over_http(self, city: City) -> None:
         author, user = await city.company("甲所"), await city.company("乙所")

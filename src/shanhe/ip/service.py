@@ -63,6 +63,8 @@ NAME: Final = re.compile(r"^ip/(\d{6,12})$")
 SHA256: Final = re.compile(r"^([0-9a-f]{64})?$")
 DAYS_MAX: Final = 366
 ERASED: Final = "erasure"
+PAGES_MAX: Final = 100
+"""Of the register, that are looked through for a word."""
 HAND_IN: Final = Text("现在可以提交核验。", "You can hand it in now.")
 IN_FORCE: Final = Text("调用即按新的份额与费率付给权利人。", "Calls pay the holders by them from now on.")
 STAYS: Final = Text("原有份额与费率继续有效。", "What was in force stays in force.")
@@ -93,17 +95,22 @@ class Rights:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def shown(self, *, find: str = "", kind: str = "", pooled: bool = False) -> list[File]:
-        """Verified rights, newest first: everybody may look. `pooled`: those that calls may use."""
-        files = await self._desk.files(await store.shown(self._desk.db, kind or None))
-        words = find.strip().lower()
-        return [
-            one
-            for one in files
-            if (not pooled or (one.in_force is not None and one.in_force.rate_ppm is not None))
-            and (
-                not words or words in _searched(one.entry) or (canonical(find) and canonical(find) in one.entry.number)
-            )
-        ]
+        """Verified rights, newest first, a bounded page: everybody may look. `pooled`: those that calls may use. What
+        is looked for is looked for in all, whose words are sealed where a person registered them."""
+        words, number, before = find.strip().lower(), canonical(find), None
+        found: list[File] = []
+        for _ in range(PAGES_MAX if words or pooled else 1):
+            page = await store.shown(self._desk.db, kind or None, before)
+            found += [
+                one
+                for one in await self._desk.files(page)
+                if (not pooled or (one.in_force is not None and one.in_force.rate_ppm is not None))
+                and (words in _searched(one.entry) or (number and number in one.entry.number))
+            ]
+            if len(page) < store.ROWS_MAX or len(found) >= store.ROWS_MAX:
+                break
+            before = page[-1].n
+        return found[: store.ROWS_MAX]
 
     async def mine(self, org_id: UUID) -> list[File]:
         """What an organisation registered, holds or is asked to hold, newest first."""

@@ -63,12 +63,12 @@ async def by_number(conn: Connection, key: bytes) -> UUID | None:
     return found
 
 
-async def shown(conn: Connection, kind: str | None) -> list[Entry]:
-    """Verified entries, newest first."""
+async def shown(conn: Connection, kind: str | None, before: int | None = None) -> list[Entry]:
+    """Verified entries, newest first, a bounded page; of those numbered before one where it is given."""
     rows = await conn.fetch(
         f"""SELECT {_COLUMNS} FROM ip.entry WHERE state = 'verified' AND ($1::text IS NULL OR kind = $1)
-            ORDER BY n DESC LIMIT $2""",
-        kind, ROWS_MAX,
+              AND ($3::bigint IS NULL OR n < $3) ORDER BY n DESC LIMIT $2""",
+        kind, ROWS_MAX, before,
     )  # fmt: skip
     return [_entry(row) for row in rows]
 

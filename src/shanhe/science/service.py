@@ -58,6 +58,8 @@ DOI: Final = re.compile(r"^10\.\d{4,9}/\S{1,150}$")
 PAY_ROWS: Final = 100
 SYSTEM: Final = "system"
 ERASED: Final = "erasure"
+PAGES_MAX: Final = 100
+"""Of the register, that are looked through for a word."""
 
 
 class Science:
@@ -85,10 +87,17 @@ class Science:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def shown(self, *, find: str = "", kind: str = "") -> list[Deposit]:
-        """Published deposits, newest first: everybody may look."""
-        found = await self._desk.all_opened(await store.shown(self._desk.db, kind or None))
-        words = find.strip().lower()
-        return [one for one in found if not words or words in _searched(one)]
+        """Published deposits, newest first, a bounded page: everybody may look. What is looked for is looked for in
+        all, whose words are sealed where a person deposited them."""
+        words, before = find.strip().lower(), None
+        found: list[Deposit] = []
+        for _ in range(PAGES_MAX if words else 1):
+            page = await store.shown(self._desk.db, kind or None, before)
+            found += [one for one in await self._desk.all_opened(page) if words in _searched(one)]
+            if len(page) < store.ROWS_MAX or len(found) >= store.ROWS_MAX:
+                break
+            before = page[-1].n
+        return found[: store.ROWS_MAX]
 
     async def mine(self, org_id: UUID) -> list[Deposit]:
         """What an organisation deposited or is an author of, or is asked to be, newest first."""

@@ -63,12 +63,12 @@ async def by_n(conn: Connection, n: int) -> UUID | None:
     return found
 
 
-async def shown(conn: Connection, kind: str | None) -> list[Deposit]:
-    """Published deposits, newest first."""
+async def shown(conn: Connection, kind: str | None, before: int | None = None) -> list[Deposit]:
+    """Published deposits, newest first, a bounded page; of those numbered before one where it is given."""
     rows = await conn.fetch(
         f"""SELECT {_DEPOSIT} FROM science.deposit WHERE state = 'published' AND ($1::text IS NULL OR kind = $1)
-            ORDER BY n DESC LIMIT $2""",
-        kind, ROWS_MAX,
+              AND ($3::bigint IS NULL OR n < $3) ORDER BY n DESC LIMIT $2""",
+        kind, ROWS_MAX, before,
     )  # fmt: skip
     return await _whole(conn, rows)
 
