@@ -66,11 +66,16 @@ class TestTicket:
             await town.nomads.benefits.redeem(gate, await town.pass_of(person), companions=0, holder_present=True)
         card, _ = await town.nomads.cards.current(person)
         assert card is not None
+        town.day(card.valid_until)
+        assert "" not in await tickets(town, person), "the last day counts"
         town.day(card.valid_until + days(1))
         with pytest.raises(NotEligible, match="not valid"):
             await town.nomads.benefits.redeem(gate, one, companions=0, holder_present=True)
         assert await tickets(town, person) == [""] * 5
-        town.day(card.valid_until + days(47))
+        town.day(card.valid_until + days(45))
+        await town.nomads.tick()
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 5, "a gate may still report"
+        town.day(card.valid_until + days(46))
         await town.nomads.tick()
         assert (await town.nomads.benefits.purse(person)).left["attraction"] == 0
         town.day(card.valid_until)
