@@ -14,7 +14,7 @@ from shanhe.gateway.faces.righting import CALLS_MAX
 from shanhe.gateway.sse import EVENT_MAX_BYTES, Splitter
 
 from .conftest import RATES, Desk
-from .engine import DONE, chunk, stream, usage_chunk
+from .engine import DONE, chunk, stream, usage_chunk, whole
 from .test_righting import HELLO, called
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -107,6 +107,17 @@ class TestStream:
         rows = [{"index": n, "delta": {"tool_calls": [{"id": "c"}]}} for n in range(CALLS_MAX + 1)]
         desk.engine.default = stream(b"data: " + json.dumps({"choices": rows}).encode() + b"\n\n", DONE)
         assert "can't be read" in await ask(desk)
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_that_says_at_length_why_it_ended_writes_nothing_into_the_books(
+        self, desk: Desk, streamed: bool
+    ) -> None:
+        told = "Somebody asked about their illness. " * 100
+        desk.engine.default = stream(chunk("Hello"), chunk(finish=told), DONE) if streamed else whole(finish=told)
+        before = await desk.balance()
+        answer = await ask(desk, stream=streamed)
+        assert "illness" not in answer
+        assert before - await desk.balance() in (0, 5 * RATES.output // 1_000_000)
 
     async def test_in_pieces_of_a_byte_costs_no_more_than_its_bytes(self) -> None:
         """Each piece was joined to all before it, and looked through from the beginning: a byte took milliseconds."""

@@ -50,9 +50,12 @@ class TestEmbeddingModel:
         assert receipt.evidence.buckets.as_tuple() == (40, 0, 0, 0, 0)
         assert FUNDS - await desk.balance() == receipt.amount_micro == 40 * RATES.input // 1_000_000
 
-    async def test_that_loses_a_vector_has_failed_and_costs_nothing(self, desk: Desk) -> None:
+    @pytest.mark.parametrize("rows", [[[1, 0], [0, 1]], [[1e200, 0], [0, 1], [1e200, 1]]])
+    async def test_that_loses_a_vector_or_makes_no_scores_has_failed_and_costs_nothing(
+        self, desk: Desk, rows: list[list[float]]
+    ) -> None:
         desk.engines.kind = "embedding"
-        desk.engine.default = vectors([1, 0], [0, 1])
+        desk.engine.default = vectors(*rows)
         answer = await rerank(desk)
         assert answer.status_code >= 500
         await desk.idle()

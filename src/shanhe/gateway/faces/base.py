@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,8 @@ BOUNDARY: Final = secrets.token_hex(24)
 """Between the parts of a form that goes to an engine."""
 FORMS: Final = frozenset({"/audio/transcriptions"})
 """Where an engine wants a form."""
+FINISH_MAX_CHARS: Final = 64
+"""Longest word for why an answer ended: it stays in the books, where nothing of an answer belongs."""
 THOUGHT: Final = "reasoning_content"
 THOUGHT_OTHERWISE: Final = "reasoning"
 """What a model thought, in its message and wherever a later call brings that back: most engines and clients know the
@@ -77,7 +79,7 @@ class Choice(msgspec.Struct):
     message: Message | None = None
     delta: Message | None = None
     text: str | None = None
-    finish_reason: str | None = None
+    finish_reason: Annotated[str, msgspec.Meta(max_length=FINISH_MAX_CHARS)] | None = None
     stop_reason: Any = None
     """The stop sequence that ended it, where an engine says so."""
     usage: msgspec.Raw = ABSENT

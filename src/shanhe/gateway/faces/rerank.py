@@ -108,6 +108,8 @@ class Rerank(Chat):
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
         asked: Asked = parsed.echo
         ranked = engine_scores(body, len(asked.texts)) if asked.scored else cosines(body, len(asked.texts))
+        if not all(math.isfinite(one.relevance_score) for one in ranked):
+            raise ValueError("a score that is no number")
         ranked.sort(key=lambda one: (-one.relevance_score, one.index))
         results: list[dict[str, Any]] = [
             {"index": one.index, "relevance_score": one.relevance_score} for one in ranked[: asked.top_n]
@@ -123,8 +125,6 @@ def engine_scores(body: bytes, documents: int) -> list[Result]:
     """The scores of a reranker; ValueError where they are not one for each document."""
     results = _scores.decode(body).results
     _each_once([one.index for one in results], documents)
-    if not all(math.isfinite(one.relevance_score) for one in results):
-        raise ValueError("a score that is no number")
     return results
 
 
