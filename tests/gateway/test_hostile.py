@@ -137,7 +137,9 @@ class TestStream:
 
         async def talks(_: Any, writer: asyncio.StreamWriter) -> None:
             await stream(chunk("Hello"), hang=False)(_, Unended(writer))  # type: ignore[arg-type]
-            while not writer.transport.is_closing():
+            for _ in range(1_000):
+                if writer.transport.is_closing():
+                    return
                 writer.write(b"4\r\n: x\n\r\n")
                 await asyncio.sleep(0.01)
 
@@ -183,3 +185,37 @@ class TestUsage:
         before = await desk.balance()
         assert "[DONE]" in await ask(desk)
         assert before - await desk.balance() == (paid[0] * RATES.input + paid[1] * RATES.output) // 1_000_000
+
+
+class TestAbandonedStream:
+    async def test_is_read_for_a_while_and_charged_as_far(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(relay, "DRAIN_MAX_S", 0.2)
+
+        async def talks(_: Any, writer: asyncio.StreamWriter) -> None:
+            await stream(chunk("Hello"))(_, Unended(writer))  # type: ignore[arg-type]
+            for _ in range(1_000):
+                if writer.transport.is_closing():
+                    return
+                writer.write(b"4\r\n: x\n\r\n")
+                await asyncio.sleep(0.01)
+
+        desk.engine.default = talks
+        before = await desk.balance()
+        body = {"model": "syn", "messages": HELLO, "max_tokens": 64, "stream": True}
+        async with desk.http.stream("POST", "/v1/chat/completions", json=body) as left:
+            async for _ in left.aiter_raw():
+                break
+        await desk.idle()
+        assert before - await desk.balance() == 5 * RATES.output // 1_000_000
+
+
+class TestCount:
+    async def test_of_a_tokenizer_is_no_more_than_the_bytes_there_were(self, desk: Desk) -> None:
+        desk.engines.tokens_per_text = 100_000
+        desk.engine.default = whole("Hello", usage=None)
+        try:
+            answer = await desk.chat()
+        finally:
+            desk.engines.tokens_per_text = 7
+        assert answer.json()["usage"]["completion_tokens"] == len("Hello")
+        assert answer.json()["usage"]["prompt_tokens"] < 4096
