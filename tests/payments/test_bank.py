@@ -8,15 +8,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import shanhe
+from shanhe.kernel import http
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
-from shanhe.payments import bank_csv, bank_model
+from shanhe.payments import bank_csv, bank_model, routes
 from shanhe.payments.api import (
     BankAccount,
     BankDesk,
@@ -102,6 +105,19 @@ async def branch(database: Database, tmp_path: Path):
     made = Branch(database, Vault(tmp_path))
     yield made
     await made.ledger.stop()
+
+
+class TestCashier:
+    async def test_lets_a_payer_copy_the_transfer_without_the_page_reloading_under_it(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        app = FastAPI()
+        http.install(app)
+        http.take(app, routes.router(branch.payments, None))
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://city") as client:
+            page = (await client.get(f"/pay/bank_transfer/{order.id.hex}")).text
+        assert order.provider_ref in page
+        assert "Account number" in page
+        assert 'http-equiv="refresh"' not in page
 
 
 class TestReference:
