@@ -40,6 +40,13 @@ class TestRegisterPage:
             assert 'value="liwei"' in answer.text
             assert "long enough pw" not in answer.text
 
+    async def test_keeps_the_agreement_to_the_words_that_were_read_and_to_no_others(
+        self, visitor: httpx.AsyncClient
+    ) -> None:
+        for notice, kept in (({}, True), ({"notice": "0"}, False)):
+            answer = await visitor.post("/register", data=await filled(visitor, again="another one", **notice))
+            assert ('value="yes" required checked' in answer.text) == kept
+
     async def test_shows_the_name_of_who_has_to_wait_once(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
         desk.arrivals.mode = "approval"
         assert "工作人员审核" in (await visitor.get("/register")).text

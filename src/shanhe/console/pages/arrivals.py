@@ -46,7 +46,10 @@ class ArrivalsRoom(Room):
     def _form(self, fields: dict[str, str]) -> dict[str, Any]:
         desk = self.desk.arrivals
         typed = {name: text for name, text in fields.items() if name in ("id", "name", "login")}
-        return {"mode": desk.mode, "notice": desk.notice(), "typed": typed, "form_id": typed.get("id") or new_id()}
+        notice = desk.notice()
+        agreed = fields.get("agreed") == "yes" and fields.get("notice") == str(notice["version"])
+        return {"mode": desk.mode, "notice": notice, "typed": typed, "agreed": agreed,
+                "form_id": typed.get("id") or new_id()}  # fmt: skip
 
     async def register(self, request: Request) -> Response:
         fields = {name: text[:FIELD_CHARS_MAX] for name, text in (await form(request, None)).items()}
