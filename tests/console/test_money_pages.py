@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any, cast
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import httpx
@@ -336,6 +337,17 @@ class TestTreasury:
         assert 'id="yuan" class="num" name="yuan" inputmode="decimal" value="70"' in refused.text
         first = await member.get("/topup/quote?yuan=70&method=gold", headers={"hx-request": "true"})
         assert len(re.findall(r" checked", first.text)) == 1
+
+    async def test_leads_from_a_transfer_to_its_account_and_waits_for_days_in_peace(
+        self, member: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, desk: Desk
+    ) -> None:
+        row = await desk.till.purchase_get(cast(Any, None), ident(200))
+        waits = replace(row, method="bank_transfer", state="open", redirect_url="/pay/bank_transfer/1")
+        monkeypatch.setattr(desk.till, "purchase_get", AsyncMock(return_value=waits))
+        page = (await member.get(f"/topup/{ident(200)}")).text
+        assert "查看账号与汇款识别码" in page
+        assert 'hx-trigger="every 30s"' in page
+        assert "<progress" not in page
 
 
 class TestReceipt:
