@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import cast
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 from tests.console.double_counter import Counter, ident
 from tests.console.double_ground import TOKEN
 
+from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console.ports import Desk
 
@@ -58,6 +61,18 @@ class TestPage:
             assert answer.status_code == 200, (path, counter.empty, language)
             assert " style=" not in answer.text
         assert "<b>" not in (await member.get("/credits/disputes")).text
+
+    async def test_asks_for_an_invoice_of_what_was_paid_and_for_none_of_nothing(
+        self, member: httpx.AsyncClient, counter: Counter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = (await member.get("/credits/invoices")).text
+        assert 'name="amount" inputmode="decimal" value="70.00"' in page
+        assert 'name="title" value=""' not in page
+        _, sheet = await counter.invoices(cast(m.Who, None))
+        monkeypatch.setattr(counter, "invoices", AsyncMock(return_value=(0, sheet)))
+        page = (await member.get("/credits/invoices")).text
+        assert 'name="amount"' not in page
+        assert "没有可开票的金额" in page
 
     async def test_of_the_city_is_for_operators(self, member: httpx.AsyncClient, desk: Desk) -> None:
         desk.gate.member_only = True  # type: ignore[attr-defined]

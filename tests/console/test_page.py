@@ -480,6 +480,12 @@ class TestForm:
         assert f"“{kept}”" in answer.text
         assert f'value="{kept}"' in answer.text
 
+    async def test_lists_what_one_is_entitled_to_first_and_what_is_not_yet_last(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        page = (await member.get("/programmes")).text
+        assert page.rindex("可享受") < page.rindex("已申请") < page.rindex("尚不满足")
+
     async def test_buys_after_a_quote(self, member: httpx.AsyncClient) -> None:
         quote = await member.get("/topup/quote", params={"yuan": "100"}, headers={"hx-request": "true"})
         assert "¥ 70.00" in quote.text

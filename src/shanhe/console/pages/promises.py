@@ -31,6 +31,7 @@ STATES = (
     "withdrawn",
 )
 DESKS = {"rights": ("/ip/queue", "ip.queue_of"), "reuses": ("/science/queue", "science.queue_of")}
+NEAREST_FIRST = ("entitled", "needs_answers", "applied", "not_yet")
 WORD_CHARS = 64
 FIND_CHARS = 100
 PAGES_MAX = 1_000
@@ -68,7 +69,8 @@ class PromisesRoom(Room):
     async def entitlements(self, request: Request) -> Response:
         who = await self.allowed(request, "apply")
         desk = self.desk.promises
-        rows, applications = await desk.entitlements(who), await desk.applications(who)
+        found, applications = await desk.entitlements(who), await desk.applications(who)
+        rows = sorted(found, key=lambda row: NEAREST_FIRST.index(row["standing"]))
         reviews = await desk.reviews(who)
         return self.show(request, "programmes.html", who, rows=rows, applications=applications, reviews=reviews)
 
