@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import httpx
@@ -19,7 +20,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO, format_fen
 from shanhe.ledger.api import Asset, Charge, Leg, NewLot, Posting, Provenance, Transfer
-from shanhe.payments.api import Order
+from shanhe.payments.api import Order, Payout
 from shanhe.settings import Settings
 from shanhe.web import create_app
 from stage.faults import lost_mark
@@ -380,11 +381,13 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     assert shown["net_cny"] == format_fen(approved["net_fen"])
     assert len({shown[f"{who}_by"] for who in ("requested", "first", "second")}) == 3
     assert (await operator.get("/api/payouts/all.csv?waiting=true")).text.count("\r\n") == 1
-    await _failed(operator, second, key)
+    await _failed(city, operator, second, key)
 
 
-async def _failed(operator: httpx.AsyncClient, second: httpx.AsyncClient, key: httpx.AsyncClient) -> None:
-    """One in a file fails when two say so, once; one that no file has on one's word."""
+async def _failed(
+    city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient, key: httpx.AsyncClient
+) -> None:  # fmt: skip
+    """One in a file fails when two say so, once; one that no file has on one's word, if none gets it meanwhile."""
     asked = data(await key.post("/api/payouts", json={"client_ref": "p2", "amount_micro": 200 * MICRO}), 201)
     path = f"/api/payouts/all/{asked['id']}"
     for clerk in (operator, second):
@@ -404,6 +407,22 @@ async def _failed(operator: httpx.AsyncClient, second: httpx.AsyncClient, key: h
     for clerk in (operator, second):
         data(await clerk.post(f"{path}/approve", json={"channel": "bank_file"}))
     assert data(await operator.post(f"{path}/fail", json={"reason": "另行付款"}))["state"] == "failed"
+    last = data(await key.post("/api/payouts", json={"client_ref": "p4", "amount_micro": 200 * MICRO}), 201)
+    path = f"/api/payouts/all/{last['id']}"
+    for clerk in (operator, second):
+        data(await clerk.post(f"{path}/approve", json={"channel": "bank_file"}))
+    payouts = city.services.payouts
+    look = payouts.get
+
+    async def filed(payout_id: UUID) -> Payout:
+        found = await look(payout_id)
+        payouts.get = look
+        await payouts.files.export(by="person:other")
+        return found
+
+    with patch.object(payouts, "get", filed):
+        assert (await operator.post(f"{path}/fail", json={"reason": "另行付款"})).status_code == 409
+    assert data(await operator.get(path))["state"] == "sent"
 
 
 async def _reconciles(city: City, operator: httpx.AsyncClient, clock: FixedClock) -> None:

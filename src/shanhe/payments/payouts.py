@@ -377,17 +377,20 @@ class Payouts:
                 await bank_store.end_outgoing(conn, held.reference or "", now)
         return await self._opened(held)
 
-    async def fail(self, payout_id: UUID, *, by: str, reason: str) -> Payout:
+    async def fail(
+        self, payout_id: UUID, *, by: str, reason: str, seen: PayoutState | None = None
+    ) -> Payout:  # fmt: skip
         """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent.
 
         What its channel knows of it counts more; what shows that it was sent is refused from the first of two steps on.
+        `seen`: the state in which one person's word is enough; PayoutStateError where it has left it.
         """
         check_line("reason", reason)
         found = await self.get(payout_id)
         if found.state is PayoutState.SENT:
             with suppress(UnknownPayment):
                 await self._further(found)
-        return await self._come_back(payout_id, READY, reason, by=by)
+        return await self._come_back(payout_id, READY if seen is None else READY & {seen}, reason, by=by)
 
     async def _come_back(self, payout_id: UUID, states: Collection[PayoutState], reason: str, *, by: str) -> Payout:
         async with self._db.transaction() as conn:

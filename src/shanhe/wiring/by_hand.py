@@ -49,7 +49,7 @@ class ByHand:
         """Say that a payout did not leave, or came back: its income returns. One request a payout stands at a time."""
         found = await self._payouts.get(payout_id)
         if found.state is not PayoutState.SENT or found.channel != BANK_FILE:
-            await self._payouts.fail(payout_id, by=by, reason=reason)
+            await self._payouts.fail(payout_id, by=by, reason=reason, seen=found.state)  # no file has it until then
             return None
         check_line("reason", reason)
         payload = {
