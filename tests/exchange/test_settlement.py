@@ -428,6 +428,31 @@ class TestUnbacked:
         assert (await world.exchange.order(filled_in_part.id)).state == "open"
         await world.verify()
 
+    async def test_orders_meet_nobody_while_somebody_still_looks_through_them(self, world, monkeypatch):
+        """An auction and a sweep begin in the same moment."""
+        bad = await world.sell(await world.seller(100), 50, 6000)
+        await lose(world, bad)
+        world.restart()
+        await world.buy(await world.buyer(), 50, 6000)
+        found = world.exchange._intakes[Market.REAL]
+        look, begun, go = found._unbacked, asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            begun.set()
+            await go.wait()
+            return await look()
+
+        monkeypatch.setattr(found, "_unbacked", slowly)
+        sweep = asyncio.create_task(world.exchange.sweep())
+        await begun.wait()
+        auction = asyncio.create_task(found.end_unbacked())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not auction.done()
+        go.set()
+        await asyncio.gather(sweep, auction)
+        assert (await world.exchange.order(bad.id)).state == "unbacked"
+
     async def test_order_that_was_amended_to_more_and_bought_for_less_keeps_its_place(self, world):
         buyer, seller = await world.buyer(), await world.seller(100)
         order = await world.buy(buyer, 30, 6000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -132,6 +132,7 @@ class Intake:
         self._untold: list[tuple[Wanted, Any]] = []
         self._open: dict[UUID, int] = {}
         self._backed = False
+        self._looking = asyncio.Lock()
         self._left_at = -1  # the sequence number at which what `_open` says holds
 
     async def submit(self, make: Callable[[asyncio.Future[Any]], Wanted]) -> Any:
@@ -335,21 +336,25 @@ class Intake:
         Nothing that is accepted now comes without: all are looked through once in the life of a process, and once more
         after a settlement that met one.
         """
-        if self._backed:
-            return
-        self._backed = True
-        try:
-            if found := await self._unbacked():
-                log.error("orders without enough behind them", market=self._market, orders=sorted(map(str, found)))
-                async with self._db.transaction() as conn:
-                    batch = await self.begin(conn)
-                    batch.events += [
-                        Cancel(**batch.next(), order=one, reason=Reason.UNBACKED, actor="exchange") for one in found
-                    ]
-                    await self.finish(conn, batch)
-        except BaseException:
-            self._backed = False
-            raise
+        async with self._looking:  # whoever comes meanwhile meets nobody's before it is done
+            if self._backed:
+                return
+            self._backed = True
+            try:
+                if found := await self._unbacked():
+                    await self._end(found)
+            except BaseException:
+                self._backed = False
+                raise
+
+    async def _end(self, lacking: Sequence[UUID]) -> None:
+        log.error("orders without enough behind them", market=self._market, orders=sorted(map(str, lacking)))
+        async with self._db.transaction() as conn:
+            batch = await self.begin(conn)
+            batch.events += [
+                Cancel(**batch.next(), order=one, reason=Reason.UNBACKED, actor="exchange") for one in lacking
+            ]
+            await self.finish(conn, batch)
 
     async def _unbacked(self) -> list[UUID]:
         found, after = list[UUID](), UUID(int=0)
