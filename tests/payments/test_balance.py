@@ -263,6 +263,36 @@ class TestFromTheLastSignedSheet:
         assert (await office.balances.on(SECOND)).bank_fen == 90_00
         assert min(read) < midnight(SECOND)
 
+    @pytest.mark.parametrize("first", ["the sheet is drawn", "the statement is read"])
+    async def test_begins_at_no_sheet_that_a_statement_crossed(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch, first: str
+    ) -> None:
+        """One is taken in while the other one is made."""
+        office.moves(FIRST, 88_00, "货款")
+        office.on(FIRST)
+        await office.statement()
+        office.on(THIRD)
+        office.moves(SECOND, 2_00, "货款")
+        owner, name, other = {
+            "the sheet is drawn": (office.balances, "on", office.statement),
+            "the statement is read": (office.desk.statements, "elsewhere", lambda: office.sign(SECOND)),
+        }[first]
+        begin = getattr(owner, name)
+
+        async def crossed(said: object) -> object:
+            monkeypatch.setattr(owner, name, begin)
+            found = await begin(said)
+            office.clock.advance(seconds=1)
+            await other()
+            office.clock.advance(seconds=1)
+            return found
+
+        monkeypatch.setattr(owner, name, crossed)
+        await (office.sign(SECOND) if owner is office.balances else office.statement())
+        office.on(THIRD + timedelta(days=1))
+        found = await office.balances.on(THIRD)
+        assert (found.bank_fen, found.unexplained_fen) == (90_00, 0)
+
     async def test_begins_at_no_sheet_that_left_something_unexplained_or_was_made_too_early(
         self, office: Office
     ) -> None:

@@ -177,6 +177,9 @@ class Balances:
         """Keep the sheet of a day as it stands, for two people to sign; the same one where nothing changed since."""
         if day >= self._clock.today():
             raise BalanceTooEarly(day)
+        async with self._db.transaction() as conn:
+            await bank_store.take_turns(conn)  # what is being taken in is there by then, or counts as of later
+            begun = self._clock.now()
         found = await self.on(day)
         sheet = msgspec.json.decode(msgspec.json.encode(view(found)))
         number = uuid5(SPACE, msgspec.json.encode(sheet, order="sorted").decode())
@@ -186,8 +189,7 @@ class Balances:
             if known is not None:
                 return known
             made = Kept(
-                number, day, found.bank_fen, found.ledger_fen, found.unexplained_fen, by, self._clock.now(),
-                sheet=sheet,
+                number, day, found.bank_fen, found.ledger_fen, found.unexplained_fen, by, begun, sheet=sheet
             )  # fmt: skip
             await balance_store.keep(conn, made)
             return made

@@ -129,7 +129,8 @@ class Statements:
         async with self._db.transaction() as conn:
             await bank_store.take_turns(conn)
             known = await self.compared(conn, reading)
-            made = replace(made, repeats=sorted(set(known.values())))
+            now = self._clock.now()  # of its turn: a sheet that was begun before it has nothing of it
+            made = replace(made, uploaded_at=now, repeats=sorted(set(known.values())))
             if await bank_store.insert_file(conn, made):
                 sealed = [self._slips.sealed(await self._less(conn, row)) for row in reading.rows]
                 await bank_store.insert_lines(conn, sealed, known.keys())
