@@ -209,6 +209,23 @@ class TestBalance:
         assert fen == sum((1 if one.side in (Side.BANK_IN, Side.BOOKS_OUT) else -1) * one.amount_fen for one in items)
 
 
+class TestOpening:
+    async def test_is_that_of_the_statement_from_which_another_of_the_same_first_moment_goes_on(
+        self, office: Office
+    ) -> None:
+        """As where a bank's lines have a day and no hour."""
+        office.fen = 100_00
+        office.moves(FIRST, 88_00, "货款")
+        office.on(SECOND)
+        await office.statement()
+        office.moves(FIRST, -90_00, "付款")
+        office.clock.advance(seconds=1)
+        await office.statement()
+        office.on(THIRD)
+        found = await office.balances.on(SECOND)
+        assert (found.bank_fen, found.unexplained_fen, found.gaps) == (98_00, 0, ())
+
+
 class TestFromTheLastSignedSheet:
     async def test_says_the_same_as_from_the_first_day(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of an opening balance, an order in parts, what was given back and explained later, and a reversed top-up."""

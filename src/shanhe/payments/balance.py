@@ -19,7 +19,7 @@ from shanhe.payments.balance_model import BankBalance, Entry, Kept, Node, Side, 
 from shanhe.payments.bank_errors import BalanceTooEarly, UnknownBalance
 from shanhe.payments.bank_matching import CASH
 from shanhe.payments.bank_model import BankFile
-from shanhe.payments.bank_sheet import furthest, gaps
+from shanhe.payments.bank_sheet import earliest, furthest, gaps
 from shanhe.payments.bank_slips import TWICE
 from shanhe.payments.bank_statements import SKEW
 
@@ -79,10 +79,9 @@ class Balances:
 
     async def _opening(self, files: Sequence[BankFile]) -> Entry | None:
         """What lay on the account before the first line."""
-        known = [one for one in files if one.opening_fen is not None and one.first_at is not None]
-        if not known:
+        first = earliest(files)
+        if first is None:
             return None
-        first = min(known, key=_begins)
         before_fen = await balance_store.lines_fen(self._db, _begins(first), without=first.hash)
         began = await balance_store.first_at(self._db) or _begins(first)
         day = city_date(min(began, _begins(first)))

@@ -157,6 +157,11 @@ def furthest(files: Sequence[BankFile]) -> BankFile | None:
     return None if found is None else found[2]
 
 
+def earliest(files: Sequence[BankFile]) -> BankFile | None:
+    """The one at which statements with balances begin."""
+    return next((one[2] for _, one in _walk([one for one in files if one.opening_fen is not None])), None)
+
+
 def _walk(files: Sequence[BankFile]) -> Iterator[tuple[Span | None, Span]]:
     """Each statement, oldest first, with the one that reached furthest before it."""
     rest = sorted((span for file in files if (span := _span(file)) is not None), key=lambda span: span[:2])
@@ -173,9 +178,16 @@ def _span(file: BankFile) -> Span | None:
     return None if file.first_at is None or file.last_at is None else (file.first_at, file.last_at, file)
 
 
+def _follows(one: BankFile, other: BankFile) -> bool:
+    return one.opening_fen is not None and one.opening_fen == other.closing_fen
+
+
 def _next(rest: Sequence[Span], last: Span | None) -> Span:
     """Of those that begin at one instant, as days without hours do, the one that goes on, or else is nearest."""
     same = [one for one in rest if one[0] == rest[0][0]]
+    if last is None:
+        begins = [one for one in same if not any(_follows(one[2], other[2]) for other in same if other is not one)]
+        same = begins or same
     ends = 0 if last is None else last[2].closing_fen or 0
     return min(same, key=lambda one: abs((one[2].opening_fen or 0) - ends))
 
