@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.approvals.api import SamePerson
+from shanhe.credits import estates
 from shanhe.credits.api import (
     BadEstate,
     EstateConflict,
@@ -238,6 +239,23 @@ class TestObstacle:
         await house.city.tick()
         assert (await house.city.credits.estates.get(asked.id)).state == "booked"
         assert await house.sound()
+
+    async def test_of_others_does_not_keep_the_oldest_waiting(self, house: House, monkeypatch) -> None:
+        """One that is agreed to is booked, however many younger ones nobody has decided."""
+        asked = await house.ask()
+        await house.city.db.execute(
+            """INSERT INTO credits.estate
+               SELECT (jsonb_populate_record(e, jsonb_build_object('id', young, 'org_id', gen_random_uuid()))).*
+                 FROM credits.estate e, unnest($1::uuid[]) young WHERE id = $2""",
+            [new_id() for _ in range(3)], asked.id,
+        )  # fmt: skip
+        monkeypatch.setattr(estates, "PAGE_ROWS", 2)
+        house.freeze(False)
+        with pytest.raises(NotFrozen):
+            await house.city.credits.estates.approve(asked.id, by="person:2")
+        house.freeze(True)
+        await house.city.tick()
+        assert (await house.city.credits.estates.get(asked.id)).state == "booked"
 
     async def test_is_what_secures_a_loan(self, house: House) -> None:
         await house.ledger.set_floor(house.wallet, CREDIT)

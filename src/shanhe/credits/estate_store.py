@@ -54,6 +54,15 @@ async def page(db: Database, org_id: UUID | None, open_only: bool, limit: int) -
     return found
 
 
+async def open_after(db: Database, after: UUID | None, limit: int) -> Sequence[Any]:
+    """A page of those that have not ended, oldest first, after one of them."""
+    found: Sequence[Any] = await db.fetch(
+        """SELECT * FROM credits.estate WHERE state = 'open' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2""",
+        after, limit,
+    )  # fmt: skip
+    return found
+
+
 async def end(
     conn: Connection, estate_id: UUID, state: str, by: str | None, now: datetime, *,
     posting_id: UUID | None = None, lines: list[EstateLine] | None = None, rule_version: str = "",

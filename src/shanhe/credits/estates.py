@@ -172,18 +172,22 @@ class Estates:
     async def _opened(self, row: Mapping[str, Any]) -> Estate:
         return store.estate(row, await self._seals.of(row["org_id"]))
 
-    async def list(self, org_id: UUID | None = None, *, open_only: bool = False) -> Sequence[Estate]:
+    async def list(
+        self, org_id: UUID | None = None, *, open_only: bool = False, limit: int = PAGE_ROWS
+    ) -> Sequence[Estate]:
         """Newest first, a bounded page."""
-        return [await self._opened(row) for row in await store.page(self._db, org_id, open_only, PAGE_ROWS)]
+        return [await self._opened(row) for row in await store.page(self._db, org_id, open_only, limit)]
 
     async def run(self) -> int:
-        """Book what was agreed to and end what was not, wherever it was decided; how many."""
-        done = 0
-        for estate in await self.list(open_only=True):
-            try:
-                done += (await self._finish(estate)).state != "open"
-            except ShanheError as error:  # one's trouble does not keep the others waiting
-                log.warning("an estate waits", estate=str(estate.id), error=error.code)
+        """Book what was agreed to and end what was not, wherever it was decided, the oldest first; how many."""
+        done, after = 0, None
+        while rows := await store.open_after(self._db, after, PAGE_ROWS):
+            for row in rows:
+                try:
+                    done += (await self._finish(await self._opened(row))).state != "open"
+                except ShanheError as error:  # one's trouble does not keep the others waiting
+                    log.warning("an estate waits", estate=str(row["id"]), error=error.code)
+            after = rows[-1]["id"]
         return done
 
     async def _finish(self, estate: Estate) -> Estate:
