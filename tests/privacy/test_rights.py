@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, Role
+from shanhe.filings.api import Decision, Intervention
+from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role
 from shanhe.kernel.ids import new_id
-from shanhe.privacy.api import Conclusion, NewAssessment, RequestClosed, RequestKind, RequestState
+from shanhe.kernel.notify import Notice, Text
+from shanhe.privacy.api import COPY_ROWS, Conclusion, NewAssessment, RequestClosed, RequestKind, RequestState, whole
 from shanhe.privacy.model import Copy
 from shanhe.privacy.paper import copy_paper
+from shanhe.wiring.personal_copy import every
 
 from .conftest import House
 
@@ -55,6 +59,64 @@ class TestCopy:
             text = (await browser.get("/api/privacy/me/copy.json")).text
         assert "别人" not in text
         assert "别处" not in text
+
+
+MANY = 205
+"""More than any page of a list."""
+
+
+async def many(house: House, person: UUID, org: UUID) -> None:
+    """As many rows of each kind as `MANY`."""
+    services, now = house.services, house.clock.now()
+    for n in range(MANY):
+        told = Notice("city.told", Text("通知", "Told"), Text("内容", "Words"), person_id=person, dedupe=str(n))
+        await services.notifier.notify(told)
+        await services.privacy.ask(person, RequestKind.EXPLANATION, f"why {n}", request_id=new_id())
+        await services.identity.keys.create(org, NewKey(f"key {n}"), by="test")
+        await services.filings.moderation.record(
+            Intervention("chat", "model", "ai_label", "generated", Decision.LABELLED, org, None, f"text {n}")
+        )
+    ids = [new_id() for _ in range(MANY)]
+    for statement in (
+        """INSERT INTO agents.run (id, agent, version, org_id, key_id, face, state, budget_micro, started_at, ended_at)
+           SELECT id, 'guide', 1, $2, id, 'try', 'done', 1, $3, $3 FROM unnest($1::uuid[]) id""",
+        """INSERT INTO exchange.withdrawal (id, org_id, amount_fen, payee, state, actor, created_at)
+           SELECT id, $2, 1, 'x', 'open', 'test', $3 FROM unnest($1::uuid[]) id""",
+        """INSERT INTO privacy.reading (id, at, person_id, purpose, ground, by, about, names)
+           SELECT id, $3, $2, 'benefits', 'contract', 'test', '', '{residence}' FROM unnest($1::uuid[]) id""",
+    ):
+        await services.db.execute(statement, ids, person if "privacy.reading" in statement else org, now)
+
+
+class TestACopyOfMuch:
+    async def test_holds_every_row_of_lists_that_pages_show_in_parts(self, house: House) -> None:
+        person = await house.person()
+        org = await house.own(person)
+        await many(house, person, org)
+        found = (await house.services.privacy.copy(person)).data
+        assert len(found["keys"]) == MANY
+        assert len(found["agents"]) == MANY
+        assert len(found["notices"]) >= MANY
+        assert len(found["requests"]) == MANY
+        assert len(found["readings"]) >= MANY
+        assert len(found["exchange"][0]["withdrawals"]) == MANY
+        assert len(found["filings"][0]["moderation"]) == MANY
+
+    async def test_says_in_a_list_that_is_cut_how_many_are_there_and_where_the_rest_is_asked_for(self) -> None:
+        rows = list(range(COPY_ROWS + 1))
+        assert whole(rows[:-1]) == rows[:-1]
+        *kept, last = whole(rows)
+        assert kept == rows[:-1]
+        assert last == {"left_out": {"newest_kept": COPY_ROWS, "rest_asked_at": "/my-data"}}
+
+    async def test_asks_for_each_page_after_the_last_row_of_the_one_before(self) -> None:
+        rows = [SimpleNamespace(id=new_id()) for _ in range(MANY)]
+
+        async def page(before: UUID | None) -> list[SimpleNamespace]:
+            start = 0 if before is None else next(n for n, one in enumerate(rows) if one.id == before) + 1
+            return rows[start : start + 50]
+
+        assert await every(page) == rows
 
 
 class TestPaper:

@@ -48,7 +48,7 @@ async def page(db: Database, *, person_id: UUID | None, waiting: bool, limit: in
     rows: list[Any] = await db.fetch(
         """SELECT * FROM approvals.glass WHERE ($1::uuid IS NULL OR person_id = $1)
              AND (NOT $2 OR reviewed_at IS NULL) ORDER BY opened_at DESC, id DESC LIMIT $3""",
-        person_id, waiting, min(limit, PAGE_ROWS),
+        person_id, waiting, limit,
     )  # fmt: skip
     return rows
 

@@ -86,9 +86,9 @@ class Meetings:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def of(self, org_id: UUID) -> list[View]:
+    async def of(self, org_id: UUID, *, most: int = store.PAGE_ROWS) -> list[View]:
         """Matches of an organisation, the last changed first; whether the sides are related is said of one alone."""
-        return await self._views(await store.matches(self._db, org_id), org_id)
+        return await self._views(await store.matches(self._db, org_id, most), org_id)
 
     async def get(self, identifier: UUID, org_id: UUID) -> View:
         """A match of one's own; UnknownMatch."""

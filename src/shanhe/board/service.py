@@ -57,9 +57,9 @@ class Posts:
             raise UnknownPost
         return found
 
-    async def of(self, org_id: UUID) -> list[Post]:
+    async def of(self, org_id: UUID, *, most: int = store.PAGE_ROWS) -> list[Post]:
         """An organisation's own, newest first, drafts and ended ones too."""
-        return [await self.opened(one) for one in await store.of_org(self.db, org_id)]
+        return [await self.opened(one) for one in await store.of_org(self.db, org_id, most)]
 
     async def standing(
         self, kind: Kind | None = None, sector: str | None = None, *, before: UUID | None = None, most: int = LIST_MAX

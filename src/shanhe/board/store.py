@@ -84,10 +84,10 @@ async def remove(conn: Connection, identifier: UUID, why: str, actor: str, now: 
     )  # fmt: skip
 
 
-async def of_org(conn: Connection, org_id: UUID) -> list[Post]:
+async def of_org(conn: Connection, org_id: UUID, most: int) -> list[Post]:
     """Everything of an organisation, newest first, a bounded page."""
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM board.post WHERE org_id = $1 ORDER BY id DESC LIMIT $2", org_id, PAGE_ROWS
+        f"SELECT {_COLUMNS} FROM board.post WHERE org_id = $1 ORDER BY id DESC LIMIT $2", org_id, most
     )
     return [_post(row) for row in rows]
 
@@ -215,12 +215,12 @@ async def pair(conn: Connection, need: UUID, solution: UUID) -> Match | None:
     return None if row is None else _match(row)
 
 
-async def matches(conn: Connection, org_id: UUID) -> list[Match]:
+async def matches(conn: Connection, org_id: UUID, most: int) -> list[Match]:
     """Those of an organisation, newest first, a bounded page."""
     rows = await conn.fetch(
         f"""SELECT {_MATCH} FROM board.match WHERE need_org = $1 OR solution_org = $1 ORDER BY changed_at DESC, id
              LIMIT $2""",
-        org_id, PAGE_ROWS,
+        org_id, most,
     )  # fmt: skip
     return [_match(row) for row in rows]
 

@@ -74,8 +74,10 @@ class Clones:
             raise UnknownMandate()
         return self._opened(row)
 
-    async def mandates(self, *, org_id: UUID | None = None, person_id: UUID | None = None) -> list[Mandate]:
-        return [self._opened(row) for row in await store.mandates(self.db, org_id, person_id)]
+    async def mandates(
+        self, *, org_id: UUID | None = None, person_id: UUID | None = None, limit: int = store.PAGE_ROWS
+    ) -> list[Mandate]:
+        return [self._opened(row) for row in await store.mandates(self.db, org_id, person_id, limit)]
 
     async def drop(self, mandate_id: UUID, org_id: UUID) -> Mandate:
         """The maker wants no clone any more: what was made of the person is deleted like after a revocation."""

@@ -41,12 +41,12 @@ async def standing(conn: Connection | Database, name: str) -> Any:
     return await conn.fetchrow("SELECT * FROM clones.mandate WHERE name = $1 AND state = 'granted'", name)
 
 
-async def mandates(db: Database, org_id: UUID | None, person_id: UUID | None) -> list[Any]:
+async def mandates(db: Database, org_id: UUID | None, person_id: UUID | None, limit: int) -> list[Any]:
     """Of a maker or of a person, newest first, a bounded page."""
     return await db.fetch(
         """SELECT * FROM clones.mandate WHERE ($1::uuid IS NULL OR org_id = $1) AND ($2::uuid IS NULL OR person_id = $2)
             ORDER BY id DESC LIMIT $3""",
-        org_id, person_id, PAGE_ROWS,
+        org_id, person_id, limit,
     )  # fmt: skip
 
 
@@ -116,9 +116,9 @@ async def feedbacks(db: Database, name: str, state: str | None) -> list[Any]:
     )  # fmt: skip
 
 
-async def given(db: Database, person_id: UUID) -> list[Any]:
+async def given(db: Database, person_id: UUID, limit: int) -> list[Any]:
     return await db.fetch(
-        "SELECT * FROM clones.feedback WHERE person_id = $1 ORDER BY id DESC LIMIT $2", person_id, PAGE_ROWS
+        "SELECT * FROM clones.feedback WHERE person_id = $1 ORDER BY id DESC LIMIT $2", person_id, limit
     )
 
 

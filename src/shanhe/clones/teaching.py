@@ -107,9 +107,9 @@ class Teaching:
             raise BadFeedback("You said something of this answer already", "您已对该回答提交过反馈")
         return self._opened(found)
 
-    async def said(self, person_id: UUID) -> list[Feedback]:
+    async def said(self, person_id: UUID, limit: int = store.PAGE_ROWS) -> list[Feedback]:
         """What a person said, for that person."""
-        return [self._opened(row) for row in await store.given(self._db, person_id)]
+        return [self._opened(row) for row in await store.given(self._db, person_id, limit)]
 
     # -- the maker ----------------------------------------------------------------------------------------------------
 

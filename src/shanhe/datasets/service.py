@@ -132,9 +132,9 @@ class Datasets:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def datasets(self, org_id: UUID | None) -> list[Dataset]:
+    async def datasets(self, org_id: UUID | None, *, most: int = store.PAGE_MAX) -> list[Dataset]:
         """An organisation's, the newest first; None = everybody's."""
-        return [await self._opened(one) for one in await store.datasets(self._db, org_id)]
+        return [await self._opened(one) for one in await store.datasets(self._db, org_id, most)]
 
     async def dataset(self, name: str, org_id: UUID | None) -> Dataset:
         """By id, or by name within an organisation."""
@@ -157,9 +157,9 @@ class Datasets:
     async def _opened(self, dataset: Dataset) -> Dataset:
         return _opened(await self._seals.of(dataset.org_id), dataset)
 
-    async def versions(self, dataset: Dataset) -> list[Version]:
+    async def versions(self, dataset: Dataset, *, most: int = store.PAGE_MAX) -> list[Version]:
         seal = await self._seals.of(dataset.org_id)
-        return [_opened_version(seal, one) for one in await store.versions(self._db, dataset.id)]
+        return [_opened_version(seal, one) for one in await store.versions(self._db, dataset.id, most)]
 
     async def newest(self, datasets: Sequence[Dataset]) -> dict[UUID, Version]:
         """The newest version of each that has one; one question."""

@@ -63,12 +63,12 @@ async def called(db: Connection | Database, org_id: UUID, name: str) -> Dataset 
     return None if row is None else _dataset(row)
 
 
-async def datasets(db: Connection | Database, org_id: UUID | None) -> list[Dataset]:
+async def datasets(db: Connection | Database, org_id: UUID | None, most: int = PAGE_MAX) -> list[Dataset]:
     rows = await db.fetch(
         """SELECT * FROM datasets.dataset WHERE ($1::uuid IS NULL OR org_id = $1) AND archived_at IS NULL
             ORDER BY id DESC LIMIT $2""",
         org_id,
-        PAGE_MAX,
+        most,
     )
     return [_dataset(row) for row in rows]
 
@@ -105,9 +105,9 @@ async def insert_version(conn: Connection, one: Version) -> Version:
     return _version(row)
 
 
-async def versions(db: Connection | Database, dataset_id: UUID) -> list[Version]:
+async def versions(db: Connection | Database, dataset_id: UUID, most: int = PAGE_MAX) -> list[Version]:
     rows = await db.fetch(
-        "SELECT * FROM datasets.version WHERE dataset_id = $1 ORDER BY number LIMIT $2", dataset_id, PAGE_MAX
+        "SELECT * FROM datasets.version WHERE dataset_id = $1 ORDER BY number LIMIT $2", dataset_id, most
     )
     return [_version(row) for row in rows]
 

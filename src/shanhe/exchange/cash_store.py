@@ -63,5 +63,5 @@ async def withdrawals(db: Database, org_id: UUID | None, open_only: bool, limit:
     return await db.fetch(
         """SELECT * FROM exchange.withdrawal WHERE ($1::uuid IS NULL OR org_id = $1) AND (NOT $2 OR state = 'open')
            ORDER BY CASE WHEN $2 THEN created_at END, created_at DESC, id DESC LIMIT $3""",
-        org_id, open_only, min(limit, PAGE_ROWS),
+        org_id, open_only, limit,
     )  # fmt: skip

@@ -69,9 +69,9 @@ class Disputes:
             raise ItemClosed(row["state"])
         return await self.opened(row)
 
-    async def list(self, org_id: UUID | None, *, open_only: bool = False) -> Sequence[Dispute]:
+    async def list(self, org_id: UUID | None, *, open_only: bool = False, limit: int = PAGE_ROWS) -> Sequence[Dispute]:
         """Newest first, a bounded page."""
-        return [await self.opened(row) for row in await store.disputes(self._db, org_id, open_only, PAGE_ROWS)]
+        return [await self.opened(row) for row in await store.disputes(self._db, org_id, open_only, limit)]
 
     async def opened(self, row: Any) -> Dispute:
         """A row in plain text."""

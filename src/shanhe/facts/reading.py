@@ -92,10 +92,10 @@ class Reader:
         found = await self.of(subject, on=on, known=known, wanted=[name], sound=sound)
         return next((fact.value for fact in found if not fact.key), None)
 
-    async def history(self, subject: UUID, name: str | None = None) -> list[Fact]:
+    async def history(self, subject: UUID, name: str | None = None, *, most: int = store.ROWS_MAX) -> list[Fact]:
         """Everything ever said, corrections included, a bounded page: for the subject's export and for auditors."""
         await self._ask([subject], None if name is None else [name])
-        rows = await store.history(self._db, subject, name)
+        rows = await store.history(self._db, subject, name, most)
         return [fact for row in rows if (fact := fact_of(row, self._vault)) is not None]
 
     async def subjects_with(self, name: str, key: UUID | str, *, on: date | None = None) -> list[UUID]:

@@ -58,11 +58,11 @@ async def keyed(conn: Connection, name: str, keys: Sequence[str], on: date, know
     return found
 
 
-async def history(conn: Connection, subject: UUID, name: str | None) -> Sequence[Any]:
+async def history(conn: Connection, subject: UUID, name: str | None, most: int = ROWS_MAX) -> Sequence[Any]:
     found: Sequence[Any] = await conn.fetch(
         f"""SELECT {COLUMNS} FROM facts.fact WHERE subject = $1 AND ($2::text IS NULL OR name = $2)
-            ORDER BY name, key, valid_from, known_at, id LIMIT {ROWS_MAX}""",
-        subject, name,
+            ORDER BY name, key, valid_from, known_at, id LIMIT $3""",
+        subject, name, most,
     )  # fmt: skip
     return found
 

@@ -139,9 +139,11 @@ class Complaints:
             raise UnknownComplaint
         return await self._opened(row)
 
-    async def list(self, *, org_id: UUID | None = None, waiting: bool = False) -> Sequence[Complaint]:
+    async def list(
+        self, *, org_id: UUID | None = None, waiting: bool = False, limit: int = PAGE_ROWS
+    ) -> Sequence[Complaint]:
         """Newest first, a bounded page; of one organisation, or (None) of all. `waiting`: what is due first, first."""
-        return [await self._opened(row) for row in await store.complaints(self._db, org_id, waiting, PAGE_ROWS)]
+        return [await self._opened(row) for row in await store.complaints(self._db, org_id, waiting, limit)]
 
     async def escalate(self) -> int:
         """Tell the operators, once, of complaints whose day has passed; how many."""

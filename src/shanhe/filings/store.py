@@ -186,7 +186,7 @@ async def complaints(db: Database, org_id: UUID | None, waiting: bool, limit: in
         """SELECT * FROM filings.complaint WHERE ($1::uuid IS NULL OR org_id = $1)
              AND (NOT $2 OR state IN ('open', 'appealed'))
            ORDER BY CASE WHEN $2 THEN due_at END, made_at DESC, id DESC LIMIT $3""",
-        org_id, waiting, min(limit, PAGE_ROWS),
+        org_id, waiting, limit,
     )  # fmt: skip
     return rows
 

@@ -393,9 +393,9 @@ class Deciding:
             return [one.to_dict() for one in rulebook.differences(found.rule_id, before, last)]
         return []
 
-    async def said_by(self, person_id: UUID) -> list[dict[str, Any]]:
+    async def said_by(self, person_id: UUID, *, most: int = store.HISTORY_ROWS) -> list[dict[str, Any]]:
         """A person's comments, for their own copy."""
-        rows = await store.comments(self._db, None, person_id)
+        rows = await store.comments(self._db, None, person_id, most)
         return [{"proposal": row["proposal"], "text": self._comment(row).text, "at": row["at"]} for row in rows]
 
     def _comment(self, row: Any) -> Comment:

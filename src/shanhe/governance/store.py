@@ -186,11 +186,13 @@ async def add_comment(
     )  # fmt: skip
 
 
-async def comments(conn: Connection, proposal: UUID | None, person_id: UUID | None = None) -> list[Any]:
+async def comments(
+    conn: Connection, proposal: UUID | None, person_id: UUID | None = None, most: int = HISTORY_ROWS
+) -> list[Any]:
     rows: list[Any] = await conn.fetch(
         """SELECT id, proposal, person_id, text, at FROM governance.comment
            WHERE ($1::uuid IS NULL OR proposal = $1) AND ($2::uuid IS NULL OR person_id = $2) ORDER BY id LIMIT $3""",
-        proposal, person_id, HISTORY_ROWS,
+        proposal, person_id, most,
     )  # fmt: skip
     return rows
 

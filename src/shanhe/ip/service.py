@@ -112,9 +112,9 @@ class Rights:
             before = page[-1].n
         return found[: store.ROWS_MAX]
 
-    async def mine(self, org_id: UUID) -> list[File]:
+    async def mine(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[File]:
         """What an organisation registered, holds or is asked to hold, newest first."""
-        return await self._desk.files(await store.of(self._desk.db, org_id))
+        return await self._desk.files(await store.of(self._desk.db, org_id, most))
 
     async def queue(self, person_id: UUID) -> list[File]:
         """What waits for the office, oldest first. NotYourOffice."""

@@ -81,13 +81,13 @@ async def queue(conn: Connection) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
-async def of(conn: Connection, org_id: UUID) -> list[Entry]:
+async def of(conn: Connection, org_id: UUID, most: int = ROWS_MAX) -> list[Entry]:
     """What an organisation registered, holds or is asked to hold, newest first."""
     rows = await conn.fetch(
         f"""SELECT {_COLUMNS} FROM ip.entry WHERE org_id = $1 OR id IN (
               SELECT s.entry FROM ip.share s JOIN ip.terms t ON (t.entry, t.n) = (s.entry, s.n)
                WHERE s.party = $1 AND t.state IN ('open', 'in_force')) ORDER BY n DESC LIMIT $2""",
-        org_id, ROWS_MAX,
+        org_id, most,
     )  # fmt: skip
     return [_entry(row) for row in rows]
 

@@ -175,7 +175,7 @@ class Notifier:
             self._clock.now(),
             list(org_ids),
             operator,
-            min(limit, 200),
+            limit,
         )
         return [_notice(row) for row in rows]
 

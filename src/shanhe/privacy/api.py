@@ -18,9 +18,10 @@ from shanhe.privacy.model import (
 )
 from shanhe.privacy.paper import copy_json, copy_paper
 from shanhe.privacy.resealing import Resealing
-from shanhe.privacy.service import Drawer, Privacy
+from shanhe.privacy.service import COPY_ROWS, Drawer, Privacy, whole
 
 __all__ = [
+    "COPY_ROWS",
     "GROUNDS",
     "Assessment",
     "BadText",
@@ -42,4 +43,5 @@ __all__ = [
     "copy_json",
     "copy_paper",
     "daily",
+    "whole",
 ]

@@ -35,12 +35,22 @@ TEXT_CHARS: Final = 1_000
 ASSESSMENT_CHARS: Final = 4_000
 PEOPLE_KEPT: Final = 20_000
 OVERDUE_ROWS: Final = 100
-COPY_READINGS: Final = 200
+COPY_ROWS: Final = 10_000
+"""Rows of one list in a copy: so many that people reach them seldom, so few that no copy fills the memory."""
 ASKED, ANSWER = "privacy.asked", "privacy.answer"
 
 Drawer = Callable[[UUID, Sequence[UUID]], Awaitable[Any]]
 """What another module has of a person, and of the organisation that is the person: for their own copy."""
 IsGuardian = Callable[[UUID, UUID], Awaitable[bool]]
+
+
+def whole(rows: Sequence[Any]) -> list[Any]:
+    """A list as it lies in a copy. One that is cut says so in its last row: how many are here, where to ask for more.
+
+    Give one row more than `COPY_ROWS` of what has more."""
+    if len(rows) <= COPY_ROWS:
+        return list(rows)
+    return [*rows[:COPY_ROWS], {"left_out": {"newest_kept": COPY_ROWS, "rest_asked_at": "/my-data"}}]
 
 
 class Privacy:
@@ -154,9 +164,19 @@ class Privacy:
         data: dict[str, Any] = {"identity": await self._identity.people.export(person_id)}
         for name, drawer in self._drawers.items():
             data[name] = await drawer(person_id, orgs)
-        data["requests"] = await self.requests(person_id=person_id)
-        data["readings"] = await self.readings(person_id, limit=COPY_READINGS)
+        data["requests"] = whole(await self.requests(person_id=person_id, limit=COPY_ROWS + 1))
+        data["readings"] = await self._read_of(person_id)
         return Copy(person_id, self._clock.now(), data)
+
+    async def _read_of(self, person_id: UUID) -> list[Any]:
+        """Readings of a person's facts, page by page, newest first."""
+        found: list[ReadingRow] = []
+        while len(found) <= COPY_ROWS:
+            page = await self.readings(person_id, before=found[-1].id if found else None)
+            if not page:
+                break
+            found += page
+        return whole(found)
 
     # -- for operators ------------------------------------------------------------------------------------------------
 

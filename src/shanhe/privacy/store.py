@@ -51,7 +51,7 @@ async def requests(db: Database, person_id: UUID | None, open_only: bool, limit:
     return await db.fetch(
         """SELECT * FROM privacy.request WHERE ($1::uuid IS NULL OR person_id = $1) AND (NOT $2 OR state = 'open')
            ORDER BY state = 'open' DESC, CASE WHEN state = 'open' THEN due_at END, id DESC LIMIT $3""",
-        person_id, open_only, min(limit, PAGE_ROWS),
+        person_id, open_only, limit,
     )  # fmt: skip
 
 

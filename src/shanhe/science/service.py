@@ -99,9 +99,9 @@ class Science:
             before = page[-1].n
         return found[: store.ROWS_MAX]
 
-    async def mine(self, org_id: UUID) -> list[Deposit]:
+    async def mine(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[Deposit]:
         """What an organisation deposited or is an author of, or is asked to be, newest first."""
-        return await self._desk.all_opened(await store.of(self._desk.db, org_id))
+        return await self._desk.all_opened(await store.of(self._desk.db, org_id, most))
 
     async def get(self, identifier: UUID, org_id: UUID | None = None) -> Deposit:
         """A deposit: everybody what was published (a retracted one says so), its parties all of it."""
@@ -142,9 +142,9 @@ class Science:
         found = await store.deposits(self._desk.db, deposits)
         return {one.id: await self._desk.opened(one) for one in found}
 
-    async def declared_by(self, org_id: UUID) -> list[Reuse]:
+    async def declared_by(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[Reuse]:
         """What an organisation declared to have reused, newest first."""
-        return await self._desk.said(await store.reuses(self._desk.db, org_id=org_id))
+        return await self._desk.said(await store.reuses(self._desk.db, org_id=org_id, most=most))
 
     async def reuse(self, identifier: UUID) -> Reuse:
         """One reuse. UnknownReuse."""

@@ -73,12 +73,12 @@ async def shown(conn: Connection, kind: str | None, before: int | None = None) -
     return await _whole(conn, rows)
 
 
-async def of(conn: Connection, org_id: UUID) -> list[Deposit]:
+async def of(conn: Connection, org_id: UUID, most: int = ROWS_MAX) -> list[Deposit]:
     """What an organisation deposited or is an author of, or is asked to be, newest first."""
     rows = await conn.fetch(
         f"""SELECT {_DEPOSIT} FROM science.deposit WHERE org_id = $1
               OR id IN (SELECT deposit FROM science.author WHERE party = $1) ORDER BY n DESC LIMIT $2""",
-        org_id, ROWS_MAX,
+        org_id, most,
     )  # fmt: skip
     return await _whole(conn, rows)
 
@@ -175,14 +175,15 @@ async def reuse(conn: Connection, identifier: UUID, *, lock: bool = False) -> Re
 
 
 async def reuses(
-    conn: Connection, *, deposits: Sequence[UUID] | None = None, org_id: UUID | None = None, state: str | None = None
-) -> list[Reuse]:
+    conn: Connection, *, deposits: Sequence[UUID] | None = None, org_id: UUID | None = None, state: str | None = None,
+    most: int = ROWS_MAX,
+) -> list[Reuse]:  # fmt: skip
     """Newest first, of some deposits, of who reused, or in one state."""
     rows = await conn.fetch(
         f"""SELECT {_REUSE} FROM science.reuse WHERE ($1::uuid[] IS NULL OR deposit = ANY($1))
               AND ($2::uuid IS NULL OR org_id = $2) AND ($3::text IS NULL OR state = $3)
             ORDER BY declared_at DESC, id LIMIT $4""",
-        deposits, org_id, state, ROWS_MAX,
+        deposits, org_id, state, most,
     )  # fmt: skip
     return [_reuse(row) for row in rows]
 

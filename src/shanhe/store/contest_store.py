@@ -186,10 +186,10 @@ async def entry_of(db: Connection | Database, contest_id: UUID, org_id: UUID) ->
     return None if row is None else Entry(**dict(row))
 
 
-async def entries_of(db: Database, org_id: UUID) -> list[Entry]:
+async def entries_of(db: Database, org_id: UUID, most: int = PAGE_ROWS) -> list[Entry]:
     """Everything an organisation entered, newest first, a bounded page."""
     rows = await db.fetch(
-        f"SELECT {_ENTRY} FROM store.entry WHERE org_id = $1 ORDER BY entered_at DESC LIMIT $2", org_id, PAGE_ROWS
+        f"SELECT {_ENTRY} FROM store.entry WHERE org_id = $1 ORDER BY entered_at DESC LIMIT $2", org_id, most
     )
     return [Entry(**dict(row)) for row in rows]
 

@@ -164,9 +164,9 @@ class Contests:
         found = await store.entry_of(self._db, contest_id, owner)
         return None if found is None else await self._opened(found)
 
-    async def entered(self, owner: UUID) -> list[Entry]:
+    async def entered(self, owner: UUID, *, most: int = store.PAGE_ROWS) -> list[Entry]:
         """Everything an organisation entered."""
-        return [await self._opened(one) for one in await store.entries_of(self._db, owner)]
+        return [await self._opened(one) for one in await store.entries_of(self._db, owner, most)]
 
     async def said(self, entry: Entry) -> list[tuple[int, str]]:
         """(points, reason) of an entry's jurors, without their names, for a copy of what is kept of somebody."""

@@ -57,9 +57,9 @@ class Shelf:
         found = await store.listing(conn, kind, slug, lock=lock)
         return None if found is None else _listing(await self._seals.of(found.owner), found)
 
-    async def of_owner(self, db: Database, owner: UUID) -> list[Listing]:
+    async def of_owner(self, db: Database, owner: UUID, most: int = store.PAGE_ROWS) -> list[Listing]:
         seal = await self._seals.of(owner)
-        return [_listing(seal, one) for one in await store.of_owner(db, owner)]
+        return [_listing(seal, one) for one in await store.of_owner(db, owner, most)]
 
     async def move(
         self, conn: Connection, found: Listing, becomes: str, reason: str, actor: str, now: datetime
@@ -81,9 +81,9 @@ class Shelf:
         seal = await self._seals.of(found.owner)
         return [_version(seal, one) for one in await store.versions(conn, found.id)]
 
-    async def mine(self, db: Database, owner: UUID) -> list[tuple[Listing, list[Version]]]:
+    async def mine(self, db: Database, owner: UUID, most: int = store.PAGE_ROWS) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first, bounded pages."""
-        seal, listings = await self._seals.of(owner), await self.of_owner(db, owner)
+        seal, listings = await self._seals.of(owner), await self.of_owner(db, owner, most)
         versions = await store.versions_of(db, [one.id for one in listings])
         return [(one, [_version(seal, version) for version in versions.get(one.id, [])]) for one in listings]
 
@@ -166,9 +166,9 @@ class Shelf:
         """Newest first, a bounded page."""
         return [await self._said(*one) for one in await store.ratings(db, listing_id)]
 
-    async def rated(self, db: Database, org_id: UUID) -> list[Rating]:
+    async def rated(self, db: Database, org_id: UUID, most: int) -> list[Rating]:
         """What one organisation said of anything."""
-        return [await self._said(*one) for one in await store.rated(db, org_id)]
+        return [await self._said(*one) for one in await store.rated(db, org_id, most)]
 
     async def _said(self, one: Rating, answered_by: UUID | None) -> Rating:
         """Words opened; those that were struck are left out."""
@@ -183,10 +183,11 @@ class Shelf:
         said = await self._seals.seal(org_id, f"{REPLIES}.text", text)
         await store.reply(conn, rating, org_id, said, now, actor)
 
-    async def replied(self, db: Database, org_id: UUID) -> list[dict[str, Any]]:
+    async def replied(self, db: Database, org_id: UUID, most: int) -> list[dict[str, Any]]:
         """What one organisation answered."""
         seal = await self._seals.of(org_id)
-        return [one | {"text": seal.open(f"{REPLIES}.text", one["text"])} for one in await store.replied(db, org_id)]
+        found = await store.replied(db, org_id, most)
+        return [one | {"text": seal.open(f"{REPLIES}.text", one["text"])} for one in found]
 
     async def words(self, kind: str, author: UUID, said: Any) -> str:
         """What a rating or a reply says, struck or not, for whoever decides a complaint about it."""

@@ -99,9 +99,9 @@ async def listing(conn: Connection | Database, kind: str, slug: str, *, lock: bo
     return None if row is None else _listing(row)
 
 
-async def of_owner(db: Database, owner: UUID) -> list[Listing]:
+async def of_owner(db: Database, owner: UUID, most: int = PAGE_ROWS) -> list[Listing]:
     rows = await db.fetch(
-        f"SELECT {_LISTING} FROM store.listing WHERE owner = $1 ORDER BY id DESC LIMIT $2", owner, PAGE_ROWS
+        f"SELECT {_LISTING} FROM store.listing WHERE owner = $1 ORDER BY id DESC LIMIT $2", owner, most
     )
     return [_listing(row) for row in rows]
 
@@ -380,12 +380,12 @@ async def ratings(db: Database, listing_id: UUID) -> list[tuple[Rating, UUID | N
     return [_said(row) for row in rows]
 
 
-async def rated(db: Database, org_id: UUID) -> list[tuple[Rating, UUID | None]]:
+async def rated(db: Database, org_id: UUID, most: int) -> list[tuple[Rating, UUID | None]]:
     """What one organisation said, newest first, a bounded page; each with who answered."""
     rows = await db.fetch(
         f"""SELECT {_SAID} FROM store.rating r LEFT JOIN store.reply a ON a.rating = r.id WHERE r.org_id = $1
             ORDER BY r.rated_at DESC LIMIT $2""",
-        org_id, PAGE_ROWS,
+        org_id, most,
     )  # fmt: skip
     return [_said(row) for row in rows]
 
@@ -404,11 +404,11 @@ async def reply(conn: Connection, rating_id: UUID, org_id: UUID, text: str, now:
     )  # fmt: skip
 
 
-async def replied(db: Database, org_id: UUID) -> list[dict[str, Any]]:
+async def replied(db: Database, org_id: UUID, most: int) -> list[dict[str, Any]]:
     """What one organisation answered, newest first, a bounded page."""
     rows = await db.fetch(
         "SELECT rating, text, replied_at FROM store.reply WHERE org_id = $1 ORDER BY replied_at DESC LIMIT $2",
-        org_id, PAGE_ROWS,
+        org_id, most,
     )  # fmt: skip
     return [dict(row) for row in rows]
 

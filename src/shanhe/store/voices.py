@@ -47,13 +47,13 @@ class Voices(Window):
         """What users said, newest first, with what the maker answered."""
         return await self._shelf.ratings(self._db, (await self.offer(name)).listing.id)
 
-    async def rated(self, org_id: UUID) -> list[Rating]:
+    async def rated(self, org_id: UUID, *, most: int = store.PAGE_ROWS) -> list[Rating]:
         """What one organisation said of anything, newest first; for that organisation."""
-        return await self._shelf.rated(self._db, org_id)
+        return await self._shelf.rated(self._db, org_id, most)
 
-    async def replied(self, org_id: UUID) -> list[dict[str, Any]]:
+    async def replied(self, org_id: UUID, *, most: int = store.PAGE_ROWS) -> list[dict[str, Any]]:
         """What one organisation answered, newest first; for that organisation."""
-        return await self._shelf.replied(self._db, org_id)
+        return await self._shelf.replied(self._db, org_id, most)
 
     async def reply(self, rating: UUID, *, owner: UUID, text: str, actor: str) -> None:
         """A maker's one public answer to a rating; another takes its place. UnknownListing unless the listing is the

@@ -105,9 +105,9 @@ class Window:
             found.setdefault(owner, []).append((kind, f"{kind}/{slug}"))
         return found
 
-    async def mine(self, owner: UUID) -> list[tuple[Listing, list[Version]]]:
+    async def mine(self, owner: UUID, *, most: int = store.PAGE_ROWS) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first."""
-        return await self._shelf.mine(self._db, owner)
+        return await self._shelf.mine(self._db, owner, most)
 
     async def contents(self, name: str) -> list[Mapping[str, Any]]:
         """What every version of a listing says, newest first; UnknownListing."""

@@ -212,7 +212,7 @@ class Studio:
 
     async def jobs(self, org_id: UUID | None, limit: int = 50) -> list[Job]:
         """The newest first; None = of every organisation."""
-        return await store.jobs(self.db, org_id, min(limit, PAGE_MAX))
+        return await store.jobs(self.db, org_id, limit)
 
     async def steps(self, job: Job) -> list[Step]:
         return await store.steps(self.db, job.id)

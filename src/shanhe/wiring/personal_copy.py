@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -12,13 +13,14 @@ import msgspec
 
 from shanhe.agents.api import Agents
 from shanhe.approvals.api import glass_view
+from shanhe.batches.api import Batch, File
 from shanhe.board.api import Board, match_view, post_view
 from shanhe.clones.api import Clones, Teaching
-from shanhe.content.api import draft_view, profile_view
+from shanhe.content.api import Draft, draft_view, profile_view
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
-from shanhe.filings.api import Filings, complaint_view, event_view
+from shanhe.filings.api import Event, Filings, complaint_view, event_view
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Identity
@@ -30,9 +32,9 @@ from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import Ledger, LotHistory
 from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads, venue_view
-from shanhe.payments.api import Payouts
-from shanhe.privacy.api import Drawer
-from shanhe.programmes.api import Programmes, file_view
+from shanhe.payments.api import Payout, Payouts
+from shanhe.privacy.api import COPY_ROWS, Drawer, whole
+from shanhe.programmes.api import Application, Programmes, file_view
 from shanhe.retrieval.api import Asking
 from shanhe.store.api import Contests, Store
 from shanhe.webhooks.api import Webhooks, endpoint_view
@@ -43,7 +45,8 @@ from shanhe.wiring.research import Commons
 from shanhe.wiring.studio import Workshop
 from shanhe.wiring.workflows import Routines
 
-ROWS_MAX: Final = 100
+ALL: Final = COPY_ROWS + 1
+"""What is asked of a service that gives a list at once: one more than a copy holds shows that there are more."""
 CHILD_PURPOSE: Final = "child_protection"
 MONTHS_A_YEAR: Final = 12
 
@@ -148,8 +151,23 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
     }  # fmt: skip
 
 
+async def every(page: Callable[[UUID | None], Awaitable[Sequence[Any]]]) -> list[Any]:
+    """A list that comes in pages, newest first: each is asked for after the last row of the one before."""
+    found: list[Any] = []
+    before: UUID | None = None
+    while len(found) < ALL and (rows := await page(before)):
+        found += rows
+        before = rows[-1].id
+    return found
+
+
+async def _rows(listed: Callable[..., Awaitable[Sequence[Any]]], org: UUID) -> list[dict[str, Any]]:
+    """All rows of an organisation in a list that comes in pages."""
+    return [asdict(one) for one in await every(lambda before: listed(org, before=before))]
+
+
 class _Drawers:
-    """Reads only; each list is a bounded page, newest first."""
+    """Reads only; each list is whole up to `COPY_ROWS`, newest first."""
 
     def __init__(self, services: House) -> None:
         self._s = services
@@ -157,28 +175,32 @@ class _Drawers:
     async def facts(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Everything ever said of the person, corrections included."""
         async with self._s.facts.reading(Use("own_access", f"person:{person}")) as reader:
-            return [fact_view(fact) for fact in await reader.history(person)]
+            found = [fact_view(fact) for fact in await reader.history(person, most=ALL)]
+        return whole(found)
 
     async def programmes(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Applications with answers, evidence, decisions, payments and history."""
         found = []
         for org in orgs:
-            for app in await self._s.programmes.applications(org_id=org, limit=ROWS_MAX):
+            for app in await every(partial(self._applications, org)):
                 file = await self._s.programmes.file(app.id)
                 programme = self._s.programmes.programme(app.programme)
                 found.append(file_view(file, programme, self._s.programmes.catalogue))
-        return found
+        return whole(found)
+
+    async def _applications(self, org: UUID, before: UUID | None) -> Sequence[Application]:
+        return await self._s.programmes.applications(org_id=org, before=before)
 
     async def credits(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Purchases, refunds, invoices, disputes, alerts."""
         credits = self._s.credits
         return [
             {
-                "purchases": [asdict(one) for one in await credits.purchases(org)],
-                "refunds": [asdict(one) for one in await credits.refunds.list(org)],
-                "invoices": [asdict(one) for one in await credits.invoices.list(org)],
-                "red_letters": [asdict(one) for one in await credits.refunds.red_letters.list(org)],
-                "disputes": [asdict(one) for one in await credits.disputes.list(org)],
+                "purchases": whole(await _rows(credits.purchases, org)),
+                "refunds": whole(await _rows(credits.refunds.list, org)),
+                "invoices": whole(await _rows(credits.invoices.list, org)),
+                "red_letters": whole(await _rows(credits.refunds.red_letters.list, org)),
+                "disputes": whole(await _rows(credits.disputes.list, org)),
                 "alerts": [asdict(one) for one in await credits.alerts.of(org)],
             }
             for org in orgs
@@ -206,17 +228,20 @@ class _Drawers:
                     opened = asdict(await self._s.payouts.payees.open(payee.id))
                 except PersonErased:
                     opened = None
-            payouts = [asdict(one) for one in await self._s.payouts.list(org_id=org)]
-            found.append({"payee": opened, "payouts": payouts[:ROWS_MAX]})
+            payouts = await every(partial(self._payouts, org))
+            found.append({"payee": opened, "payouts": whole([asdict(one) for one in payouts])})
         return found
+
+    async def _payouts(self, org: UUID, before: UUID | None) -> Sequence[Payout]:
+        return await self._s.payouts.list(org_id=org, before=before)
 
     async def exchange(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Orders, disputes and withdrawals on the exchange."""
         exchange = self._s.exchange
         return [
             {
-                "withdrawals": [asdict(one) for one in await exchange.cash.withdrawals(org, limit=ROWS_MAX)],
-                "disputes": [asdict(one) for one in await exchange.disputes.list(org)],
+                "withdrawals": whole([asdict(one) for one in await exchange.cash.withdrawals(org, limit=ALL)]),
+                "disputes": whole([asdict(one) for one in await exchange.disputes.list(org, limit=ALL)]),
             }
             for org in orgs
         ]
@@ -228,17 +253,17 @@ class _Drawers:
     async def clones(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Clones of the person, and what the person said of others' answers."""
         return {
-            "consents": [asdict(one) for one in await self._s.clones.mandates(person_id=person)],
-            "feedback": [asdict(one) for one in await self._s.teaching.said(person)],
+            "consents": whole([asdict(one) for one in await self._s.clones.mandates(person_id=person, limit=ALL)]),
+            "feedback": whole([asdict(one) for one in await self._s.teaching.said(person, ALL)]),
         }
 
     async def works(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Rights that the person registered or holds, outputs of which they are an author, and what they reused."""
         rights, science = self._s.commons.rights, self._s.commons.science
         return {
-            "rights": [asdict(one) for org in orgs for one in await rights.mine(org)],
-            "outputs": [asdict(one) for org in orgs for one in await science.mine(org)],
-            "reuses": [asdict(one) for org in orgs for one in await science.declared_by(org)],
+            "rights": whole([asdict(one) for org in orgs for one in await rights.mine(org, most=ALL)]),
+            "outputs": whole([asdict(one) for org in orgs for one in await science.mine(org, most=ALL)]),
+            "reuses": whole([asdict(one) for org in orgs for one in await science.declared_by(org, most=ALL)]),
         }
 
     async def board(self, person: UUID, orgs: Sequence[UUID]) -> Any:
@@ -246,15 +271,15 @@ class _Drawers:
         board = self._s.board
         return [
             {
-                "posts": [post_view(one, "", own=True) for one in await board.posts.of(org)],
-                "matches": [match_view(one) for one in await board.meetings.of(org)],
+                "posts": whole([post_view(one, "", own=True) for one in await board.posts.of(org, most=ALL)]),
+                "matches": whole([match_view(one) for one in await board.meetings.of(org, most=ALL)]),
             }
             for org in orgs
         ]
 
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""
-        return [asdict(key) for org in orgs for key in await self._s.identity.keys.list(org)]
+        return whole([row for org in orgs for row in await _rows(self._s.identity.keys.list, org)])
 
     async def tags(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person's calls were counted under."""
@@ -267,7 +292,7 @@ class _Drawers:
 
     async def governance(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person said on proposals."""
-        return await self._s.governance.deciding.said_by(person)
+        return whole(await self._s.governance.deciding.said_by(person, most=ALL))
 
     async def nomads(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Days present, how and (as long as it is kept) where they were proved, decisions, cards, uses, readings; and
@@ -281,13 +306,13 @@ class _Drawers:
             {
                 "listings": [
                     {"listing": asdict(listing), "versions": [asdict(one) for one in versions]}
-                    for listing, versions in await self._s.store.mine(org)
+                    for listing, versions in await self._s.store.mine(org, most=ALL)
                 ],
-                "ratings": [asdict(one) for one in await self._s.store.rated(org)],
-                "replies": await self._s.store.replied(org),
+                "ratings": whole([asdict(one) for one in await self._s.store.rated(org, most=ALL)]),
+                "replies": whole(await self._s.store.replied(org, most=ALL)),
                 "entries": [
                     {**asdict(one), "said": await self._s.contests.said(one)}
-                    for one in await self._s.contests.entered(org)
+                    for one in await self._s.contests.entered(org, most=ALL)
                 ],
                 "tool_secrets": await self._s.tools.secret_names(org),
             }
@@ -300,10 +325,11 @@ class _Drawers:
         return [
             {
                 "workflows": [
-                    msgspec.to_builtins(one) | {"versions": msgspec.to_builtins(await flows.versions(org, one.slug))}
-                    for one in await flows.mine(org)
+                    msgspec.to_builtins(one)
+                    | {"versions": msgspec.to_builtins(await flows.versions(org, one.slug, most=ALL))}
+                    for one in await flows.mine(org, most=ALL)
                 ],
-                "runs": msgspec.to_builtins(await flows.runs(org)),
+                "runs": whole(msgspec.to_builtins(await every(partial(flows.runs, org, None)))),
             }
             for org in orgs
         ]
@@ -316,42 +342,51 @@ class _Drawers:
         """What the person had written, on which forms, and their profiles of products."""
         hub, found = self._s.hub.content, []
         for org in orgs:
-            drafts = await hub.drafts(org)
+            drafts = await every(partial(self._drafts, org))
             forms = {one.job: (await hub.job(org, one.job))[0].form for one in drafts}
             found.append({
                 "profiles": [profile_view(one) for one in await hub.profiles(org)],
-                "drafts": [draft_view(one) | {"form": forms[one.job]} for one in drafts],
+                "drafts": whole([draft_view(one) | {"form": forms[one.job]} for one in drafts]),
             })  # fmt: skip
         return found
 
+    async def _drafts(self, org: UUID, before: UUID | None) -> Sequence[Draft]:
+        return await self._s.hub.content.drafts(org, before=before)
+
     async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Runs of agents that the person paid for; no text of theirs is kept."""
-        return [asdict(run) for org in orgs for run in await self._s.agents.runs(org)]
+        return whole([row for org in orgs for row in await _rows(self._s.agents.runs, org)])
 
     async def thumbs(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person thinks of agents' answers, with what they shared of them."""
-        return [asdict(one) for one in await self._s.agents.thumbs.given(person, orgs, limit=ROWS_MAX)]
+        return whole([asdict(one) for one in await self._s.agents.thumbs.given(person, orgs, limit=ALL)])
 
     async def workshop(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Files, batches, data sets with their versions, jobs and models of the studio."""
         shop, found = self._s.workshop, []
         for org in orgs:
-            sets = await shop.datasets.datasets(org)
+            sets = await shop.datasets.datasets(org, most=ALL)
             found.append({
-                "files": msgspec.to_builtins((await shop.batches.files(org))[0]),
-                "batches": msgspec.to_builtins((await shop.batches.batches(org, limit=ROWS_MAX))[0]),
+                "files": whole(msgspec.to_builtins(await every(partial(self._files, org)))),
+                "batches": whole(msgspec.to_builtins(await every(partial(self._batches, org)))),
                 "datasets": [
                     {"dataset": msgspec.to_builtins(one),
-                     "versions": msgspec.to_builtins(await shop.datasets.versions(one))} for one in sets
+                     "versions": msgspec.to_builtins(await shop.datasets.versions(one, most=ALL))} for one in sets
                 ],
                 "jobs": [
                     msgspec.to_builtins(one) | {"rubric": await shop.studio.rubric_of(one)}
-                    for one in await shop.studio.jobs(org)
+                    for one in await shop.studio.jobs(org, ALL)
                 ],
                 "models": msgspec.to_builtins(await shop.studio.models(org)),
                 "knowledge": await self._knowledge(org),
             })  # fmt: skip
         return found
+
+    async def _files(self, org: UUID, after: UUID | None) -> Sequence[File]:
+        return (await self._s.workshop.batches.files(org, after=after))[0]
+
+    async def _batches(self, org: UUID, after: UUID | None) -> Sequence[Batch]:
+        return (await self._s.workshop.batches.batches(org, after=after))[0]
 
     async def _knowledge(self, org: UUID) -> list[dict[str, Any]]:
         """The knowledge bases that the person keeps, with their documents; the files are downloaded there."""
@@ -364,22 +399,31 @@ class _Drawers:
 
     async def estates(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What was asked to be handed over of the person's."""
-        return [asdict(one) for org in orgs for one in await self._s.credits.estates.list(org)]
+        return [asdict(one) for org in orgs for one in await self._s.credits.estates.list(org, limit=ALL)]
 
     async def filings(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Complaints that the person made, and what guardrails did to what they asked."""
         now, filings = self._s.clock.now(), self._s.filings
         return [
-            {"complaints": [complaint_view(one, now) for one in await filings.complaints.list(org_id=org)],
-             "moderation": [event_view(one) for one in await filings.moderation.events(org_id=org, limit=ROWS_MAX)]}
+            {"complaints": whole(
+                [complaint_view(one, now) for one in await filings.complaints.list(org_id=org, limit=ALL)]
+             ),
+             "moderation": whole(
+                 [event_view(one) for one in await every(partial(self._events, org))]
+             )}
             for org in orgs
         ]  # fmt: skip
+
+    async def _events(self, org: UUID, before: UUID | None) -> Sequence[Event]:
+        return await self._s.filings.moderation.events(org_id=org, before=before)
 
     async def break_glass(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person opened alone in an emergency, what they did under it, and how it was judged."""
         now = self._s.clock.now()
-        return [glass_view(one, now) for one in await self._s.emergency.glass.list(person_id=person, limit=ROWS_MAX)]
+        found = await self._s.emergency.glass.list(person_id=person, limit=ALL)
+        return whole([glass_view(one, now) for one in found])
 
     async def notices(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the city told the person."""
-        return [asdict(notice) for notice in await self._s.notifier.inbox(person, list(orgs), limit=ROWS_MAX)]
+        found = await self._s.notifier.inbox(person, list(orgs), limit=ALL)
+        return whole([asdict(notice) for notice in found])

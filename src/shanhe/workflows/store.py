@@ -128,9 +128,9 @@ async def definitions(db: Database, org_id: UUID, most: int) -> list[tuple[Workf
     return [(known[row["workflow"]], row["definition"]) for row in rows]
 
 
-async def versions(db: Database, workflow: UUID) -> list[Version]:
+async def versions(db: Database, workflow: UUID, most: int = PAGE_ROWS) -> list[Version]:
     rows = await db.fetch(
-        "SELECT * FROM workflows.version WHERE workflow = $1 ORDER BY n DESC LIMIT $2", workflow, PAGE_ROWS
+        "SELECT * FROM workflows.version WHERE workflow = $1 ORDER BY n DESC LIMIT $2", workflow, most
     )
     return [of_row(Version, row) for row in rows]
 

@@ -82,10 +82,10 @@ class Writing:
             raise UnknownWorkflow(slug)
         return msgspec.structs.replace(found, title=(await self._seals.of(org_id)).open(TITLE, found.title))
 
-    async def mine(self, org_id: UUID) -> list[Workflow]:
+    async def mine(self, org_id: UUID, *, most: int = store.PAGE_ROWS) -> list[Workflow]:
         """An organisation's workflows, newest first."""
         seal = await self._seals.of(org_id)
-        found = await store.mine(self._db, org_id)
+        found = await store.mine(self._db, org_id, most)
         return [msgspec.structs.replace(one, title=seal.open(TITLE, one.title)) for one in found]
 
     async def rename(self, org_id: UUID, slug: str, title: str) -> Workflow:
@@ -139,10 +139,10 @@ class Writing:
             raise UnknownWork("version", "版本")
         return self._opened(await self._seals.of(org_id), found)
 
-    async def versions(self, org_id: UUID, slug: str) -> list[Version]:
+    async def versions(self, org_id: UUID, slug: str, *, most: int = store.PAGE_ROWS) -> list[Version]:
         """Its versions, newest first."""
         seal, workflow = await self._seals.of(org_id), await self.one(org_id, slug)
-        return [self._opened(seal, one) for one in await store.versions(self._db, workflow.id)]
+        return [self._opened(seal, one) for one in await store.versions(self._db, workflow.id, most)]
 
     async def looking_up(self, org_id: UUID, names: Container[str]) -> list[str]:
         """Workflows of an organisation that look things up in a base of one of these names."""
