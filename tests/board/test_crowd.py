@@ -16,7 +16,7 @@ from stage import crowds
 
 from .conftest import CREDIT, NEED, NOON, SOLUTION, TERMS, Town
 
-ROUNDS, AT_ONCE = 25, 6
+ROUNDS_QUICK, ROUNDS_PROVED, AT_ONCE = 12, 25, 6
 SEEDS_QUICK, SEEDS_PROVED = 2, 60
 DIES = 0.004
 REWARD = 500 * CREDIT
@@ -118,9 +118,9 @@ class Crowd(crowds.Crowd):
 class TestCrowd:
     @pytest.mark.parametrize("seed", range(SEEDS_QUICK))
     async def test_agrees_on_a_need_once(self, database: Database, tmp_path: Path, seed: int) -> None:
-        await Crowd(database, seed, tmp_path / "keys").live(ROUNDS)
+        await Crowd(database, seed, tmp_path / "keys").live(ROUNDS_QUICK)
 
     @pytest.mark.prove
     @pytest.mark.parametrize("seed", range(SEEDS_QUICK, SEEDS_PROVED))
     async def test_agrees_on_a_need_once_whoever_is_first(self, database: Database, tmp_path: Path, seed: int) -> None:
-        await Crowd(database, seed, tmp_path / "keys").live(ROUNDS)
+        await Crowd(database, seed, tmp_path / "keys").live(ROUNDS_PROVED)

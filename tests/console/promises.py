@@ -136,7 +136,7 @@ class Promises:
         return {**await self.file(who, application), "outcome": outcome, "asks": asks, "given": {},
                 "applicant": "青山机器人",
                 "milestones": [{"n": 2, "title": "上线", "due_on": date(2027, 12, 1)}],
-                "others": [row(TWO, "refused")]}  # fmt: skip
+                "turn": 0, "others": [row(TWO, "refused")]}  # fmt: skip
 
     async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
         self.done.append(("decide", verdict, reason))

@@ -203,6 +203,22 @@ async def test_a_reviewer_sees_what_the_one_before_assessed_in_the_fields_that_w
     assert "他人已按另一认定通过" in other.text
 
 
+async def test_a_reviewer_decides_on_what_the_page_showed_and_not_on_what_came_back_since(city: City) -> None:
+    firm = await city.company()
+    app = await city.apply("brand_award", firm, {"campaign": "山河之夜"})
+    client = await browser(city, await city.reviewer("publicity"), await city.company("局"))
+    assert 'name="turn" value="0"' in (await client.get(f"/review/{app.id}")).text
+    other = await city.reviewer("publicity", 1)
+    await city.programmes.reviewing.decide(app.id, other, Verdict.RETURN, reason="活动名称有误")
+    more = {"campaign": "山河之昼"}
+    await city.programmes.applying.supplement(app.id, firm, answers=more, evidence={}, actor="test")
+    late = await post(client, f"/review/{app.id}", verdict="pass", turn="0")
+    assert "退回后已补正" in late.text
+    assert 'name="turn" value="1"' in late.text
+    done = await post(client, f"/review/{app.id}", verdict="pass", turn="1", a_exposure="200000000")
+    assert "done=decided" in done.headers["location"]
+
+
 class TestReviewers:
     async def test_are_assigned_and_dismissed_on_a_page(self, city: City) -> None:
         desk = await browser(city, await city.subject(await city.person()), await city.company("局"))

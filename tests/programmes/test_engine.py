@@ -220,6 +220,36 @@ class TestDecision:
         with pytest.raises(AlreadyClaimed):
             await city.apply("software_copyright", other, form(77), ref="b")
 
+    async def test_is_about_what_the_reviewer_read_and_not_what_came_back_after_a_return(self, city: City) -> None:
+        await city.fund("ip_credit")
+        ((firm, app),) = await applied(city, 1)
+        decide, clerk = city.programmes.reviewing.decide, await city.reviewer("ip_office")
+        await decide(app.id, await city.reviewer("ip_office", 1), Verdict.RETURN, reason="证书页码不全")
+        more = {"registration_number": "2026SR77"}
+        await city.programmes.applying.supplement(app.id, firm, answers=more, evidence={}, actor="test")
+        with pytest.raises(WrongState, match="since you read it"):
+            await decide(app.id, clerk, Verdict.PASS, turn=0)
+        assert (await decide(app.id, clerk, Verdict.PASS, turn=1)).state is State.COMPLETED
+
+    async def test_does_not_land_on_what_came_back_while_it_was_made(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ((firm, app),) = await applied(city, 1)
+        reviewing, other = city.programmes.reviewing, await city.reviewer("ip_office", 1)
+        conflict = reviewing._stranger
+
+        async def meanwhile(*args: Any) -> None:
+            monkeypatch.setattr(reviewing, "_stranger", conflict)
+            await reviewing.decide(app.id, other, Verdict.RETURN, reason="证书页码不全")
+            more = {"registration_number": "2026SR77"}
+            await city.programmes.applying.supplement(app.id, firm, answers=more, evidence={}, actor="test")
+
+        monkeypatch.setattr(reviewing, "_stranger", meanwhile)
+        with pytest.raises(WrongState, match="since you read it"):
+            await reviewing.decide(app.id, await city.reviewer("ip_office"), Verdict.PASS)
+        (back,) = await city.programmes.applications(org_id=firm)
+        assert (back.state, back.answers["registration_number"]) == (State.IN_REVIEW, "2026SR77")
+
     async def test_of_two_is_about_one_assessment_that_the_second_cannot_exchange(self, city: City) -> None:
         await city.fund("brand_cash")
         firm = await city.company()

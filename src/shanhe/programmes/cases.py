@@ -167,8 +167,10 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Everything about one application, for whoever may see it."""
+    """Everything about one application, for whoever may see it. `turn`: how often it was returned; never newer than
+    the answers with it."""
 
+    turn: int
     application: Application
     tranches: tuple[Tranche, ...]
     decisions: tuple[DecisionRow, ...]

@@ -111,10 +111,16 @@ class Reviewing:
 
     async def decide(
         self, application: UUID, person_id: UUID, verdict: Verdict, *, reason: str = "",
-        assessed: Mapping[str, Any] | None = None,
+        assessed: Mapping[str, Any] | None = None, turn: int | None = None,
     ) -> Application:  # fmt: skip
-        """One reviewer's voice on the present step. Repeating it is AlreadyJudged; two at once: one of them counts."""
-        ground, app = self._ground, await self._app(application)
+        """One reviewer's voice on the present step. Repeating it is AlreadyJudged; two at once: one of them counts.
+
+        `turn`: how often the application had been returned when the reviewer read it (None: it is read now). WrongState
+        where it has been since, for what came back is another thing.
+        """
+        ground = self._ground
+        turn = await store.turn(ground.db, application) if turn is None else turn
+        app = await self._app(application)
         programme = ground.programme(app.programme)
         step = await self._may(app, programme, person_id)
         if verdict is not Verdict.PASS and not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
@@ -131,7 +137,7 @@ class Reviewing:
             planned = await self._awards.plan(question, outcome) if outcome.entitled else []
         actor = f"person:{person_id}"
         async with ground.db.transaction() as conn:
-            turn = await self._speak(conn, app, person_id, verdict, actor, answers)
+            await self._speak(conn, app, turn, person_id, verdict, actor, answers)
             if answers != dict(app.answers):
                 await store.replace_content(conn, app.id, seal(ground.vault, app.person_id, content_of(app, answers)))
             if verdict is Verdict.RETURN:
@@ -152,16 +158,19 @@ class Reviewing:
         return await self._awards.settle(done.id) if done.state is State.APPROVED else done
 
     async def _speak(
-        self, conn: Any, app: Application, person_id: UUID, verdict: Verdict, actor: str, answers: Mapping[str, Any]
-    ) -> int:  # fmt: skip
-        """Write the voice down under the application's lock; how often the application had been returned before.
+        self, conn: Any, app: Application, turn: int, person_id: UUID, verdict: Verdict, actor: str,
+        answers: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Write the voice down under the application's lock.
 
         AlreadyAssessed where it would change what others have passed: nobody is made to agree to another thing.
         """
         row = await store.row(conn, app.id, lock=True)
         if (row["state"], row["round"], row["step"]) != (State.IN_REVIEW, app.round, app.step):
             raise WrongState(row["state"], (f"审核中（第 {app.step + 1} 步）", f"in review at step {app.step + 1}"))
-        now, turn = self._ground.now(), await store.turn(conn, app.id)
+        if await store.turn(conn, app.id) != turn:
+            raise WrongState(("退回后已补正", "supplemented since you read it"), ("与您所见一致", "as you read it"))
+        now = self._ground.now()
         held = store.application_of(row, self._ground.vault).answers
         changed = [name for name, value in held.items() if answers.get(name) != value]
         if verdict is Verdict.PASS and changed and await self._passed(conn, app, turn):
@@ -170,7 +179,6 @@ class Reviewing:
             raise AlreadyJudged
         details = {"step": app.step, "round": app.round}
         await store.note(conn, app.id, f"verdict_{verdict}", at=now, actor=actor, details=details)
-        return turn
 
     async def met(self, application: UUID, person_id: UUID, n: int, *, on: Any) -> Application:
         """A reviewer of the programme accepts the document of milestone `n` as of a day."""

@@ -63,6 +63,7 @@ class VerdictBody(Body):
     verdict: Verdict
     reason: str = Field("", max_length=TEXT_MAX_CHARS)
     assessed: Answers
+    turn: int | None = Field(None, ge=0)
 
 
 class MetBody(Body):
@@ -285,10 +286,11 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
 
     @routes.post("/applications/{application}/verdicts", status_code=201)
     async def decide(application: UUID, body: VerdictBody, who: Reviewer) -> Response:
-        """Pass, refuse or return the present step; refusing and returning need a reason."""
+        """Pass, refuse or return the present step; refusing and returning need a reason. `turn`: as the application
+        said when the reviewer read it; 409 where it was returned and supplemented since."""
         await _seen(programmes, application, who)
         app = await programmes.reviewing.decide(
-            application, person_of(who), body.verdict, reason=body.reason, assessed=body.assessed
+            application, person_of(who), body.verdict, reason=body.reason, assessed=body.assessed, turn=body.turn
         )
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue), 201)
 

@@ -84,13 +84,14 @@ class Programmes:
 
     async def file(self, application: UUID) -> File:
         """Everything about an application; the caller has checked who asks."""
-        ground, row = self._ground, await store.row(self._ground.db, application)
+        ground, turn = self._ground, await store.turn(self._ground.db, application)
+        row = await store.row(ground.db, application)
         if row is None:
             raise UnknownApplication
         app = store.application_of(row, ground.vault)
         return File(
-            app, await award_store.tranches(ground.db, app.id), await store.decisions(ground.db, app, ground.vault),
-            await store.history(ground.db, app.id),
+            turn, app, await award_store.tranches(ground.db, app.id),
+            await store.decisions(ground.db, app, ground.vault), await store.history(ground.db, app.id),
         )  # fmt: skip
 
     async def applications(

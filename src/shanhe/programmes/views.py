@@ -111,6 +111,7 @@ def file_view(file: File, programme: Programme, catalogue: Catalogue) -> dict[st
     app = file.application
     return {
         **application_view(app, programme, catalogue),
+        "turn": file.turn,
         "answers": app.answers,
         "evidence": {name: asdict(item) for name, item in app.evidence.items()},
         "tranches": [tranche_view(tranche) for tranche in file.tranches],

@@ -206,8 +206,9 @@ class LivePromises:
         last = app.step + 1 == len(self._programmes.programme(app.programme).path(app.round))
         assessed = answers_of(asks, fields, partly=not last)
         await self._programmes.reviewing.decide(
-            application, who.person_id, Verdict(verdict), reason=reason, assessed=assessed
-        )
+            application, who.person_id, Verdict(verdict), reason=reason, assessed=assessed,
+            turn=int(fields["turn"]) if "turn" in fields else None,
+        )  # fmt: skip
 
     async def met(self, who: m.Who, application: UUID, n: int, on: date) -> None:
         await self._seen(who, application)
