@@ -1,6 +1,7 @@
 """Many at once: people start, cancel, decide and delete, two processes work, and some of them end on their way.
 
-In which order it is taken, nobody says: every run comes to its end, and what was charged is what its steps say.
+In which order it is taken, nobody says: every run comes to its end, and what was charged is what its steps say, and
+what a run paid what its own steps and its parts did.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ UNFINISHED = (
     "SELECT id FROM workflows.approval WHERE verdict = ''",
     "SELECT r.id FROM workflows.run r JOIN workflows.workflow w ON w.id = r.workflow "
     "WHERE r.made_at > w.deleted_at",
-    "SELECT r.id FROM workflows.run r LEFT JOIN workflows.step s ON s.run = r.id GROUP BY r.id, r.paid_micro "
-    "HAVING r.paid_micro <> coalesce(sum(s.paid_micro), 0)",
+    "SELECT r.id FROM workflows.run r LEFT JOIN workflows.step s ON s.run = r.id AND s.kind <> 'workflow' "
+    "GROUP BY r.id, r.paid_micro HAVING r.paid_micro <> coalesce(sum(s.paid_micro), 0) "
+    "+ (SELECT coalesce(sum(p.paid_micro), 0) FROM workflows.run p WHERE p.parent = r.id)",
 )  # fmt: skip
 PAID = "SELECT coalesce(sum(paid_micro), 0)::bigint FROM workflows.step WHERE kind <> 'workflow'"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
@@ -41,6 +41,9 @@ def two(**more: Any) -> dict[str, Any]:
 
 def codes(content: dict[str, Any]) -> set[str]:
     return {code for _, code, _, _ in problems(shaped(content))}
+
+
+CALLS: Final = {"kind": "workflow", "id": "call", "workflow": "inner", "save": "x", "next": "out_end"}
 
 
 def gated(house: House, gate: Callable[[str], Awaitable[None]]) -> None:
@@ -360,6 +363,37 @@ class TestPart:
         assert run.state == "paused"
         assert (await house.workflows.cancel(run.id, house.org)).state == "cancelled"
         assert [one.state for one in await house.workflows.parts(run.id, house.org)] == ["cancelled"]
+
+    async def test_that_had_paid_is_counted_in_the_run_that_is_cancelled(self, house: House) -> None:
+        waits = {"kind": "approval", "id": "ok", "who": "owner", "shows": "?"}
+        await house.published(flow(ask("i", "in", "ok"), waits), "inner")
+        run, _ = await house.run(flow(CALLS, says("end", "{{x}}")))
+        run = await house.workflows.cancel(run.id, house.org)
+        assert (run.state, run.paid_micro, sum(house.charged.values())) == ("cancelled", PRICE, PRICE)
+
+    async def test_that_pays_after_the_end_of_those_above_it_is_counted_there(self, house: House) -> None:
+        await house.published(flow(ask("i", "in", "out_end"), says("end", "{{i}}")), "inner")
+        await house.published(flow(CALLS, says("end", "{{x}}")), "middle")
+        outer = flow(CALLS | {"workflow": "middle"}, says("end", "{{x}}"))
+        states = []
+
+        async def gate(prompt: str) -> None:
+            [top] = [one for one in await house.workflows.runs(house.org) if one.parent is None]
+            [middle] = await house.workflows.parts(top.id, house.org)
+            await house.workflows.cancel(middle.id, house.org)
+            async with asyncio.timeout(60):
+                while top.ended_at is None:
+                    await asyncio.sleep(0.01)
+                    top, _ = await house.workflows.trace(top.id, house.org)
+            states.append((top.state, top.paid_micro))
+
+        gated(house, gate)
+        run, steps = await house.run(outer)
+        assert states == [("failed", 0)]
+        [middle] = await house.workflows.parts(run.id, house.org)
+        [inner] = await house.workflows.parts(middle.id, house.org)
+        assert [one.paid_micro for one in (run, steps[0], middle, inner)] == [PRICE] * 4
+        assert sum(house.charged.values()) == PRICE
 
 
 async def test_old_course_of_a_run_goes_on(house: House) -> None:

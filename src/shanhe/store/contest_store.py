@@ -103,7 +103,7 @@ async def juries(db: Connection | Database, contests: Collection[UUID]) -> dict[
     found: dict[UUID, list[UUID]] = {one: [] for one in contests}
     for row in await db.fetch(
         "SELECT contest, person FROM store.contest_juror WHERE contest = ANY($1) AND dismissed_at IS NULL"
-        " ORDER BY named_at",
+        " ORDER BY named_at, person",
         list(contests),
     ):
         found[row["contest"]].append(row["person"])

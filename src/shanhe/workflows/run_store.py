@@ -207,11 +207,15 @@ async def book(conn: Connection, one: Step, worker: str, state: str, course: Any
 
 
 async def end(conn: Connection, run_id: UUID, state: str, ended: Ending, *, at_rest: bool = False) -> bool:
-    """End a run that has not ended; `at_rest`: only one that nobody works on."""
+    """End a run that has not ended; `at_rest`: only one that nobody works on. What its parts paid that have ended and
+    were not booked yet is its own; of the others they add it when they end."""
+    await conn.execute("SELECT FROM workflows.run WHERE id = $1 FOR UPDATE", run_id)  # then no part of it ends
     done = await conn.fetchval(
-        """UPDATE workflows.run SET state = $2, result = $3, error = $4, why = $5, ended_at = $6, worker = NULL,
-                  taken_at = NULL WHERE id = $1 AND ended_at IS NULL AND NOT ($7 AND state = 'running')
-           RETURNING true""",
+        """UPDATE workflows.run r SET state = $2, result = $3, error = $4, why = $5, ended_at = $6, worker = NULL,
+                  taken_at = NULL, paid_micro = paid_micro + coalesce((
+                    SELECT sum(p.paid_micro) FROM workflows.run p WHERE p.parent = r.id AND p.ended_at IS NOT NULL
+                       AND NOT EXISTS (SELECT FROM workflows.step s WHERE s.run = r.id AND s.n = p.parent_n)), 0)
+            WHERE id = $1 AND ended_at IS NULL AND NOT ($7 AND state = 'running') RETURNING true""",
         run_id, state, *ended, at_rest,
     )  # fmt: skip
     if done:
@@ -220,21 +224,44 @@ async def end(conn: Connection, run_id: UUID, state: str, ended: Ending, *, at_r
 
 
 async def _left_behind(conn: Connection | Database, run_id: UUID, now: datetime) -> None:
-    """Of a run that has ended: nobody is asked any more, and the run goes on that waits for it. That one is locked
-    whatever it does, as it may be about to rest."""
+    """Of a run that has ended: nobody is asked any more, and the run goes on that waits for it, or, where that has
+    ended, has what this one paid added. That one is locked whatever it does, as it may be about to rest."""
     await conn.execute(
         "UPDATE workflows.approval SET verdict = 'dropped', decided_at = $2 WHERE run = $1 AND verdict = ''",
         run_id, now,
     )  # fmt: skip
-    parent = await conn.fetchval(
-        "SELECT id FROM workflows.run WHERE id = (SELECT parent FROM workflows.run WHERE id = $1) FOR UPDATE", run_id
-    )
-    woken = parent and await conn.fetchval(
-        "UPDATE workflows.run SET state = 'waiting', due_at = $2 WHERE id = $1 AND state = 'paused' RETURNING true",
-        parent, now,
-    )  # fmt: skip
-    if woken:
+    above = await _above(conn, run_id)
+    if above is None:
+        return
+    if above["ended_at"] is not None:
+        await _paid_late(conn, run_id)
+    elif above["state"] == "paused":
+        await conn.execute("UPDATE workflows.run SET state = 'waiting', due_at = $2 WHERE id = $1", above["id"], now)
         await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+
+async def _above(conn: Connection | Database, run_id: UUID) -> Any:
+    """The run that this is a step of, locked; None where it is nobody's."""
+    return await conn.fetchrow(
+        """SELECT id, state, ended_at FROM workflows.run
+            WHERE id = (SELECT parent FROM workflows.run WHERE id = $1) FOR UPDATE""",
+        run_id,
+    )
+
+
+async def _paid_late(conn: Connection | Database, run_id: UUID) -> None:
+    """Add what a run paid to those above it which have counted theirs: they have ended, or booked the one below."""
+    paid = await conn.fetchval("SELECT paid_micro FROM workflows.run WHERE id = $1", run_id)
+    while paid and (above := await _above(conn, run_id)) is not None:
+        booked = await conn.fetchval(
+            """UPDATE workflows.step s SET paid_micro = s.paid_micro + $2 FROM workflows.run r
+                WHERE r.id = $1 AND (s.run, s.n) = (r.parent, r.parent_n) RETURNING true""",
+            run_id, paid,
+        )  # fmt: skip
+        if not booked and above["ended_at"] is None:
+            return
+        await conn.execute("UPDATE workflows.run SET paid_micro = paid_micro + $2 WHERE id = $1", above["id"], paid)
+        run_id = above["id"]
 
 
 async def parts(db: Database, run_id: UUID) -> list[Run]:
