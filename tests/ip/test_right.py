@@ -162,6 +162,33 @@ class TestShares:
         assert (await city.rights.get(asked.entry.id, firm)).open is None
         assert [one.event for one in await city.rights.history(made.entry.id)].count("declined") == 1
 
+    async def test_that_would_take_the_share_of_somebody_who_was_erased_never_come_into_force(self, city: City) -> None:
+        firm, other, person = await city.company("甲"), await city.company("乙"), await city.someone()
+        gone = (await city.services.identity.orgs.create_personal(person, by="test")).id
+        made = await city.verified(firm, shares=((firm, 600_000), (gone, 400_000)))
+        taken = ((firm, 600_000), (other, 400_000))
+        await city.rights.propose(made.entry.id, taken, 10_000, org_id=firm, actor="test")
+        await city.services.identity.people.erase(person, by="test")
+        found = await city.rights.answer(made.entry.id, org_id=other, accept=True, actor="test")
+        assert (found.holders, found.waiting) == ({firm, gone}, {gone})
+        await city.rights.forget(gone)
+        found = await city.rights.get(made.entry.id, firm)
+        assert (found.open, found.holders) == (None, {firm, gone})
+
+    async def test_that_only_waited_for_somebody_who_was_erased_and_keep_their_share_come_into_force(
+        self, city: City
+    ) -> None:
+        firm, person = await city.company(), await city.someone()
+        gone = (await city.services.identity.orgs.create_personal(person, by="test")).id
+        shares = ((firm, 600_000), (gone, 400_000))
+        made = await city.verified(firm, shares=shares)
+        await city.rights.propose(made.entry.id, shares, 20_000, org_id=firm, actor="test")
+        await city.services.identity.people.erase(person, by="test")
+        await city.rights.forget(gone)
+        found = await city.rights.get(made.entry.id, firm)
+        assert found.in_force is not None
+        assert (found.open, found.in_force.rate_ppm, found.holders) == (None, 20_000, {firm, gone})
+
     async def test_go_on_changing_around_the_share_of_somebody_who_was_erased(self, city: City) -> None:
         firm, other, person = await city.company("甲"), await city.company("乙"), await city.someone()
         gone = (await city.services.identity.orgs.create_personal(person, by="test")).id

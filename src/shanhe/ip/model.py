@@ -148,8 +148,11 @@ class File:
 
     @property
     def concerned(self) -> frozenset[UUID]:
-        """Whose consent the open terms need: of those who hold now and those who would, as far as they are there."""
-        return (self.holders | self.open.parties) - self.gone if self.open else frozenset()
+        """Whose consent the open terms need: of those who hold now and those who would. For whoever was erased nobody
+        can consent, and nobody needs to where they keep what they hold."""
+        if self.open is None:
+            return frozenset()
+        return (self.holders | self.open.parties) - (self.gone if self.keeps(self.open.shares) else frozenset())
 
     @property
     def waiting(self) -> frozenset[UUID]:

@@ -382,7 +382,8 @@ class Rights:
         return await self._officer(person_id)
 
     async def forget(self, org_id: UUID) -> int:
-        """After an erasure: what the person held alone is withdrawn, terms that would need their consent are off."""
+        """After an erasure: what the person held alone is withdrawn, terms that would need their consent are off, and
+        those that waited for nobody else come into force."""
         done = 0
         for one in await store.of(self._desk.db, org_id):
             async with self._desk.db.transaction() as conn:
@@ -394,6 +395,8 @@ class Rights:
                 elif found.open is not None and org_id in found.concerned:  # nobody can consent to it any more
                     await self._desk.note(conn, found, "declined", ERASED, found.open.n)
                     await self._off(conn, found, sorted(found.concerned - {org_id}))
+                else:
+                    await self._desk.settle(conn, found, ERASED)
         return done
 
     # -- helpers ------------------------------------------------------------------------------------------------------
