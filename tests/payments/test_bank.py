@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -114,9 +116,15 @@ class TestCashier:
         http.install(app)
         http.take(app, routes.router(branch.payments, None))
         async with AsyncClient(transport=ASGITransport(app), base_url="http://city") as client:
-            page = (await client.get(f"/pay/bank_transfer/{order.id.hex}")).text
+            answer = await client.get(f"/pay/bank_transfer/{order.id.hex}")
+        page = answer.text
         assert order.provider_ref in page
-        assert "Account number" in page
+        assert "收款账号" in page
+        assert "Account number" not in page
+        assert page.count("<button") == 5
+        script = page.partition("<script>")[2].partition("</script>")[0]
+        allowed = b64encode(sha256(script.encode()).digest()).decode()
+        assert f"script-src 'sha256-{allowed}'" in answer.headers["content-security-policy"]
         assert 'http-equiv="refresh"' not in page
 
 

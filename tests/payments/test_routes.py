@@ -34,6 +34,19 @@ class TestPayPage:
         assert "不涉及真实资金" in page.text
         assert "default-src 'none'" in page.headers["content-security-policy"]
 
+    async def test_speaks_the_language_and_wears_the_theme_that_its_reader_chose(self, counter, client):
+        order = await counter.ordered()
+        chinese = (await client.get(order.redirect_url)).text
+        assert "确认支付" in chinese
+        assert "Simulate" not in chinese
+        assert "color-scheme: light dark" in chinese
+        client.cookies.update({"shanhe_lang": "en", "shanhe_theme": "dark"})
+        english = (await client.get(order.redirect_url)).text
+        assert '<html lang="en">' in english
+        assert "Simulate a failure" in english
+        assert "确认支付" not in english
+        assert "color-scheme: dark;" in english
+
     async def test_pays_and_sends_the_payer_back(self, counter, client):
         order = await counter.ordered()
         answer = await client.post(order.redirect_url, data={"action": "pay"})

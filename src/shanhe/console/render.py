@@ -27,15 +27,13 @@ from shanhe.console.ports import Desk
 from shanhe.kernel import memos
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
-from shanhe.kernel.http import language
+from shanhe.kernel.http import language, theme
 from shanhe.kernel.i18n import Catalogue, Entry
 from shanhe.kernel.money import format_credits, format_fen, said_credits
 from shanhe.kernel.texts import parts_of
 from shanhe.kernel.words import move
 from shanhe.rulebook.api import Rulebook
 
-THEMES: Final = ("auto", "light", "dark")
-THEME_COOKIE: Final = "shanhe_theme"
 FORM_COOKIE: Final = "shanhe_form"
 FORM_COOKIE_AGE_S: Final = 86_400
 SAFE_METHODS: Final = ("GET", "HEAD")
@@ -204,13 +202,12 @@ class View:
                 return text["zh" if chinese else "en"]
             return text[0] if chinese else text[1]
 
-        theme = request.cookies.get(THEME_COOKIE, THEMES[0])
         flash = request.query_params.get("done", "")
         return self._jinja.get_template(template).render(
             t=t,
             both=both,
             lang=lang,
-            theme=theme if theme in THEMES else THEMES[0],
+            theme=theme(request),
             who=who,
             path=request.url.path,
             here=address(request),

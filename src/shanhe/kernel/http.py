@@ -39,6 +39,8 @@ NOWHERE: Mapping[str, int] = MappingProxyType({})
 LANGUAGES = ("zh-CN", "en")
 NO_STORE: Mapping[str, str] = MappingProxyType({"cache-control": "no-store"})
 LANGUAGE_COOKIE = "shanhe_lang"
+THEMES = ("auto", "light", "dark")
+THEME_COOKIE = "shanhe_theme"
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -87,6 +89,12 @@ def language(request: Request) -> str:
     if chosen in LANGUAGES:
         return chosen
     return accepted_language(request.headers.get("accept-language", ""))
+
+
+def theme(request: Request) -> str:
+    """The theme a person chose, else `auto`: as the device is."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else THEMES[0]
 
 
 def accepted_language(header: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from typing import Annotated, Any
 from uuid import UUID
 
 import segno
@@ -34,8 +37,12 @@ PAGE_HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
 }
+COPY_SCRIPT = (files("shanhe.payments") / "templates" / "copy.js").read_text()
+_COPY_HASH = b64encode(sha256(COPY_SCRIPT.encode()).digest()).decode()
 # The page goes to an institution by a link only: a form could not be sent there.
-CASHIER_HEADERS = PAGE_HEADERS
+CASHIER_HEADERS = PAGE_HEADERS | {
+    "content-security-policy": f"{PAGE_HEADERS['content-security-policy']}; script-src 'sha256-{_COPY_HASH}'"
+}
 CASHIER_REFRESH_S = 5
 METHOD_TITLES = {
     "wechat": ("微信支付", "WeChat Pay"),
@@ -76,7 +83,7 @@ def _cashier(payments: Payments) -> APIRouter:
     templates = _templates()
 
     @routes.get("/pay/{method}/{ref}")
-    async def cashier(method: Annotated[str, Path(pattern="^[a-z_]{1,32}$")], ref: Ref) -> Response:
+    async def cashier(method: Annotated[str, Path(pattern="^[a-z_]{1,32}$")], ref: Ref, request: Request) -> Response:
         error: ShanheError | None = None
         order: Order | None = None
         try:
@@ -87,6 +94,8 @@ def _cashier(payments: Payments) -> APIRouter:
             order, error = None, refusal
         waiting = order is not None and order.state in (State.CREATED, State.PENDING, State.FAILED)
         text = templates.get_template("cashier.html").render(
+            **_reader(request),
+            script=COPY_SCRIPT,
             order=order,
             error=error,
             waiting=waiting,
@@ -99,6 +108,12 @@ def _cashier(payments: Payments) -> APIRouter:
         return HTMLResponse(text, status_code=error.status if error else 200, headers=CASHIER_HEADERS)
 
     return routes
+
+
+def _reader(request: Request) -> dict[str, Any]:
+    """What every page is told of its reader: language, theme, and which of two texts is theirs."""
+    lang = http.language(request)
+    return {"lang": lang, "theme": http.theme(request), "t": lambda zh, en: zh if lang == "zh-CN" else en}
 
 
 def _templates() -> Environment:
@@ -127,9 +142,13 @@ def _pages(payments: Payments, sandbox: Sandbox) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     templates = _templates()
 
-    def render(page: PayPage | None, kind: str, error: ShanheError | None = None) -> Response:
+    def render(request: Request, page: PayPage | None, kind: str, error: ShanheError | None = None) -> Response:
         text = templates.get_template("pay.html").render(
-            page=page, kind=kind, error=error, yuan=format_fen(page.amount_fen) if page else ""
+            **_reader(request),
+            page=page,
+            kind=kind,
+            error=error,
+            yuan=format_fen(page.amount_fen) if page else "",
         )
         return HTMLResponse(text, status_code=error.status if error else 200, headers=PAGE_HEADERS)
 
@@ -139,11 +158,11 @@ def _pages(payments: Payments, sandbox: Sandbox) -> APIRouter:
         return RedirectResponse(page.return_path, status_code=303, background=task, headers=PAGE_HEADERS)
 
     @routes.get("/pay/sandbox/{ref}")
-    async def show(ref: Ref) -> Response:
+    async def show(ref: Ref, request: Request) -> Response:
         try:
-            return render(await sandbox.page(ref), "payment")
+            return render(request, await sandbox.page(ref), "payment")
         except ShanheError as error:
-            return render(None, "payment", error)
+            return render(request, None, "payment", error)
 
     @routes.post("/pay/sandbox/{ref}")
     async def decide(ref: Ref, request: Request) -> Response:
@@ -151,21 +170,21 @@ def _pages(payments: Payments, sandbox: Sandbox) -> APIRouter:
         try:
             page = await (sandbox.pay(ref) if form.get("action") == "pay" else sandbox.fail(ref))
         except ShanheError as error:
-            return render(None, "payment", error)
+            return render(request, None, "payment", error)
         return done(page)
 
     @routes.get("/pay/sandbox/mandates/{ref}")
-    async def show_mandate(ref: Ref) -> Response:
+    async def show_mandate(ref: Ref, request: Request) -> Response:
         try:
-            return render(await sandbox.mandate_page(ref), "mandate")
+            return render(request, await sandbox.mandate_page(ref), "mandate")
         except ShanheError as error:
-            return render(None, "mandate", error)
+            return render(request, None, "mandate", error)
 
     @routes.post("/pay/sandbox/mandates/{ref}")
-    async def sign_mandate(ref: Ref) -> Response:
+    async def sign_mandate(ref: Ref, request: Request) -> Response:
         try:
             return done(await sandbox.sign_mandate(ref))
         except ShanheError as error:
-            return render(None, "mandate", error)
+            return render(request, None, "mandate", error)
 
     return routes

@@ -12,9 +12,9 @@ from shanhe.console.model import Who
 from shanhe.console.pages.base import ENROL_PATH, Room, sent
 from shanhe.console.ports import SignedIn
 from shanhe.console.qr import qr_path
-from shanhe.console.render import THEME_COOKIE, THEMES, check_token, form, go, local_path
+from shanhe.console.render import check_token, form, go, local_path
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES
+from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES, THEME_COOKIE, THEMES
 from shanhe.kernel.routing import APIRouter
 
 CODES_PATH = f"{ENROL_PATH}/codes"

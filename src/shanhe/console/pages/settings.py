@@ -11,9 +11,9 @@ from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
 from shanhe.console.pages.entrance import PASSWORD_CHARS_MAX
 from shanhe.console.ports import Desk
-from shanhe.console.render import THEMES, go
+from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.http import LANGUAGES
+from shanhe.kernel.http import LANGUAGES, THEMES
 from shanhe.kernel.routing import APIRouter
 
 
