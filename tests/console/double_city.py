@@ -360,7 +360,14 @@ class Books:
             None,
             lines,
             [mp.LotLine(ident(5), -25_088, "purchased", None, ident(40)), mp.LotLine(ident(6), 12)],
-            {"v": 1, "status": "completed", "shares": [{"role": "platform", "amount_micro": 2}], "trace": decided},
+            {
+                "v": 1,
+                "status": "completed",
+                "shares": [{"role": "platform", "amount_micro": 2}],
+                "trace": decided,
+                "market": "real",
+                "buy": str(ident(7)),
+            },
             [mp.RuleLine("P11", ("平台定价", "Pricing"), "四·1.2", "8af3fd6a2343")],
         )
 

@@ -52,9 +52,11 @@ class Rights:
                 "since": date(2026, 1, 1), "source": "register"}  # fmt: skip
         reading = {"at": AT, "purpose": words("办理政策申请", "Programmes"), "by": "system",
                    "names": [words("人才岗位", "Role")], "ground": "legal_duty", "about": ""}  # fmt: skip
+        many = reading | {"names": [words(f"事实{n}", f"Fact {n}") for n in range(38)]}
         return {
             "person": SimpleNamespace(name="张伟", email="wei@example.cn", phone=None), "purposes": PURPOSES,
-            "by_people": True, "facts": [fact], "readings": [reading], "requests": [request("open"), request("done")],
+            "by_people": True, "facts": [fact], "readings": [reading, many],
+            "requests": [request("open"), request("done")],
             "left": {"wallet_micro": 100_000_000, "income_micro": 2_500_000, "exchange_fen": 12_345, "listings": 1},
         }  # fmt: skip
 

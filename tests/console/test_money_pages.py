@@ -390,7 +390,8 @@ class TestRecords:
         for needed in (
             "P11 平台定价", "四·1.2",
             f'href="/city/ledger?account={ident(40)}"', f'/api/ledger/postings/{ident(4)}" download',
-            "/rules/P1_resident_discount?on=2026-11-20&amp;fact_value_fen=1000#try", "分配", "自购",
+            "/rules/P1_resident_discount?on=2026-11-20&amp;fact_value_fen=1000#try", "分配", "自购", "正式市场",
+            f"<code class=\"xs wrap\">{ident(7)}</code>",
         ):  # fmt: skip
             assert needed in page, needed
         assert "{&#34;" not in page, "no raw data where people read"
