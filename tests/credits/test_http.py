@@ -319,6 +319,31 @@ class TestRefundOverHttp:
             repeated = await operator.post(paths[1], json=said)
             assert (repeated.status_code, repeated.json()["state"]) == (200, "paid")
 
+    async def test_paid_by_hand_in_small_sums_takes_two_once_a_day_of_one_person_comes_to_it(self, site: Site) -> None:
+        async with (
+            await site.client("topup") as member,
+            await site.client("accounts", name="运营") as operator,
+            await site.client("accounts", name="财务") as second,
+        ):
+            org, paths = UUID(member.org_id), []
+            for number, credits in enumerate((60, 39, 1, 40)):
+                made = await site.city.credits.top_up(
+                    org, credits * 1_000_000, "发票 7", "person:o + person:p", client_ref=f"b{number}"
+                )
+                body = {"client_ref": f"r{number}", "reason": "不再需要"}
+                back = (await member.post(f"/api/credits/purchases/{made.id}/refund", json=body)).json()
+                paths.append(f"/api/credits/refunds/{back['id']}/payout")
+
+            async def said(client: httpx.AsyncClient, path: str) -> int:
+                body = {"reference": f"回单 {path[-20:-8]}", "method": "cash_desk"}
+                return (await client.post(path, json=body)).status_code
+
+            assert [await said(operator, path) for path in paths[:3]] == [200, 200, 202]
+            assert await said(operator, paths[0]) == 200, "what was said before counts once"
+            assert await said(second, paths[3]) == 200, "another person has a day of their own"
+            site.city.clock.advance(days=1)
+            assert await said(operator, paths[2]) == 200
+
 
 class TestCodesOverHttp:
     async def test_a_batch_is_funded_exported_once_and_redeemed(self, site: Site) -> None:

@@ -207,6 +207,15 @@ class Approvals:
         if deed.party is not None and person is not None and await deed.party(request, person):
             raise PartyToIt()
 
+    async def alone(self, subject: str, amount_fen: int, *, by: str, below_fen: int) -> bool:
+        """Whether somebody may do this without a second person: what they did so today comes with it to less than
+        `below_fen`. Then it is counted, once a subject and sum, also where it fails afterwards."""
+        person = await self.person_behind(by)
+        async with self._db.transaction() as conn:
+            return await store.alone(
+                conn, person, f"{subject}:{amount_fen}", self._clock.today(), amount_fen, below_fen
+            )
+
     async def again(self, request_id: UUID, *, by: str, rights: Collection[str] | None = None) -> Request:
         """Try once more what was agreed to and is not done; anybody who may decide may ask for it. RequestClosed,
         BeingDone, and what stands in its way; `rights` as in `agree`."""

@@ -21,6 +21,20 @@ def _request(row: Any) -> Request:
     return Request(**{**dict(row), "state": RequestState(row["state"])})
 
 
+async def alone(conn: Connection, person: str, subject: str, day: date, amount_fen: int, below_fen: int) -> bool:
+    """Count what somebody does alone, if their day stays below a sum; true of what was counted before."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('approvals.alone ' || $1, 0))", person)
+    if await conn.fetchval("SELECT true FROM approvals.alone WHERE person = $1 AND subject = $2", person, subject):
+        return True
+    done: int = await conn.fetchval(
+        "SELECT coalesce(sum(amount_fen), 0)::bigint FROM approvals.alone WHERE person = $1 AND day = $2", person, day
+    )
+    if done + amount_fen >= below_fen:
+        return False
+    await conn.execute("INSERT INTO approvals.alone VALUES ($1, $2, $3, $4)", person, subject, day, amount_fen)
+    return True
+
+
 async def insert_licence(db: Any, licence_id: UUID, new: NewLicence, by: str, now: datetime) -> Licence:
     """The licence with this scope, authority and number, recorded now or before."""
     await db.execute(

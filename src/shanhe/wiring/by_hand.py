@@ -66,8 +66,10 @@ class ByHand:
     ) -> Request | None:  # fmt: skip
         """Say that a refund was paid by transfer or at the cash desk. One request a payment stands at a time."""
         found = await self._refunds.check_by_hand(refund_id, reference, method)
-        small = found.refund_fen < int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
-        if small or found.payout_ref == reference:  # it was said before
+        below = int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
+        if found.payout_ref == reference or await self._approvals.alone(  # it was said before, or one is enough
+            f"{PAID}:{refund_id}", found.refund_fen, by=by, below_fen=below
+        ):
             await self._refunds.pay_by_hand(refund_id, reference, by=by, method=method)
             return None
         payload = {

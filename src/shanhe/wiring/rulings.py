@@ -1,7 +1,7 @@
 """What operators rule on by looking: what a register says, where stray money belongs, whether a call is given back.
 
-One says so. From the sum on at which a payout takes two people, and of every checked fact, since rules pay by those
-without asking anybody, another agrees first; then it is done.
+One says so. From the sum on at which a payout takes two people, of one ruling or of what one rules alone in a day,
+and of every checked fact, since rules pay by those without asking anybody, another agrees first; then it is done.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CLOSING: Final = {
 ACCEPTED: Final = "payments.suspense_accepted"
 """What left for another account takes two people, however small."""
 SUM_RULE, SUM = "P10_payout", "minimum"
-"""No payout is smaller, and each takes two people: the sum from which on these rulings do, too."""
+"""No payout is smaller, and each takes two people: the sum from which on these rulings do, too, one or a day's."""
 PRICE_RULE, PRICE = "P1_resident_discount", "list_price_fen"
 SPACE: Final = UUID("8c1df5ba-7b0e-5f07-8f5c-2d0e6c0b7b4e")
 FORGOTTEN: Final = "—"
@@ -75,8 +75,10 @@ class Rulings:
             **{kind: Deed(self._close, "/city/bank", self._note) for kind in (ACCEPTED, *CLOSING.values())},
         }  # fmt: skip
 
-    def _takes_two(self, fen: int) -> bool:
-        return fen >= int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
+    async def _alone(self, subject: str, fen: int, by: str) -> bool:
+        """Whether one is enough: neither this nor what they did alone today comes to the sum that takes two."""
+        below = int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
+        return await self._approvals.alone(subject, fen, by=by, below_fen=below)
 
     # -- stray money --------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class Rulings:
         stands at a time."""
         item, moved_fen = await self._bank.check(item_id, ending)
         accepted = ending.to is SuspenseState.APPLIED and ending.order_id is None
-        if not accepted and not self._takes_two(moved_fen):
+        if not accepted and await self._alone(f"{item_id}:{ending.to}:{ending.order_id or ''}", moved_fen, by):
             await self._bank.end(item_id, ending, actor=by, decided_fen=moved_fen)
             return None
         kind, order = ACCEPTED if accepted else CLOSING[ending.to], str(ending.order_id or "")
@@ -146,7 +148,7 @@ class Rulings:
         if await behind(by) == (disputing := await behind(dispute.actor)):
             raise OwnDispute
         price_fen = int(self._rulebook.parameter(PRICE_RULE, PRICE, self._clock.today()))
-        if not self._takes_two(charged_micro * price_fen // MICRO):
+        if await self._alone(f"{GRANT}:{dispute_id}", charged_micro * price_fen // MICRO, by):
             await self._disputes.grant(dispute_id, answer=answer, by=by)
             return None
         payload = {
