@@ -14,10 +14,18 @@ from shanhe.filings.api import Decision, Intervention
 from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice, Text
-from shanhe.privacy.api import COPY_ROWS, Conclusion, NewAssessment, RequestClosed, RequestKind, RequestState, whole
+from shanhe.privacy.api import (
+    COPY_ROWS,
+    Conclusion,
+    NewAssessment,
+    RequestClosed,
+    RequestKind,
+    RequestState,
+    every,
+    whole,
+)
 from shanhe.privacy.model import Copy
 from shanhe.privacy.paper import copy_paper
-from shanhe.wiring.personal_copy import every
 
 from .conftest import House
 

@@ -18,7 +18,7 @@ from shanhe.privacy.model import (
 )
 from shanhe.privacy.paper import copy_json, copy_paper
 from shanhe.privacy.resealing import Resealing
-from shanhe.privacy.service import COPY_ROWS, Drawer, Privacy, whole
+from shanhe.privacy.service import COPY_ROWS, Drawer, Privacy, every, whole
 
 __all__ = [
     "COPY_ROWS",
@@ -43,5 +43,6 @@ __all__ = [
     "copy_json",
     "copy_paper",
     "daily",
+    "every",
     "whole",
 ]

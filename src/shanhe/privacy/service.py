@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,6 +52,16 @@ def whole(rows: Sequence[Any]) -> list[Any]:
     if len(rows) <= COPY_ROWS:
         return list(rows)
     return [*rows[:COPY_ROWS], {"left_out": {"newest_kept": COPY_ROWS, "rest_asked_at": "/my-data"}}]
+
+
+async def every(page: Callable[..., Awaitable[Sequence[Any]]]) -> list[Any]:
+    """A list that comes in pages, for `whole`: each is asked for `before` the last row of the one before, by its id."""
+    found: list[Any] = []
+    before: UUID | None = None
+    while len(found) <= COPY_ROWS and (rows := await page(before=before)):
+        found += rows
+        before = rows[-1].id
+    return found
 
 
 class Privacy:
@@ -165,18 +176,8 @@ class Privacy:
         for name, drawer in self._drawers.items():
             data[name] = await drawer(person_id, orgs)
         data["requests"] = whole(await self.requests(person_id=person_id, limit=COPY_ROWS + 1))
-        data["readings"] = await self._read_of(person_id)
+        data["readings"] = whole(await every(partial(self.readings, person_id)))
         return Copy(person_id, self._clock.now(), data)
-
-    async def _read_of(self, person_id: UUID) -> list[Any]:
-        """Readings of a person's facts, page by page, newest first."""
-        found: list[ReadingRow] = []
-        while len(found) <= COPY_ROWS:
-            page = await self.readings(person_id, before=found[-1].id if found else None)
-            if not page:
-                break
-            found += page
-        return whole(found)
 
     # -- for operators ------------------------------------------------------------------------------------------------
 

@@ -16,11 +16,11 @@ from shanhe.approvals.api import glass_view
 from shanhe.batches.api import Batch, File
 from shanhe.board.api import Board, match_view, post_view
 from shanhe.clones.api import Clones, Teaching
-from shanhe.content.api import Draft, draft_view, profile_view
+from shanhe.content.api import draft_view, profile_view
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
-from shanhe.filings.api import Event, Filings, complaint_view, event_view
+from shanhe.filings.api import Filings, complaint_view, event_view
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Identity
@@ -32,9 +32,9 @@ from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import Ledger, LotHistory
 from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads, venue_view
-from shanhe.payments.api import Payout, Payouts
-from shanhe.privacy.api import COPY_ROWS, Drawer, whole
-from shanhe.programmes.api import Application, Programmes, file_view
+from shanhe.payments.api import Payouts
+from shanhe.privacy.api import COPY_ROWS, Drawer, every, whole
+from shanhe.programmes.api import Programmes, file_view
 from shanhe.retrieval.api import Asking
 from shanhe.store.api import Contests, Store
 from shanhe.webhooks.api import Webhooks, endpoint_view
@@ -151,19 +151,9 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
     }  # fmt: skip
 
 
-async def every(page: Callable[[UUID | None], Awaitable[Sequence[Any]]]) -> list[Any]:
-    """A list that comes in pages, newest first: each is asked for after the last row of the one before."""
-    found: list[Any] = []
-    before: UUID | None = None
-    while len(found) < ALL and (rows := await page(before)):
-        found += rows
-        before = rows[-1].id
-    return found
-
-
 async def _rows(listed: Callable[..., Awaitable[Sequence[Any]]], org: UUID) -> list[dict[str, Any]]:
     """All rows of an organisation in a list that comes in pages."""
-    return [asdict(one) for one in await every(lambda before: listed(org, before=before))]
+    return [asdict(one) for one in await every(partial(listed, org))]
 
 
 class _Drawers:
@@ -182,14 +172,11 @@ class _Drawers:
         """Applications with answers, evidence, decisions, payments and history."""
         found = []
         for org in orgs:
-            for app in await every(partial(self._applications, org)):
+            for app in await every(partial(self._s.programmes.applications, org_id=org)):
                 file = await self._s.programmes.file(app.id)
                 programme = self._s.programmes.programme(app.programme)
                 found.append(file_view(file, programme, self._s.programmes.catalogue))
         return whole(found)
-
-    async def _applications(self, org: UUID, before: UUID | None) -> Sequence[Application]:
-        return await self._s.programmes.applications(org_id=org, before=before)
 
     async def credits(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Purchases, refunds, invoices, disputes, alerts."""
@@ -228,12 +215,9 @@ class _Drawers:
                     opened = asdict(await self._s.payouts.payees.open(payee.id))
                 except PersonErased:
                     opened = None
-            payouts = await every(partial(self._payouts, org))
+            payouts = await every(partial(self._s.payouts.list, org_id=org))
             found.append({"payee": opened, "payouts": whole([asdict(one) for one in payouts])})
         return found
-
-    async def _payouts(self, org: UUID, before: UUID | None) -> Sequence[Payout]:
-        return await self._s.payouts.list(org_id=org, before=before)
 
     async def exchange(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Orders, disputes and withdrawals on the exchange."""
@@ -329,7 +313,7 @@ class _Drawers:
                     | {"versions": msgspec.to_builtins(await flows.versions(org, one.slug, most=ALL))}
                     for one in await flows.mine(org, most=ALL)
                 ],
-                "runs": whole(msgspec.to_builtins(await every(partial(flows.runs, org, None)))),
+                "runs": whole(msgspec.to_builtins(await every(partial(flows.runs, org)))),
             }
             for org in orgs
         ]
@@ -342,16 +326,13 @@ class _Drawers:
         """What the person had written, on which forms, and their profiles of products."""
         hub, found = self._s.hub.content, []
         for org in orgs:
-            drafts = await every(partial(self._drafts, org))
+            drafts = await every(partial(hub.drafts, org))
             forms = {one.job: (await hub.job(org, one.job))[0].form for one in drafts}
             found.append({
                 "profiles": [profile_view(one) for one in await hub.profiles(org)],
                 "drafts": whole([draft_view(one) | {"form": forms[one.job]} for one in drafts]),
             })  # fmt: skip
         return found
-
-    async def _drafts(self, org: UUID, before: UUID | None) -> Sequence[Draft]:
-        return await self._s.hub.content.drafts(org, before=before)
 
     async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Runs of agents that the person paid for; no text of theirs is kept."""
@@ -382,11 +363,11 @@ class _Drawers:
             })  # fmt: skip
         return found
 
-    async def _files(self, org: UUID, after: UUID | None) -> Sequence[File]:
-        return (await self._s.workshop.batches.files(org, after=after))[0]
+    async def _files(self, org: UUID, before: UUID | None) -> Sequence[File]:
+        return (await self._s.workshop.batches.files(org, after=before))[0]
 
-    async def _batches(self, org: UUID, after: UUID | None) -> Sequence[Batch]:
-        return (await self._s.workshop.batches.batches(org, after=after))[0]
+    async def _batches(self, org: UUID, before: UUID | None) -> Sequence[Batch]:
+        return (await self._s.workshop.batches.batches(org, after=before))[0]
 
     async def _knowledge(self, org: UUID) -> list[dict[str, Any]]:
         """The knowledge bases that the person keeps, with their documents; the files are downloaded there."""
@@ -409,13 +390,10 @@ class _Drawers:
                 [complaint_view(one, now) for one in await filings.complaints.list(org_id=org, limit=ALL)]
              ),
              "moderation": whole(
-                 [event_view(one) for one in await every(partial(self._events, org))]
+                 [event_view(one) for one in await every(partial(filings.moderation.events, org_id=org))]
              )}
             for org in orgs
         ]  # fmt: skip
-
-    async def _events(self, org: UUID, before: UUID | None) -> Sequence[Event]:
-        return await self._s.filings.moderation.events(org_id=org, before=before)
 
     async def break_glass(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person opened alone in an emergency, what they did under it, and how it was judged."""
