@@ -331,12 +331,8 @@ class Store:
     async def trial_balance(self) -> list[TrialRow]:
         """What the last close counted, and what came since."""
         async with self._db.snapshot() as connection:
-            counted: date | None = await connection.fetchval(_COUNTED)
-            if counted is None:
-                moved = await _turnover(connection, _ALL)
-            else:  # a day that is closed takes no more postings
-                begun = midnight(counted + DAY)
-                moved = await _turnover(connection, _SINCE, begun, counted, more=_COUNTED_THEN)
+            moves, args, more = await _uncounted(connection)
+            moved = await _turnover(connection, moves, *args, more=more)
             rows = await connection.fetch(
                 f"SELECT {_ACCOUNT}, {_BALANCE} AS total FROM ledger.account a WHERE a.id = ANY($1) "
                 "ORDER BY asset, kind, name, id", list(moved),
@@ -346,14 +342,8 @@ class Store:
     async def trial_sums(self) -> list[TrialSum]:
         """What the last close counted, and what came since."""
         async with self._db.snapshot() as connection:
-            counted: date | None = await connection.fetchval(_COUNTED)
-            if counted is None:
-                rows = await connection.fetch(_TRIAL_SUMS.format(moves=_ALL, turnover=_TURNOVER.format(more="")))
-            else:
-                turnover = _TURNOVER.format(more=_COUNTED_THEN)
-                rows = await connection.fetch(
-                    _TRIAL_SUMS.format(moves=_SINCE, turnover=turnover), midnight(counted + DAY), counted
-                )
+            moves, args, more = await _uncounted(connection)
+            rows = await connection.fetch(_TRIAL_SUMS.format(moves=moves, turnover=_TURNOVER.format(more=more)), *args)
         return [TrialSum(Asset(row[0]), *row[1:]) for row in map(tuple, rows)]
 
     # ── periods ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -467,6 +457,14 @@ SELECT a.asset, a.kind, count(*)::int, sum(u.debits)::bigint, sum(u.credits)::bi
 FROM turned u JOIN ledger.account a ON a.id = u.account GROUP BY 1, 2 ORDER BY 1, 2
 """
 _COUNTED_THEN: Final = " UNION ALL SELECT account, debits, credits FROM ledger.period_balance WHERE closed_through = $2"
+
+
+async def _uncounted(connection: Any) -> tuple[str, tuple[Any, ...], str]:
+    """Which moves no close has counted, their arguments, and what the last close counted."""
+    counted: date | None = await connection.fetchval(_COUNTED)
+    if counted is None:
+        return _ALL, (), ""
+    return _SINCE, (midnight(counted + DAY), counted), _COUNTED_THEN  # a day that is closed takes no more postings
 
 
 async def _turnover(connection: Any, moves: str, *args: Any, more: str = "") -> dict[UUID, tuple[int, int]]:
