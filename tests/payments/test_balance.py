@@ -18,7 +18,7 @@ from shanhe.ledger.api import LATEST, Asset, OpeningBalance, Posting, Transfer
 from shanhe.payments import balance_store
 from shanhe.payments.api import BalanceTooEarly, Order, Side
 from shanhe.payments.balance import Balances
-from shanhe.payments.balance_model import Entry, Kept, Walk, in_transit
+from shanhe.payments.balance_model import Entry, Kept, Walk
 
 from .test_bank import Branch
 from .test_sheet import TITLES
@@ -184,7 +184,9 @@ class TestBalance:
             (bank if theirs else books).append(entry)
             ties.append((entry.node, ("tie", tie)))
         day = FIRST + timedelta(days=2)
-        items = in_transit(day, bank, books, ties)
+        walk = Walk(day)
+        walk.add(bank, books, ties)
+        items = walk.in_transit()
         said = sum((1 if one.side in (Side.BANK_IN, Side.BOOKS_OUT) else -1) * one.amount_fen for one in items)
         sums = [sum(e.fen for e in side if e.day <= day) for side in (bank, books)]
         assert sums[0] - sums[1] == said

@@ -110,14 +110,6 @@ class Kept:
     sheet: Mapping[str, object] = field(default_factory=dict)
 
 
-def in_transit(day: date, bank: Iterable[Entry], books: Iterable[Entry], ties: Iterable[Tie]) -> tuple[Transit, ...]:
-    """What one side has on the evening of a day and the other has not; the oldest first. The differences of both
-    sides' sums and of these items are the same."""
-    walk = Walk(day)
-    walk.add(bank, books, ties)
-    return walk.in_transit()
-
-
 class Walk:
     """Goes through the movements of both sides, some days at a time, and forgets what was settled: what comes to it
     later moves one side as much as if all was known."""
@@ -145,7 +137,8 @@ class Walk:
         self._groups = self._groups.only(kept)
 
     def in_transit(self) -> tuple[Transit, ...]:
-        """As `in_transit` of all that was added."""
+        """What one side has on the evening of the day and the other has not; the oldest first. The differences of both
+        sides' sums and of these items are the same."""
         found: list[Transit] = []
         for theirs, ours in self._by_group().values():
             found += _of_group(self._day, theirs, ours)
