@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -293,12 +293,8 @@ class CreditsDesk(Room):
     async def dispute_decide(self, request: Request, dispute_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
         granted = fields.get("decision") == "grant"
-        try:
-            asked = await self.desk.counter.dispute_decide(who, dispute_id, granted, fields.get("answer", ""))
-        except ShanheError as error:
-            values = {"mistake": self.view.mistake(request, error), "fields": _of_row(fields, dispute_id)}
-            return await self._tab(request, who, "disputes", status=error.status, **values)
-        return go("/city/credits/disputes", "payment_asked" if asked else "done")
+        work = self.desk.counter.dispute_decide(who, dispute_id, granted, fields.get("answer", ""))
+        return await self._ruled(request, who, "disputes", work, _of_row(fields, dispute_id))
 
     async def refund_retry(self, request: Request, refund_id: UUID) -> Response:
         who, _ = await self.posted(request, "accounts")
@@ -306,12 +302,19 @@ class CreditsDesk(Room):
 
     async def refund_payout(self, request: Request, refund_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
+        work = self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
+        return await self._ruled(request, who, "refunds", work, _of_row(fields, refund_id))
+
+    async def _ruled(
+        self, request: Request, who: m.Who, tab: str, work: Awaitable[bool], fields: Mapping[str, str]
+    ) -> Response:
+        """Done at once, or asked of a second person, which `work` says."""
         try:
-            asked = await self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
+            asked = await work
         except ShanheError as error:
-            values = {"mistake": self.view.mistake(request, error), "fields": _of_row(fields, refund_id)}
-            return await self._tab(request, who, "refunds", status=error.status, **values)
-        return go("/city/credits/refunds", "payment_asked" if asked else "done")
+            values = {"mistake": self.view.mistake(request, error), "fields": fields}
+            return await self._tab(request, who, tab, status=error.status, **values)
+        return go(f"/city/credits/{tab}", "payment_asked" if asked else "done")
 
     async def _done(
         self, request: Request, who: m.Who, tab: str, work: Any, *, done: str = "done", **values: Any
