@@ -69,7 +69,7 @@ async def site(city: City, tmp_path: Path) -> Site:
     rulings = Rulings(
         city.clock, approvals, identity.seals, city.rulebook, bank=nobody, disputes=city.credits.disputes, facts=nobody
     )
-    by_hand = ByHand(city.clock, approvals, identity.seals, city.rulebook, payouts=nobody, credits=city.credits)
+    by_hand = ByHand(city.clock, approvals, identity.seals, rulings, payouts=nobody, credits=city.credits)
     http.take(app, credits_router(city.credits, moves, rulings.grant, by_hand.pay_refund))
     http.take(app, approvals_router(approvals, require))
     http.take(app, payments_router(city.payments, city.sandbox))

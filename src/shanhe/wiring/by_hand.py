@@ -6,14 +6,15 @@ that somebody may have given to the bank, and to refunds from the sum on at whic
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from shanhe.approvals.api import Deed
 from shanhe.kernel.texts import check_line
 from shanhe.payments.api import BANK_FILE, PayoutState
-from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of
-from shanhe.wiring.rulings import FORGOTTEN, SUM, SUM_RULE
+from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of, reason_of
+from shanhe.wiring.rulings import FORGOTTEN, Rulings
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.sealing import Seals
     from shanhe.payments.api import Payouts
-    from shanhe.rulebook.api import Rulebook
 
 FAILED: Final = "payments.payout_failed"
 PAID: Final = "credits.refund_paid"
@@ -31,15 +31,16 @@ class ByHand:
     """What one operator says and another one agrees to; None where one was enough and it is done."""
 
     def __init__(
-        self, clock: Clock, approvals: Approvals, seals: Seals, rulebook: Rulebook, *, payouts: Payouts,
+        self, clock: Clock, approvals: Approvals, seals: Seals, rulings: Rulings, *, payouts: Payouts,
         credits: Credits,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._approvals = approvals
         self._seals = seals
-        self._rulebook = rulebook
+        self._rulings = rulings
         self._payouts = payouts
         self._refunds = credits.refunds
+        self._said = partial(reason_of, seals)
         approvals.deeds |= {
             FAILED: Deed(self._fail, "/city/payouts", self._said),
             PAID: Deed(self._pay, "/city/credits/refunds", self._said),
@@ -66,9 +67,8 @@ class ByHand:
     ) -> Request | None:  # fmt: skip
         """Say that a refund was paid by transfer or at the cash desk. One request a payment stands at a time."""
         found = await self._refunds.check_by_hand(refund_id, reference, method)
-        below = int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
-        if found.payout_ref == reference or await self._approvals.alone(  # it was said before, or one is enough
-            f"{PAID}:{refund_id}", found.refund_fen, by=by, below_fen=below
+        if found.payout_ref == reference or await self._rulings.alone(  # it was said before, or one is enough
+            f"{PAID}:{refund_id}", found.refund_fen, by
         ):
             await self._refunds.pay_by_hand(refund_id, reference, by=by, method=method)
             return None
@@ -91,6 +91,3 @@ class ByHand:
             UUID(str(asked["refund"])), await self._said(decided) or FORGOTTEN, by=decided.signed,
             method=str(asked["method"]),
         )  # fmt: skip
-
-    async def _said(self, asked: Request) -> str:
-        return "" if asked.about is None else await self._seals.open(asked.about, REASON_FIELD, asked.payload["reason"])

@@ -256,3 +256,8 @@ class Moves:
 def numbers_of(subject: str) -> Iterator[UUID]:
     """The numbers that requests about a subject have, one after the other."""
     return (uuid5(SPACE, f"{subject}:{turn}") for turn in range(TURNS_MAX))
+
+
+async def reason_of(seals: Seals, asked: Request) -> str:
+    """Why something was asked for, sealed with whom it is about; empty where it is about nobody."""
+    return "" if asked.about is None else await seals.open(asked.about, REASON_FIELD, asked.payload["reason"])

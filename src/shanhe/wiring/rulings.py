@@ -6,6 +6,7 @@ and of every checked fact, since rules pay by those without asking anybody, anot
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
@@ -17,7 +18,7 @@ from shanhe.facts.api import NewFact, checked, names
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.money import MICRO, format_fen
 from shanhe.payments.api import BookAs, Ending, SuspenseState
-from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of
+from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of, reason_of
 
 if TYPE_CHECKING:
     from datetime import date
@@ -68,6 +69,7 @@ class Rulings:
         self._bank = bank
         self._disputes = disputes
         self._facts = facts
+        self._said = partial(reason_of, seals)
         approvals.deeds |= {
             FACT: Deed(self._record, why=self._fact_said, right="programmes"),
             BALANCE: Deed(self._sign, "/city/bank/balance/{sheet}"),
@@ -75,7 +77,7 @@ class Rulings:
             **{kind: Deed(self._close, "/city/bank", self._note) for kind in (ACCEPTED, *CLOSING.values())},
         }  # fmt: skip
 
-    async def _alone(self, subject: str, fen: int, by: str) -> bool:
+    async def alone(self, subject: str, fen: int, by: str) -> bool:
         """Whether one is enough: neither this nor what they did alone today comes to the sum that takes two."""
         below = int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
         return await self._approvals.alone(subject, fen, by=by, below_fen=below)
@@ -87,7 +89,7 @@ class Rulings:
         stands at a time."""
         item, moved_fen = await self._bank.check(item_id, ending)
         accepted = ending.to is SuspenseState.APPLIED and ending.order_id is None
-        if not accepted and await self._alone(f"{item_id}:{ending.to}:{ending.order_id or ''}", moved_fen, by):
+        if not accepted and await self.alone(f"{item_id}:{ending.to}:{ending.order_id or ''}", moved_fen, by):
             await self._bank.end(item_id, ending, actor=by, decided_fen=moved_fen)
             return None
         kind, order = ACCEPTED if accepted else CLOSING[ending.to], str(ending.order_id or "")
@@ -148,7 +150,7 @@ class Rulings:
         if await behind(by) == (disputing := await behind(dispute.actor)):
             raise OwnDispute
         price_fen = int(self._rulebook.parameter(PRICE_RULE, PRICE, self._clock.today()))
-        if await self._alone(f"{GRANT}:{dispute_id}", charged_micro * price_fen // MICRO, by):
+        if await self.alone(f"{GRANT}:{dispute_id}", charged_micro * price_fen // MICRO, by):
             await self._disputes.grant(dispute_id, answer=answer, by=by)
             return None
         payload = {
@@ -164,9 +166,6 @@ class Rulings:
     async def _grant(self, decided: Request) -> None:
         dispute_id = UUID(str(decided.payload["dispute"]))
         await self._disputes.grant(dispute_id, answer=await self._said(decided) or FORGOTTEN, by=decided.signed)
-
-    async def _said(self, asked: Request) -> str:
-        return "" if asked.about is None else await self._seals.open(asked.about, REASON_FIELD, asked.payload["reason"])
 
     # -- checked facts ------------------------------------------------------------------------------------------------
 
