@@ -39,7 +39,7 @@ from shanhe.approvals.glass_model import (
     Worth,
 )
 from shanhe.approvals.jobs import GlassGauges, tick
-from shanhe.approvals.model import Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.approvals.model import Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope, numbers
 from shanhe.approvals.service import Approvals
 from shanhe.approvals.undoing import Undoing
 from shanhe.approvals.views import glass_view
@@ -89,5 +89,6 @@ __all__ = [
     "UnknownRequest",
     "Worth",
     "glass_view",
+    "numbers",
     "tick",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from shanhe.kernel.errors import ShanheError
 
@@ -124,6 +124,15 @@ class Request:
 
 
 RIGHT: Final = "accounts"
+
+
+TURNS_MAX: Final = 200
+"""Requests about one subject, one after the other."""
+
+
+def numbers(space: UUID, subject: str) -> Iterator[UUID]:
+    """The numbers that requests about a subject have, one after the other, for `standing`."""
+    return (uuid5(space, f"{subject}:{turn}") for turn in range(TURNS_MAX))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from shanhe.approvals.api import Approvals, Deed, Request, RequestConflict
+from shanhe.approvals.api import Approvals, Deed, Request, RequestConflict, numbers
 from shanhe.exchange import cash_store as store
 from shanhe.exchange.errors import (
     ItemClosed,
@@ -53,8 +53,6 @@ PURPOSE_OUT: Final = "withdrawal"
 SPACE: Final = UUID("5f0c5d4e-8a57-5a35-9d8e-3c1a7f2b9e10")
 RECEIPT: Final = "exchange.receipt"
 RECEIPT_OPEN_FOR: Final = timedelta(days=30)
-TURNS_MAX: Final = 200
-"""Requests about one transfer, one after the other."""
 CASH_MAX_FEN: Final = 10**12
 PLACE: Final = "exchange.withdrawal"
 CREDIT_KIND: Final = {Market.REAL: "wallet", Market.PLAY: "play_wallet"}
@@ -182,7 +180,7 @@ class Cash:
         check_line("reference", reference)
         payload = {"org_id": str(org_id), "amount_fen": amount_fen, "reason": reference}
         asked = await self._approvals.standing(
-            (uuid5(SPACE, f"receipt {org_id} {reference} {turn}") for turn in range(TURNS_MAX)), RECEIPT, str(org_id),
+            numbers(SPACE, f"receipt {org_id} {reference}"), RECEIPT, str(org_id),
             payload, by=by, about=org_id, expires_at=self._clock.now() + RECEIPT_OPEN_FOR,
         )  # fmt: skip
         if asked.payload["amount_fen"] != amount_fen:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.approvals.api import Deed, RequestConflict, RequestState
+from shanhe.approvals.api import Deed, RequestConflict, RequestState, numbers
 from shanhe.credits.api import InstalmentPaid
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.ledger.api import AlreadyReversed, PeriodClosed, read_opening
@@ -34,8 +34,6 @@ BUDGET, INSTALMENT, RUN, WRITE_OFF = "credits.budget", "credits.instalment", "ag
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
-TURNS_MAX: Final = 200
-"""Requests about one subject, one after the other."""
 LEFT: Final = (RequestState.OPEN, RequestState.APPROVED)
 """States in which something is left to do."""
 UNDONE_ROWS: Final = 200
@@ -255,7 +253,7 @@ class Moves:
 
 def numbers_of(subject: str) -> Iterator[UUID]:
     """The numbers that requests about a subject have, one after the other."""
-    return (uuid5(SPACE, f"{subject}:{turn}") for turn in range(TURNS_MAX))
+    return numbers(SPACE, subject)
 
 
 async def reason_of(seals: Seals, asked: Request) -> str:
