@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from shanhe.exchange import intake, settlement, store
 from shanhe.exchange.api import BUY, Market, NewOrder
 from shanhe.exchange.clearing import VALUE_PER_FEN, cash_of, more_cash
+from shanhe.exchange.fund_store import average
+from shanhe.kernel.clock import DAY
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.migrations import discover
 from shanhe.ledger.api import Asset, Provenance
@@ -479,9 +481,9 @@ class TestUnbacked:
 
         monkeypatch.setattr(world.ledger.escrow, "deliver", lost)
         ran = await world.auction()
-        trades = await world.exchange.trades()
+        trades = await world.exchange.trades(org_id=buyer)
         void = [trade for trade in trades if trade.void_at is not None]
-        assert (ran.trades, ran.settled, len(void)) == (2, 1 if side == "sell" else 0, 1 if side == "sell" else 2)
+        assert (ran.trades, ran.settled, len(void)) == ((1, 1, 1) if side == "sell" else (0, 0, 2))
         assert all((trade.settled_at is None) == (trade in void) for trade in trades)
         settled_fen = sum(trade.cash_fen for trade in trades if trade not in void)
         assert (await world.exchange.sweep()).ended == 1
@@ -495,6 +497,36 @@ class TestUnbacked:
         found = await world.exchange.fund.view(Market.REAL)
         assert found.fees_fen == await world.fund() == sum(trade.fee_fen for trade in trades if trade not in void) + 180
         await world.verify()
+
+    async def test_void_trade_is_in_no_figure_of_the_market(self, world, monkeypatch):
+        seller, buyer = await world.seller(100), await world.buyer()
+        await world.sell(seller, 20, 5000)
+        await world.buy(buyer, 20, 5000)
+        await world.auction()
+        before = await world.exchange.status()
+        bad = await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 6000)
+        deliver = world.ledger.escrow.deliver
+
+        async def lost(*args, **more):
+            monkeypatch.setattr(world.ledger.escrow, "deliver", deliver)
+            await lose(world, bad)
+            await deliver(*args, **more)
+
+        monkeypatch.setattr(world.ledger.escrow, "deliver", lost)
+        assert (await world.auction()).auction.trades == 0
+        exchange = world.exchange
+        assert [trade.void_at is None for trade in await exchange.trades(org_id=seller)] == [False, True]
+        assert [trade.ticks for trade in await exchange.trades()] == [5000]
+        held = [(one.ticks, one.quantity_micro, one.trades) for one in await exchange.auctions()]
+        assert held == [(None, 0, 0), (5000, 20 * CREDIT, 1)]
+        assert [(c.open, c.high, c.close, c.quantity_micro) for c in await exchange.candles()] == [
+            (5000, 5000, 5000, 20 * CREDIT)
+        ]
+        after = await exchange.status()
+        assert (after.last_ticks, after.reference_ticks) == (5000, 5000) == (before.last_ticks, before.reference_ticks)
+        assert await average(world.db, Market.REAL, world.clock.now() - DAY) == 5000
+        assert (await exchange.replay()).same
 
 
 class TestLock:

@@ -85,7 +85,7 @@ async def average(db: Database, market: Market, since: datetime) -> int:
     """Mean price by volume since an instant, in ticks, rounded down; 0 without trades."""
     value = await db.fetchval(
         """SELECT div(sum(ticks::numeric * quantity), sum(quantity))::bigint FROM exchange.trade
-           WHERE market = $1 AND at >= $2""",
+           WHERE market = $1 AND at >= $2 AND void_at IS NULL""",
         market, since,
     )  # fmt: skip
     return int(value or 0)

@@ -412,14 +412,15 @@ class Exchange:
 
     async def status(self) -> Status:
         gate, market, day = await self.gate(), await self.market(), self.day()
-        head, matcher = await store.head(self._db, market), await store.matcher(self._db, market)
+        head = await store.head(self._db, market)
         last_slot = await self._last_slot(self._db, market, head, day)
         licence = "" if gate.licence is None else f"{gate.licence.authority} {gate.licence.number}"
         now = self._clock.now()
         return Status(
             market=market, sample=gate.sample, licence=licence, continuous=day.continuous, paused=head["paused"],
             pause_reason=head["reason"] if head["paused"] else "", floor_ticks=day.floor_ticks,
-            ceiling_ticks=day.ceiling_ticks, list_price_fen=day.list_price_fen, last_ticks=matcher["last_ticks"],
+            ceiling_ticks=day.ceiling_ticks, list_price_fen=day.list_price_fen,
+            last_ticks=await store.last_ticks(self._db, market),
             reference_ticks=await self._reference(self._db, market, day),
             next_auction_at=None if day.continuous else timing.next_slot(now, day.interval, last_slot),
             seq=head["seq"],
@@ -477,7 +478,7 @@ class Exchange:
 
     async def _reference(self, conn: Any, market: Market, day: Day) -> int:
         """What an auction's price is nearest to: the last price inside the corridor, its middle before any trade."""
-        last = (await store.matcher(conn, market))["last_ticks"]
+        last = await store.last_ticks(conn, market)
         if last is None:
             return (day.floor_ticks + day.ceiling_ticks) // 2
         return int(min(max(last, day.floor_ticks), day.ceiling_ticks))

@@ -33,6 +33,14 @@ _TRADES: Final = (
     "JOIN exchange.orders b ON b.id = t.buy JOIN exchange.orders s ON s.id = t.sell"
 )
 
+_AUCTIONS: Final = """
+    SELECT a.slot, a.held_at, a.seq, CASE WHEN a.trades > v.trades THEN a.ticks END AS ticks,
+           a.quantity - v.quantity AS quantity, a.trades - v.trades AS trades, a.forced_by
+    FROM exchange.auction a, LATERAL (
+      SELECT count(*) AS trades, coalesce(sum(t.quantity), 0)::bigint AS quantity FROM exchange.trade t
+      WHERE t.market = a.market AND t.seq = a.seq AND t.void_at IS NOT NULL) v"""
+"""Auctions as what stands of them: without the trades that are void."""
+
 
 # -- acceptance -------------------------------------------------------------------------------------------------------
 
@@ -377,9 +385,10 @@ async def levels(db: Database, market: Market, side: int, floor: int, ceiling: i
 async def trades(
     db: Database, market: Market | None, *, org_id: UUID | None = None, before: UUID | None = None, limit: int
 ) -> list[TradeView]:
-    """Newest first."""
+    """Newest first: of a market those that stand, of an organisation the void ones too."""
     rows = await db.fetch(
-        f"""{_TRADES} WHERE ($1::text IS NULL OR t.market = $1) AND ($2::uuid IS NULL OR $2 IN (b.org_id, s.org_id))
+        f"""{_TRADES} WHERE ($1::text IS NULL OR t.market = $1 AND t.void_at IS NULL)
+            AND ($2::uuid IS NULL OR $2 IN (b.org_id, s.org_id))
             AND ($3::uuid IS NULL OR t.id < $3) ORDER BY t.id DESC LIMIT $4""",
         market, org_id, before, min(limit, PAGE_ROWS),
     )  # fmt: skip
@@ -391,15 +400,24 @@ async def trade(db: Database, trade_id: UUID) -> TradeView | None:
     return None if row is None else trade_view(row)
 
 
+async def last_ticks(db: Connection | Database, market: Market) -> int | None:
+    """The price of the newest trade that stands."""
+    ticks: int | None = await db.fetchval(
+        "SELECT ticks FROM exchange.trade WHERE market = $1 AND void_at IS NULL ORDER BY seq DESC, n DESC LIMIT 1",
+        market,
+    )
+    return ticks
+
+
 async def auctions(db: Database, market: Market, limit: int) -> list[AuctionView]:
     rows = await db.fetch(
-        "SELECT * FROM exchange.auction WHERE market = $1 ORDER BY slot DESC LIMIT $2", market, min(limit, PAGE_ROWS)
+        f"{_AUCTIONS} WHERE a.market = $1 ORDER BY a.slot DESC LIMIT $2", market, min(limit, PAGE_ROWS)
     )
     return [auction_view(row) for row in rows]
 
 
 async def auction(db: Connection | Database, market: Market, seq: int) -> AuctionView | None:
-    row = await db.fetchrow("SELECT * FROM exchange.auction WHERE market = $1 AND seq = $2", market, seq)
+    row = await db.fetchrow(f"{_AUCTIONS} WHERE a.market = $1 AND a.seq = $2", market, seq)
     return None if row is None else auction_view(row)
 
 
@@ -417,7 +435,8 @@ async def candles(
         """SELECT date_bin($2 * interval '1 second', at, $5) AS start,
                   (array_agg(ticks ORDER BY seq, n))[1] AS open, max(ticks) AS high, min(ticks) AS low,
                   (array_agg(ticks ORDER BY seq DESC, n DESC))[1] AS close, sum(quantity)::bigint AS quantity_micro
-           FROM exchange.trade WHERE market = $1 AND at >= date_bin($2 * interval '1 second', $3, $5)
+           FROM exchange.trade
+           WHERE market = $1 AND at >= date_bin($2 * interval '1 second', $3, $5) AND void_at IS NULL
            GROUP BY 1 ORDER BY 1 DESC LIMIT $4""",
         market, step_s, since, limit, origin,
     )  # fmt: skip
