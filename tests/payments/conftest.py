@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,8 +10,9 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.payments.api import Faults, Order, OrderRequest, Payments, Sandbox
 
+from .treasury import NOON, Works
+
 SECRET = b"a secret of the tests"
-NOON = datetime(2026, 6, 1, 4, 0, tzinfo=UTC)
 
 
 class Counter:
@@ -62,3 +64,10 @@ class Counter:
 @pytest.fixture
 async def counter(database: Database) -> Counter:
     return Counter(database)
+
+
+@pytest.fixture
+async def works(database: Database, tmp_path: Path) -> AsyncIterator[Works]:
+    made = Works(database, tmp_path / "keys")
+    yield made
+    await made.ledger.stop()

@@ -23,7 +23,7 @@ from shanhe.wiring.payments import payees_of
 from stage import crowds
 
 from .test_bank import ACCOUNT, HEADER
-from .test_payout import MICRO, Works
+from .treasury import MICRO, Works
 
 ROUNDS, AT_ONCE = 20, 6
 SEEDS_QUICK, SEEDS_PROVED = 2, 100
