@@ -55,11 +55,13 @@ class Slow(UsageStore):
         await super().add(sums)
 
 
-def counted(store: UsageStore, database: Database, clock: FixedClock) -> tuple[UsageBook, UUID]:
+def counted(
+    store: UsageStore, database: Database, clock: FixedClock, book: TagBook | None = None, tags: tuple[str, ...] = ()
+) -> tuple[UsageBook, UUID]:
     """A book that has counted one call, and whose."""
-    usage = UsageBook(store, Today(clock), TagBook(database, clock, Seals(), unkeyed))
+    usage = UsageBook(store, Today(clock), book or TagBook(database, clock, Seals(), unkeyed))
     caller = SimpleNamespace(org_id=new_id(), key_id=new_id(), tags=())
-    call = SimpleNamespace(caller=caller, parsed=SimpleNamespace(model="m", tags=()))
+    call = SimpleNamespace(caller=caller, parsed=SimpleNamespace(model="m", tags=tags))
     usage.count(cast(Any, call), cast(Any, SimpleNamespace(metered=SimpleNamespace(buckets=Buckets(input=3)))), 7)
     return usage, caller.org_id
 
@@ -93,3 +95,14 @@ async def test_what_is_just_being_written_is_not_lost_by_a_stop(
     await stopping
     (row,) = await usage.read(org_id, clock.today(), clock.today(), ())
     assert (row.calls, row.amount_micro) == (1, 7)
+
+
+async def test_tags_that_somebody_looks_at_while_they_are_first_written_are_counted(database: Database) -> None:
+    """Who looks writes the new names too, beside who writes the sums."""
+    clock = FixedClock(NOON)
+    book = TagBook(database, clock, Seals(), unkeyed)
+    usage, org_id = counted(UsageStore(database), database, clock, book, ("team=blue",))
+    _, names = await asyncio.gather(usage.flush(), book.of(org_id))
+    assert names == ["team=blue"]
+    (row,) = await usage.read(org_id, clock.today(), clock.today(), ("tag",))
+    assert (row.tag, row.calls, row.amount_micro) == ("team=blue", 1, 7)

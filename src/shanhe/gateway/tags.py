@@ -103,7 +103,7 @@ class TagBook:
             self._clock.now(),
         )
         for key in fresh:
-            del self._fresh[key]
+            self._fresh.pop(key, None)  # whoever reads meanwhile writes them, too
 
     async def of(self, org_id: UUID) -> list[str]:
         """An organisation's tags, the newest first, a page."""
