@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import socket
 import subprocess
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from tests.mcp_gateway.test_gateway import offer
 from tests.mcp_gateway.test_oauth import consent
 
+from shanhe.bench.processes import free_port
 from stage.market import Market
 from stage.tools import Workshop
 
@@ -40,12 +40,6 @@ def inspector() -> Path:
         package = f"@modelcontextprotocol/inspector@{VERSION}"
         subprocess.run([*command, package], check=True, timeout=INSTALL_TIMEOUT_S, capture_output=True)
     return script
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Terminal:

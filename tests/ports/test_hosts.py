@@ -14,11 +14,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from shanhe.bench.processes import free_port
 from shanhe.compute.api import card, default_cache
 from shanhe.pool.agent.hosts import Door, Host, LlamaHost
 from shanhe.pool.agent.ray_host import Cluster, RayHost
 
-from .conftest import RAY_TOKEN, free_port
+from .conftest import RAY_TOKEN
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.prove]
 MODEL = "qwen2.5-coder-0.5b-instruct"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,9 @@ from shanhe.bench.model import Endpoint
 CALL_LIMIT_S = 5.0
 POLL_S = 0.2
 STOP_S = 20
+PORT_MIN = 10_000
+PORT_TRIES = 50
+ANY_PORT = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Process(Protocol):
@@ -83,10 +87,21 @@ class Child:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free a moment ago, below those that are handed out to whoever asks for any: of these one
+    may be gone before its server has started."""
+    below = range(PORT_MIN, _any_port_min())
+    for port in (*random.SystemRandom().sample(below, min(len(below), PORT_TRIES)), 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise BenchError("No loopback port is free.")
+
+
+def _any_port_min() -> int:
+    """The first port that this system hands out by itself."""
+    with contextlib.suppress(OSError):
+        return int(ANY_PORT.read_text().split()[0])
+    return PORT_MIN
 
 
 def spawn(name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Child:
