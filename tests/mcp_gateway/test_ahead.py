@@ -173,6 +173,9 @@ class TestPaid:
         monkeypatch.setattr(scene.services.ledger, "settle_soon", late)
         task = await scene.booked("paid")
         scene.publisher.gate.set()
+        async with asyncio.timeout(20):
+            while not words:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.005)
         assert not (await asyncio.wait({task}, timeout=0.2))[0]
         ((landed, error),) = words
         landed(error)
