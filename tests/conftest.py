@@ -43,7 +43,8 @@ from stage.prepared import copy, prepared
 from stage.recycling import Inventory, Recycled
 
 pytest_plugins = [
-    "stage.brood", "stage.draws", "stage.trust", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts",
+    "stage.brood", "stage.draws", "stage.trust", "stage.patience", "stage.fixtures", "stage.market", "stage.tools",
+    "stage.shifts",
 ]  # fmt: skip
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
 structlog.configure(  # a traceback with every local value takes a second of a core
@@ -72,7 +73,8 @@ INITDB = (
     "-U", "shanhe", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-data-checksums", "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8", "--locale=C",
 )  # fmt: skip
-START_LIMIT_S = 30.0
+START_LIMIT_S = 120.0
+END_LIMIT_S = 120.0
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)  # when the city of the tests began
 START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
 
@@ -182,7 +184,7 @@ class PostgresServer:
         """End the server in order; its data folder."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # whoever is still connected is not waited for
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=END_LIMIT_S)
             self._process = None
         return self.folder / "data"
 

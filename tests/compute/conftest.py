@@ -95,7 +95,7 @@ async def bureau(database: Database, clock: FixedClock, tmp_path: Path, upstream
     await compute.stop()
 
 
-async def until(check: Callable[[], Awaitable[bool]], limit_s: float = 15.0) -> None:
+async def until(check: Callable[[], Awaitable[bool]], limit_s: float = 60.0) -> None:
     """Wait for something that other processes or connections bring about."""
     async with asyncio.timeout(limit_s):
         while not await check():  # noqa: ASYNC110 - what is waited for has no event of ours

@@ -68,7 +68,7 @@ class TestEngine:
             async def known() -> bool:
                 return other.model("m") is not None
 
-            await until(known, 5)
+            await until(known)
             assert other.prices("m", bureau.clock.today()) == bureau.compute.prices("m", bureau.clock.today())
         finally:
             await other.stop()
@@ -85,7 +85,7 @@ class TestEngine:
                 target = other.route("m")
                 return target is not None and target.idle_timeout_s == 7.0
 
-            await until(known, 5)
+            await until(known)
         finally:
             await other.stop()
 
@@ -279,7 +279,7 @@ class TestLookedAt:
             async def probed() -> bool:
                 return all(one.checked_at is not None for one in bureau.compute.statuses()) and bool(asked)
 
-            await until(probed, 5)
+            await until(probed)
             await asyncio.sleep(0.1)
             assert asked == [bureau.url]
         finally:
@@ -324,7 +324,7 @@ class TestLookedAt:
             async def kept() -> bool:
                 return NO_STREAM_OPTIONS in bureau.compute.engine("up").features and not target.state.found
 
-            await until(kept, 5)
+            await until(kept)
         finally:
             await bureau.compute.stop()
         events = [one for one in await bureau.compute.events() if one["event"] == "learned"]

@@ -525,7 +525,7 @@ class TestJourney:
         first.locator(".edge", has_text="下一步").locator(".port.out").click()
         waits.locator(".port.in").click()
         waits.locator(".edge", has_text="下一步").locator(".port.out").drag_to(last.locator(".flow-head strong"))
-        assert waits.locator("[data-edge=next]").input_value() == "output_1"
+        expect(waits.locator("[data-edge=next]")).to_have_value("output_1")
         expect(page.locator(".flow-lines path")).to_have_count(2)
         box = last.bounding_box()
         last.locator(".grip").focus()
@@ -538,14 +538,14 @@ class TestJourney:
         page.get_by_role("button", name="保存并运行").click()
 
         # It waits for a word; after it the trace shows what each step cost.
-        expect(page.locator("#run")).to_contain_text("待审批", timeout=15_000)
+        expect(page.locator("#run")).to_contain_text("待审批")
         run = page.url
         page.goto(f"{city.url}/workflows/inbox")
         waiting = page.locator("section.card", has_text=slug)
         waiting.get_by_label("意见").fill("可以")
         waiting.get_by_role("button", name="通过", exact=True).click()
         page.goto(run)
-        expect(page.locator("#run")).to_contain_text("完成", timeout=15_000)
+        expect(page.locator("#run")).to_contain_text("完成")
         expect(page.locator("#run tbody tr")).to_have_count(3)
         page.locator("#run tbody a").first.click()
         expect(page).to_have_url(re.compile("/receipts/"))

@@ -25,7 +25,6 @@ from shanhe.kernel.money import MICRO
 pytestmark = [pytest.mark.browser, pytest.mark.prove]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 EARNED_MICRO = 2_000 * MICRO
-PATIENCE_MS, USUAL_MS = 30_000, 5_000
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,6 @@ class Desks:
                 locale="zh-CN", reduced_motion="reduce", viewport=PHONE if phone else DESK
             )
             page = context.new_page()
-            page.set_default_timeout(PATIENCE_MS)
             page.goto(f"{self.city.url}/sign-in")
             page.get_by_label("登录名或邮箱").fill(self.people.names[who])
             page.get_by_label("密码").fill(self.people.passwords[who])
@@ -122,9 +120,7 @@ class Desks:
 @pytest.fixture
 def desks(city: Stage, browser: Browser, people: People) -> Iterator[Desks]:
     made = Desks(city, browser, people)
-    expect.set_options(timeout=PATIENCE_MS)
     yield made
-    expect.set_options(timeout=USUAL_MS)
     for page in made._open.values():
         page.context.close()
 

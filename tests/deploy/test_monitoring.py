@@ -27,7 +27,7 @@ OURS = re.compile(r"\b(?:shanhe|process)_[a-z_]+\b")
 SELECTED = re.compile(r"\b((?:shanhe|process)_[a-z_]+)(?:\{([^}]*)\})?")
 LABEL = re.compile(r"([a-z_]+)\s*(?:=~|!=|=)")
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
-WAIT_S = 30.0
+WAIT_S = 120.0
 OF_NODES = {"shanhe_node_utilisation": {"node"}}
 """Figures with labels that only a city with lent machines has."""
 

@@ -14,7 +14,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.jobs import Jobs, Periodic, set_back
 
-LIMIT_S = 15
+LIMIT_S = 60
 
 
 async def run_until(jobs: Jobs, done: asyncio.Event) -> None:

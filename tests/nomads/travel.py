@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 T = TypeVar("T")
-UP_WITHIN_S = 30.0
+UP_WITHIN_S = 120.0
 
 
 @dataclass

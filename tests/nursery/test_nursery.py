@@ -19,7 +19,7 @@ from shanhe.children import Child, Work, start
 from shanhe.nursery.api import UNKNOWN_STATUS, Nursery, Nursling
 
 HERE = str(Path(__file__).parent)
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 KEEPER = """
 import asyncio, os, sys
 from shanhe.nursery.api import Nursery

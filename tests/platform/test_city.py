@@ -24,7 +24,7 @@ from stage.nursery import program
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 MODEL = "qwen2.5-coder-0.5b-instruct"
 
 

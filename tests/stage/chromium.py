@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """The shell has no windows to draw and renders the same pages for a third of the CPU."""
@@ -23,6 +23,9 @@ QUIET = (
     "--no-first-run",
 )
 
+PATIENCE_MS = 60_000
+"""How long a page is waited for: five seconds, what `expect` waits by itself, are too few where others work as well."""
+
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
@@ -30,6 +33,7 @@ def chromium() -> Iterator[Browser]:
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
         yield opened

@@ -34,7 +34,8 @@ MODELS = (
     "good", "exact", "slow", "too-long", "busy", "broken", "hangup", "garbage", "stall", "silent", "negative", "liar",
     "cut", "error-inside", "stall-inside",
 )  # fmt: skip
-UP_WITHIN_S = 20.0
+UP_WITHIN_S = 120.0
+BOOKED_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Stage:
 
     def receipt(self, tenant: Tenant, receipt_id: str) -> dict[str, Any]:
         """The receipt of a call; waits a moment for a stream that is still being drained."""
-        until = time.monotonic() + 5.0
+        until = time.monotonic() + BOOKED_WITHIN_S
         with self.client(tenant) as client:
             while True:
                 answer = client.get(f"/api/receipts/{receipt_id}")

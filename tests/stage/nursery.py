@@ -34,7 +34,7 @@ from shanhe.nursery.process import ONE_THREAD, Nursery, leave
 
 VARIABLE: Final = "SHANHE_TEST_NURSERY"
 """Names the socket for the pytest processes of a run."""
-CONNECT_WITHIN_S: Final = 60.0
+CONNECT_WITHIN_S: Final = 300.0
 FILES: Final = 4_096
 """A thousand sockets need more than some machines' soft limit; what is started here inherits it."""
 BACKLOG: Final = 64

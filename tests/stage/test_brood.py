@@ -70,7 +70,7 @@ def run(folder: Path, workers: int, *more: str) -> str:
     command += ["-p", "no:cacheprovider", "--rootdir", str(folder), *more, "."]
     done = subprocess.run(
         command, cwd=folder, env=environment, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
     )  # fmt: skip
     return f"{done.stdout}ended with {done.returncode}"
 

