@@ -38,6 +38,7 @@ from shanhe.ledger.api import (
     UnknownHold,
 )
 from shanhe.ledger.reservation import Reservation
+from shanhe.ledger.service import CALL_TTL
 
 from .conftest import TERMS, Books, open_books
 
@@ -61,6 +62,7 @@ BURNED = """
          bool_or(l.earmark IS NOT NULL) AS marked
   FROM ledger.posting p, unnest(p.lots, p.lot_deltas) u(lot, delta) JOIN ledger.lot l ON l.id = u.lot
   WHERE u.delta < 0 AND p.id = ANY($1) GROUP BY p.id"""
+OPEN = "SELECT id FROM ledger.hold WHERE account = ANY($1) AND state = 'open'"
 LAPSED = """
   SELECT t.debit, sum(t.amount)::bigint AS amount FROM ledger.transfer t JOIN ledger.account a ON a.id = t.credit
   WHERE a.kind = 'breakage' AND t.debit = ANY($1) GROUP BY t.debit"""
@@ -112,6 +114,8 @@ class Crowd:
         self.calls: list[Open] = []
         self.counted: dict[UUID, int] = defaultdict(int)
         self.lives = 0
+        self.lost: set[UUID] = set()
+        """Receipts of calls whose worker died and may have been making holds of them."""
         self.draws: list[tuple[Callable[[], Awaitable[None]], int]] = [
             (self.fund, 5), (self.pay_in, 2), (self.admit, 14), (self.settle, 12), (self.release, 4), (self.hold, 5),
             (self.move, 3), (self.reverse, 3), (self.place, 12), (self.amend, 2), (self.trade, 6), (self.end, 4),
@@ -132,9 +136,10 @@ class Crowd:
         await self.let_go()
 
     async def begin(self, number: int) -> Books:
-        """A worker is started, under a name that only it has."""
+        """A worker is started, under a name and with connections that only it has."""
         self.lives += 1
-        ledger = Ledger(self.db, self.clock, worker=self.name(number), workers=WORKERS, terms=lambda _: TERMS)
+        db = await Database.open(self.db.dsn, size=2)
+        ledger = Ledger(db, self.clock, worker=self.name(number), workers=WORKERS, terms=lambda _: TERMS)
         await ledger.start()
         return await open_books(ledger)
 
@@ -363,20 +368,37 @@ class Crowd:
     async def crash(self, number: int) -> None:
         """A worker is gone with all that it had in memory; its leases are taken back at once, or once they lapse."""
         dead = self.books[number]
-        assert dead.ledger._keeper is not None
-        dead.ledger._keeper.cancel()
-        for line in dead.ledger._lines:
-            line._drop()
+        await self.kill(dead.ledger)
         self.books[number] = await self.begin(number)
-        if self.rng.random() < 0.5:
+        taken_back = self.rng.random() < 0.5
+        if taken_back:
             await self.books[number].ledger.reclaim_worker(dead.ledger._worker)
         for one in [one for one in self.opened if one.books is dead]:
             try:
                 found = await self.books[number].ledger._open_hold(one.reservation.receipt_id)
             except (UnknownHold, HoldClosed):
                 self.opened.remove(one)
+                if not taken_back:
+                    self.lost.add(one.reservation.receipt_id)
             else:
                 one.reservation, one.books = found, self.books[number]
+
+    async def kill(self, worker: Ledger) -> None:
+        """It hears and does nothing any more, and at times was just making holds of its calls: what it asked the server
+        for may still happen, and nobody is told."""
+        if self.rng.random() < 0.5:
+            for account in list(worker._book._leases):
+                worker._book.recall(str(account))
+            for _ in range(self.rng.randint(0, 20)):
+                await asyncio.sleep(0)
+        assert worker._keeper is not None
+        for line in worker._lines:
+            line._drop()
+        doing = [worker._keeper, *worker._recalls, *worker._book._tasks]
+        for task in doing:
+            task.cancel()
+        await asyncio.gather(*doing, return_exceptions=True)
+        await worker._db.close()
 
     async def compare(self) -> None:
         ledger = self.books[0].ledger
@@ -396,23 +418,34 @@ class Crowd:
             assert call.marked or not row["marked"]
 
     async def let_go(self) -> None:
-        """Everything is given back: nothing is set aside any more, and budgets say what calls cost."""
+        """Everything is given back: nothing is set aside any more, and budgets say what calls cost. What nobody can
+        give back is a hold that a worker made while it died; it ends with its time."""
         for one in self.opened:
             await one.books.ledger.release(one.reservation)
         async with self.db.transaction() as conn:
             await self.books[0].ledger.escrow.trim(conn, dict.fromkeys(self.orders, 0))
         for books in self.books:
-            await books.ledger.stop()
+            await self.leave(books.ledger)
         self.clock.advance(minutes=1)
         last = await self.begin(0)
         await last.ledger.sweep()
-        await last.ledger.stop()
+        orphans = {row["id"] for row in await self.db.fetch(OPEN, self.ids)}
+        assert orphans <= self.lost
+        if orphans:
+            self.clock.advance(seconds=CALL_TTL.total_seconds())
+            await last.ledger.sweep()
         assert await self.db.fetch("SELECT * FROM ledger.lot WHERE account = ANY($1) AND held <> 0", self.ids) == []
         assert await self.db.fetch("SELECT * FROM ledger.account WHERE id = ANY($1) AND held <> 0", self.ids) == []
         for scope, amount in self.counted.items():
             used = await self.db.fetchval("SELECT sum(used) FROM ledger.counter WHERE scope = $1", scope)
             assert used == amount if self.lives == WORKERS + 1 else used >= amount  # who died had borrowed some
         assert await last.clean()
+        await self.leave(last.ledger)
+
+    async def leave(self, worker: Ledger) -> None:
+        """A worker ends in order."""
+        await worker.stop()
+        await worker._db.close()
 
 
 class TestCrowd:
