@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,8 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from shanhe.cli import app
+from shanhe.kernel.clock import SystemClock
 
 from .conftest import CREDIT, NEED, SOLUTION, TERMS, City, balance, company, fund
+
+UNTIL = SystemClock().today() + timedelta(days=22)
+"""Commands live in our time."""
 
 
 def body(words: Any, **more: Any) -> dict[str, Any]:
@@ -81,7 +86,7 @@ class Shell:
 
     def put(self, org: str, words: Any, *more: object) -> str:
         return str(self("board", "post", words.kind, "--org", org, "--title", words.title, "--text", words.text,
-                        "--sector", words.sector, "--until", "2026-12-20", *more)["id"])  # fmt: skip
+                        "--sector", words.sector, "--until", UNTIL, *more)["id"])  # fmt: skip
 
 
 class TestCommands:

@@ -111,7 +111,10 @@ class TestOutage:
         try:
             booked = {row["id"] for row in await database.fetch("SELECT id FROM ledger.posting")}
             assert not traffic.seen - booked
-            calls = await database.fetchval("SELECT count(*) FROM ledger.posting WHERE kind = 'call'")
+            calls = await database.fetchval(
+                "SELECT count(*) FROM ledger.posting p JOIN ledger.transfer t ON t.posting = p.id"
+                " JOIN ledger.account a ON a.id = t.debit WHERE p.kind = 'call' AND a.id = $1", payer.id,
+            )  # fmt: skip
             spent = await database.fetchval(
                 "SELECT 1000000000000 - balance FROM ledger.account WHERE id = $1", payer.id
             )
