@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 from shanhe.compute import runner as module
 from shanhe.compute.api import ChildFailed, ModelRunner, card
 from shanhe.compute.llama_child import arguments, threads_for
+from shanhe.compute.runner import LlamaSupervisor
 
 from .conftest import until
 
@@ -137,6 +139,39 @@ class TestRunner:
         environment = {"PATH": "/bin", "HOME": "/h", "DATABASE_URL": "postgresql://u:p@h/d", "VENDOR_KEY": "sk"}
         runner = ModelRunner(CARD, tmp_path / "m", tmp_path, environment=environment)
         assert runner._environment == {"PATH": "/bin", "HOME": "/h"}
+
+
+class TestSupervisor:
+    async def test_starts_again_what_is_wanted_while_it_ends_once_it_has_ended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both have one socket, which the one that ends takes away."""
+        ended, course = asyncio.Event(), list[str]()
+
+        class Slow(ModelRunner):
+            async def start(self) -> None:
+                course.append("starts")
+
+            async def stop(self) -> None:
+                course.append("ends")
+                await ended.wait()
+                course.append("ended")
+
+        async def there(self: LlamaSupervisor, model: str) -> Path:
+            return tmp_path / "m.gguf"
+
+        monkeypatch.setattr(module, "ModelRunner", Slow)
+        monkeypatch.setattr(LlamaSupervisor, "fetch", there)
+        engines, model = LlamaSupervisor(tmp_path), "qwen2.5-coder-0.5b-instruct"
+        await engines.start(model)
+        ending = asyncio.create_task(engines.stop(model))
+        await asyncio.sleep(0)
+        engines._wanted(model)
+        await asyncio.sleep(0)
+        ended.set()
+        await asyncio.gather(ending, *engines._starting)
+        assert course == ["starts", "ends", "ended", "starts"]
+        await engines.stop()
 
 
 class TestChild:

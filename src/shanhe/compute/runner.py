@@ -304,9 +304,10 @@ class LlamaSupervisor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         for name in [model] if model is not None else list(reversed(self._runners)):
-            runner = self._runners.pop(name, None)
-            if runner is not None:
-                await runner.stop()
+            async with self._locks.setdefault(name, asyncio.Lock()):  # who starts it again waits: both have one socket
+                runner = self._runners.pop(name, None)
+                if runner is not None:
+                    await runner.stop()
 
     def watch(self, db: Database) -> None:
         """Start sleeping models when a worker has a request for them."""
