@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import nullcontext
 from datetime import date
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from shanhe.ip.api import (
     BadEntry,
     JudgesOwn,
     Kind,
+    NewEntry,
     NotAlone,
     NotConsented,
     NotYourOffice,
@@ -150,6 +152,31 @@ class TestShares:
         with pytest.raises(UnknownEntry):  # who sold has no word any more
             await city.rights.propose(made.entry.id, ((one, WHOLE),), None, org_id=one, actor="test")
 
+    async def test_are_consented_to_as_they_were_read(self, city: City) -> None:
+        one, two = await city.company("甲"), await city.company("乙")
+        made = await city.verified(one)
+        read = await city.rights.propose(made.entry.id, ((one, 600_000), (two, 400_000)), None, org_id=one, actor="t")
+        assert read.open is not None
+        await city.rights.answer(made.entry.id, org_id=one, accept=False, actor="test")
+        less = ((one, 999_000), (two, 1_000))
+        found = await city.rights.propose(made.entry.id, less, None, org_id=one, actor="test")
+        assert found.open is not None
+        async with await city.browser(two) as client:
+            page = (await client.get(f"/ip/{made.entry.id}")).text
+            assert f'name="n" value="{found.open.n}"' in page
+            csrf = {"csrf": client.headers["x-csrf-token"]}
+            late = await client.post(f"/ip/{made.entry.id}/accept", data={"n": str(read.open.n), **csrf})
+            assert late.status_code == 409
+            assert "已被新的提议取代" in late.text
+            path = f"/api/ip/entries/{made.entry.id}/answer"
+            late = await client.post(path, json={"accept": True, "n": read.open.n})
+            assert late.json()["error"]["code"] == "terms_changed"
+            assert (await city.rights.get(made.entry.id, one)).holders == {one}
+            assert (await client.post(path, json={"accept": True, "n": found.open.n})).json()["in_force"]
+        held = (await city.rights.get(made.entry.id, one)).in_force
+        assert held is not None
+        assert held.shares == less
+
     async def test_that_wait_for_somebody_who_was_erased_are_off_and_what_was_agreed_stays(self, city: City) -> None:
         firm, gone = await city.company(), await city.person()
         made = await city.verified(firm, shares=((firm, 600_000), (gone, 400_000)))
@@ -262,6 +289,45 @@ class TestOffice:
         assert (found.entry.state, found.entry.reason) == (State.REFUSED, "证书不清")
         with pytest.raises(WrongState):
             await city.rights.decide(made.entry.id, verify=True, reason="改判", person_id=city.officer)
+
+    async def test_alone_sees_what_waits_and_with_the_parties_what_is_no_right_yet(self, city: City) -> None:
+        org, other, stranger = await city.company(), await city.company("乙"), await city.company("路人")
+        made = await city.draft(org, shares=((org, 600_000), (other, 400_000)))
+        path = f"/ip/{made.entry.id}"
+        for party, status in ((org, 200), (other, 200), (stranger, 404)):
+            async with await city.browser(party) as client:
+                assert (await client.get(path)).status_code == status
+                assert (await client.get("/api/ip/queue")).status_code == 403
+        async with city.visitor() as visitor:
+            assert (await visitor.get(path)).status_code == 404
+        async with await city.signed_in(stranger, city.officer) as client:
+            assert (await client.get(path)).status_code == 200
+            assert (await client.get("/api/ip/queue")).status_code == 200
+
+    async def test_verifies_what_it_read_and_not_what_was_handed_in_since(self, city: City) -> None:
+        org, other = await city.company(), await city.reviewer("ip_office")
+        made = await city.draft(org)
+        read = await city.rights.file(made.entry.id, org_id=org, actor="test")
+        await city.rights.decide(made.entry.id, verify=False, reason="证书不清", person_id=other)
+        changed = NewEntry(
+            made.entry.id, Kind.OTHER, "", "另一项权利", "", "", None, None, "", ((org, WHOLE),)
+        )  # fmt: skip
+        await city.rights.change(changed, org_id=org, actor="test")
+        city.clock.advance(minutes=1)
+        await city.rights.file(made.entry.id, org_id=org, actor="test")
+        async with await city.signed_in(await city.company("处室"), city.officer) as client:
+            path, said = f"/api/ip/entries/{made.entry.id}/verdict", {"verify": True, "reason": "属实"}
+            late = await client.post(path, json=said | {"filed_at": str(read.entry.filed_at)})
+            assert late.json()["error"]["code"] == "filed_anew"
+            page = (await client.get(f"/ip/{made.entry.id}")).text
+            form = said | {"filed_at": str(read.entry.filed_at), "csrf": client.headers["x-csrf-token"]}
+            assert "已修改并重新提交" in (await client.post(f"/ip/{made.entry.id}/verify", data=form)).text
+            now = re.search(r'name="filed_at" value="([^"]+)"', page)
+            assert now is not None
+            assert (await city.rights.get(made.entry.id, org)).entry.state is State.FILED
+            done = await client.post(f"/ip/{made.entry.id}/verify", data=form | {"filed_at": now[1]})
+        assert done.status_code == 303
+        assert (await city.rights.get(made.entry.id, org)).entry.state is State.VERIFIED
 
     async def test_leaves_a_history_that_nobody_changes_and_the_log_proves(self, city: City) -> None:
         found = await city.verified(await city.person())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from shanhe.science.api import (
     AlreadyDeclared,
     BadDeposit,
     Deposit,
+    DraftChanged,
     How,
     JudgesOwn,
     Kind,
@@ -96,6 +98,43 @@ class TestDeposit:
         assert again.name == found.name
         assert again.current is not None
         assert (again.current.n, again.current.title) == (2, "第二版")
+
+    async def test_is_agreed_to_as_it_was_read(self, city: City) -> None:
+        one, two = await city.company("甲所"), await city.company("乙所")
+        science, number = science_of(city), new_id()
+        first = version((one, 500_000), (two, 500_000))
+        read = await science.deposit(number, Kind.DATASET, first, org_id=one, actor="test")
+        less = version((one, 999_000), (two, 1_000), title="另一批数据")
+        await science.revise(number, less, org_id=one, actor="test")
+        with pytest.raises(DraftChanged):
+            await science.agree(number, org_id=two, actor="test", digest=read.versions[0].digest)
+        assert (await science.get(number, two)).versions[0].waiting == [two]
+        told = "SELECT count(*) FROM kernel.notice WHERE org_id = $1 AND kind = 'science.changed'"
+        assert await city.services.db.fetchval(told, two) == 2  # of each that was not the one before
+        async with await city.browser(two) as client:
+            now = (await client.get("/api/science/mine")).json()["data"][0]["versions"][0]["digest"]
+            path = f"/api/science/deposits/{number}/agree"
+            late = await client.post(path, json={"digest": read.versions[0].digest})
+            assert late.json()["error"]["code"] == "draft_changed"
+            assert (await client.post(path, json={"digest": now})).status_code == 200
+        await science.revise(number, less, org_id=one, actor="test")  # the same: nobody has to agree again
+        assert (await science.publish(number, org_id=one, actor="test")).state is State.PUBLISHED
+
+    async def test_shows_an_author_the_draft_and_not_what_is_public_of_it(self, city: City) -> None:
+        one, two = await city.company("甲所"), await city.company("乙所")
+        found = await published(city, one)
+        next_one = version((one, 750_000), (two, 250_000), title="第二版的名称")
+        await science_of(city).revise(found.id, next_one, org_id=one, actor="test")
+        async with await city.browser(two) as client:
+            page = await read(client, f"/science/{found.id}")
+            assert "第二版的名称" in page
+            assert "25 %" in page
+            shown = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
+            assert shown is not None
+            late = await post(client, f"/science/{found.id}/agree", {"digest": "0" * 64})
+            assert "已修改" in late.text
+            assert (await post(client, f"/science/{found.id}/agree", {"digest": shown[1]})).status_code == 303
+        assert (await science_of(city).get(found.id, two)).versions[0].waiting == []
 
     @pytest.mark.parametrize(
         ("field", "given"),

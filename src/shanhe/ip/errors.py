@@ -75,6 +75,24 @@ class TermsOpen(Conflict):
         )  # fmt: skip
 
 
+class TermsChanged(Conflict):
+    def __init__(self, n: int) -> None:
+        super().__init__(
+            "terms_changed", f"Other shares or another rate are proposed by now: terms {n}.",
+            message_zh=f"所见份额与费率已被新的提议取代（第 {n} 版）。",
+            hint="Read them, and answer these.", hint_zh="请查看新的提议后再答复。",
+        )  # fmt: skip
+
+
+class FiledAnew(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "filed_anew", "The entry was changed and handed in again since you read it.",
+            message_zh="该登记在您查看之后已修改并重新提交。",
+            hint="Read it again, then decide.", hint_zh="请重新查看后再作决定。",
+        )  # fmt: skip
+
+
 class NothingOpen(Conflict):
     def __init__(self) -> None:
         super().__init__(

@@ -9,7 +9,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
@@ -55,11 +55,13 @@ class EntryBody(Body):
 
 class AnswerBody(Body):
     accept: bool
+    n: int | None = Field(None, ge=1)
 
 
 class VerdictBody(Body):
     verify: bool
     reason: str = Field(min_length=1, max_length=500)
+    filed_at: AwareDatetime | None = None
 
 
 class ReasonBody(Body):
@@ -158,8 +160,8 @@ def _holders(routes: APIRouter, rights: Rights) -> None:
 
     @routes.post("/entries/{entry}/answer")
     async def answer(entry: UUID, body: AnswerBody, who: Member) -> Response:
-        """Consent to the open terms, or decline them."""
-        found = await rights.answer(entry, org_id=org_of(who), accept=body.accept, actor=who.ref)
+        """Consent to the open terms, or decline them. `n`: which terms were read; 409 where others are open by now."""
+        found = await rights.answer(entry, org_id=org_of(who), accept=body.accept, actor=who.ref, n=body.n)
         return as_json({"entry": entry, "accepted": body.accept, "in_force": found.open is None and body.accept})
 
 
@@ -172,8 +174,11 @@ def _office(routes: APIRouter, rights: Rights) -> None:
 
     @routes.post("/entries/{entry}/verdict")
     async def verdict(entry: UUID, body: VerdictBody, who: Officer) -> Response:
-        """As the office: verify or refuse."""
-        found = await rights.decide(entry, verify=body.verify, reason=body.reason, person_id=person_of(who))
+        """As the office: verify or refuse. `filed_at`: as the entry said when it was read; 409 where it was handed in
+        again since."""
+        found = await rights.decide(
+            entry, verify=body.verify, reason=body.reason, person_id=person_of(who), filed_at=body.filed_at
+        )
         return as_json(asdict(found.entry))
 
     @routes.post("/entries/{entry}/lapse")

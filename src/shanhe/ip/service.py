@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -16,12 +16,14 @@ from shanhe.ip.desk import Desk
 from shanhe.ip.errors import (
     BadEntry,
     EntryConflict,
+    FiledAnew,
     JudgesOwn,
     NotAlone,
     NotConsented,
     NothingOpen,
     NotYourOffice,
     NumberTaken,
+    TermsChanged,
     TermsOpen,
     UnknownEntry,
     WrongState,
@@ -282,8 +284,13 @@ class Rights:
             await self._ask(conn, identifier)
         return await desk.load(identifier)
 
-    async def answer(self, identifier: UUID, *, org_id: UUID, accept: bool, actor: str) -> File:
-        """Consent to the open terms, or decline them; one refusal ends them. NothingOpen."""
+    async def answer(
+        self, identifier: UUID, *, org_id: UUID, accept: bool, actor: str, n: int | None = None
+    ) -> File:  # fmt: skip
+        """Consent to the open terms, or decline them; one refusal ends them. NothingOpen.
+
+        `n`: which terms were read (None: whichever are open). TermsChanged where others have taken their place.
+        """
         desk = self._desk
         await desk.load(identifier)
         async with desk.db.transaction() as conn:
@@ -291,6 +298,8 @@ class Rights:
             terms = found.open
             if terms is None or org_id not in found.concerned:
                 raise NothingOpen if found.touches(org_id) else UnknownEntry
+            if n not in (None, terms.n):
+                raise TermsChanged(terms.n)
             now = desk.clock.now()
             await store.say(conn, identifier, terms.n, org_id, accept, actor, now)
             await desk.note(conn, found, "consented" if accept else "declined", actor, terms.n)
@@ -329,17 +338,23 @@ class Rights:
 
     # -- the office ---------------------------------------------------------------------------------------------------
 
-    async def decide(self, identifier: UUID, *, verify: bool, reason: str, person_id: UUID) -> File:
-        """Verify a filed entry, or refuse it with the reason. Idempotent for the same verdict. JudgesOwn (R0)."""
+    async def decide(
+        self, identifier: UUID, *, verify: bool, reason: str, person_id: UUID, filed_at: datetime | None = None
+    ) -> File:  # fmt: skip
+        """Verify a filed entry, or refuse it with the reason. Idempotent for the same verdict. JudgesOwn (R0).
+
+        `filed_at`: when what was read had been handed in (None: it is read now). FiledAnew where it was again since.
+        """
         verdict = State.VERIFIED if verify else State.REFUSED
-        return await self._judge(identifier, {State.FILED}, verdict, reason, person_id)
+        return await self._judge(identifier, {State.FILED}, verdict, reason, person_id, filed_at)
 
     async def lapse(self, identifier: UUID, *, reason: str, person_id: UUID) -> File:
         """A verified right is one no more: it ran out, was annulled, was declared invalid."""
         return await self._judge(identifier, {State.VERIFIED}, State.LAPSED, reason, person_id)
 
     async def _judge(
-        self, identifier: UUID, allowed: set[State], verdict: State, reason: str, person_id: UUID
+        self, identifier: UUID, allowed: set[State], verdict: State, reason: str, person_id: UUID,
+        filed_at: datetime | None = None,
     ) -> File:  # fmt: skip
         await self._for_office(person_id)
         reason = reason.strip()
@@ -356,6 +371,8 @@ class Rights:
                 return found
             if found.entry.state not in allowed:
                 raise WrongState(found.entry.state, verdict, "作出该决定")
+            if filed_at not in (None, found.entry.filed_at):
+                raise FiledAnew
             await self._end(conn, found, verdict, actor, reason)
             zh = {"verified": "已核验", "refused": "未通过核验", "lapsed": "已失效"}[verdict]
             await desk.tell(

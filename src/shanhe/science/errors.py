@@ -52,6 +52,15 @@ class WrongState(Conflict):
         )  # fmt: skip
 
 
+class DraftChanged(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "draft_changed", "The draft, or the authors' shares, were changed since you read it.",
+            message_zh="该稿或作者份额在您查看之后已修改。",
+            hint="Read it again, then agree.", hint_zh="请重新查看后再确认。",
+        )  # fmt: skip
+
+
 class NotAgreed(Conflict):
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(

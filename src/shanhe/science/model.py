@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 TITLE_MAX_CHARS, ABSTRACT_MAX_CHARS, LINK_MAX_CHARS, REF_MAX_CHARS = 200, 4_000, 500, 200
 REASON_MAX_CHARS: Final = 500
@@ -84,6 +87,16 @@ class Version:
     def waiting(self) -> list[UUID]:
         """Authors who have not said yet that they are."""
         return [party for party, _ in self.authors if party not in self.agreed]
+
+    @property
+    def said(self) -> NewVersion:
+        """What an author agrees to."""
+        return NewVersion(self.title, self.abstract, self.licence, self.sha256, self.link, self.authors)
+
+    @property
+    def digest(self) -> str:
+        """Of what an author agrees to: another one once any of it is."""
+        return hashlib.sha256(msgspec.json.encode((self.n, self.said))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

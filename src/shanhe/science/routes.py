@@ -48,6 +48,10 @@ class DepositBody(VersionBody):
     kind: Kind
 
 
+class AgreeBody(Body):
+    digest: str | None = Field(None, max_length=64)
+
+
 class PublishBody(Body):
     dataset: str = Field("", max_length=40)
 
@@ -134,9 +138,10 @@ def _authors(routes: APIRouter, science: Science, find: Find) -> None:
         return await shown(deposit, who)
 
     @routes.post("/deposits/{deposit}/agree")
-    async def agree(deposit: UUID, who: Member) -> Response:
-        """As an author of the draft: one is."""
-        await science.agree(deposit, org_id=org_of(who), actor=who.ref)
+    async def agree(deposit: UUID, who: Member, body: AgreeBody | None = None) -> Response:
+        """As an author of the draft: one is. `digest`: of the draft that was read; 409 where it was changed since."""
+        digest = body.digest if body is not None else None
+        await science.agree(deposit, org_id=org_of(who), actor=who.ref, digest=digest)
         return await shown(deposit, who)
 
     @routes.post("/deposits/{deposit}/publish")

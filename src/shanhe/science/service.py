@@ -24,6 +24,7 @@ from shanhe.science.errors import (
     AlreadyDeclared,
     BadDeposit,
     DepositConflict,
+    DraftChanged,
     JudgesOwn,
     NotAgreed,
     NotYours,
@@ -204,6 +205,8 @@ class Science:
         kept = await desk.sealed(new, org_id)
         async with desk.db.transaction() as conn:
             found = await self._own(conn, identifier, org_id)
+            if found.draft is not None and found.draft.said == new:
+                return found  # who agreed has agreed to it
             n = found.draft.n if found.draft else found.versions[0].n + 1
             await self._put(conn, identifier, n, kept, org_id)
             await desk.note(conn, await desk.load(identifier, conn=conn), "revised", actor)
@@ -214,14 +217,18 @@ class Science:
         desk = self._desk
         await store.put_version(conn, identifier, n, new, org_id, desk.clock.now())
         found = await desk.load(identifier, conn=conn)
+        key = f"{identifier}:{found.versions[0].digest}"
         await desk.tell(
-            conn, str(identifier), [party for party, _ in new.authors if party != org_id], f"{identifier}:{n}",
+            conn, str(identifier), [party for party, _ in new.authors if party != org_id], key,
             Text(f"请确认您是成果 {found.name} 的作者", f"Please confirm that you are an author of {found.name}"),
             Text("全部作者确认后方可公开。", "It can be published once every author has."),
         )  # fmt: skip
 
-    async def agree(self, identifier: UUID, *, org_id: UUID, actor: str) -> Deposit:
-        """As an author of the open draft, say that one is. Idempotent."""
+    async def agree(self, identifier: UUID, *, org_id: UUID, actor: str, digest: str | None = None) -> Deposit:
+        """As an author of the open draft, say that one is. Idempotent.
+
+        `digest`: of the draft that was read (None: it is read now). DraftChanged where it was changed since.
+        """
         desk = self._desk
         await desk.load(identifier)
         async with desk.db.transaction() as conn:
@@ -229,6 +236,8 @@ class Science:
             draft = found.draft
             if draft is None or org_id not in dict(draft.authors):
                 raise UnknownDeposit
+            if digest not in (None, draft.digest):
+                raise DraftChanged
             if org_id in draft.waiting:
                 await store.agree(conn, identifier, draft.n, org_id, desk.clock.now())
                 await desk.note(conn, found, "agreed", actor)

@@ -87,7 +87,7 @@ def _deposit(one: Deposit, names: Mapping[UUID, str], reused: int = 0) -> dict[s
 def _version(one: Version, names: Mapping[UUID, str]) -> dict[str, Any]:
     return {
         "version": one.n, "title": one.title, "abstract": one.abstract, "licence": one.licence, "sha256": one.sha256,
-        "link": one.link, "published_at": one.published_at,
+        "link": one.link, "published_at": one.published_at, "digest": one.digest,
         "authors": [{"party": party, "name": names.get(party, ""), "share_ppm": ppm, "agreed": party in one.agreed}
                     for party, ppm in one.authors],
     }  # fmt: skip

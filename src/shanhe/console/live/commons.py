@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -100,7 +100,8 @@ class LiveCommons:
         """One step of an entry: accept, decline, change, file, withdraw, terms; verify, refuse, lapse as the office."""
         rights, org, actor, reason = self._rights, who.org_id, actor_of(who).ref, fields.get("reason", "")
         if step in ("accept", "decline"):
-            await rights.answer(entry, org_id=org, accept=step == "accept", actor=actor)
+            n = int(fields["n"]) if fields.get("n", "").isdecimal() else None
+            await rights.answer(entry, org_id=org, accept=step == "accept", actor=actor, n=n)
         elif step == "change":
             await rights.change(await self._entry(who, entry, fields), org_id=org, actor=actor)
         elif step == "file":
@@ -111,7 +112,8 @@ class LiveCommons:
             wanted = await self._shares(who, fields.get("shares", ""))
             await rights.propose(entry, wanted, _ppm(fields.get("rate", "")), org_id=org, actor=actor)
         elif step in ("verify", "refuse"):
-            await rights.decide(entry, verify=step == "verify", reason=reason, person_id=who.person_id)
+            filed = datetime.fromisoformat(fields["filed_at"]) if fields.get("filed_at") else None
+            await rights.decide(entry, verify=step == "verify", reason=reason, person_id=who.person_id, filed_at=filed)
         else:
             await rights.lapse(entry, reason=reason, person_id=who.person_id)
 
@@ -142,6 +144,7 @@ class LiveCommons:
         author = found.current is not None and org in dict(found.current.authors)
         return _output({
             "asked": False, "draft": False, "waiting": [], "mine": False, "versions": [], **view, "party": party,
+            "offered": _output(view["versions"][0]) if view.get("asked") else None,
             "author": author, "reviewer": reviewer, "licences": LICENCES, "fields": _output_fields(found, shares),
             "hows": MANUAL_HOWS, "next_id": str(new_id()),
             "reused": sum(one.state == "confirmed" for one in reuses),
@@ -173,7 +176,7 @@ class LiveCommons:
         """One step of an output: agree, publish, retract, declare, revise."""
         science, org, actor = self._science, who.org_id, actor_of(who).ref
         if step == "agree":
-            await science.agree(deposit, org_id=org, actor=actor)
+            await science.agree(deposit, org_id=org, actor=actor, digest=fields.get("digest"))
         elif step == "publish":
             await science.publish(deposit, org_id=org, actor=actor, dataset=fields.get("dataset", ""))
         elif step == "retract":
