@@ -28,9 +28,12 @@ from shanhe.identity.api import (
     OrgFrozen,
     PermissionMissing,
     Role,
+    TooManyOfThem,
     Unknown,
 )
+from shanhe.identity.service import keys as key_service
 from shanhe.identity.service.callers import CHANNEL
+from shanhe.identity.service.keys import GRACE_MAX_S
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
@@ -217,6 +220,32 @@ class TestKey:
         await city.identity.caller(token)
         edited = await city.identity.keys.edit(key.id, org.id, {"budget_day_micro": None, "name": "n"}, by="test")
         assert (edited.name, edited.rpm, edited.budget_day_micro) == ("n", 5, None)
+        assert await city.identity.keys.get(key.id, org.id) == edited
+        with pytest.raises(Invalid, match="past"):
+            await city.identity.keys.edit(key.id, org.id, {"expires_at": city.clock.now()}, by="test")
+
+    async def test_is_counted_to_a_department_of_its_own_organisation(self, city: City) -> None:
+        mine, theirs = await city.org(), await city.org("别家")
+        department = await city.identity.orgs.add_department(theirs.id, "财务", by="test")
+        with pytest.raises(Unknown):
+            await city.identity.create_key(mine.id, NewKey("k", department_id=department.id), by="test")
+        key, _ = await city.identity.create_key(mine.id, NewKey("k"), by="test")
+        with pytest.raises(Unknown):
+            await city.identity.keys.edit(key.id, mine.id, {"department_id": department.id}, by="test")
+
+    async def test_that_ended_leaves_its_place_to_another(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(key_service, "KEYS_MAX", 2)
+        org, soon = await city.org(), city.clock.now() + timedelta(minutes=1)
+        first, _ = await city.identity.create_key(org.id, NewKey("a"), by="test")
+        await city.identity.create_key(org.id, NewKey("b", expires_at=soon), by="test")
+        with pytest.raises(TooManyOfThem):
+            await city.identity.create_key(org.id, NewKey("c"), by="test")
+        await city.identity.keys.revoke(first.id, org.id, by="test")
+        await city.identity.create_key(org.id, NewKey("c"), by="test")
+        with pytest.raises(TooManyOfThem):
+            await city.identity.create_key(org.id, NewKey("d"), by="test")
+        city.clock.advance(minutes=1)
+        await city.identity.create_key(org.id, NewKey("d"), by="test")
 
 
 class TestRotation:
@@ -239,6 +268,25 @@ class TestRotation:
         await city.identity.keys.rotate(key.id, org.id, by="test")
         with pytest.raises(KeyRevoked):
             await city.identity.caller(old)
+
+    async def test_lengthens_no_life_whatever_the_grace(self, city: City) -> None:
+        org, ends = await city.org(), city.clock.now() + timedelta(minutes=1)
+        key, _ = await city.identity.create_key(org.id, NewKey("k", expires_at=ends), by="test")
+        for grace_s in (-1, GRACE_MAX_S + 1):
+            with pytest.raises(Invalid, match="grace"):
+                await city.identity.keys.rotate(key.id, org.id, grace_s=grace_s, by="test")
+        await city.identity.keys.rotate(key.id, org.id, grace_s=GRACE_MAX_S, by="test")
+        assert (await city.identity.keys.get(key.id, org.id)).expires_at == ends
+
+    async def test_hands_nobody_a_key_that_can_do_more_than_they_can(self, city: City) -> None:
+        _, org = await city.member()
+        strong, _ = await city.identity.create_key(
+            org.id, NewKey("k", permissions=frozenset({"keys", "members"})), by="test"
+        )
+        weak = Actor(None, None, org.id, frozenset(), frozenset({"keys"}))
+        with pytest.raises(PermissionMissing):
+            await city.identity.keys.rotate(strong.id, org.id, by=weak)
+        assert (await city.identity.keys.get(strong.id, org.id)).successor_id is None
 
 
 class TestRevocation:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
-from shanhe.identity.api import Ceremony, Role, SignInFailed, Stage
+from shanhe.identity.api import Ceremony, Client, Role, SignInFailed, Stage
+from shanhe.identity.service.passwords import FREE_FAILURES
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 
 from .conftest import URL, City
@@ -182,6 +183,24 @@ class TestPasskey:
         mine = (await city.identity.people.find(login="zhang.wei"))[0]
         with pytest.raises(Invalid):
             await again(await passkeys.begin_registration(mine.id))
+
+    async def test_is_made_by_a_device_that_knows_its_person(self, city: City) -> None:
+        person, device = await city.person(), Authenticator(verifies=False)
+        ceremony = await city.identity.passkeys.begin_registration(person.id)
+        answer = device.create(ceremony.options)
+        with pytest.raises(Invalid):
+            await city.identity.passkeys.register(person.id, ceremony.id, answer, name="laptop", by="test")
+        assert await city.identity.passkeys.list(person.id) == []
+
+    async def test_that_answers_leaves_room_for_the_next_on_the_same_network(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for kind in ("begun", "address"):
+            monkeypatch.setitem(FREE_FAILURES, kind, 2)
+        device, here = await registered(city), Client("203.0.113.7", "Firefox")
+        for _ in range(4):
+            ceremony = await city.identity.signin.passkey_options(client=here)
+            await city.identity.signin.passkey(ceremony.id, device.get(ceremony.options), here)
 
     async def test_last_one_stays_with_whoever_needs_it(self, city: City) -> None:
         await registered(city, Role.OPERATOR)

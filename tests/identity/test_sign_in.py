@@ -18,6 +18,7 @@ from shanhe.identity.api import (
     Stage,
     Unknown,
 )
+from shanhe.identity.errors import PasswordWrong
 from shanhe.identity.service.passwords import FREE_FAILURES
 from shanhe.kernel.errors import Conflict
 
@@ -145,6 +146,19 @@ class TestLockOut:
                 await city.identity.sign_in("zhang.wei", "wrong", HERE)
         await city.identity.signin.confirm(person.id, PASSWORD, None)
 
+    async def test_bounds_the_guesses_of_who_is_signed_in(self, city: City) -> None:
+        person = await city.person()
+        for _ in range(2):  # what was right is forgotten
+            for _ in range(4):
+                with pytest.raises(PasswordWrong):
+                    await city.identity.signin.confirm(person.id, "wrong", None)
+            await city.identity.signin.confirm(person.id, PASSWORD, None)
+        for _ in range(5):
+            with pytest.raises(PasswordWrong):
+                await city.identity.signin.confirm(person.id, "wrong", None)
+        with pytest.raises(SignInLocked):
+            await city.identity.signin.confirm(person.id, PASSWORD, None)
+
     async def test_counts_guesses_made_at_once(self, city: City) -> None:
         await city.person()
         guesses = [city.identity.sign_in("zhang.wei", f"guess {number}", HERE) for number in range(12)]
@@ -161,6 +175,23 @@ class TestLockOut:
         with pytest.raises(SignInLocked):
             await city.identity.sign_in("zhang.wei", PASSWORD, HERE)
         await city.identity.sign_in("zhang.wei", PASSWORD, Client("198.51.100.1"))
+
+    async def test_counts_against_an_address_what_was_wrong_and_nothing_else(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(FREE_FAILURES, "address", 4)
+        await city.person()
+        for _ in range(6):
+            await city.identity.sign_in("zhang.wei", PASSWORD, HERE)
+        for number in range(3):
+            with pytest.raises(SignInFailed):
+                await city.identity.sign_in(f"somebody{number}", "x", HERE)
+        await city.identity.sign_in("zhang.wei", PASSWORD, HERE)
+        await city.identity.sign_in("zhang.wei", PASSWORD, HERE)
+        with pytest.raises(SignInFailed):
+            await city.identity.sign_in("somebody", "x", HERE)
+        with pytest.raises(SignInLocked):
+            await city.identity.sign_in("zhang.wei", PASSWORD, HERE)
 
 
 class TestTotp:
@@ -239,6 +270,27 @@ class TestTotp:
             await city.identity.factors.begin_totp(person.id)
         assert "zhang.wei" in second.uri
 
+    async def test_is_confirmed_once_and_good_for_nothing_before(self, city: City) -> None:
+        person, factors = await city.person(), city.identity.factors
+        totp = pyotp.TOTP((await factors.begin_totp(person.id)).secret)
+        assert not await factors.use_totp(person.id, totp.at(city.clock.now()))
+        codes = await factors.confirm_totp(person.id, totp.at(city.clock.now()), by="test")
+        city.clock.advance(seconds=60)
+        with pytest.raises(SignInFailed):
+            await factors.confirm_totp(person.id, totp.at(city.clock.now()), by="test")
+        await city.identity.signin.code((await city.sign_in()).token, codes[0])  # the first ones stand
+
+    async def test_taken_off_signs_nobody_in_nor_do_its_recovery_codes(self, city: City) -> None:
+        totp, codes = await with_totp(city)
+        ((person,),) = await city.db.fetch("SELECT id FROM identity.person")
+        waiting = await city.sign_in()
+        await city.identity.factors.remove_totp(person, by="test")
+        for code in (totp.at(city.clock.now()), codes[0]):
+            with pytest.raises(SignInFailed):
+                await city.identity.signin.code(waiting.token, code)
+        assert (await city.sign_in()).stage == Stage.FULL
+        assert await city.identity.factors.of(person) == ()
+
 
 class TestRecoveryCode:
     async def test_is_good_once_and_stored_as_a_hash(self, city: City) -> None:
@@ -249,6 +301,16 @@ class TestRecoveryCode:
         await city.identity.signin.code((await city.sign_in()).token, codes[0].upper())
         with pytest.raises(SignInFailed):
             await city.identity.signin.code((await city.sign_in()).token, codes[0])
+
+    async def test_ends_when_new_ones_are_made(self, city: City) -> None:
+        _, codes = await with_totp(city)
+        ((person,),) = await city.db.fetch("SELECT id FROM identity.person")
+        renewed = await city.identity.factors.renew_recovery_codes(person, by="test")
+        with pytest.raises(SignInFailed):
+            await city.identity.signin.code((await city.sign_in()).token, codes[1])
+        for code in renewed:
+            await city.identity.signin.code((await city.sign_in()).token, code)
+        assert await city.identity.factors.of(person) == ("totp",)  # and says that none is left
 
 
 class TestSecondFactor:
@@ -330,6 +392,13 @@ class TestSession:
         await city.identity.sessions.revoke(person.id, issued.session_id)
         with pytest.raises(SessionMissing):
             await city.identity.sessions.actor(issued.token)
+        assert await city.identity.sessions.list(person.id) == []
+
+    async def test_is_listed_as_long_as_it_lasts(self, city: City) -> None:
+        person = await city.person()
+        await city.sign_in()
+        city.clock.advance(hours=8)  # nobody called with it
+        assert await city.identity.sessions.list(person.id) == []
 
     async def test_acts_for_the_organisation_it_is_switched_to(self, city: City) -> None:
         person, first = await city.member()

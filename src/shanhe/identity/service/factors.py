@@ -63,8 +63,7 @@ class Factors:
 
     async def confirm_totp(self, person_id: UUID, code: str, *, by: By) -> tuple[str, ...]:
         """Accept the new secret by its first code; the recovery codes, shown once. CodeWrong."""
-        row = await store.totp(self._ground.db, person_id)
-        if row is None or row["confirmed_at"] is not None or not await self.use_totp(person_id, code, confirmed=False):
+        if not await self.use_totp(person_id, code, confirmed=False):
             raise CodeWrong()
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
