@@ -1,4 +1,7 @@
-"""Many who act at once on the same things: a database that is slow by chance, and who dies between two transactions."""
+"""Many who act at once on the same things: a database that is slow by chance, and who dies between two transactions.
+
+Whatever they change in a round, all of it is written down once (`stage.witness`), also by those who died.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,20 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from shanhe.kernel import acts
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
+from stage.witness import Witness
 
 PAUSE_MOST_S = 0.004
 PAUSES = 0.5
 BROKEN = 500
 """From this status on a refusal tells of a fault of ours, not of what was asked."""
+
+ACTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 Act = Callable[[], Awaitable[object]]
 
@@ -70,14 +78,18 @@ class Crowd:
         self.rng = random.Random(seed)
         self.db = Jostled(db, random.Random(-1 - seed))
         self.refused: list[str] = []
+        self._witness = Witness(db)
+        self._round = 0
 
     async def round(self, at_once: int, *, dies: float = 0.0) -> None:
         """Up to so many acts at the same moment; each of them may die on its way."""
-        acts, weights = [act for act, _ in self.draws], [weight for _, weight in self.draws]
-        chosen = self.rng.choices(acts, weights, k=self.rng.randint(1, at_once))
+        draws, weights = [act for act, _ in self.draws], [weight for _, weight in self.draws]
+        chosen = self.rng.choices(draws, weights, k=self.rng.randint(1, at_once))
+        self._round += 1
+        who, before = f"crowd:{self._round}", await self._witness.look()
         self.db.dies = dies
         try:
-            found = await asyncio.gather(*(act() for act in chosen), return_exceptions=True)
+            found = await asyncio.gather(*(_acted(act, who) for act in chosen), return_exceptions=True)
         finally:
             self.db.dies = 0.0
         for act, one in zip(chosen, found, strict=True):
@@ -85,3 +97,9 @@ class Crowd:
                 self.refused.append(f"{act.__name__}: {one.code}")
             elif isinstance(one, BaseException) and not isinstance(one, Dead):
                 raise one
+        assert await self._witness.wrong(before, who) == []
+
+
+async def _acted(act: Act, who: str) -> None:
+    acts.begin(who, f"crowd {act.__name__}", ACTED_AT)
+    await act()
