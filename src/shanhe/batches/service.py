@@ -93,7 +93,7 @@ class Batches:
         found = File(file_id, org_id, purpose, shown, len(data), digest, by, now, now + (lasts or most))
         async with self._db.transaction() as conn:
             await store.lock_org(conn, org_id)
-            if request_key is not None and (known := await store.file(conn, file_id, org_id)) is not None:
+            if request_key is not None and (known := await store.file(conn, file_id, org_id, ever=True)) is not None:
                 return _opened(seal, known)
             files, kept = await store.kept(conn, org_id)
             if files >= FILES_MAX or kept + len(data) > KEPT_MAX_BYTES:
@@ -140,13 +140,20 @@ class Batches:
     async def delete_file(self, file_id: UUID, org_id: UUID | None) -> File:
         """The bytes are gone on return; FileInUse while an open batch reads them."""
         found = await self.file(file_id, org_id)
+        await self._forget(file_id, found.org_id)
+        return found
+
+    async def _forget(self, file_id: UUID, org_id: UUID) -> None:
         async with self._db.transaction() as conn:
-            await store.lock_org(conn, found.org_id)
+            await store.lock_org(conn, org_id)
             if await store.in_use(conn, file_id):
                 raise FileInUse()
             await store.forget_file(conn, file_id, self._clock.now())
+        await self._drop_bytes(file_id)
+
+    async def _drop_bytes(self, file_id: UUID) -> None:
         await asyncio.to_thread(self.blobs.delete, file_id)
-        return found
+        await store.bytes_are_gone(self._db, file_id, self._clock.now())
 
     async def forget_all(self, org_id: UUID) -> int:
         """Delete the files of somebody who is no longer there; how many. One that an open batch reads goes later."""
@@ -225,25 +232,33 @@ class Batches:
     # -- what repeats -------------------------------------------------------------------------------------------------
 
     async def tick(self) -> int:
-        """Drop what came too late, write the results of batches that are through, forget old files."""
+        """Drop what came too late, write the results of batches that are through, forget old files and the bytes that a
+        crash has left of what was deleted."""
         now = self._clock.now()
         await store.expire(self._db, now)
         finished = await store.finished(self._db)
         for batch in finished:
             await self._finish(batch, now)
         expired = await store.expired_files(self._db, now)
-        for file_id in expired:
-            async with self._db.transaction() as conn:
-                await store.forget_file(conn, file_id, now)
-            await asyncio.to_thread(self.blobs.delete, file_id)
+        for file_id, org_id in expired:
+            with contextlib.suppress(FileInUse):  # ordered in that moment
+                await self._forget(file_id, org_id)
+        for file_id in await store.bytes_to_go(self._db):
+            await self._drop_bytes(file_id)
+        for batch_id in await store.answers_to_go(self._db):
+            await self._forget_answers(batch_id, await self._lines(batch_id))
         return len(finished) + len(expired)
+
+    async def _lines(self, batch_id: UUID) -> list[Line]:
+        lines = list[Line]()
+        while page := await store.lines(self._db, batch_id, lines[-1].at if lines else -1):
+            lines += page
+        return lines
 
     async def _finish(self, batch: Batch, now: datetime) -> None:
         """Write output and errors under ids that the batch determines, so that a crash in between does no harm."""
         await store.finalizing(self._db, batch.id, now)
-        seal, lines = await self._seals.of(batch.org_id), list[Line]()
-        while page := await store.lines(self._db, batch.id, lines[-1].at if lines else -1):
-            lines += page
+        seal, lines = await self._seals.of(batch.org_id), await self._lines(batch.id)
         good = [line for line in lines if line.state == "done"]
         dropped = any(line.state == "dropped" for line in lines)
         state = "cancelled" if batch.cancelling_at is not None else "expired" if dropped else "completed"
@@ -255,7 +270,10 @@ class Batches:
                 if one is not None:
                     await store.insert_file(conn, _sealed(seal, one))
             await store.end(conn, batch.id, state, output.id if output else None, errors.id if errors else None, now)
-        await asyncio.to_thread(self._forget_answers, lines)
+        for one in (output, errors):
+            if one is not None and await store.file(self._db, one.id, None) is None:
+                await self._drop_bytes(one.id)  # it was written twice, and deleted in between
+        await self._forget_answers(batch.id, lines)
 
     def _answers(self, seal: Seal, lines: list[Line], state: str) -> Iterator[bytes]:
         for stored in lines:
@@ -275,10 +293,10 @@ class Batches:
             file_id, batch.org_id, "batch_output", name, counted.size_bytes, counted.sha256, "system", now, now + lasts
         )
 
-    def _forget_answers(self, lines: list[Line]) -> None:
-        for line in lines:
-            if line.receipt_id is not None:
-                self.blobs.delete(line.receipt_id)
+    async def _forget_answers(self, batch_id: UUID, lines: list[Line]) -> None:
+        kept = [line.receipt_id for line in lines if line.receipt_id is not None]
+        await asyncio.to_thread(lambda: [self.blobs.delete(one) for one in kept])
+        await store.answers_are_gone(self._db, batch_id, self._clock.now())
 
 
 class Counted:

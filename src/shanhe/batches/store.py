@@ -46,11 +46,16 @@ async def insert_file(conn: Connection | Database, one: File) -> None:
     )
 
 
-async def file(db: Connection | Database, file_id: UUID, org_id: UUID | None) -> File | None:
+async def file(
+    db: Connection | Database, file_id: UUID, org_id: UUID | None, *, ever: bool = False
+) -> File | None:  # fmt: skip
+    """A file; `ever`: also one that was deleted."""
     row = await db.fetchrow(
-        """SELECT * FROM batches.file WHERE id = $1 AND ($2::uuid IS NULL OR org_id = $2) AND deleted_at IS NULL""",
+        """SELECT * FROM batches.file WHERE id = $1 AND ($2::uuid IS NULL OR org_id = $2)
+              AND (deleted_at IS NULL OR $3)""",
         file_id,
         org_id,
+        ever,
     )
     return None if row is None else _file(row)
 
@@ -87,6 +92,20 @@ async def forget_file(conn: Connection, file_id: UUID, now: datetime) -> bool:
     return bool(done)
 
 
+async def bytes_to_go(db: Database) -> list[UUID]:
+    """Deleted files whose bytes may still be there."""
+    rows = await db.fetch(
+        "SELECT id FROM batches.file WHERE deleted_at IS NOT NULL AND bytes_gone_at IS NULL LIMIT $1", SWEEP_MAX
+    )
+    return [row["id"] for row in rows]
+
+
+async def bytes_are_gone(db: Database, file_id: UUID, now: datetime) -> None:
+    await db.execute(
+        "UPDATE batches.file SET bytes_gone_at = $2 WHERE id = $1 AND deleted_at IS NOT NULL", file_id, now
+    )
+
+
 async def in_use(conn: Connection, file_id: UUID) -> bool:
     return bool(
         await conn.fetchval(
@@ -95,15 +114,15 @@ async def in_use(conn: Connection, file_id: UUID) -> bool:
     )
 
 
-async def expired_files(db: Database, now: datetime) -> list[UUID]:
-    """Files whose time is over and that no open batch reads."""
+async def expired_files(db: Database, now: datetime) -> list[tuple[UUID, UUID]]:
+    """(id, organisation) of files whose time is over and that no open batch reads."""
     rows = await db.fetch(
-        """SELECT id FROM batches.file f WHERE deleted_at IS NULL AND expires_at <= $1 AND NOT EXISTS
+        """SELECT id, org_id FROM batches.file f WHERE deleted_at IS NULL AND expires_at <= $1 AND NOT EXISTS
              (SELECT 1 FROM batches.batch b WHERE b.input_file = f.id AND b.ended_at IS NULL) LIMIT $2""",
         now,
         SWEEP_MAX,
     )
-    return [row["id"] for row in rows]
+    return [(row["id"], row["org_id"]) for row in rows]
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------
@@ -190,10 +209,11 @@ async def cancel(conn: Connection, batch_id: UUID, now: datetime) -> None:
 
 
 async def expire(db: Database, now: datetime) -> None:
-    """Drop what waits in batches whose time is over."""
+    """Drop what waits in batches whose time is over, and what was put back while its batch was cancelled."""
     await db.execute(
         """UPDATE batches.line l SET state = 'dropped' FROM batches.batch b
-            WHERE l.batch_id = b.id AND l.state = 'waiting' AND b.ended_at IS NULL AND b.expires_at <= $1""",
+            WHERE l.batch_id = b.id AND l.state = 'waiting' AND b.ended_at IS NULL
+              AND (b.expires_at <= $1 OR b.state = 'cancelling')""",
         now,
     )
 
@@ -226,6 +246,18 @@ async def end(
         errors,
         now,
     )
+
+
+async def answers_to_go(db: Database) -> list[UUID]:
+    """Batches that have ended, and whose lines' answers may still lie beside their results."""
+    rows = await db.fetch(
+        "SELECT id FROM batches.batch WHERE ended_at IS NOT NULL AND answers_gone_at IS NULL LIMIT $1", SWEEP_MAX
+    )
+    return [row["id"] for row in rows]
+
+
+async def answers_are_gone(db: Database, batch_id: UUID, now: datetime) -> None:
+    await db.execute("UPDATE batches.batch SET answers_gone_at = $2 WHERE id = $1", batch_id, now)
 
 
 # -- lines ------------------------------------------------------------------------------------------------------------
@@ -267,7 +299,7 @@ async def take(db: Database, model: str, most: int, worker: str, now: datetime) 
         await conn.execute("UPDATE batches.batch SET turn_at = $2 WHERE id = $1", row["id"], now)
         chosen = await conn.fetch(
             """SELECT at FROM batches.line WHERE batch_id = $1 AND state = 'waiting' AND model = $2 AND due_at <= $3
-                ORDER BY at LIMIT $4""",
+                ORDER BY at LIMIT $4 FOR UPDATE""",
             row["id"],
             model,
             now,
