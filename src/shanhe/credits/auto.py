@@ -2,7 +2,9 @@
 
 A dip is over when a top-up has been posted: the rule demands that one top-up lifts an empty balance to the threshold.
 A balance is only believed when the rule's epoch, read before the balance, still holds under the rule's lock; a purchase
-that began or ended in between has moved the epoch on, so a stale balance never buys.
+that began or ended in between has moved the epoch on, so a stale balance never buys. A rule is replaced as it was read,
+or not at all, and what it had a mandate for before is withdrawn, also by whoever comes after one that ended too early:
+a payer's permission stands as long as a rule that they can see.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from uuid import UUID
 import structlog
 
 from shanhe.credits import messages, policy, rule_store, store, windows
-from shanhe.credits.errors import NoAutoTopUp, PurchaseClosed, ValueOutOfBounds
+from shanhe.credits.errors import NoAutoTopUp, PurchaseClosed, RuleChanged, ValueOutOfBounds
 from shanhe.credits.model import AutoTopUp, Purchase, Source
 from shanhe.credits.purchases import VALUE_LIMIT_FEN, Purchases
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
 from shanhe.payments.api import MandateState, Payments, UnknownPayment
@@ -29,6 +31,8 @@ from shanhe.rulebook.api import Rulebook
 CHECK_AGE_S = 5
 RESUME_AGE_S = 60
 RULES_PER_TICK = 100
+TRIES = 5
+"""Who saves a rule at the same moment as others reads it again as often."""
 THRESHOLD_LIMIT_MICRO = 10**15
 
 log = structlog.get_logger(__name__)
@@ -70,25 +74,26 @@ class AutoTopUps:
         """Set the rule. `mandate_url` is where the payer permits charges when `mandate_state` is pending.
 
         Raises ValueOutOfBounds; Invalid when one top-up would not lift an empty balance to the threshold, or when the
-        cap is below one top-up.
+        cap is below one top-up; RuleChanged while others save it all the time.
         """
         self._check(threshold_micro, value_fen, monthly_cap_fen)
-        mandate_id = await self._mandate(org_id, provider, value_fen)
-        wanted = AutoTopUp(
-            org_id,
-            threshold_micro,
-            value_fen,
-            monthly_cap_fen,
-            provider,
-            mandate_id,
-            enabled,
-            0,
-            None,
-            0,
-            None,
-            actor,
-        )
-        return await self._shown(await rule_store.save_auto(self._db, wanted, self._clock.now()))
+        for _ in range(TRIES):
+            known = await rule_store.auto(self._db, org_id)
+            mandate_id = await self._mandate(known, provider, value_fen) or await self._authorised(
+                org_id, provider, value_fen
+            )
+            wanted = AutoTopUp(
+                org_id, threshold_micro, value_fen, monthly_cap_fen, provider, mandate_id, enabled, 0, None, 0, None,
+                actor,
+            )  # fmt: skip
+            after = None if known is None else known.epoch
+            saved = await rule_store.save_auto(self._db, wanted, self._clock.now(), after=after)
+            if saved is not None:
+                await self._withdraw(org_id)
+                return await self._shown(saved)
+            if known is None or mandate_id != known.mandate_id:  # nobody was told of it
+                await self._payments.revoke(mandate_id)
+        raise RuleChanged
 
     async def get(self, org_id: UUID) -> AutoTopUp:
         rule = await rule_store.auto(self._db, org_id)
@@ -101,8 +106,18 @@ class AutoTopUps:
         rule = await rule_store.disable_auto(self._db, org_id, self._clock.now())
         if rule is None:
             raise NoAutoTopUp
-        await self._payments.revoke(rule.mandate_id)
+        await self._withdraw(org_id)
         return await self._shown(rule)
+
+    async def _withdraw(self, org_id: UUID) -> None:
+        """End the mandates that the rule does not use; a provider that is away is told by `run`."""
+        for mandate_id in await rule_store.withdrawn(self._db, org_id):
+            try:
+                await self._payments.revoke(mandate_id)
+            except Unavailable as error:
+                log.warning("a mandate's end is told later", organisation=str(org_id), error=error.code)
+            else:
+                await rule_store.has_ended(self._db, org_id, mandate_id)
 
     def _check(self, threshold_micro: int, value_fen: int, monthly_cap_fen: int) -> None:
         if not 0 < threshold_micro <= THRESHOLD_LIMIT_MICRO:
@@ -127,14 +142,16 @@ class AutoTopUps:
                 hint_zh="请提高上限或降低单次金额。",
             )
 
-    async def _mandate(self, org_id: UUID, provider: str, value_fen: int) -> UUID:
-        """The mandate in use if it still covers the amount, else a new one to be signed."""
-        rule = await rule_store.auto(self._db, org_id)
-        if rule is not None and rule.provider == provider:
-            mandate = await self._payments.mandate(rule.mandate_id)
-            if mandate.state is not MandateState.REVOKED and mandate.limit_fen == value_fen:
-                return mandate.id
-            await self._payments.revoke(mandate.id)
+    async def _mandate(self, rule: AutoTopUp | None, provider: str, value_fen: int) -> UUID | None:
+        """The mandate in use, if it still covers the amount."""
+        if rule is None or rule.provider != provider:
+            return None
+        mandate = await self._payments.mandate(rule.mandate_id)
+        ended = mandate.state is MandateState.REVOKED or mandate.id in await rule_store.withdrawn(self._db, rule.org_id)
+        return None if ended or mandate.limit_fen != value_fen else mandate.id
+
+    async def _authorised(self, org_id: UUID, provider: str, value_fen: int) -> UUID:
+        """A new one, to be signed."""
         mandate = await self._payments.authorise(
             org_id, client_ref=f"auto-{new_id()}", provider=provider, limit_fen=value_fen
         )
@@ -148,6 +165,8 @@ class AutoTopUps:
 
     async def run(self) -> int:
         """Look at the balances of organisations with a rule, longest unchecked first; purchases begun or continued."""
+        for org_id in await rule_store.with_withdrawn(self._db, RULES_PER_TICK):
+            await self._withdraw(org_id)
         now = self._clock.now()
         begun = 0
         due = await rule_store.due_autos(

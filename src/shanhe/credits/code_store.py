@@ -138,8 +138,8 @@ async def claim(
     return None if row is None else ClaimedCode(**dict(row))
 
 
-async def book(db: Database, digest: bytes, now: datetime) -> bool:
-    row = await db.writes.fetchrow(
+async def book(conn: Connection, digest: bytes, now: datetime) -> bool:
+    row = await conn.fetchrow(
         "UPDATE credits.code SET booked_at = $2 WHERE hash = $1 AND booked_at IS NULL RETURNING hash", digest, now
     )
     return row is not None
@@ -172,17 +172,20 @@ async def redeemed_by(db: Database, org_id: UUID, limit: int) -> list[dict[str, 
     return [dict(row) for row in rows]
 
 
-async def failures(db: Database, org_id: UUID, hour: datetime) -> int:
-    value = await db.fetchval("SELECT failures FROM credits.code_try WHERE org_id = $1 AND hour = $2", org_id, hour)
-    return int(value or 0)
-
-
-async def count_failure(db: Database, org_id: UUID, hour: datetime) -> None:
-    await db.execute(
+async def take_try(db: Database, org_id: UUID, hour: datetime, most: int) -> bool:
+    """Count one more wrong code of an hour, before it is looked at; False when there were `most`."""
+    row = await db.writes.fetchrow(
         """INSERT INTO credits.code_try AS t VALUES ($1, $2, 1)
-           ON CONFLICT (org_id, hour) DO UPDATE SET failures = t.failures + 1""",
-        org_id,
-        hour,
+           ON CONFLICT (org_id, hour) DO UPDATE SET failures = t.failures + 1 WHERE t.failures < $3 RETURNING true""",
+        org_id, hour, most,
+    )  # fmt: skip
+    return row is not None
+
+
+async def give_try_back(db: Database, org_id: UUID, hour: datetime) -> None:
+    """It was none."""
+    await db.execute(
+        "UPDATE credits.code_try SET failures = failures - 1 WHERE org_id = $1 AND hour = $2", org_id, hour
     )
 
 

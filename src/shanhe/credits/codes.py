@@ -146,7 +146,7 @@ class Codes:
         wanted = (name, budget, codes, value_micro, provenance, dict(earmark) if earmark else None)
         if wanted != (batch.name, batch.budget, batch.codes, batch.value_micro, batch.provenance, batch.earmark):
             raise BatchConflict(client_ref)
-        return await self._fund_batch(batch, actor) if batch.state is BatchState.DRAFT else batch
+        return await self.set_aside(batch.id, by=actor)
 
     async def set_aside(self, batch_id: UUID, *, by: str) -> CodeBatch:
         """Set a draft's value aside that its budget did not hold before; nothing where that is done. BudgetShort;
@@ -223,13 +223,13 @@ class Codes:
         organisation answers the same. UnknownCode, CodeUsed, BatchClosed, TooManyTries."""
         now = self._clock.now()
         hour = now.replace(minute=0, second=0, microsecond=0)
-        if await code_store.failures(self._db, org_id, hour) >= FAILURES_MAX_PER_HOUR:
+        if not await code_store.take_try(self._db, org_id, hour, FAILURES_MAX_PER_HOUR):
             raise TooManyTries(max(1, int((hour + timedelta(hours=1) - now).total_seconds())))
         digest = digest_of(code)
         found = await code_store.find_code(self._db, digest)
         if found is None:
-            await code_store.count_failure(self._db, org_id, hour)
             raise UnknownCode
+        await code_store.give_try_back(self._db, org_id, hour)
         async with self._db.transaction() as conn:
             batch = await code_store.batch(conn, found.batch_id, lock=True)  # a batch that ends counts claims
             if batch is None:
@@ -271,8 +271,9 @@ class Codes:
                 memo=f"Code {code.number} of {batch.name}",
             )
         )
-        if await code_store.book(self._db, code.hash, self._clock.now()):
-            await self._notifier.notify(messages.redeemed(batch, code.org_id, code.posting_id))
+        async with self._db.transaction() as conn:
+            if await code_store.book(conn, code.hash, self._clock.now()):
+                await self._notifier.notify(messages.redeemed(batch, code.org_id, code.posting_id), conn)
 
     # -- reading and repair -------------------------------------------------------------------------------------------
 

@@ -71,6 +71,17 @@ class PurchaseConflict(Conflict):
         )
 
 
+class RuleChanged(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "auto_top_up_changed",
+            "The rule for automatic top-up is being changed by somebody else.",
+            message_zh="自动充值规则正被他人修改。",
+            hint="Look at it again and save what shall stand.",
+            hint_zh="请刷新后重新保存。",
+        )
+
+
 class PurchaseClosed(Conflict):
     def __init__(self) -> None:
         super().__init__(

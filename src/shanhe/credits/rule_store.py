@@ -21,15 +21,18 @@ Connection = Any  # an asyncpg connection inside a transaction, or the Database 
 # -- automatic top-up -------------------------------------------------------------------------------------------------
 
 
-async def save_auto(db: Database, rule: AutoTopUp, now: datetime) -> AutoTopUp:
-    """Insert or replace the organisation's rule; an automatic purchase under way stays attached."""
+async def save_auto(db: Database, rule: AutoTopUp, now: datetime, *, after: int | None) -> AutoTopUp | None:
+    """Insert the organisation's rule, or replace the one of epoch `after`; None when it is another one by now. An
+    automatic purchase under way stays attached; a mandate that is not used any more is to be withdrawn."""
     row = await db.writes.fetchrow(
         f"""INSERT INTO credits.auto_top_up (org_id, threshold_micro, value_fen, monthly_cap_fen, provider, mandate_id,
                                              enabled, actor, checked_at, created_at, updated_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9)
             ON CONFLICT (org_id) DO UPDATE SET threshold_micro = $2, value_fen = $3, monthly_cap_fen = $4,
               provider = $5, mandate_id = $6, enabled = $7, actor = $8, updated_at = $9, failures = 0,
-              not_before = NULL, epoch = credits.auto_top_up.epoch + 1
+              not_before = NULL, epoch = credits.auto_top_up.epoch + 1,
+              withdrawn = auto_top_up.withdrawn || array_remove(ARRAY[auto_top_up.mandate_id], $6)
+              WHERE auto_top_up.epoch = $10
             RETURNING {AUTO}""",
         rule.org_id,
         rule.threshold_micro,
@@ -40,8 +43,9 @@ async def save_auto(db: Database, rule: AutoTopUp, now: datetime) -> AutoTopUp:
         rule.enabled,
         rule.actor,
         now,
+        after,
     )
-    return AutoTopUp(**dict(row))
+    return None if row is None else AutoTopUp(**dict(row))
 
 
 async def auto(conn: Connection, org_id: UUID, *, lock: bool = False) -> AutoTopUp | None:
@@ -93,12 +97,31 @@ async def pause_auto(conn: Connection, org_id: UUID, not_before: datetime) -> No
 
 async def disable_auto(db: Database, org_id: UUID, now: datetime) -> AutoTopUp | None:
     row = await db.writes.fetchrow(
-        f"""UPDATE credits.auto_top_up SET enabled = false, epoch = epoch + 1, updated_at = $2 WHERE org_id = $1
+        f"""UPDATE credits.auto_top_up SET enabled = false, epoch = epoch + 1, updated_at = $2,
+                   withdrawn = array_remove(withdrawn, mandate_id) || mandate_id WHERE org_id = $1
             RETURNING {AUTO}""",
         org_id,
         now,
     )
     return None if row is None else AutoTopUp(**dict(row))
+
+
+async def withdrawn(db: Database, org_id: UUID) -> list[UUID]:
+    """Mandates that an organisation's rule has no use for, and whose provider may not know that yet."""
+    return list(await db.fetchval("SELECT withdrawn FROM credits.auto_top_up WHERE org_id = $1", org_id) or ())
+
+
+async def with_withdrawn(db: Database, limit: int) -> list[UUID]:
+    """Organisations that have such."""
+    rows = await db.fetch("SELECT org_id FROM credits.auto_top_up WHERE withdrawn <> '{}' LIMIT $1", limit)
+    return [row["org_id"] for row in rows]
+
+
+async def has_ended(db: Database, org_id: UUID, mandate_id: UUID) -> None:
+    """The provider knows that a mandate is withdrawn."""
+    await db.execute(
+        "UPDATE credits.auto_top_up SET withdrawn = array_remove(withdrawn, $2) WHERE org_id = $1", org_id, mandate_id
+    )
 
 
 # -- alerts -----------------------------------------------------------------------------------------------------------
