@@ -106,6 +106,7 @@ class Promises:
             "decisions": [{"kind": "refusal", "at": AT, "note": "", "reasons": [REASON], "traces": {},
                            "by": "陈审"}],
             "city": ["claw_back", "breach"], "applicant": "青山机器人", "request_id": str(TWO),
+            "given": {},
             "history": [{"at": AT, "event": "in_review", "said": []},
                         {"at": AT, "event": "clawed_back", "said": [("owed", ("3.00 积分", "3.00 credits"))]}],
         }  # fmt: skip
@@ -133,7 +134,7 @@ class Promises:
     async def case(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
         outcome = {"payments": [PAYMENT], "reasons": [REASON], "missing": [words("级别", "Tier")], "traces": {}}
         asks = {name: ask for name, ask in PROGRAMME["asks"].items() if ask["by"] == "reviewer"}
-        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "given": {},
+        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "spoken": False,
                 "applicant": "青山机器人",
                 "milestones": [{"n": 2, "title": "上线", "due_on": date(2027, 12, 1)}],
                 "turn": 0, "others": [row(TWO, "refused")]}  # fmt: skip

@@ -14,7 +14,7 @@ from tests.console import double
 from shanhe.console import model as m
 from shanhe.console.live.modules import Names
 from shanhe.console.live.promises import LivePromises
-from shanhe.identity.api import Actor
+from shanhe.identity.api import Actor, OrgKind
 from shanhe.programmes.api import Verdict
 
 from .conftest import CREDIT, City
@@ -236,3 +236,69 @@ class TestReviewers:
         gone = await post(desk, page, do="dismiss", person=str(clerk), department=place)
         assert gone.headers["location"] == f"{page}?done=reviewer_gone"
         assert await city.programmes.reviewing.departments(clerk) == frozenset()
+
+
+class TestReview:
+    async def test_hands_on_what_a_reviewer_wrote_beside_a_pass_and_asks_nobody_twice(self, city: City) -> None:
+        charity, person = await city.company("慈善会"), await city.subject(await city.person())
+        await city.fund("charity_fund")
+        plan = [{"title": "上线", "due_on": "2026-09-01", "share_bps": 10_000}]
+        answers = {"project": "方言陪伴", "requested_fen": 100_000, "plan": plan}
+        app = await city.apply("public_good", charity, answers, evidence={"proposal": {"reference": "项目书"}})
+        first, second = [await city.reviewer("civil_affairs", index) for index in (0, 1)]
+        office = await city.company("局", OrgKind.GOVERNMENT)
+        one, other = [await browser(city, clerk, office, frozenset()) for clerk in (first, second)]
+        case, verdict = f"/review/{app.id}", {"verdict": "pass", "a_body": "charity"}
+        await post(one, case, reason="登记证书已核验", **verdict)
+        assert "登记证书已核验" in (await other.get(case)).text
+        assert 'value="pass"' in (await one.get(case)).text  # the next step is open to the same person
+        await post(one, case, reason="额度合理", **verdict)
+        again = (await one.get(case)).text
+        assert "您已对本环节表态" in again
+        assert 'value="pass"' not in again
+        seen = (await other.get(case)).text
+        assert "额度合理" in seen
+        assert 'value="pass"' in seen
+        too_long = await post(other, case, reason="长" * 1_001, **verdict)
+        assert too_long.status_code == 422
+        await post(other, case, reason="", **verdict)
+        applicant = await browser(city, person, charity)
+        page = (await applicant.get(f"/applications/{app.id}")).text
+        assert page.count("审核意见") == 2
+        assert "发放中" in page
+
+    async def test_of_what_was_returned_shows_what_was_sent_to_be_mended(self, city: City) -> None:
+        charity, person = await city.company("慈善会"), await city.subject(await city.person())
+        plan = [{"title": "数据集", "due_on": "2026-06-01", "share_bps": 4_000},
+                {"title": "上线", "due_on": "2026-09-01", "share_bps": 6_000,
+                 "target_micro": 1_000 * CREDIT}]  # fmt: skip
+        answers = {"project": "方言陪伴", "requested_fen": 100_050, "plan": plan}
+        app = await city.apply("public_good", charity, answers, evidence={"proposal": {"reference": "项目书"}})
+        clerk = await city.reviewer("civil_affairs")
+        await city.programmes.reviewing.decide(app.id, clerk, Verdict.RETURN, reason="请改项目名称")
+        client = await browser(city, person, charity)
+        page = (await client.get(f"/applications/{app.id}")).text
+        assert "数据集 | 2026-06-01 | 40\n上线 | 2026-09-01 | 60 | 1,000.00" in page
+        assert 'value="1,000.50"' in page
+        assert "留空则沿用“项目书”" in page
+        assert "需要补充的内容" in page
+        form = {"a_project": "方言陪伴二期", "a_requested_fen": "1,000.50",
+                "a_plan": "数据集 | 2026-06-01 | 40\n上线 | 2026-09-01 | 60 | 1,000.00"}  # fmt: skip
+        await post(client, f"/applications/{app.id}/supplement", **form)
+        held = (await city.programmes.file(app.id)).application
+        assert held.answers == answers | {"project": "方言陪伴二期"}
+        assert held.evidence["proposal"].reference == "项目书"
+        assert "需要补充的内容" not in (await client.get(f"/applications/{app.id}")).text
+
+
+class TestPlan:
+    async def test_that_cannot_be_read_names_the_line_and_how_to_write_it(self, city: City) -> None:
+        charity, person = await city.company("慈善会"), await city.subject(await city.person())
+        client = await browser(city, person, charity)
+        form = {"a_project": "方言陪伴", "a_requested_fen": "1000", "client_ref": "p", "e_proposal": "项目书"}
+        plan = "数据集｜2026-06-01｜40％\n上线 2026-09-01 60%"
+        wrong = await post(client, "/programmes/public_good", a_plan=plan, **form)
+        assert "第 2 个里程碑：“上线 2026-09-01 60%”须写成" in wrong.text
+        plan = plan.replace(" ", "｜").replace("60", "50")
+        short = await post(client, "/programmes/public_good", a_plan=plan, **form)
+        assert "合计须为 100 %，现为 90 %" in short.text

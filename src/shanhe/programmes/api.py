@@ -41,6 +41,7 @@ from shanhe.programmes.errors import (
     WrongState,
 )
 from shanhe.programmes.forms import from_text as answer_from_text
+from shanhe.programmes.forms import plan_text
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.importing import ImportReport, RowReport
 from shanhe.programmes.jobs import tick
@@ -138,6 +139,7 @@ __all__ = [
     "load_catalogue",
     "mechanisms",
     "outcome_view",
+    "plan_text",
     "programme_view",
     "quarter_end",
     "request_view",

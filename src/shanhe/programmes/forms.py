@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from shanhe.facts.api import names
 from shanhe.kernel.errors import Field
-from shanhe.kernel.money import parse_credits, parse_yuan
+from shanhe.kernel.money import parse_credits, parse_yuan, said_credits
 from shanhe.programmes.cases import Evidence
 from shanhe.programmes.errors import BadAnswers
 from shanhe.programmes.model import Ask, Programme
@@ -23,6 +24,8 @@ MILESTONES_MAX: Final = 24
 WHOLE_BPS: Final = 10_000
 PERCENT_BPS: Final = 100
 PLAN_PARTS: Final = 3
+LINE_CHARS: Final = 60
+"""How much of a line that can't be read is said again."""
 FLAGS: Final = {"on": True, "是": True, "true": True, "yes": True, "否": False, "false": False, "no": False}
 SHA256 = re.compile(r"^[0-9a-f]{64}$")
 UNIT_WORDS: Final = {
@@ -140,15 +143,28 @@ def _number_of(ask: Ask, text: str) -> int:
     return parse_credits(text) if ask.unit == "micro" else int(text.replace(",", ""))
 
 
-def _milestone(line: str) -> dict[str, Any]:
-    """`title | 2026-06-01 | 30 | 1000`: name, day, percent, credits to be used (or nothing: a document)."""
+def _milestone(line: str) -> dict[str, Any] | str:
+    """`title | 2026-06-01 | 30 | 1000`: name, day, percent, credits to be used (or nothing: a document). A line that
+    can't be read stays as it is, so that it can be named."""
     parts = [part.strip() for part in line.replace("｜", "|").split("|")]
     if len(parts) not in (PLAN_PARTS, PLAN_PARTS + 1):
-        raise ValueError("a milestone has three or four parts")
-    made: dict[str, Any] = {"title": parts[0], "due_on": parts[1], "share_bps": int(parts[2].rstrip("%")) * PERCENT_BPS}
-    if len(parts) > PLAN_PARTS and parts[PLAN_PARTS]:
-        made["target_micro"] = parse_credits(parts[PLAN_PARTS])
-    return made
+        return line
+    title, day, percent, target = (*parts, "")[: PLAN_PARTS + 1]
+    try:
+        made: dict[str, Any] = {"title": title, "due_on": day, "share_bps": int(percent.rstrip("%％")) * PERCENT_BPS}
+        return made | ({"target_micro": parse_credits(target)} if target else {})
+    except ValueError:
+        return line
+
+
+def plan_text(plan: Sequence[Mapping[str, Any]]) -> str:
+    """Milestones as a form takes them, whole percents."""
+    lines = [
+        " | ".join((item["title"], item["due_on"], str(item["share_bps"] // PERCENT_BPS),
+                    *([said_credits(item["target_micro"])] if "target_micro" in item else [])))
+        for item in plan
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 def checked(ask: Ask, value: Any) -> tuple[Any, tuple[str, str] | None]:
@@ -224,12 +240,16 @@ def _plan(value: Any) -> tuple[Any, tuple[str, str] | None]:
         last = one["due_on"]
         stored.append(one)
     if sum(item["share_bps"] for item in stored) != WHOLE_BPS:
-        return value, ("各里程碑份额合计须为 100 %（10000 基点）", "the shares sum to 100 % (10000 basis points)")
+        whole = f"{Decimal(sum(item['share_bps'] for item in stored)) / PERCENT_BPS:f} %"
+        return value, (f"各里程碑份额合计须为 100 %，现为 {whole}", f"the shares sum to 100 %, these to {whole}")
     return stored, None
 
 
 def _milestone_of(item: Any, last: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
     """One milestone as stored, or which part of it is wrong; `last` is the day of the one before."""
+    if isinstance(item, str):
+        said = item.strip()[:LINE_CHARS]
+        return {}, (f"“{said}”须写成“名称 | 2026-06-01 | 30”", f"“{said}” has to be like “title | 2026-06-01 | 30”")
     if not isinstance(item, Mapping) or set(item) - {"title", "due_on", "share_bps", "target_micro"}:
         return {}, ("由 title、due_on、share_bps 与可选的 target_micro 组成",
                     "it has title, due_on, share_bps and perhaps target_micro")  # fmt: skip

@@ -29,6 +29,8 @@ from shanhe.programmes.sealing import seal
 OVERDUE_ROWS: Final = 200
 OFFSET_MAX: Final = 100_000
 REASON_MAX_CHARS: Final = 1_000
+OPINION: Final = "opinion"
+"""What somebody wrote beside a pass that others follow."""
 KINDS: Final = {State.RETURNED: "return", State.REFUSED: "refusal", State.APPROVED: "grant"}
 
 
@@ -123,7 +125,8 @@ class Reviewing:
         app = await self._app(application)
         programme = ground.programme(app.programme)
         step = await self._may(app, programme, person_id)
-        if verdict is not Verdict.PASS and not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
+        text = reason.strip()
+        if len(text) > REASON_MAX_CHARS or (verdict is not Verdict.PASS and not text):
             raise NeedsReason
         answers = {**app.answers, **forms.answers_of(programme, assessed or {}, by="reviewer")}
         last = app.step + 1 == len(programme.path(app.round))
@@ -144,7 +147,9 @@ class Reviewing:
                 await self._end(conn, app, programme, State.RETURNED, outcome, actor, reason, turn)
             elif verdict is Verdict.REFUSE:
                 await self._end(conn, app, programme, State.REFUSED, outcome, actor, reason, turn)
-            elif await self._enough(conn, app, step, turn):
+            elif text and not (last and await self._enough(conn, app, step, turn)):
+                await self._applying.decision(conn, app, OPINION, Outcome(), actor=actor, note=text)
+            if verdict is Verdict.PASS and await self._enough(conn, app, step, turn):
                 if not last:
                     due = ground.now() + timedelta(days=programme.path(app.round)[app.step + 1].days)
                     await store.next_step(conn, app.id, app.step + 1, due, ground.now())
@@ -156,6 +161,12 @@ class Reviewing:
                     await self._awards.record(conn, app.id, planned)
         done = await self._app(application)
         return await self._awards.settle(done.id) if done.state is State.APPROVED else done
+
+    async def spoken(self, app: Application, turn: int, person_id: UUID) -> bool:
+        """Whether this person has given their voice on the step that the application is at."""
+        here = (app.round, app.step, turn, person_id)
+        voices = await store.voices(self._ground.db, app.id)
+        return any((row["round"], row["step"], row["turn"], row["person_id"]) == here for row in voices)
 
     async def _speak(
         self, conn: Any, app: Application, turn: int, person_id: UUID, verdict: Verdict, actor: str,

@@ -31,6 +31,7 @@ from shanhe.programmes.api import (
     file_view,
     import_view,
     outcome_view,
+    plan_text,
     programme_view,
     request_view,
 )
@@ -38,6 +39,7 @@ from shanhe.programmes.api import (
 ANSWER, PAPER, DIGEST = "a_", "e_", "s_"
 """How a form names answers, documents and their digests."""
 PERCENT_BPS = 100
+WRITTEN = {"fen": format_fen, "micro": said_credits}
 QUEUE_ROWS = 50
 AWARDED = ("active", "suspended", "completed")
 ALL_ROWS = 50
@@ -101,6 +103,7 @@ class LivePromises:
         city = ["claw_back", *(["breach"] if programme.bound else [])] if standing else []
         view["history"] = [{**row, "said": brought_back(row["details"])} for row in view["history"]]
         applicant = "" if mine else await self._names.owner(view["org_id"])
+        view["given"] = given(programme.asks, view["answers"], by="applicant") if mine else {}
         return {**view, "mine": mine, "can": view["can"] if mine else [], "city": city, "applicant": applicant,
                 "request_id": str(new_id())}  # fmt: skip
 
@@ -183,9 +186,9 @@ class LivePromises:
         asked = programme.schedule.kind == "milestones" and view["state"] == "active"
         if asked and programme.path(1)[-1].by in await self._programmes.reviewing.departments(who.person_id):
             view["milestones"] = [one for one in view["tranches"] if one["state"] == "committed" and not one["met_on"]]
-        answers = (await self._seen(who, application))[0].application.answers
-        view["given"] = {ANSWER + name: said for name, ask in programme.asks.items()
-                         if ask.by == "reviewer" and (said := as_text(ask, answers.get(name)))}  # fmt: skip
+        file = (await self._seen(who, application))[0]
+        view["given"] = given(programme.asks, file.application.answers, by="reviewer")
+        view["spoken"] = await self._programmes.reviewing.spoken(file.application, file.turn, who.person_id)
         return {**view, "outcome": outcome_view(programme, outcome), "asks": asks, "applicant": party.name,
                 "others": await self._others(who, view["org_id"], application)}  # fmt: skip
 
@@ -339,8 +342,16 @@ def as_text(ask: Ask, value: Any) -> str:
     """An answer as its field of a form shows it, so that whoever sends the form as it stands changes nothing."""
     if ask.type == "flag":
         return "on" if value else ""
-    text = format_fen(value) if ask.unit == "fen" and value is not None else "" if value is None else str(value)
+    if value is None:
+        return ""
+    text = plan_text(value) if ask.type == "plan" else WRITTEN.get(ask.unit, str)(value)
     return text if answer_from_text(ask, text) == value else ""
+
+
+def given(asks: Mapping[str, Ask], answers: Mapping[str, Any], *, by: str) -> dict[str, str]:
+    """What one side of a form has answered, as its fields show it."""
+    said = {ANSWER + name: as_text(ask, answers.get(name)) for name, ask in asks.items() if ask.by == by}
+    return {name: text for name, text in said.items() if text}
 
 
 def papers_of(fields: Mapping[str, str]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class PromisesRoom(Room):
     async def _file(self, who: Any, application: UUID) -> dict[str, Any]:
         file = await self.desk.promises.file(who, application)
         programme = await self.desk.promises.programme(file["programme"]) if file["mine"] else None
-        return {"file": file, "programme": programme, "fields": {}}
+        return {"file": file, "programme": programme, "fields": file["given"]}
 
     async def withdraw(self, request: Request, application: UUID) -> Response:
         who, _ = await self.posted(request, "apply")

@@ -1,0 +1,1 @@
+ALTER TABLE programmes.decision VALIDATE CONSTRAINT decision_kind_check;
