@@ -111,7 +111,7 @@ class Pool:
             "whole_since": None, "proofs": [proof],
             "figures": {"calls": 12, "utilisation_bps": 130, "ttft_ms": 212.0, "tokens_per_s": 61.5,
                         "cost_micro_per_mtok": 212_000, "power_fen_per_mtok": 38},
-            "withheld": [], "version": "0.1.0",
+            "withheld": [], "unserved": [], "version": "0.1.0",
             "events": [
                 NodeEvent("draining", "风扇更换", "org:x", NOW),
                 NodeEvent("quarantined", "count: 7 of 40 checks failed", "system", NOW,

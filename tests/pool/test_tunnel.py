@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 import pytest
 
 from shanhe.identity.api import NewKey
@@ -18,6 +19,7 @@ from shanhe.pool.agent import link
 from shanhe.pool.agent.link import Link, Refused, remembered
 from shanhe.pool.agent.main import Setup, joined, report_of
 from shanhe.pool.errors import BadToken
+from shanhe.pool.model import NodeState, Offer
 from shanhe.pool.routes import node_page
 from shanhe.pool.suspicion import Check
 from shanhe.pool.synthetic import Character, tokens_of
@@ -210,6 +212,16 @@ class TestFigures:
         )
         await until(lambda: told(town))
         assert machine.owner == node.owner
+        assert page["unserved"] == []
+
+    async def test_say_which_models_of_a_node_get_no_calls(self, town: Town) -> None:
+        await town.machine("stranger")
+        node = await town.services.pool.node("stranger")
+        offers = (*node.report.offers, Offer("nobody-knows", 8_192))
+        node = msgspec.structs.replace(node, report=msgspec.structs.replace(node.report, offers=offers))
+        assert (await node_page(town.services.pool, node))["unserved"] == ["nobody-knows"]
+        drained = msgspec.structs.replace(node, state=NodeState.DRAINING)
+        assert town.services.pool.unserved(drained) == []  # it gets none at all, and its page says that
 
 
 async def told(town: Town) -> bool:

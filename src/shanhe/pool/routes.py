@@ -248,5 +248,6 @@ async def node_page(pool: Pool, node: Node) -> dict[str, Any]:
         "checks": {kind: {"checks": n, "failures": f, "evidence": s}
                    for kind, (n, f, s) in (await pool.suspicions(node)).items()},
         "withheld": await pool.withheld(node),
+        "unserved": pool.unserved(node),
         "events": await pool.events(node),
     }  # fmt: skip

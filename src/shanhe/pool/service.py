@@ -248,6 +248,16 @@ class Pool:
         await self._flush()
         return await store.hours(self._db, since, node.id)
 
+    def unserved(self, node: Node) -> list[str]:
+        """What an active node offers and gets no calls for: models that the city does not know, or knows as another
+        kind, or has no price for."""
+        if node.state is not NodeState.ACTIVE:
+            return []
+        served = {
+            one.model for engine in self._compute.engines() if engine.name == node.engine for one in engine.models
+        }
+        return [offer.model for offer in node.report.offers if offer.loaded and offer.model not in served]
+
     async def speeds(self) -> dict[tuple[UUID, str], Speed]:
         """What the city measured, by node and model."""
         return await store.speeds(self._db)
