@@ -615,6 +615,33 @@ class TestJourney:
         expect(text).to_have_value("")  # it was not theirs
         context.close()
 
+    def test_is_the_page_of_the_form_once_more_for_whoever_goes_back_or_reloads(
+        self, city: Stage, browser: Browser
+    ) -> None:
+        login = f"checker-{new_id().hex[-6:]}"
+        context = browser.new_context(locale="zh-CN", viewport={"width": 390, "height": 844})
+        page, form = context.new_page(), f"{city.url}/programmes/paper_grant"
+        page.goto(f"{city.url}/sign-in?next=/programmes/paper_grant")
+        page.get_by_label("登录名或邮箱").fill(login)
+        page.get_by_label("密码").fill(hire(city, login))
+        page.get_by_role("button", name="登录").click()
+        page.locator("#a_doi").fill("10.1000/xyz")
+        page.get_by_role("button", name="先查一查").click()
+        expect(page.locator("#checked")).to_be_visible()
+        expect(page).to_have_url(form)
+        page.reload()  # asks for the page, and loses nothing
+        expect(page.locator("#checked")).to_have_count(0)
+        expect(page.locator("#a_doi")).to_have_value("10.1000/xyz")
+        page.get_by_role("button", name="先查一查").click()
+        expect(page.locator("#checked")).to_be_visible()
+        page.goto(f"{city.url}/notices")
+        page.go_back()  # no “send the form again?”
+        expect(page).to_have_url(form)
+        expect(page.locator("#a_doi")).to_be_visible()
+        links = "[...document.querySelectorAll('main .facts a')].map((one) => one.getBoundingClientRect().height)"
+        assert min(page.evaluate(links)) >= 24
+        context.close()
+
     def test_finds_a_conversation_where_it_was_after_a_receipt_and_loses_it_with_the_session(
         self, city: Stage, browser: Browser
     ) -> None:

@@ -178,6 +178,9 @@ class TestRight:
         expect(desks.at("maker", f"/applications/{application}").locator("main")).to_contain_text("500.00 积分")
 
         auditor = desks.at("auditor", "/city/ledger")
+        auditor.locator("tr", has_text=application).last.get_by_role("link").last.click()  # where it was set aside
+        expect(auditor.get_by_role("link", name=re.compile("为什么是这个金额"))).to_be_visible()
+        desks.at("auditor", "/city/ledger")
         auditor.locator("tr", has_text=application).first.get_by_role("link").last.click()
         auditor.get_by_role("link", name=re.compile("为什么是这个金额")).click()
         expect(auditor.locator("main")).to_contain_text("通过的依据")

@@ -297,6 +297,15 @@ class TestPage:
         answer = await member.get(path)
         assert answer.status_code == 403
         assert "联系本单位管理员" in answer.text
+        assert re.search("您的角色没有“[\u4e00-\u9fff]+”权限。", answer.text)
+
+    async def test_tells_an_auditor_that_auditors_read(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        desk.gate.rights = frozenset({"audit", "ledger"})  # type: ignore[attr-defined]
+        answer = await member.get("/keys")
+        assert answer.status_code == 403
+        assert "您的角色没有“密钥管理”权限" in answer.text
+        assert "审计人员只查阅、不经办" in answer.text
+        assert "管理员授权" not in answer.text
 
     @pytest.mark.parametrize("path", [*PAGES, "/nowhere"])
     async def test_runs_only_our_own_files(self, member: httpx.AsyncClient, path: str) -> None:

@@ -146,3 +146,5 @@ class PostingPage:
     """The rules that decided it, each with the version that was in force."""
     reversed_by: UUID | None = None
     sealed: bool = False
+    application: str = ""
+    """Of the award that it sets aside, pays or brings back; whoever reads the posting finds the reasons there."""

@@ -31,7 +31,7 @@ from shanhe.kernel.http import language, theme
 from shanhe.kernel.i18n import Catalogue, Entry
 from shanhe.kernel.money import format_credits, format_fen, said_credits
 from shanhe.kernel.texts import parts_of
-from shanhe.kernel.words import move
+from shanhe.kernel.words import STATES_ZH, move
 from shanhe.rulebook.api import Rulebook
 
 FORM_COOKIE: Final = "shanhe_form"
@@ -129,8 +129,11 @@ class View:
 
     @pass_context
     def _word(self, context: Context, name: object, family: str) -> str:
-        """The text for a word that comes from data, or the word itself."""
-        return self.words.get(f"{family}.{name}", context["lang"], str(name))
+        """The text for a word that comes from data, or the word itself; a state has one in the table of all states."""
+        lang, text = context["lang"], str(name)
+        if family == "status":
+            text = STATES_ZH.get(text, text) if lang.startswith("zh") else text.replace("_", " ")
+        return self.words.get(f"{family}.{name}", lang, text)
 
     @pass_context
     def _spoken(self, context: Context, text: str) -> str:
@@ -211,6 +214,7 @@ class View:
             who=who,
             path=request.url.path,
             here=address(request),
+            posted=request.method == "POST",
             place=f"{request.url.netloc}{address(request)}",
             query=request.query_params,
             flash=self.words.get(f"flash.{flash}", lang, "") if _CODE.match(flash) else "",

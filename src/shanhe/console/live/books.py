@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -27,6 +28,7 @@ STATEMENT_ROWS = 100
 DAY = timedelta(days=1)
 ACCOUNTS_SHOWN = 100
 OWNERS_SEARCHED = 100
+_AWARD: Final = re.compile(r"Award ([0-9a-f-]{36})(?![0-9a-f-])")
 
 
 class LiveBooks:
@@ -171,6 +173,7 @@ class LiveBooks:
             [self._rule(rule, version) for rule, version in _rules(evidence)],
             (await ledger.reversed_among([posting_id])).get(posting_id),
             await self._of.log.sealed(posting_id),
+            application_of(evidence, found.memo),
         )
 
     def _rule(self, rule_id: str, version: str) -> mp.RuleLine:
@@ -243,6 +246,12 @@ def _evidence(kept: bytes | None) -> Mapping[str, Any]:
     except msgspec.DecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def application_of(evidence: Mapping[str, Any], memo: str) -> str:
+    """The application that a posting moves money for: its evidence names it, or where it decides nothing its memo."""
+    named = _AWARD.match(memo)
+    return str(evidence.get("application", "")) or (named[1] if named else "")
 
 
 def _rules(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

@@ -24,6 +24,7 @@ from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.errors import Forbidden, Invalid, NotFound, ShanheError, Unauthorized, Unreadable
 from shanhe.kernel.http import language, sheet
 from shanhe.kernel.ids import id_in
+from shanhe.kernel.words import PERMISSIONS_ZH
 
 SIGN_IN_PATH: Final = "/sign-in"
 INT_CHARS_MAX: Final = 12
@@ -64,13 +65,7 @@ class Room:
                 hint_zh="请在“设置”中点“以个人身份办理”，即可开通个人账户。",
             )
         if not may:
-            raise Forbidden(
-                "not_permitted",
-                "Your role does not allow this.",
-                message_zh="您的角色没有此权限。",
-                hint="Ask an administrator of your organisation for the permission.",
-                hint_zh="如需使用，请联系本单位管理员授权。",
-            )
+            raise _not_permitted(who, permissions[0])
         return who
 
     async def posted(self, request: Request, *permissions: str) -> tuple[Who, dict[str, str]]:
@@ -212,3 +207,20 @@ def one_of(action: str, known: tuple[str, ...]) -> str:
     if action not in known:
         raise NotFound("unknown_action", "There is no such action.", message_zh="没有该操作。")
     return action
+
+
+def _not_permitted(who: Who, permission: str) -> Forbidden:
+    """Which permission a page takes, and who gives it to somebody like this one."""
+    if who.may("audit") and not who.may("accounts"):
+        hint, hint_zh = (
+            "Auditors read; what they may read is in the menu.",
+            "审计人员只查阅、不经办；可查阅的内容都在菜单里。",
+        )
+    elif who.has_org:
+        hint, hint_zh = "Ask an administrator of your organisation for it.", "如需使用，请联系本单位管理员授权。"
+    else:
+        hint, hint_zh = "Ask an administrator of the city for it.", "如需使用，请联系城市管理员授权。"
+    return Forbidden(
+        "not_permitted", f"Your role lacks the permission “{permission}”.",
+        message_zh=f"您的角色没有“{PERMISSIONS_ZH.get(permission, permission)}”权限。", hint=hint, hint_zh=hint_zh,
+    )  # fmt: skip

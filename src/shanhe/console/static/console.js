@@ -64,6 +64,11 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// What answers a form is the form's page once more: Back and reload ask for that page, and not for sending it again.
+if ("posted" in document.body.dataset && document.referrer.startsWith(`${location.origin}/`)) {
+  history.replaceState(history.state, "", document.referrer);
+}
+
 // A form is sent once: pressing again while it is on its way does nothing. A file that is offered leaves the page where
 // it is, so the button comes back after a while; another button of the form works at once.
 const SENT_MS = 10000;

@@ -97,7 +97,7 @@ const typed = remembered();
 if (typed) {
   const who = document.body.dataset.who;
   const [entry] = performance.getEntriesByType("navigation");
-  const back = entry && entry.type === "back_forward";
+  const back = entry && ["back_forward", "reload"].includes(entry.type);
   const mistake = document.querySelector("main .note[data-mistake]");
   if (!who) {
     if (typed.over || new URLSearchParams(location.search).get("done") === "session_over") keep({ ...typed, over: true });
@@ -107,7 +107,7 @@ if (typed) {
   } else if (document.querySelector("main [data-failed]")) {
     // The page of an error: whoever goes back finds what they wrote.
   } else {
-    forget();
+    if (!("posted" in document.body.dataset)) forget(); // the page that answers a form may be reloaded
     const form = same(typed);
     const wanted = mistake || (here().split("?")[0] === typed.page.split("?")[0] && (typed.over || back));
     if (form && wanted && fill(form, typed.values) && !mistake) {
