@@ -89,8 +89,8 @@ class ConductDesk:
     async def attach(self, who: m.Who, algorithm_id: UUID, fields: Mapping[str, str]) -> None:
         self.done.append(("attach", fields["kind"]))
 
-    async def decide(self, who: m.Who, complaint_id: UUID, *, uphold: bool, answer: str) -> None:
-        self.done.append(("decide", uphold, answer))
+    async def decide(self, who: m.Who, complaint_id: UUID, *, uphold: bool, answer: str, state: str | None) -> None:
+        self.done.append(("decide", uphold, answer, state))
 
     async def months_csv(self, who: m.Who) -> str:
         return "month,count\n"

@@ -63,7 +63,11 @@ class TestConduct:
             ("/city/moderation/algorithms", {"subject": "model/x"}, ("add", "model/x")),
             (f"/city/moderation/algorithms/{ident(1)}/state", {"state": "filed"}, ("move", ident(1), "filed")),
             (f"/city/moderation/algorithms/{ident(1)}/documents", {"kind": "other"}, ("attach", "other")),
-            (f"/city/moderation/complaints/{ident(1)}", {"do": "uphold", "answer": "r"}, ("decide", True, "r")),
+            (
+                f"/city/moderation/complaints/{ident(1)}",
+                {"do": "uphold", "answer": "r", "state": "open"},
+                ("decide", True, "r", "open"),
+            ),
         ],
     )
     async def test_asks_the_desk(

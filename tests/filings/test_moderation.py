@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from shanhe.filings.api import (
+    AppealedSince,
     BadComplaint,
     ComplaintClosed,
     ComplaintTaken,
@@ -167,6 +168,16 @@ class TestComplaint:
         with pytest.raises(ComplaintClosed):
             await complaints.appeal(number, "再来", org_id=PERSONAL_ORG)
         assert "判决" not in str(list(await desk.db.fetch("SELECT * FROM filings.complaint")))
+
+    async def test_is_decided_as_it_was_read_and_an_appeal_by_who_read_it(self, desk: Desk) -> None:
+        complaints, number = desk.filings.complaints, await self.make(desk)
+        await complaints.decide(number, uphold=False, answer="未见捏造", person_id=CLERK, state="open")
+        await complaints.appeal(number, "判决书编号不存在", org_id=PERSONAL_ORG)
+        with pytest.raises(AppealedSince):  # whose page was loaded before the first decision
+            await complaints.decide(number, uphold=False, answer="未见捏造", person_id=OTHER, state="open")
+        assert (await complaints.get(number)).state == "appealed"
+        done = await complaints.decide(number, uphold=True, answer="编号确不存在", person_id=OTHER, state="appealed")
+        assert done.state == "reversed"
 
     async def test_is_appealed_in_time_or_not_at_all(self, desk: Desk) -> None:
         number = await self.make(desk)

@@ -375,6 +375,10 @@ class TestStay:
         for _ in range(2):  # sent twice, the last nights too
             assert (await town.nomads.benefits.stay(inn, code, 2)).left == 0
         town.clock.advance(seconds=1)
-        assert (await town.nomads.benefits.stay(clinic, await town.pass_of(person), 0)).offer == "medical_cover"
+        code = await town.pass_of(person)
+        for _ in range(2):
+            assert (await town.nomads.benefits.stay(clinic, code, 0)).offer == "medical_cover"
+        for venue, uses in ((inn, 2), (clinic, 1)):  # what was sent twice is counted once
+            assert [one["uses"] for one in await town.nomads.tallies(venue.id, 7)] == [uses]
         with pytest.raises(NotEligible, match="no such offer"):
             await town.nomads.benefits.stay(await town.venue("别处"), await town.pass_of(person), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.filings.errors import (
     AlgorithmConflict,
+    AppealedSince,
     BadAlgorithm,
     BadComplaint,
     ComplaintClosed,
@@ -40,6 +41,7 @@ __all__ = [
     "Algorithm",
     "AlgorithmConflict",
     "AlgorithmKind",
+    "AppealedSince",
     "BadAlgorithm",
     "BadComplaint",
     "Complaint",

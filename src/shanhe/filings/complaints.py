@@ -8,7 +8,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.filings import store
-from shanhe.filings.errors import BadComplaint, ComplaintClosed, ComplaintTaken, NotYourComplaint, UnknownComplaint
+from shanhe.filings.errors import (
+    AppealedSince,
+    BadComplaint,
+    ComplaintClosed,
+    ComplaintTaken,
+    NotYourComplaint,
+    UnknownComplaint,
+)
 from shanhe.filings.model import Complaint, Grievance, NewComplaint, Subject
 from shanhe.kernel.asking import Akin, Parameter
 from shanhe.kernel.clock import Clock
@@ -73,10 +80,15 @@ class Complaints:
                 ), conn)  # fmt: skip
         return await self._opened(row)
 
-    async def decide(self, complaint_id: UUID, *, uphold: bool, answer: str, person_id: UUID) -> Complaint:
+    async def decide(
+        self, complaint_id: UUID, *, uphold: bool, answer: str, person_id: UUID, state: str | None = None
+    ) -> Complaint:  # fmt: skip
         """The first decision, or (somebody else's) of an appeal; the same again changes nothing. NotYourComplaint for
         whoever complained, whoever made the listing, is related to them (R0), or decided first. A listing's maker is
-        told where it is upheld."""
+        told where it is upheld.
+
+        `state`: as it was read (None: it is read now). AppealedSince where an appeal came that was not.
+        """
         text, now, by = _text(answer), self._clock.now(), f"person:{person_id}"
         about = await self.get(complaint_id)
         subject = await self.subject(about)
@@ -87,6 +99,8 @@ class Complaints:
             row = await self._locked(conn, complaint_id)
             if by == row["made_by"] or (row["state"] == "appealed" and by == row["decided_by"]):
                 raise NotYourComplaint
+            if row["state"] == "appealed" and state not in (None, "appealed"):
+                raise AppealedSince
             if row["state"] == "open":
                 sealed = await self._seals.seal(row["org_id"], f"{PLACE}.answer", text)
                 until = now + timedelta(days=int(self._parameter("appeal_days", self._clock.today())))

@@ -86,6 +86,15 @@ class ComplaintClosed(Conflict):
         )  # fmt: skip
 
 
+class AppealedSince(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "appealed_since", "It was decided, and appealed, since you read it.",
+            message_zh="该投诉在您查看之后已作出结论并被申诉。",
+            hint="Read the appeal, then decide it.", hint_zh="请查看申诉内容后再作决定。",
+        )  # fmt: skip
+
+
 class NotYourComplaint(Forbidden):
     def __init__(self) -> None:
         super().__init__(

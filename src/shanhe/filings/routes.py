@@ -68,6 +68,7 @@ class TextBody(Body):
 
 class DecideBody(Body):
     uphold: bool
+    state: str | None = Field(None, max_length=20)
     answer: str = Field(min_length=1, max_length=2_000)
 
 
@@ -172,6 +173,9 @@ def _complaints(routes: APIRouter, filings: Filings, clock: Clock) -> None:
 
     @routes.post("/api/complaints/{complaint_id}/decide")
     async def decide(complaint_id: UUID, body: DecideBody, who: Person, _: Desk) -> Response:
-        """Uphold or reject with reasons; an appeal is somebody else's to decide."""
-        done = await complaints.decide(complaint_id, uphold=body.uphold, answer=body.answer, person_id=person_of(who))
+        """Uphold or reject with reasons; an appeal is somebody else's to decide. `state`: as it was read; 409 where an
+        appeal came since."""
+        done = await complaints.decide(
+            complaint_id, uphold=body.uphold, answer=body.answer, person_id=person_of(who), state=body.state
+        )
         return as_json(complaint_view(done, clock.now()))

@@ -253,12 +253,14 @@ class Benefits:
         left = (await ground.ledger.balance(account.id)).available
         return Spent(posting_id, fen, left)
 
-    async def _once(self, code: codes.Code, purpose: str) -> None:
-        """A pass serves one purpose once; the same request again is recognised by its posting."""
-        if not await store.use_pass(self._ground.db.writes, code.mark, purpose, self._ground.now() + PASS_KEPT):
+    async def _once(self, code: codes.Code, purpose: str) -> bool:
+        """A pass serves one purpose once. Whether this is the first time: the same request may be sent again."""
+        fresh = await store.use_pass(self._ground.db.writes, code.mark, purpose, self._ground.now() + PASS_KEPT)
+        if fresh is None:
             raise BadCode(
                 "used", "it served something else before; ask for the one shown now", "该码已用于其他操作，请重新出示"
             )
+        return fresh
 
     # -- courses (N6) -------------------------------------------------------------------------------------------------
 
@@ -326,13 +328,13 @@ class Benefits:
         if not outputs["entitled"] or wanted > int(outputs["nights_left"]):
             raise NotEligible("no_nights", f"only {outputs['nights_left']} nights are left this year",
                               f"本有效年仅余 {outputs['nights_left']} 晚")  # fmt: skip
-        await self._once(code, f"stay:{venue.id}:{wanted}")
+        fresh = await self._once(code, f"stay:{venue.id}:{wanted}")
         if wanted:
             account, source = await self._account(card, Benefit.NIGHT), await self._source(Benefit.NIGHT)
             leg = Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, wanted)
             await self._post(posting_id, "stay", [leg],
                              "Nights at a partner")  # fmt: skip
-        if not known:
+        if not known and (wanted or fresh):  # what takes no nights has no posting to be known by
             await store.tally(ground.db, venue.id, today, offer, 1)
         return Stay(posting_id, offer, wanted, await self._left(card, Benefit.NIGHT))
 

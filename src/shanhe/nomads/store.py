@@ -154,14 +154,14 @@ async def count(conn: Connection, key: bytes, window: datetime) -> int:
     return n - 1
 
 
-async def use_pass(conn: Connection, mark: bytes, purpose: str, until: datetime) -> bool:
-    """False when this pass served something else before."""
-    known: str = await conn.fetchval(
+async def use_pass(conn: Connection, mark: bytes, purpose: str, until: datetime) -> bool | None:
+    """Whether this pass serves for the first time; None when it served something else before."""
+    row = await conn.fetchrow(
         """INSERT INTO nomads.used_pass (mark, purpose, until) VALUES ($1, $2, $3)
-           ON CONFLICT (mark) DO UPDATE SET until = excluded.until RETURNING purpose""",
+           ON CONFLICT (mark) DO UPDATE SET until = excluded.until RETURNING purpose, xmax = 0 AS fresh""",
         mark, purpose, until,
     )  # fmt: skip
-    return known == purpose
+    return bool(row["fresh"]) if row["purpose"] == purpose else None
 
 
 async def forget(conn: Connection, today: date, now: datetime) -> int:

@@ -102,8 +102,12 @@ class LiveConduct:
             by=actor_of(who).ref,
         )  # fmt: skip
 
-    async def decide(self, who: m.Who, complaint_id: UUID, *, uphold: bool, answer: str) -> None:
-        await self._filings.complaints.decide(complaint_id, uphold=uphold, answer=answer, person_id=who.person_id)
+    async def decide(
+        self, who: m.Who, complaint_id: UUID, *, uphold: bool, answer: str, state: str | None
+    ) -> None:  # fmt: skip
+        await self._filings.complaints.decide(
+            complaint_id, uphold=uphold, answer=answer, person_id=who.person_id, state=state
+        )
 
     async def months_csv(self, who: m.Who) -> str:
         return months_csv(await self._filings.moderation.months())

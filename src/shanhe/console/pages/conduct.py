@@ -121,7 +121,8 @@ class ConductRoom(Room):
         who, fields = await self.posted(request, "store")
         try:
             uphold = fields.get("do") == "uphold"
-            await self.desk.conduct.decide(who, complaint_id, uphold=uphold, answer=fields.get("answer", ""))
+            answer, state = fields.get("answer", ""), fields.get("state")
+            await self.desk.conduct.decide(who, complaint_id, uphold=uphold, answer=answer, state=state)
         except ShanheError as error:
             return self.again(request, "city_moderation.html", who, error, **await self._desk(who, {}))
         return go("/city/moderation", "decided")
