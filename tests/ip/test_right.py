@@ -362,6 +362,51 @@ class TestOffice:
             assert (await stranger.get(f"{path}/file")).status_code == 404
 
 
+class TestWithdrawal:
+    async def test_of_what_is_no_right_yet_is_its_registrants(self, city: City) -> None:
+        one, two, number = await city.company("甲"), await city.company("乙"), city.number()
+        made = await city.draft(one, number, shares=((one, 600_000), (two, 400_000)))
+        await city.rights.answer(made.entry.id, org_id=two, accept=True, actor="test")
+        await city.rights.file(made.entry.id, org_id=one, actor="test")
+        with pytest.raises(UnknownEntry):
+            await city.rights.withdraw(made.entry.id, org_id=two, actor="test")
+        for _ in range(2):
+            found = await city.rights.withdraw(made.entry.id, org_id=one, actor="test")
+        assert found.entry.state is State.WITHDRAWN
+        assert [each.event for each in await city.rights.history(made.entry.id)].count("withdrawn") == 1
+        await city.rights.file((await city.draft(one, number)).entry.id, org_id=one, actor="test")  # it is free again
+
+    async def test_of_a_right_is_its_only_holders_and_ends_what_calls_pay(self, city: City) -> None:
+        one, two = await city.company("甲"), await city.company("乙")
+        found = await city.verified(one, rate_ppm=10_000)
+        await city.rights.propose(found.entry.id, ((two, WHOLE),), 10_000, org_id=one, actor="test")
+        await city.rights.answer(found.entry.id, org_id=two, accept=True, actor="test")
+        with pytest.raises(WrongState):  # who registered it, and sold it
+            await city.rights.withdraw(found.entry.id, org_id=one, actor="test")
+        with pytest.raises(UnknownEntry):
+            await city.rights.withdraw(found.entry.id, org_id=await city.company("路人"), actor="test")
+        missing = city.services.gateway.charges.missing
+        assert await missing([found.entry.name]) == []
+        done = await city.rights.withdraw(found.entry.id, org_id=two, actor="test")
+        assert done.entry.state is State.WITHDRAWN
+        assert await missing([found.entry.name]) == [found.entry.name]
+        assert found.entry.id not in [each.entry.id for each in await city.rights.shown()]
+
+    async def test_follows_the_erasure_of_who_held_it_alone_and_takes_nobody_elses(self, city: City) -> None:
+        gone, firm = await city.person(), await city.company()
+        alone, shared = (
+            await city.verified(gone, rate_ppm=10_000),
+            await city.verified(gone, shares=((gone, 500_000), (firm, 500_000)), rate_ppm=10_000),
+        )
+        draft, theirs = await city.draft(gone), await city.draft(firm, shares=((firm, 500_000), (gone, 500_000)))
+        assert await city.rights.forget(gone) == 2
+        states = [(await city.rights.get(each.entry.id, firm, officer=True)).entry.state
+                  for each in (alone, draft, shared, theirs)]  # fmt: skip
+        assert states == [State.WITHDRAWN, State.WITHDRAWN, State.VERIFIED, State.DRAFT]
+        missing = city.services.gateway.charges.missing
+        assert await missing([alone.entry.name, shared.entry.name]) == [alone.entry.name]
+
+
 class TestPool:
     async def test_pays_every_call_to_the_holders_by_their_shares(self, city: City) -> None:
         holders = [await city.company(name) for name in ("甲", "乙", "丙")]

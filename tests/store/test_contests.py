@@ -175,6 +175,46 @@ class TestContest:
             await programmes.tick()
         assert await arena.cash(maker.org) == big // 2
 
+    async def test_prize_that_cannot_be_applied_for_yet_is_applied_for_later(
+        self, arena: Arena, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contest = (await arena.call()).id
+        first, last = await arena.maker("arena-early", "壬公司"), await arena.maker("arena-unheard", "癸公司")
+        await arena.contests.enter(contest, owner=first.org, listing="agent/arena-early", work=WORK, actor="t")
+        await arena.contests.enter(contest, owner=last.org, listing="agent/arena-unheard", work=WORK, actor="t")
+        jury, asked, made = await arena.jury(contest), list[UUID](), new_id()
+        arena.later(monkeypatch, 11)
+        for juror in jury:
+            await arena.contests.score(contest, 1, person=juror, score_bps=5_000, note="可以")
+        arena.later(monkeypatch, 21)
+
+        async def award(org: UUID, _: UUID) -> UUID | None:
+            asked.append(org)
+            return made if len(asked) > 1 else None
+
+        monkeypatch.setattr(arena.contests, "_award", award)
+        assert (await arena.contests.decide(contest, actor="another")).paid_at is None
+        for _ in range(2):
+            await arena.contests.pay_due()
+        assert asked == [first.org, first.org]  # until it could be, and for a place alone
+        assert [one.application for one in await arena.contests.winners(contest)] == [made]
+        assert await arena.contests.won(first.org, contest) == (POOL, 1)
+        assert await arena.contests.won(last.org, contest) is None
+        honours = arena.market.services.store.honours
+        assert [len(await honours(f"agent/{slug}")) for slug in ("arena-early", "arena-unheard")] == [1, 0]
+
+    async def test_entry_of_who_leaves_goes_and_nobody_elses(self, arena: Arena) -> None:
+        contest, other = (await arena.call()).id, (await arena.call()).id
+        goes, stays = await arena.maker("arena-goes", "子公司"), await arena.maker("arena-stays", "丑公司")
+        for number, party, slug in ((contest, goes, "goes"), (contest, stays, "stays"), (other, stays, "stays")):
+            await arena.contests.enter(number, owner=party.org, listing=f"agent/arena-{slug}", work=WORK, actor="t")
+        services = arena.market.services
+        await contest_store.withdraw_all(services.db, goes.org, services.clock.now())
+        assert [len(await arena.contests.standing(one)) for one in (contest, other)] == [1, 1]
+        gone = await arena.contests.entry(contest, goes.org)
+        assert gone is not None
+        assert gone.withdrawn_at is not None
+
     async def test_entry_is_ones_own_and_says_no_name(self, arena: Arena) -> None:
         contest = (await arena.call()).id
         maker, other = await arena.maker("arena-named", "丙 公司"), await arena.maker("arena-other", "戊公司")
@@ -187,6 +227,9 @@ class TestContest:
         with pytest.raises(BadContest):
             await arena.contests.enter(contest, owner=other.org, listing="agent/arena-other", work=WORK, actor="t",
                                        entry_id=made.id)  # fmt: skip
+        again = await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-named", work="更好。",
+                                           actor="t", entry_id=made.id)  # fmt: skip
+        assert (again.id, again.n, again.work) == (made.id, 1, "更好。")
         await arena.contests.withdraw(contest, owner=maker.org)
         assert await arena.contests.standing(contest) == []
 
