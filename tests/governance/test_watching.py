@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
 
-from shanhe.governance.api import BadProposal, State
+from shanhe.governance.api import BadProposal, State, Vote
 from shanhe.kernel.errors import Conflict
 
 from .conftest import Hall, change
@@ -79,6 +80,27 @@ class TestProfitLock:
         voters = [await hall.person("data_group"), await hall.person("finance")]
         await self.open(hall, 999)  # the profit fell before it took effect
         assert (await hall.adopt(made, voters)).state is State.FAILED
+
+    async def test_opens_each_fen_once(self, hall: Hall) -> None:
+        person = await hall.person("data_group")
+        voters = [await hall.person("data_group"), await hall.person("finance")]
+        await self.open(hall, 1_000)
+        deciding, new = hall.governance.deciding, {"amount_fen": 600}
+        made = [
+            await deciding.propose(change(new, matter="profit_share", rule_id=None), person_id=person) for _ in range(2)
+        ]
+        await hall.until(made[0].discuss_until + timedelta(days=1))
+        for one in made:
+            for voter in voters:
+                await deciding.vote(one.id, voter, Vote.FOR)
+        await hall.until(made[0].veto_until + timedelta(days=1))
+        assert [(await deciding.get(one.id)).state for one in made] == [State.ADOPTED, State.FAILED]
+        decision, _ = await hall.governance.watching.profit_lock()
+        assert decision is not None
+        assert decision.outputs == {"may_share": True, "shareable_fen": 400}
+        for amount, fits in ((401, False), (400, True)):
+            with nullcontext() if fits else pytest.raises(BadProposal, match="P3"):
+                await hall.governance.watching.check_profit_share({"amount_fen": amount}, hall.clock.today())
 
 
 class TestInternalFirst:

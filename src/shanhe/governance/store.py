@@ -94,6 +94,15 @@ async def last_report(conn: Connection, org_id: UUID) -> datetime | None:
     return found
 
 
+async def shared_fen(conn: Connection) -> int:
+    """The profit that was shared, as adopted."""
+    found: int = await conn.fetchval(
+        """SELECT coalesce(sum((content ->> 'amount_fen')::bigint), 0)::bigint FROM governance.proposal
+            WHERE matter = 'profit_share' AND state = 'adopted'"""
+    )
+    return found
+
+
 async def due(conn: Connection, today: date) -> list[UUID]:
     """Proposals whose day has come: discussed long enough, to be announced, or past their veto."""
     rows = await conn.fetch(

@@ -86,14 +86,15 @@ class Watching:
     # -- the profit lock (P3) -----------------------------------------------------------------------------------------
 
     async def profit_lock(self) -> tuple[Decision | None, list[str]]:
-        """Whether the operator may share profit today, with the trace; what is missing when it can't be said."""
+        """Whether the operator may share profit today, with the trace; what is missing when it can't be said. What was
+        shared before is profit no more."""
         today = self._clock.today()
         figures = await store.figures(self._db, today)
         missing = [name for name in FIGURES if name not in figures]
         if missing:
             return None, missing
         facts = {
-            "cumulative_profit_fen": figures["cumulative_profit_fen"]["value"],
+            "cumulative_profit_fen": figures["cumulative_profit_fen"]["value"] - await store.shared_fen(self._db),
             "availability": figures["availability_bps"]["value"],
             "active_orgs": await self._measures["active_orgs"](today),
             "served_credit_micro": await self._measures["served_credit_micro"](today),
