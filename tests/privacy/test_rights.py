@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+import shanhe.wiring
 from shanhe.filings.api import Decision, Intervention
 from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role
 from shanhe.kernel.ids import new_id
@@ -26,9 +28,11 @@ from shanhe.privacy.api import (
 )
 from shanhe.privacy.model import Copy
 from shanhe.privacy.paper import copy_paper
+from shanhe.wiring.erasure import follow_erasures
 
 from .conftest import House
 
+ERASED_BEFORE = Path(shanhe.wiring.__file__).parent / "migrations/1140_requests_of_the_erased.sql"
 ANSWERS = {"registration_number": "2026SR1", "registered_on": "2026-02-10"}
 
 
@@ -191,6 +195,27 @@ class TestRequest:
         assert decided.state is RequestState.REFUSED
         with pytest.raises(RequestClosed):
             await privacy.decide(made.id, done=True, answer="well", by="person:1")
+
+    async def test_that_nobody_answered_goes_with_its_person(self, house: House) -> None:
+        services, stays = house.services, await house.person()
+        follow_erasures(services.outbox, services)
+        goes, before = await house.person("goes"), await house.person("before")
+        asked = [await services.privacy.ask(one, RequestKind.OTHER, "?", request_id=uuid4()) for one in (goes, goes)]
+        await services.privacy.decide(asked[0].id, done=True, answer="!", by="person:1")
+        for one in (stays, before):
+            await services.privacy.ask(one, RequestKind.OTHER, "?", request_id=uuid4())
+        await services.identity.people.erase(goes, by="person:1")
+        while await services.outbox.deliver_due():
+            pass
+        assert await self.waiting(house) == {stays, before}
+        assert [one.state for one in await services.privacy.requests(person_id=goes)] == [RequestState.DONE]
+        await services.identity.people.erase(before, by="person:1")
+        assert before in await self.waiting(house)  # as an earlier release left it
+        await services.db.execute(ERASED_BEFORE.read_text())
+        assert await self.waiting(house) == {stays}
+
+    async def waiting(self, house: House) -> set[UUID]:
+        return {one.person_id for one in await house.services.privacy.requests(open_only=True)}
 
 
 class TestAssessment:

@@ -179,6 +179,10 @@ class Privacy:
         data["readings"] = whole(await every(partial(self.readings, person_id)))
         return Copy(person_id, self._clock.now(), data)
 
+    async def forget(self, person_id: UUID) -> int:
+        """After an erasure: what the person asked for is no more, for nobody can read it, nor be answered; how many."""
+        return await store.forget_requests(self._db, person_id)
+
     # -- for operators ------------------------------------------------------------------------------------------------
 
     async def decide(self, request_id: UUID, *, done: bool, answer: str, by: str) -> Request:

@@ -63,6 +63,12 @@ async def decide(conn: Any, request_id: UUID, state: str, answer: bytes, by: str
     )  # fmt: skip
 
 
+async def forget_requests(db: Database, person_id: UUID) -> int:
+    """Drop a person's open requests; how many."""
+    gone = await db.execute("DELETE FROM privacy.request WHERE person_id = $1 AND state = 'open'", person_id)
+    return int(gone.rpartition(" ")[2])
+
+
 async def overdue(conn: Any, now: datetime, limit: int) -> list[Any]:
     """Open requests whose day has passed and that nobody was told of; they are marked as told."""
     rows: list[Any] = await conn.fetch(

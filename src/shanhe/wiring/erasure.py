@@ -18,6 +18,7 @@ from shanhe.kernel.outbox import Event, Outbox
 from shanhe.log.api import Log, forget
 from shanhe.nomads.api import Nomads
 from shanhe.payments.api import BankDesk
+from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
 from shanhe.store.api import Store
 from shanhe.wiring.knowledge import Library
@@ -55,6 +56,8 @@ class House(Protocol):
     def commons(self) -> Commons: ...
     @property
     def board(self) -> Board: ...
+    @property
+    def privacy(self) -> Privacy: ...
 
 
 def follow_erasures(outbox: Outbox, services: House) -> None:
@@ -81,6 +84,11 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
         await services.nomads.forget(UUID(event.key))
 
     outbox.subscribe(ERASED_TOPIC, "nomads.appeals", nomads)
+
+    async def requests(event: Event) -> None:
+        await services.privacy.forget(UUID(event.key))
+
+    outbox.subscribe(ERASED_TOPIC, "privacy.requests", requests)
     shop = services.workshop
     for name, act in {
         "exchange.orders": lambda org: services.exchange.end_orders(org, actor=ACTOR),
