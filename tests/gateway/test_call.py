@@ -75,7 +75,7 @@ class TestAnswer:
         with pytest.raises(Exception, match="no receipt"):
             await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), uuid.uuid4())
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     @given(
         usage=st.one_of(
             st.none(),

@@ -67,7 +67,7 @@ class TestSeal:
         length=st.integers(0, 2 * PIECE_BYTES),
         cut=st.sampled_from([1_000, PIECE_BYTES, PIECE_BYTES + 1]),
     )
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     def test_reads_any_part_of_bytes_alone(self, seal: Seal, size: int, start: int, length: int, cut: int) -> None:
         data = bytes(n % 251 for n in range(size))
         kept = stored(seal, data, cut)

@@ -20,7 +20,7 @@ class TestCost:
     @given(cost=st.integers(0, 10**15), amounts=st.lists(st.integers(1, 10**12), min_size=1, max_size=20))
     @example(cost=1, amounts=[1, 1])
     @example(cost=3, amounts=[1, 1])
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     async def test_of_parts_adds_up_to_that_of_the_whole_and_none_is_negative(
         self, books: Books, clock: FixedClock, database: Database, cost: int, amounts: list[int]
     ) -> None:

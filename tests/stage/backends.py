@@ -295,7 +295,7 @@ class Wire(asyncio.Transport):
         assert self._backend is not None
         assert self._greeting is not None
         self._greeting += data
-        if data[-6:] == READY:
+        if self._greeting[-6:] == READY:
             self._backend.greeting, self._greeting = bytes(self._greeting), None
             for kind, body in messages(self._backend.greeting):
                 if kind == b"K":
