@@ -52,7 +52,7 @@ async def ask(party: Party, drafts: int = 1, expect: int = 202, **more: Any) -> 
 
 
 async def ended(party: Party, job: str) -> list[dict[str, Any]]:
-    for _ in range(400):
+    for _ in range(1_200):
         found = (await party.http.get(f"/api/content/jobs/{job}")).json()
         if not found["open"]:
             return list(found["drafts"])

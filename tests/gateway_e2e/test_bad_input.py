@@ -22,7 +22,7 @@ MESSAGES = "/v1/messages"
 JSON = {"content-type": "application/json"}
 HEAD_WAIT_S = 10
 BODY_WAIT_S = 15
-PATIENCE_S = 12
+PATIENCE_S = 60
 MANY = 50 * 1024 * 1024
 
 

@@ -84,7 +84,7 @@ class TestBomb:
         with pytest.raises(CodeStopped) as stopped:
             await run(f"def tool():\n  {body}", Limits(memory_mb=128, cpu_s=1, wall_s=1.0))
         assert stopped.value.code == "code_time"
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
 
     async def test_of_words_ends_at_its_bound(self) -> None:
         for body in ("return 'x' * 900_000", "import os\n  while True: os.write(3, b'x' * 4096)"):

@@ -25,7 +25,7 @@ LETTERS = {"model": MODEL, "instructions": "You write letters.", "calling": "too
 
 
 async def ended(party: Party, run_id: str) -> dict[str, Any]:
-    for _ in range(400):
+    for _ in range(1_200):
         run: dict[str, Any] = (await party.http.get(f"/api/workflows/runs/{run_id}")).json()
         if run["ended_at"] is not None:
             return run
