@@ -54,6 +54,13 @@ async def until_gone(pid: int) -> bool:
     return False
 
 
+async def until_ended(server: EmbeddedPostgres) -> None:
+    """A killed process takes its time to end where others want the CPU as well."""
+    async with asyncio.timeout(60):
+        while server.is_running:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder whose cluster was made and stopped: making one takes longer than most tests of it."""
@@ -160,8 +167,18 @@ class TestEmbeddedPostgres:
         server.start()
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
-        await asyncio.sleep(0.05)
+        await until_ended(server)
         assert await ask(server.start(), "SELECT 1") == 1
+
+    async def test_overcomes_a_pid_file_of_a_process_that_ended_unheard(self, server: EmbeddedPostgres) -> None:
+        """Between its end and the moment when its parent asks for it, it is there to whoever looks for its pid."""
+        server.start()
+        server.stop()
+        with subprocess.Popen(["true"]) as ended:
+            await asyncio.to_thread(os.waitid, os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+            lines = [str(ended.pid), str(server.cluster), "1", "5432", "/tmp", "", "1 2", "ready"]
+            (server.cluster / "postmaster.pid").write_text("\n".join(lines))
+            assert await ask(server.start(), "SELECT 1") == 1
 
     async def test_overcomes_a_pid_file_whose_pid_is_another_process(self, server: EmbeddedPostgres) -> None:
         server.start()

@@ -151,13 +151,20 @@ def _failed(what: str, why: str) -> Unavailable:
     )
 
 
-def _is_alive(pid: int) -> bool:
+def _is_known(pid: int) -> bool:
+    """Whether there is such a process, be it one that has ended and whose parent hasn't heard of it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
+    return True
+
+
+def _is_alive(pid: int) -> bool:
+    if not _is_known(pid):
+        return False
     with contextlib.suppress(OSError, IndexError):  # a zombie holds nothing any more
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
@@ -293,15 +300,17 @@ class EmbeddedPostgres:
     def _clear_stale(self) -> None:
         """After `kill -9`: wait for orphaned backends to leave; drop a pid file whose pid is someone else's now.
 
-        PostgreSQL itself overcomes a pid file of a dead process, but refuses when the pid was given to another one.
+        PostgreSQL itself overcomes a pid file of a dead process, but refuses when the pid was given to another one, and
+        while whoever started the dead one hasn't heard of its end.
         """
         deadline = time.monotonic() + ORPHANS_LIMIT_S
         while self._orphans():
             if time.monotonic() > deadline:
                 raise _failed("backends of a killed server are still running", f"pids: {self._orphans()}")
             time.sleep(POLL_S)
+        self._reap()
         pid, _ = self._pid_file()
-        if pid is not None and _is_alive(pid) and not self._is_ours(pid):
+        if pid is not None and _is_known(pid) and not self._is_ours(pid):
             (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _orphans(self) -> list[int]:
