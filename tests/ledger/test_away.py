@@ -112,7 +112,7 @@ class TestReservation:
         await ledger.release(reservation)
         faults.none()
         assert await held(ledger, payer.id) == 1000
-        await asyncio.gather(ledger._void_loose(), ledger._void_loose())  # its housekeeping may just be at it
+        await asyncio.gather(ledger._void_loose(), ledger._void_loose())  # as when its housekeeping is at it, too
         assert await held(ledger, payer.id) == 0
 
     async def test_whose_answer_is_lost_for_good_leaves_no_hold(

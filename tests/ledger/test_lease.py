@@ -12,6 +12,7 @@ import pytest
 
 from shanhe.kernel.clock import FixedClock, add_months, midnight
 from shanhe.kernel.ids import new_id
+from shanhe.ledger import leases
 from shanhe.ledger.api import (
     Account,
     Asset,
@@ -162,7 +163,10 @@ class TestLease:
             await lent.ledger.admit(lent.payer.id, 1000, receipt_id=new_id(), limits=(limit,), subsidy_max_micro=0)
         assert await spent(lent.ledger, limit) == 0
 
-    async def test_that_was_recalled_leaves_holds_and_lends_nothing_for_a_while(self, lent: Lent) -> None:
+    async def test_that_was_recalled_leaves_holds_and_lends_nothing_for_a_while(
+        self, lent: Lent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leases, "DIRECT_FOR_S", 3_600.0)
         running = lent.call()
         lent.ledger._book.recall(str(lent.payer.id))
         await asyncio.gather(*lent.ledger._book._tasks)
