@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.ledger import settling
+from shanhe.ledger import holding, settling
 from shanhe.ledger.api import (
     PLACE,
     Asset,
@@ -352,8 +352,9 @@ class TestIncome:
 
 class TestAdmission:
     async def test_a_balance_for_fifty_admits_exactly_fifty_over_two_workers(
-        self, books: Books, database: Database, clock: FixedClock
+        self, books: Books, database: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(holding, "RECALL_WAITS_S", (0.02, 0.04, 0.06, 0.08, 1.0))  # on a slow machine
         second = Ledger(database, clock, worker="two", workers=2)
         await second.start()
         await open_books(second)
