@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -39,6 +39,8 @@ from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
 
 from .conftest import CREDIT, later
+
+WAITED_FOR = "SELECT EXISTS (SELECT FROM pg_locks l WHERE pg_backend_pid() = ANY(pg_blocking_pids(l.pid)))"
 
 
 class TestEscrow:
@@ -326,6 +328,37 @@ class TestAmendment:
         with pytest.raises(TraderFrozen):
             await world.exchange.amend(order.id, org_id=buyer, ticks=9000, quantity_micro=50 * CREDIT, actor="test")
         await world.exchange.cancel(order.id, org_id=buyer, actor="test")
+
+    async def test_waits_for_a_wallet_without_keeping_one_that_comes_after_it(self, world):
+        """Two of one batch. Calls of both wallets are settled meanwhile, which have the first and take the second."""
+        intake, sellers, buyer = world.exchange._intakes[Market.REAL], list[UUID](), await world.buyer()
+        orders, wallet = dict[UUID, UUID](), dict[UUID, UUID]()
+        for _ in range(2):
+            sellers.append(org := await world.seller(100))
+            orders[org] = (await world.sell(org, 50, 6000)).id
+            wallet[org] = (await world.ledger.ensure_account(org, Asset.CREDIT, "wallet")).id
+        first, second = sorted(sellers, key=wallet.__getitem__)
+
+        async def amend(org):
+            await world.exchange.amend(orders[org], org_id=org, ticks=6000, quantity_micro=60 * CREDIT, actor="test")
+
+        async def until(true):
+            while not await true():  # noqa: ASYNC110 - nothing tells when
+                await asyncio.sleep(0.01)
+
+        take = "SELECT FROM ledger.account WHERE id = $1 FOR UPDATE NOWAIT"
+        async with world.db.transaction() as calls, asyncio.timeout(30):
+            await calls.execute(take, wallet[first])
+            async with world.db.transaction() as head:
+                await store.head(head, Market.REAL, lock=True)
+                before = asyncio.create_task(world.buy(buyer, 50, 5000))
+                await until(lambda: head.fetchval(WAITED_FOR))
+                amending = asyncio.gather(amend(second), amend(first))
+                await until(lambda: asyncio.sleep(0, len(intake._queue) == 2))
+            await until(lambda: calls.fetchval(WAITED_FOR))
+            await calls.execute(take, wallet[second])
+        await asyncio.gather(before, amending)
+        await world.verify()
 
     async def test_that_comes_too_late_disturbs_nobody_else(self, world, monkeypatch):
         """The order is filled, settled and released between the look at it and the amendment of its escrow."""

@@ -194,6 +194,7 @@ class Intake:
             known = await store.known_orders(conn, [one.order_id for one in wanted])
             places = self._sift(batch, wanted, known, active, outcome)
             changes = [one for one in wanted if one.new is None]
+            await self._lock(conn, places, changes, known)
             await self._escrow(conn, batch, places, outcome)
             for one in changes:
                 await self._change(conn, batch, one, known.get(one.order_id), active, outcome)
@@ -251,6 +252,12 @@ class Intake:
                 one.need = new.quantity_micro if new.side == SELL else cash_of(new.quantity_micro * new.ticks)
                 places.append(one)
         return places
+
+    async def _lock(self, conn: Any, places: list[Wanted], changes: list[Wanted], known: dict[UUID, Any]) -> None:
+        """An amendment takes from its account by itself: those of a batch that does so are had all at once, before."""
+        amended = {_of(known[one.order_id]) for one in changes if one.amend is not None and one.order_id in known}
+        if amended:
+            await self._ledger.escrow.lock(conn, amended | {_pays_from(one) for one in places})
 
     async def _escrow(self, conn: Any, batch: Batch, places: list[Wanted], outcome: list[tuple[Wanted, Any]]) -> None:
         if not places:
@@ -397,10 +404,11 @@ class Intake:
             conn, self._market, [(0, party, found["side"], ticks) for party in _own(one, found)]
         ):
             return SelfTrade()
+        account = _of(found)
         if found["side"] == SELL:
-            account, extra = found["credit_account"], quantity - found["quantity"]
+            extra = quantity - found["quantity"]
         else:  # fills at the old price may still happen before this takes effect: provide for the dearer way
-            account, left = found["cash_account"], found["quantity"] - found["filled"]
+            left = found["quantity"] - found["filled"]
             dearest = max(ticks, found["ticks"]) * max(quantity - found["filled"], left)
             extra = more_cash(found["value"], found["ticks"] * left, dearest)
         if extra > 0:
@@ -427,6 +435,12 @@ def _pays_from(one: Wanted) -> UUID:
     assert one.new is not None
     account = one.cash_account if one.new.side == BUY else one.credit_account
     assert account is not None
+    return account
+
+
+def _of(found: Any) -> UUID:
+    """The account that a known order pays from."""
+    account: UUID = found["credit_account" if found["side"] == SELL else "cash_account"]
     return account
 
 

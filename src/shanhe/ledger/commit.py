@@ -7,6 +7,7 @@ asked once for all of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
@@ -44,6 +45,9 @@ GONE: Final = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 """What a lost or refusing server raises."""
+UNDONE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Somebody else was in the way, and nothing was done."""
+TRIES_MAX: Final = 5
 log = structlog.get_logger(__name__)
 
 
@@ -71,21 +75,28 @@ class Line:
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """Rows of a prepared query; `ConnectionLost` when the server is away or silent, `LedgerFull` when its disk is
-        full, asyncpg's errors otherwise."""
+        full, asyncpg's errors otherwise. What was undone for somebody else's sake is asked for again."""
         async with self._turn:  # two tenants may ask for a lease at once; a connection does one thing at a time
-            sent = False
-            try:
-                statement = self._statements.get(query) or await self._prepare(query)
-                sent = True
-                rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
-                self.full_at_s = None
-                return rows
-            except asyncpg.DiskFullError as error:  # an answer, not a silence: what was asked for is undone
-                self.full_at_s = time.monotonic()
-                raise LedgerFull from error
-            except GONE as error:
-                self._drop()
-                raise ConnectionLost(str(error), sent=sent) from error
+            for _ in range(TRIES_MAX - 1):
+                with contextlib.suppress(*UNDONE):
+                    return await self._ask(query, args)
+                await asyncio.sleep(RETRY_WAIT_S)  # for them to go on
+            return await self._ask(query, args)
+
+    async def _ask(self, query: str, args: tuple[Any, ...]) -> list[Any]:
+        sent = False
+        try:
+            statement = self._statements.get(query) or await self._prepare(query)
+            sent = True
+            rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
+            self.full_at_s = None
+            return rows
+        except asyncpg.DiskFullError as error:  # an answer, not a silence: what was asked for is undone
+            self.full_at_s = time.monotonic()
+            raise LedgerFull from error
+        except GONE as error:
+            self._drop()
+            raise ConnectionLost(str(error), sent=sent) from error
 
     async def _prepare(self, query: str) -> Any:
         if self._connection is None or self._connection.is_closed():

@@ -6,7 +6,7 @@ are durable together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -37,6 +37,7 @@ WHERE NOT EXISTS (
   SELECT FROM ledger.hold h WHERE h.id = q.id AND (h.state = 'open') IS NOT FALSE AND h.amount >= q.need)
 """
 TRIM: Final = call("ledger.trim_holds", "uuid[] bigint[]")
+LOCK: Final = "SELECT FROM ledger.account WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"
 DELIVER: Final = call(
     "ledger.deliver",
     "timestamptz date text timestamptz uuid uuid[] uuid[] uuid[] bytea[] uuid[] uuid[] bigint[] uuid[] uuid[] "
@@ -108,6 +109,11 @@ class Escrow:
             found = EscrowVerdict(row["verdict"], row["available"] or 0, row["leased"] or 0, row["expiry"])
             verdicts[row["ord"] - 1] = found
         return verdicts
+
+    async def lock(self, conn: Any, accounts: Collection[UUID]) -> None:
+        """Have the accounts that several of these calls in one transaction need, all in the order in which everybody
+        takes them: one after the other, each may wait for somebody who waits for the one before."""
+        await conn.execute(LOCK, list(accounts))
 
     async def merge(self, conn: Any, into: UUID, extra: UUID) -> bool:
         """Add one hold's content to another of the same account; False, and nothing done, when either has ended."""

@@ -314,7 +314,8 @@ class Settler:
             if row.charge is not None and (preamble := row.charge.preamble) is not None and preamble.id not in written
         }
         if missing:
-            await self._line.fetch(WRITE_PREAMBLES, list(missing), list(missing.values()))
+            in_order = sorted(missing)  # others may be writing the same ones
+            await self._line.fetch(WRITE_PREAMBLES, in_order, [missing[one] for one in in_order])
             if len(written) > WRITTEN_MAX:
                 written.clear()
             written.update(missing)
