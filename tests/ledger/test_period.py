@@ -41,8 +41,9 @@ class TestPeriod:
     async def test_that_is_being_closed_is_waited_for_by_what_is_dated_in_it(
         self, books: Books, database: Database, clock: FixedClock
     ) -> None:
+        """Soon after midnight, when it is the evening before in UTC."""
         wallet, yesterday = await books.wallet(100), clock.today()
-        clock.advance(days=1)
+        clock.set(midnight(yesterday + timedelta(days=1)) + timedelta(minutes=10))
         async with database.transaction() as conn:
             await conn.execute("SELECT pg_advisory_xact_lock($1)", PERIOD_LOCK)
             posting = asyncio.create_task(books.ledger.post(move(wallet.id, books.revenue.id, 1, day=yesterday)))
