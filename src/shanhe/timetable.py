@@ -98,6 +98,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("privacy.reseal", HOURLY, lambda: _reseal(services, resealing))
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
+    jobs.every("pool.refunds", HOURLY, services.pool.withholding.refunds)
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
     jobs.every("workflows.tick", EVERY_MINUTE, services.routines.workflows.tick)
     jobs.every("workflows.purge", NIGHTLY, services.routines.workflows.purge)

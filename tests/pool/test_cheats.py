@@ -16,11 +16,12 @@ from shanhe.compute.api import NewEngine, Rates
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, LotDelta, NewLot, Posting, Provenance, Transfer
 from shanhe.pool import store
-from shanhe.pool.earnings import Earnings
+from shanhe.pool.errors import ReasonMissing
 from shanhe.pool.model import NodeState
 from shanhe.pool.synthetic import Character, Engine
+from shanhe.pool.withholding import Withholding
 
-from .conftest import MODEL, Town, ask, until
+from .conftest import MODEL, Machine, Town, ask, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CALLS_MAX = 200
@@ -257,7 +258,7 @@ class TestCheat:
 
         monkeypatch.setattr(store, "add_withheld", lost)
         with pytest.raises(ConnectionResetError):
-            await pool.earnings.withhold(node, 10)
+            await pool.withholding.withhold(node, 10)
         assert (await client.post("/v1/chat/completions", json=ask("two"))).status_code == 200
         await pool.quarantine("noted", actor="tests", reason="seen cheating")
         await pool.sweep()
@@ -277,10 +278,118 @@ class TestCheat:
         def half(facts: Mapping[str, object], on: date) -> Any:
             return SimpleNamespace(outputs={"withheld_micro": earned // 2}, trace={}, version="half")
 
-        earnings = Earnings(judged.services.db, services.clock, services.ledger, half)
+        withholding = Withholding(services.db, services.clock, services.ledger, services.pool.earnings, half)
         node = await services.pool.node("partly")
-        assert await earnings.withhold(node, 10) == earned // 2
+        assert await withholding.withhold(node, 10) == earned // 2
         assert await judged.income(machine.owner) == earned - earned // 2
+
+
+class TestWithheld:
+    """What becomes of it."""
+
+    async def held(self, judged: Town, name: str, calls: int = 1) -> tuple[Machine, list[UUID], int, int]:
+        """A node in quarantine: its machine, the receipts of its calls, what they brought and cost."""
+        machine, (org, client) = await judged.machine(name), await judged.tenant(name)
+        receipts = []
+        for at in range(calls):
+            answer = await client.post("/v1/chat/completions", json=ask(f"question {at}"))
+            receipts.append(UUID(answer.headers["x-shanhe-receipt"]))
+        earned, spent = await judged.income(machine.owner), await judged.spent(org)
+        await judged.services.pool.quarantine(name, actor="tests", reason="seen cheating")
+        assert await judged.services.pool.sweep() == earned > 0
+        return machine, receipts, earned, spent
+
+    async def system(self, judged: Town, kind: str, label: str = "") -> int:
+        ledger = judged.services.ledger
+        return (await ledger.balance((await ledger.system_account(kind, Asset.CREDIT, label)).id)).balance
+
+    async def owed(self, judged: Town, owner: UUID) -> int:
+        account = await judged.services.ledger.ensure_account(owner, Asset.CREDIT, "income")
+        return await self.system(judged, "receivable", str(account.id))
+
+    @pytest.mark.parametrize("decision", [None, False, True])
+    async def test_pays_the_refund_of_its_call_and_nobody_owes_or_gains_by_it(
+        self, judged: Town, decision: bool | None
+    ) -> None:
+        """Whatever was decided on the rest before, or will be."""
+        name = f"refunded-{decision}".lower()
+        machine, (receipt, _), earned, _ = await self.held(judged, name, 2)
+        pool, revenue = judged.services.pool, await self.system(judged, "revenue")
+        if decision is not None:
+            assert await pool.decide_withheld(name, give_back=decision, actor="tests", reason="so") == earned
+        await judged.services.ledger.reverse(receipt, actor="tests", reason="a dispute")
+        node = await pool.node(name)
+        (row,) = [row for row in await pool.withheld(node) if row["receipt_id"] == receipt]
+        await pool.withholding.refunds()
+        assert await pool.withholding.refunds() == 0
+        left = earned - row["amount_micro"]
+        assert await self.owed(judged, machine.owner) == 0
+        assert await judged.income(machine.owner) == (left if decision else 0)
+        assert await self.system(judged, "withheld", node.engine) == (left if decision is None else 0)
+        shares = await judged.services.ledger.posting(receipt)
+        city = sum(one.amount for one in shares.transfers) - row["amount_micro"]
+        kept = left if decision is False else 0
+        assert await self.system(judged, "revenue") == revenue + kept - city
+        assert await pool.decide_withheld(name, give_back=True, actor="tests", reason="so") == (
+            left if decision is None else 0
+        )
+        assert (await judged.services.ledger.verify()).clean
+
+    async def test_is_its_owners_again_where_the_refund_took_other_income(self, judged: Town) -> None:
+        """One lot of a day has the income of all calls: the refund finds enough in it."""
+        machine, (receipt,), earned, _ = await self.held(judged, "twofold")
+        await judged.machine("twofold-good", owner=machine.owner)
+        _, client = await judged.tenant("twofold-good")
+        for at in range(2):
+            await client.post("/v1/chat/completions", json=ask(f"another {at}"))
+        other = await judged.income(machine.owner)
+        assert other > earned
+        await judged.services.ledger.reverse(receipt, actor="tests", reason="a dispute")
+        assert await judged.income(machine.owner) == other - earned
+        await judged.services.pool.withholding.refunds()
+        assert await judged.income(machine.owner) == other
+        assert await self.owed(judged, machine.owner) == 0
+
+    async def test_of_a_removed_node_is_decided_on_and_its_owner_told(self, judged: Town) -> None:
+        pool = judged.services.pool
+        machines, brought = {}, {}
+        for name in ("gone-kept", "gone-back"):
+            machines[name], _, brought[name], _ = await self.held(judged, name)
+            await pool.remove(name, actor="tests")
+        (kept, back), revenue = brought.values(), await self.system(judged, "revenue")
+        with pytest.raises(ReasonMissing):
+            await pool.decide_withheld("gone-kept", give_back=False, actor="tests", reason=" ")
+        assert await pool.decide_withheld("gone-kept", give_back=False, actor="tests", reason="it cheated") == kept
+        assert await pool.decide_withheld("gone-kept", give_back=True, actor="tests", reason="after all") == 0
+        assert await self.system(judged, "revenue") == revenue + kept
+        assert await pool.decide_withheld("gone-back", give_back=True, actor="tests", reason="it did not") == back
+        assert [await judged.income(machine.owner) for machine in machines.values()] == [0, back]
+        for name, machine in machines.items():
+            node = await pool.node(name)
+            assert await self.system(judged, "withheld", node.engine) == 0
+            told = (await judged.services.notifier.inbox(uuid4(), [machine.owner]))[0]
+            assert ("不予退还" in told.title.zh) == (name == "gone-kept")
+        events = [event.event for event in await pool.events(await pool.node("gone-kept"))]
+        assert events.count("income_kept") == 1
+
+    async def test_goes_one_way_only_where_a_decision_was_interrupted(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine, _, earned, _ = await self.held(judged, "between", 2)
+        pool, mark = judged.services.pool, store.mark_kept
+
+        async def lost(*values: Any) -> None:
+            monkeypatch.setattr(store, "mark_kept", mark)
+            raise ConnectionResetError
+
+        monkeypatch.setattr(store, "mark_kept", lost)
+        with pytest.raises(ConnectionResetError):
+            await pool.decide_withheld("between", give_back=False, actor="tests", reason="it cheated")
+        assert await pool.decide_withheld("between", give_back=True, actor="tests", reason="it did not") == 0
+        assert await pool.decide_withheld("between", give_back=False, actor="tests", reason="it cheated") == earned
+        assert await judged.income(machine.owner) == 0
+        node = await pool.node("between")
+        assert await self.system(judged, "withheld", node.engine) == 0
 
 
 class TestHonestNode:

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from shanhe.kernel.clock import FixedClock
 from shanhe.ledger.api import PostingView, Transfer
 from shanhe.pool import earnings
 from shanhe.pool.earnings import Day, Earnings, Income
@@ -51,7 +50,7 @@ class TestDays:
         monkeypatch.setattr(earnings, "PAGES_MAX", 2)
 
     async def days(self, calls: int) -> Income:
-        asked = Earnings(cast("Any", None), FixedClock(NOW), cast("Any", Books(calls)), cast("Any", None))
+        asked = Earnings(cast("Any", Books(calls)))
         return await asked.days(NODE, NOW - timedelta(days=30))
 
     async def test_that_were_not_read_whole_are_left_out_and_said(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, says, show
 from shanhe.kernel.money import format_credits
 from shanhe.settings import language
 
@@ -162,6 +162,26 @@ def release(
 
     done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def withheld(
+    name: Name,
+    decision: Annotated[str, typer.Argument(help="give-back: its owner's again; keep: the city's.")],
+    reason: Reason,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on the income that is withheld of a node, a removed one too; its owner reads the reason."""
+
+    async def work(services: Services) -> Any:
+        give_back = says(decision, "give-back", "keep")
+        done = await services.pool.decide_withheld(name, give_back=give_back, actor=ACTOR, reason=reason)
+        return {"name": name, "amount_micro": done, "given_back": give_back}
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {done['name']}: {format_credits(done['amount_micro'])} "
+                                f"{'given back' if done['given_back'] else 'kept'}")  # fmt: skip
 
 
 @app.command()

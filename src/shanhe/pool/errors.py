@@ -67,6 +67,19 @@ class IdentityTaken(Conflict):
         )
 
 
+class ReasonMissing(Invalid):
+    """The owner of a node is to be told why."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "reason_missing",
+            "A reason is missing.",
+            message_zh="须写明原因。",
+            hint="The node's owner is told the reason.",
+            hint_zh="机主会收到这一原因。",
+        )
+
+
 class BadReport(Invalid):
     """A node's report is out of bounds."""
 

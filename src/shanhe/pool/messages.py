@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shanhe.kernel.money import format_credits
 from shanhe.kernel.notify import Notice, Severity, Text
 from shanhe.pool.model import Node, NodeState, Verdict
 
@@ -43,6 +44,22 @@ def stopped_or_freed(node: Node, state: NodeState, reason: str, detail: Mapping[
         Text(title.zh.format(name=node.name), title.en.format(name=node.name)),
         Text(f"{said.zh} {body.zh}".strip(), f"{said.en} {body.en}".strip()),
         severity=Severity.INFO if state is NodeState.JOINING else Severity.WARNING,
+        org_id=node.owner,
+        link=f"/nodes/{node.name}",
+    )
+
+
+def withheld_decided(node: Node, amount_micro: int, reason: str, *, give_back: bool) -> Notice:
+    """For the organisation that lends the node: what was withheld is theirs again, or is not."""
+    sum_ = format_credits(amount_micro)
+    title = Text("节点 {name} 暂扣的收益已退还", "What was withheld of {name} is yours again")
+    if not give_back:
+        title = Text("节点 {name} 暂扣的收益不予退还", "What was withheld of {name} is not given back")
+    return Notice(
+        KIND,
+        Text(title.zh.format(name=node.name), title.en.format(name=node.name)),
+        Text(f"{sum_} 积分。{reason}", f"{sum_} credits. {reason}"),
+        severity=Severity.INFO if give_back else Severity.WARNING,
         org_id=node.owner,
         link=f"/nodes/{node.name}",
     )

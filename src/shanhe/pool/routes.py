@@ -60,6 +60,11 @@ class ReleaseBody(ReasonBody):
     restore: bool = False
 
 
+class WithheldBody(Body):
+    give_back: bool
+    reason: str = Field(min_length=1, max_length=TEXT_MAX)
+
+
 Operator = Annotated[Actor, Depends(require("engines"))]
 Asking = Annotated[Actor, Depends(actor_of)]
 
@@ -171,6 +176,12 @@ def _states(routes: APIRouter, pool: Pool) -> None:
             raise PermissionMissing("engines")
         done = await pool.release(node.name, actor=actor.ref, reason=body.reason, restore=body.restore, own=own)
         return plainly(node_view(done))
+
+    @routes.post("/nodes/{name}/withheld")
+    async def withheld(name: str, body: WithheldBody, actor: Operator) -> Response:
+        """What is withheld of a node, a removed one too, is its owner's again or the city's; how much it was."""
+        done = await pool.decide_withheld(name, give_back=body.give_back, actor=actor.ref, reason=body.reason)
+        return plainly({"name": name, "amount_micro": done, "given_back": body.give_back})
 
     @routes.post("/nodes/{name}/load")
     async def load(name: str, body: ModelBody, actor: Operator) -> Response:

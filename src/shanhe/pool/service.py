@@ -28,18 +28,19 @@ from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import Ledger
 from shanhe.pool import store
 from shanhe.pool.answers import Seen
-from shanhe.pool.earnings import Earnings, WithholdRule
-from shanhe.pool.errors import BadReport, BadToken, HeldByCity, NodeExists, UnknownNode, WrongState
+from shanhe.pool.earnings import Earnings
+from shanhe.pool.errors import BadReport, BadToken, HeldByCity, NodeExists, ReasonMissing, UnknownNode, WrongState
 from shanhe.pool.hub import Session
 from shanhe.pool.inspector import Inspector
 from shanhe.pool.measure import measure
-from shanhe.pool.messages import stopped_or_freed
+from shanhe.pool.messages import stopped_or_freed, withheld_decided
 from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
 from shanhe.pool.passport import KEY_BYTES
 from shanhe.pool.planner import Planner, node_of
 from shanhe.pool.suspicion import AuditTerms
 from shanhe.pool.tally import Tally, cost_of
 from shanhe.pool.tunnel import Tunnels
+from shanhe.pool.withholding import Withholding, WithholdRule
 
 REFRESH_S: Final = 3.0
 """How often speeds are exchanged between processes and sums are written."""
@@ -89,7 +90,8 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = Tally(clock, registry)
         self._audit = audit
-        self.earnings = Earnings(db, clock, ledger, withhold_rule)
+        self.earnings = Earnings(ledger)
+        self.withholding = Withholding(db, clock, ledger, self.earnings, withhold_rule)
         self.planner = Planner(db, clock, compute, lambda: int(parameter("warm_replicas", clock.today())))
         self.inspector = Inspector(compute, self._terms, self._condemned)
         self.tunnels = Tunnels(
@@ -279,10 +281,7 @@ class Pool:
     async def quarantine(self, name: str, *, actor: str, reason: str) -> Node:
         """Nothing new for a node, and its recent income is withheld; `reason` is what its owner reads."""
         if not reason.strip():
-            raise Invalid(
-                "reason_missing", "Say why the node is quarantined.", message_zh="须写明隔离原因。",
-                hint="Its owner is told the reason.", hint_zh="机主会收到这一原因。",
-            )  # fmt: skip
+            raise ReasonMissing()
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
 
     async def release(
@@ -295,10 +294,10 @@ class Pool:
         """
         node = await self.node(name)
         if restore and node.state is NodeState.QUARANTINED and not own:
-            await self.earnings.restore(node, actor)  # first: who is back at work can't be released once more
+            await self.withholding.restore(node, actor)  # first: who is back at work can't be released once more
         await self._enter(name, NodeState.JOINING, actor, reason, own=own)
         if restore:
-            await self.earnings.restore(node, actor)  # what was withheld meanwhile
+            await self.withholding.restore(node, actor)  # what was withheld meanwhile
         return await self.node(name)
 
     async def remove(self, name: str, *, actor: str, own: bool = False) -> Node:
@@ -326,7 +325,7 @@ class Pool:
         taken = 0
         since = self._clock.now() - SWEEP_FOR
         for node in await store.quarantined_since(self._db, since):
-            taken += await self.earnings.withhold(node, self._terms().withhold_calls)
+            taken += await self.withholding.withhold(node, self._terms().withhold_calls)
         return taken
 
     async def suspicions(self, node: Node) -> dict[str, tuple[int, int, float]]:
@@ -336,8 +335,23 @@ class Pool:
         return await store.suspicion(self._db, node.id)
 
     async def withheld(self, node: Node) -> list[dict[str, Any]]:
-        """Receipts whose income was withheld, and the postings that did and undid it."""
+        """Receipts whose income was withheld, what was decided on it, and the postings that did and undid it."""
         return await store.withheld(self._db, node.id)
+
+    async def decide_withheld(self, name: str, *, give_back: bool, actor: str, reason: str) -> int:
+        """End what is withheld of a node, a removed one too: its owner's again, or the city's; the amount, µ. Its owner
+        reads the reason."""
+        if not reason.strip():
+            raise ReasonMissing()
+        node = await self.node(name)
+        decide = self.withholding.restore if give_back else self.withholding.keep
+        amount = await decide(node, actor)
+        if amount:
+            async with self._db.transaction() as conn:
+                event = "income_restored" if give_back else "income_kept"
+                await store.add_event(conn, node.id, event, actor, self._clock.now(), reason)
+                await self._notifier.notify(withheld_decided(node, amount, reason, give_back=give_back), conn)
+        return amount
 
     async def _enter(
         self,

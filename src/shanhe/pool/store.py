@@ -19,6 +19,7 @@ CHANNEL: Final = "pool_changed"
 EVENTS_MAX: Final = 200
 HOURS_MAX: Final = 50_000
 NODES_MAX: Final = 1_000
+WITHHELD_MAX: Final = 2_000
 COMMANDS: Final = "pool_command"
 """Payload: node, load or unload, model."""
 Connection = Any
@@ -323,13 +324,52 @@ async def add_withheld(
 
 
 async def withheld(db: Database, node_id: UUID, *, open_only: bool = False) -> list[dict[str, Any]]:
+    """What was withheld of a node; `open_only`: what was not given back, the city's part too."""
     rows = await db.fetch(
-        """SELECT receipt_id, posting_id, amount_micro, at, restored_by FROM pool.withheld
-           WHERE node_id = $1 AND (NOT $2 OR restored_by IS NULL) ORDER BY receipt_id DESC LIMIT 2000""",
+        """SELECT receipt_id, posting_id, amount_micro, at, decided, kept_by, restored_by FROM pool.withheld
+           WHERE node_id = $1 AND (NOT $2 OR restored_by IS NULL) ORDER BY receipt_id DESC LIMIT $3""",
         node_id,
         open_only,
+        WITHHELD_MAX,
     )
     return [dict(row) for row in rows]
+
+
+async def withholding(db: Database) -> list[Node]:
+    """Nodes of which something was withheld and not given back."""
+    rows = await db.fetch(
+        """SELECT n.* FROM pool.node n
+           WHERE n.id IN (SELECT w.node_id FROM pool.withheld w WHERE w.restored_by IS NULL)
+           ORDER BY n.name LIMIT $1""",
+        NODES_MAX,
+    )
+    return [_node(row) for row in rows]
+
+
+async def decide(db: Database, node_id: UUID, decision: str) -> list[dict[str, Any]]:
+    """Of a node, what is to be ended as decided: nobody decided otherwise before, and it was not done."""
+    rows = await db.writes.fetch(
+        """UPDATE pool.withheld SET decided = $2
+           WHERE node_id = $1 AND (decided IS NULL OR decided = $2) AND restored_by IS NULL AND kept_by IS NULL
+           RETURNING receipt_id, posting_id, amount_micro""",
+        node_id,
+        decision,
+    )
+    return [dict(row) for row in rows]
+
+
+async def decision(db: Database, receipt: UUID, otherwise: str) -> str:
+    """What is decided on a receipt's income: from now on `otherwise`, where nothing was."""
+    found: str = await db.writes.fetchval(
+        "UPDATE pool.withheld SET decided = coalesce(decided, $2) WHERE receipt_id = $1 RETURNING decided",
+        receipt,
+        otherwise,
+    )
+    return found
+
+
+async def mark_kept(db: Database, receipt: UUID, posting: UUID) -> None:
+    await db.execute("UPDATE pool.withheld SET kept_by = $2 WHERE receipt_id = $1", receipt, posting)
 
 
 async def mark_restored(db: Database, receipt: UUID, posting: UUID) -> None:

@@ -51,10 +51,12 @@ class LivePool:
         org = changer_of(actor_of(who))
         node, own = await self._pool.node(name, org), org is not None
         actor = actor_of(who).ref
-        if own and (restore or step == "quarantine"):
+        if own and (restore or step in ("quarantine", "withheld")):
             raise PermissionMissing("engines")
         if step == "restart":
             await self._pool.restart(node.name, actor=actor)
+        elif step == "withheld":
+            await self._pool.decide_withheld(node.name, give_back=restore, actor=actor, reason=reason)
         elif step == "quarantine":
             await self._pool.quarantine(node.name, actor=actor, reason=reason)
         elif step == "remove":

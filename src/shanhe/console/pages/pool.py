@@ -13,7 +13,7 @@ from shanhe.console.render import go
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
 from shanhe.kernel.routing import APIRouter
 
-STEPS: Final = ("drain", "restart", "release", "quarantine", "remove")
+STEPS: Final = ("drain", "restart", "release", "quarantine", "remove", "withheld")
 REASON_CHARS_MAX: Final = 200
 
 
