@@ -46,7 +46,7 @@ class TestChat:
         assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (20, 8)
         receipt = stage.receipt(tenant, raw.headers["x-shanhe-receipt"])
         assert receipt["evidence"]["buckets"] == {
-            "input": 16, "cached_input": 4, "output": 8, "reasoning": 0, "tool": 0,
+            "input": 16, "cached_input": 4, "output": 8, "reasoning": 0, "tool": 0, "cache_write": 0,
         }  # fmt: skip
 
     def test_streams_with_usage_at_the_end(self, client: OpenAI) -> None:

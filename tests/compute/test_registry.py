@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from shanhe.compute import service
 from shanhe.compute.api import (
     BOUND,
+    BUCKETS,
     DEFAULT_FEATURES,
     EFFORT,
     NO_STREAM_OPTIONS,
@@ -477,13 +479,35 @@ class TestPrice:
             bureau.compute.prices("m", bureau.clock.today() - timedelta(days=1))
 
     async def test_every_bucket_keeps_its_trace(self, bureau: Bureau) -> None:
-        from uuid import UUID
-
         await bureau.add()
         found = bureau.compute.prices("m", bureau.clock.today())
         traces = await bureau.compute.price_traces(UUID(found.version))
-        assert set(traces) == {"input", "cached_input", "output", "reasoning", "tool"}
+        assert set(traces) == set(BUCKETS)
         assert traces["output"]["margin_bps"] == 1_500
+
+    async def test_of_a_cache_write_is_that_of_input_until_an_engine_asks_more(self, bureau: Bureau) -> None:
+        await bureau.add()
+        today = bureau.clock.today()
+        found = bureau.compute.prices("m", today)
+        assert found.cache_write == found.input == 115_000
+        assert found.facts["cache_write"] == found.facts["input"]
+        cost = Rates.of({"input": 100_000, "output": 400_000, "cache_write": 125_000})
+        await bureau.compute.change_engine("up", EngineChange(cost=cost), actor="person:1")
+        found = await bureau.compute.publish_price("m", today, actor="person:1")
+        assert (found.input, found.cache_write) == (115_000, 143_750)
+        assert found.facts["cache_write"]["bucket"] == "cache_write"
+
+    async def test_that_was_published_without_a_bucket_has_that_of_input_for_it(
+        self, bureau: Bureau, database: Database
+    ) -> None:
+        await bureau.add()
+        await database.execute("DELETE FROM compute.price WHERE bucket = 'cache_write'")
+        await bureau.compute.reload()
+        found = bureau.compute.prices("m", bureau.clock.today())
+        assert (found.cache_write, found.facts["cache_write"]) == (found.input, found.facts["input"])
+        assert set(await bureau.compute.price_traces(UUID(found.version))) == set(BUCKETS)
+        again = await bureau.compute.publish_price("m", bureau.clock.today(), actor="person:1")
+        assert again.version == found.version
 
     async def test_two_publishers_at_once_write_one_version(self, bureau: Bureau) -> None:
         await bureau.add()

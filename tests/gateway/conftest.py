@@ -44,6 +44,7 @@ class Prices:
     output: int = RATES.output
     reasoning: int = RATES.reasoning
     tool: int = RATES.tool
+    cache_write: int = RATES.cache_write
     version: str = "p1"
     thin: bool = False
     loss: bool = False

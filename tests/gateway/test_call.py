@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.purse import Budget
 from shanhe.ledger.api import earmark
 
-from .conftest import CONTEXT, RATES, TOKEN, Desk, target_for
+from .conftest import CONTEXT, OPENED_AT, RATES, TOKEN, Desk, target_for
 from .engine import DONE, chunk, raw, stream, usage_chunk, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -83,12 +84,23 @@ class TestAnswer:
             st.text(max_size=5),
             st.just([]),
             st.dictionaries(
-                st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"]),
+                st.sampled_from(
+                    [
+                        "prompt_tokens",
+                        "completion_tokens",
+                        "total_tokens",
+                        "prompt_tokens_details",
+                        "cache_creation_input_tokens",
+                    ]
+                ),
                 st.one_of(
                     st.integers(-(2**65), 2**65),
                     st.none(),
                     st.text(max_size=3),
-                    st.dictionaries(st.sampled_from(["cached_tokens"]), st.integers(-100, 10_000)),
+                    st.dictionaries(
+                        st.sampled_from(["cached_tokens", "cache_write_tokens", "cache_creation_tokens"]),
+                        st.integers(-100, 10_000),
+                    ),
                 ),
             ),
         )
@@ -107,12 +119,30 @@ class TestAnswer:
         exact = sum(getattr(receipt.evidence.buckets, name) * getattr(RATES, name) for name in BUCKETS)
         assert before - await desk.balance() == receipt.amount_micro == round(exact / 1_000_000)
 
+    async def test_pays_more_for_what_an_upstream_wrote_to_its_cache(self, desk: Desk) -> None:
+        usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11,
+                 "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 4}}  # fmt: skip
+        desk.engines.prices_now = replace(desk.engines.prices_now, cache_write=2_500_000)
+        desk.engines.price_revision += 1
+        desk.engine.scripts.append(whole(usage=usage))
+        before = await desk.balance()
+        receipt = await desk.gateway.receipt(uuid.UUID((await desk.chat()).headers["x-shanhe-receipt"]), desk.org)
+        assert receipt.evidence.buckets.as_tuple() == (2, 3, 2, 0, 0, 4)
+        line = receipt.lines[-1]
+        assert (line.bucket, line.tokens, line.price_micro_per_million, line.amount_micro) == (
+            "cache_write", 4, 2_500_000, "10",
+        )  # fmt: skip
+        assert before - await desk.balance() == receipt.amount_micro == 2 * 2 + 3 + 2 * 4 + 4 * 2.5
+        assert {one["name"]: one["value"] for one in receipt.trace["inputs"]}["cache_write_tokens"] == 4
+        (used,) = await desk.gateway.usage(desk.org, OPENED_AT.date(), OPENED_AT.date(), ())
+        assert (used.cache_write, used.tokens) == (4, 11)
+
     async def test_without_usage_is_counted_by_the_tokenizer_and_says_so(self, desk: Desk) -> None:
         desk.engine.scripts.append(whole(usage=None))
         answer = await desk.chat()
         receipt = await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), desk.org)
         assert receipt.evidence.usage_source == "tokenizer"
-        assert receipt.evidence.buckets.as_tuple() == (7, 0, 7, 0, 0)
+        assert receipt.evidence.buckets.as_tuple() == (7, 0, 7, 0, 0, 0)
 
     async def test_pays_the_contributor_of_the_node_seventy_percent(self, desk: Desk) -> None:
         answer = await desk.chat()

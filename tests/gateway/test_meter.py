@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,9 @@ USAGES = st.builds(
     prompt_tokens=COUNTS,
     completion_tokens=COUNTS,
     total_tokens=COUNTS,
-    prompt_tokens_details=st.none() | st.builds(Details, cached_tokens=COUNTS, reasoning_tokens=COUNTS),
+    prompt_tokens_details=st.none()
+    | st.builds(Details, cached_tokens=COUNTS, cache_write_tokens=COUNTS, cache_creation_tokens=COUNTS),
+    cache_creation_input_tokens=COUNTS,
     completion_tokens_details=st.none() | st.builds(Details, cached_tokens=COUNTS, reasoning_tokens=COUNTS),
 )
 BOUNDS = st.builds(
@@ -45,12 +48,38 @@ class TestBuckets:
         usage = Usage(100, 40, 140, Details(cached_tokens=30), Details(reasoning_tokens=15))
         metered = believe(usage, Bounds(200, 50, 400))
         assert metered is not None
-        assert metered.buckets.as_tuple() == (70, 30, 25, 15, 0)
+        assert metered.buckets.as_tuple() == (70, 30, 25, 15, 0, 0)
         assert (metered.buckets.prompt, metered.buckets.completion) == (100, 40)
         assert (metered.source, metered.clamped, metered.verbatim) == ("engine", False, True)
 
+    @pytest.mark.parametrize(
+        ("details", "beside"),
+        [
+            (Details(cached_tokens=30, cache_write_tokens=50), None),
+            (Details(cached_tokens=30, cache_creation_tokens=50), None),
+            (Details(cached_tokens=30, cache_creation_input_tokens=50), None),
+            (Details(cached_tokens=30), 50),
+        ],
+    )
+    def test_set_apart_what_was_written_to_a_cache_in_whose_words_it_may_be(
+        self, details: Details, beside: int | None
+    ) -> None:
+        metered = believe(Usage(100, 4, 104, details, cache_creation_input_tokens=beside), Bounds(200, 50))
+        assert metered is not None
+        assert metered.buckets.as_tuple() == (20, 30, 4, 0, 0, 50)
+        assert (metered.clamped, metered.verbatim) == (False, details.cache_write_tokens == 50)
+
+    @pytest.mark.parametrize(("claimed", "written"), [(-5, 0), (70, 70), (71, 70), (10**9, 70)])
+    def test_of_a_cache_are_no_more_than_was_read_beside_what_was_cached(self, claimed: int, written: int) -> None:
+        """Which costs less is believed first."""
+        details = Details(cached_tokens=30, cache_write_tokens=claimed)
+        metered = believe(Usage(100, 4, 104, details), Bounds(200, 50))
+        assert metered is not None
+        assert metered.buckets.as_tuple() == (70 - written, 30, 4, 0, 0, written)
+        assert metered.clamped == (claimed != written)
+
     def test_of_an_empty_side_are_none_and_the_other_side_counts(self) -> None:
-        for usage, buckets in ((Usage(0, 5, 5), (0, 0, 5, 0, 0)), (Usage(5, 0, 5), (5, 0, 0, 0, 0))):
+        for usage, buckets in ((Usage(0, 5, 5), (0, 0, 5, 0, 0, 0)), (Usage(5, 0, 5), (5, 0, 0, 0, 0, 0))):
             metered = believe(usage, Bounds(10, 10))
             assert metered is not None
             assert metered.buckets.as_tuple() == buckets
@@ -67,7 +96,7 @@ class TestBuckets:
         assert (metered.buckets.completion, metered.clamped) == (108, False)
 
     def test_hold_no_more_thought_than_was_written_and_nothing_below_none(self) -> None:
-        for thought, buckets in ((50, (5, 0, 0, 10, 0)), (-3, (5, 0, 10, 0, 0))):
+        for thought, buckets in ((50, (5, 0, 0, 10, 0, 0)), (-3, (5, 0, 10, 0, 0, 0))):
             metered = believe(Usage(5, 10, 15, None, Details(reasoning_tokens=thought)), Bounds(10, 20))
             assert metered is not None
             assert metered.buckets.as_tuple() == buckets
@@ -79,7 +108,7 @@ class TestBuckets:
         ):  # fmt: skip
             metered = believe(usage, Bounds(10, 10))
             assert metered is not None
-            assert metered.buckets.as_tuple() == (5, 4, 1, 0, 0)
+            assert metered.buckets.as_tuple() == (5, 4, 1, 0, 0, 0)
 
 
 class TestVerbatim:

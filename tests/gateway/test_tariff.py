@@ -22,9 +22,18 @@ from shanhe.rulebook.api import RuleAmendment, Rulebook
 PLATFORM, NODE, COST = uuid.UUID(int=1), uuid.UUID(int=2), uuid.UUID(int=3)
 COUNTS = st.integers(0, 200_000)
 RATES = st.integers(0, 50_000_000)
-BUCKETS = st.builds(Buckets, input=COUNTS, cached_input=COUNTS, output=COUNTS, reasoning=COUNTS, tool=COUNTS)
+BUCKETS = st.builds(
+    Buckets, input=COUNTS, cached_input=COUNTS, output=COUNTS, reasoning=COUNTS, tool=COUNTS, cache_write=COUNTS
+)
 PRICES = st.builds(
-    Prices, input=RATES, cached_input=RATES, output=RATES, reasoning=RATES, tool=RATES, version=st.just("v")
+    Prices,
+    input=RATES,
+    cached_input=RATES,
+    output=RATES,
+    reasoning=RATES,
+    tool=RATES,
+    cache_write=RATES,
+    version=st.just("v"),
 )
 
 
@@ -85,7 +94,7 @@ class TestCharge:
     ) -> None:
         costs = [
             Fraction(prices.numerator(read) + prices.numerator(written), PER_TOKENS)
-            for read in (Buckets(input=prompt), Buckets(cached_input=prompt))
+            for read in (Buckets(input=prompt), Buckets(cached_input=prompt), Buckets(cache_write=prompt))
             for written in (Buckets(output=completion), Buckets(reasoning=completion), Buckets(tool=completion))
         ]
         assert prices.most(prompt, completion) == ceil(max(costs))

@@ -27,15 +27,16 @@ USAGE = {
     "completion_tokens_details": {"reasoning_tokens": 5},
 }  # fmt: skip
 OPENAI = {
-    "prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16, "prompt_tokens_details": {"cached_tokens": 4},
+    "prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16,
+    "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
     "completion_tokens_details": {"reasoning_tokens": 5},
 }  # fmt: skip
 RESPONSES = {
-    "input_tokens": 9, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0}, "output_tokens": 7,
+    "input_tokens": 9, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}, "output_tokens": 7,
     "output_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 16,
 }  # fmt: skip
 ANTHROPIC = {
-    "input_tokens": 5, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4, "output_tokens": 7,
+    "input_tokens": 2, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 7,
     "output_tokens_details": {"thinking_tokens": 5}, "server_tool_use": None,
 }  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
@@ -71,13 +72,14 @@ class TestUsage:
         claimed = {**USAGE, "prompt_tokens_details": {"cached_tokens": 400}}
         desk.engine.default = whole(usage=claimed)
         said = (await desk.chat()).json()["usage"]
-        assert said["prompt_tokens_details"] == {"cached_tokens": 9}
+        assert said["prompt_tokens_details"] == {"cached_tokens": 9, "cache_write_tokens": 0}
 
 
 def told_alone(usage: dict[str, Any]) -> dict[str, Any]:
     """Details of an engine's own object that says just what is charged, without those that it has beside."""
     details = usage.get("prompt_tokens_details")
-    return {} if details is None else {"prompt_tokens_details": {"cached_tokens": details["cached_tokens"]}}
+    names = ("cached_tokens", "cache_write_tokens")
+    return {} if details is None else {"prompt_tokens_details": {name: details.get(name, 0) for name in names}}
 
 
 class TestToolOfAnAnthropicClient:
@@ -194,5 +196,5 @@ class TestUsageSaidTwice:
         desk.engine.default = stream(chunk("Hello there"), end, DONE)
         before = await desk.balance()
         await desk.chat(stream=True)
-        cost = 5 * RATES.input + 4 * RATES.cached_input + 2 * RATES.output + 5 * RATES.reasoning
+        cost = 2 * RATES.input + 3 * RATES.cache_write + 4 * RATES.cached_input + 2 * RATES.output + 5 * RATES.reasoning
         assert before - await desk.balance() == cost // 1_000_000

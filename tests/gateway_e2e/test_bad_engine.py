@@ -96,7 +96,7 @@ class TestLie:
 
 class TestDisconnect:
     def test_after_each_chunk_charges_the_whole_answer(self, stage: Stage, tenant: Tenant) -> None:
-        expected = {"input": 16, "cached_input": 4, "output": 8, "reasoning": 0, "tool": 0}
+        expected = {"input": 16, "cached_input": 4, "output": 8, "reasoning": 0, "tool": 0, "cache_write": 0}
         for chunks in range(1, 9):
             with stage.client(tenant) as client, client.stream("POST", CHAT, json=chat("slow", stream=True)) as answer:
                 lines = answer.iter_lines()

@@ -24,7 +24,7 @@ class Meter:
         assert FIRST <= first == last <= LAST
         if first != FIRST:
             return []
-        day = SimpleNamespace(model="m", cached_input=0, reasoning=0, tool=0)
+        day = SimpleNamespace(model="m", cached_input=0, reasoning=0, tool=0, cache_write=0)
         rows = [SimpleNamespace(**vars(day) | {"org_id": UUID(int=n), "input": 1_000_000 * n, "output": 2}) for n in
                 range(1, 8)]  # fmt: skip
         return [*rows, SimpleNamespace(**vars(rows[0]) | {"model": "gone"})]

@@ -201,7 +201,9 @@ def contribution(f: Any, own: Own) -> dict[str, Any]:
 
 @rule("P11_pricing")
 def pricing(f: Any, own: Own) -> dict[str, Any]:
-    return priced(f.cost, own("market_reference")[f.model_class][f.bucket])
+    reference = own("market_reference")[f.model_class]
+    written = f.bucket == "cache_write"
+    return priced(f.cost, reference["input"] * bps(own("write_reference")) if written else reference[f.bucket])
 
 
 @rule("P11_scenes")
@@ -209,7 +211,7 @@ def scene_pricing(f: Any, own: Own) -> dict[str, Any]:
     return priced(f.cost, own("market_reference")[f.scene])
 
 
-def priced(cost: int, reference: int) -> dict[str, Any]:
+def priced(cost: int, reference: Fraction | int) -> dict[str, Any]:
     asked = cost * Fraction(115, 100)
     return {"list": half_even(min(asked, Fraction(reference))), "thin": asked > reference, "loss": cost > reference}
 
@@ -221,7 +223,7 @@ def reference_cost(f: Any, own: Own) -> dict[str, Any]:
 
 @rule("P11_call_charge")
 def call_charge(f: Any, own: Own) -> dict[str, Any]:
-    buckets = ("input", "cached_input", "output", "reasoning", "tool")
+    buckets = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
     total = sum(f.of[f"{bucket}_tokens"] * f.of[f"{bucket}_price"] for bucket in buckets)
     return {"charge_micro": half_even(Fraction(total, 10**6))}
 

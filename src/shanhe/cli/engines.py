@@ -32,6 +32,9 @@ def add(
     key_env: Annotated[str, typer.Option(help="NAME of the variable that holds its key (…_KEY or …_TOKEN).")] = "",
     cost_input: Annotated[str, typer.Option(help="What it costs us: credits per million input tokens.")] = "",
     cost_output: Annotated[str, typer.Option(help="What it costs us: credits per million output tokens.")] = "",
+    cost_cache_write: Annotated[
+        str, typer.Option(help="Of input tokens that it writes to its cache; nothing said: as input.")
+    ] = "",
     price_class: Annotated[
         str, typer.Option("--class", help="tiny, small, medium, large or embedding: what its price is compared with.")
     ] = "small",
@@ -53,7 +56,7 @@ def add(
     what = one_of(Kind, kind)
 
     async def work(services: Services) -> Any:
-        cost = _cost(services, kind if kind in SCENES else price_class, cost_input, cost_output)
+        cost = _cost(services, kind if kind in SCENES else price_class, cost_input, cost_output, cost_cache_write)
         new = NewEngine(name, url, _pairs(model or []), cost, key_env, local=local, kind=what,
                         context_tokens=context_tokens, price_class=price_class,
                         features=DEFAULT_FEATURES | frozenset(feature or []))  # fmt: skip
@@ -74,6 +77,9 @@ def change(
     name: Name,
     cost_input: Annotated[str, typer.Option(help="What it costs us: credits per million input tokens.")] = "",
     cost_output: Annotated[str, typer.Option(help="What it costs us: credits per million output tokens.")] = "",
+    cost_cache_write: Annotated[
+        str, typer.Option(help="Of input tokens that it writes to its cache; nothing said: as input.")
+    ] = "",
     feature: Annotated[list[str] | None, typer.Option(help="A feature more; may be repeated.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="A feature less; may be repeated.")] = None,
     local: Annotated[
@@ -102,8 +108,8 @@ def change(
     async def work(services: Services) -> Any:
         known = services.compute.engine(name)
         cost = None
-        if cost_input or cost_output:
-            cost = known.models[0].cost.sided(_micro(cost_input), _micro(cost_output))
+        if cost_input or cost_output or cost_cache_write:
+            cost = known.models[0].cost.sided(_micro(cost_input), _micro(cost_output), _micro(cost_cache_write))
         features = None
         if feature or without:
             features = (known.features | frozenset(feature or ())) - frozenset(without or ())
@@ -149,21 +155,23 @@ def discover_models(
     ]))  # fmt: skip
 
 
-def _cost(services: Services, price_class: str, given: str, produced: str) -> Rates:
+def _cost(services: Services, price_class: str, given: str, produced: str, cached: str) -> Rates:
     """What is not said is the rulebook's reference cost for the class: nothing is sold for free by accident."""
-    from shanhe.compute.api import BUCKETS, Rates
+    from shanhe.compute.api import REFERENCED, Rates
     from shanhe.wiring.tariffs import COST_RULES, rule_of_class
 
     today = services.clock.today()
     amounts: dict[str, int] = {}
-    for bucket in BUCKETS:
+    for bucket in REFERENCED:
         facts = {"chip_class": REFERENCE_CHIP, "model_class": price_class, "bucket": bucket}
         amounts[bucket] = int(rule_of_class(services.rulebook, COST_RULES, facts, today).amount)
     if given:
         amounts |= dict.fromkeys(("input", "cached_input", "tool"), parse_credits(given))
     if produced:
         amounts |= dict.fromkeys(("output", "reasoning"), parse_credits(produced))
-    return Rates(**amounts)
+    if cached:
+        amounts["cache_write"] = parse_credits(cached)
+    return Rates.of(amounts)
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ def _plain(prices: Prices) -> dict[str, Any]:
 
 
 def _table(found: list[dict[str, Any]]) -> Any:
-    columns = ("input", "cached_input", "output", "reasoning", "tool")
+    columns = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
     return rows(("version", "from", *columns), [
         (one["version"], one["valid_from"], *(one["list_micro"][bucket] for bucket in columns)) for one in found
     ], right=columns)  # fmt: skip

@@ -13,7 +13,9 @@ from importlib.util import find_spec
 from typing import Any, Final
 from uuid import UUID
 
-BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool")
+BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
+REFERENCED: Final = BUCKETS[:-1]
+"""Buckets that the rulebook has a reference cost for; an engine of one's own writes to its cache for nothing more."""
 """Disjoint kinds of tokens; every token of a call is in exactly one."""
 GENERAL: Final = "general"
 LOCAL_CLASSES: Final = frozenset({"general", "government", "citizen"})
@@ -86,6 +88,12 @@ class Rates:
     output: int
     reasoning: int
     tool: int
+    cache_write: int = -1
+    """What upstreams write to a cache of theirs; as input, where nobody says what it costs."""
+
+    def __post_init__(self) -> None:
+        if self.cache_write == -1:
+            object.__setattr__(self, "cache_write", self.input)
 
     @classmethod
     def of(cls, amounts: Mapping[str, int]) -> Rates:
@@ -98,13 +106,16 @@ class Rates:
             output,
             amounts.get("reasoning", output),
             amounts.get("tool", given),
+            amounts.get("cache_write", given),
         )
 
-    def sided(self, given: int | None, output: int | None) -> Rates:
-        """With another cost of what is read or what is written, for all buckets of that side; None leaves it."""
-        read = {} if given is None else {"input": given, "cached_input": given, "tool": given}
+    def sided(self, given: int | None, output: int | None, cache_write: int | None = None) -> Rates:
+        """With another cost of what is read or what is written, for all buckets of that side, or of what is written to
+        a cache; None leaves it."""
+        read = {} if given is None else dict.fromkeys(("input", "cached_input", "tool", "cache_write"), given)
         written = {} if output is None else {"output": output, "reasoning": output}
-        return replace(self, **read, **written)
+        kept = {} if cache_write is None else {"cache_write": cache_write}
+        return replace(self, **(read | written | kept))
 
     def most(self, other: Rates) -> Rates:
         """The larger of two, bucket by bucket."""
@@ -124,6 +135,7 @@ class Prices:
     output: int
     reasoning: int
     tool: int
+    cache_write: int
     version: str
     valid_from: date
     announced_at: datetime

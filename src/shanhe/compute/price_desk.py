@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from shanhe.compute import pricing, store
 from shanhe.compute.errors import BadEngine, UnknownModel
-from shanhe.compute.model import BUCKETS, Engine, NewEngine, Rates
+from shanhe.compute.model import BUCKETS, REFERENCED, Engine, NewEngine, Rates
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 
@@ -32,7 +32,7 @@ class PriceDesk:
             return None
         today = self._clock.today()
         costs: dict[str, int] = {}
-        for bucket in BUCKETS:
+        for bucket in REFERENCED:
             facts = {"chip_class": chip_class, "model_class": model_class, "bucket": bucket}
             costs[bucket] = int(self._cost_rule(facts, today).outputs["cost"])
         return Rates.of(costs)

@@ -52,11 +52,12 @@ def cost_of(served: Iterable[EngineModel]) -> Rates:
 
 
 def compute(rule: PriceRule, cost: Rates, price_class: str, on: date) -> Computed:
-    """Ask the rule for each bucket on a date."""
+    """Ask the rule for each bucket on a date; what costs as much as input to write to a cache is priced as input."""
     parts: list[dict[str, Any]] = []
     version = ""
     for bucket in BUCKETS:
-        facts: dict[str, object] = {"cost": getattr(cost, bucket), "model_class": price_class, "bucket": bucket}
+        like = "input" if bucket == "cache_write" and cost.cache_write == cost.input else bucket
+        facts: dict[str, object] = {"cost": getattr(cost, bucket), "model_class": price_class, "bucket": like}
         decision = rule(facts, on)
         version = decision.version
         parts.append(

@@ -53,6 +53,7 @@ class CostBody(Body):
     output: Micro
     reasoning: Micro | None = None
     tool: Micro | None = None
+    cache_write: Micro | None = None
 
     def rates(self) -> Rates:
         return Rates.of(self.model_dump(exclude_none=True))

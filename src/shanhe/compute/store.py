@@ -148,8 +148,8 @@ async def _insert_served(conn: Connection, engine_id: UUID, models: Sequence[Eng
     for served in models:
         await conn.execute(
             """INSERT INTO compute.engine_model (engine_id, model, upstream, context_tokens, cost_input,
-                 cost_cached_input, cost_output, cost_reasoning, cost_tool)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+                 cost_cached_input, cost_output, cost_reasoning, cost_tool, cost_cache_write)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
             engine_id,
             served.model,
             served.upstream,
@@ -199,7 +199,7 @@ async def change_engine(conn: Connection, engine: Engine) -> None:
     for served in engine.models:
         await conn.execute(
             """UPDATE compute.engine_model SET cost_input = $3, cost_cached_input = $4, cost_output = $5,
-                 cost_reasoning = $6, cost_tool = $7 WHERE engine_id = $1 AND model = $2""",
+                 cost_reasoning = $6, cost_tool = $7, cost_cache_write = $8 WHERE engine_id = $1 AND model = $2""",
             engine.id,
             served.model,
             *(getattr(served.cost, bucket) for bucket in BUCKETS),
@@ -367,6 +367,7 @@ async def prices(conn: Connection | Database) -> list[Prices]:
 def _prices(version: UUID, rows: Sequence[Any]) -> Prices:
     first = rows[0]
     amounts = {row["bucket"]: int(row["list_micro"]) for row in rows}
+    amounts.setdefault("cache_write", amounts["input"])  # published before it was a bucket
     return Prices(
         model=first["model"],
         input=amounts["input"],
@@ -374,14 +375,15 @@ def _prices(version: UUID, rows: Sequence[Any]) -> Prices:
         output=amounts["output"],
         reasoning=amounts["reasoning"],
         tool=amounts["tool"],
+        cache_write=amounts["cache_write"],
         version=str(version),
         valid_from=first["valid_from"],
         announced_at=first["announced_at"],
         thin=any(row["thin"] for row in rows),
         loss=any(row["loss"] for row in rows),
         rule_version=first["rule_version"],
-        facts={row["bucket"]: row["facts"] for row in rows},
-        outputs={row["bucket"]: row["outputs"] for row in rows},
+        facts=_as_input({row["bucket"]: row["facts"] for row in rows}),
+        outputs=_as_input({row["bucket"]: row["outputs"] for row in rows}),
     )
 
 
@@ -394,7 +396,7 @@ async def insert_price(
     actor: str,
     parts: Sequence[dict[str, Any]],
 ) -> UUID:
-    """Write a price version with its five buckets; its id."""
+    """Write a price version with its buckets; its id."""
     version = new_id()
     await conn.execute(
         "INSERT INTO compute.price_version VALUES ($1, $2, $3, $4, $5, $6)",
@@ -429,4 +431,11 @@ async def insert_price(
 async def price_traces(db: Database, version: UUID) -> dict[str, Any]:
     """The pricing rule's traces of one price version, by bucket."""
     rows = await db.fetch("SELECT bucket, trace FROM compute.price WHERE version_id = $1", version)
-    return {row["bucket"]: row["trace"] for row in rows}
+    return _as_input({row["bucket"]: row["trace"] for row in rows})
+
+
+def _as_input(by_bucket: dict[str, Any]) -> dict[str, Any]:
+    """What was published before `cache_write` was a bucket says of it what it says of input."""
+    if "input" in by_bucket:
+        by_bucket.setdefault("cache_write", by_bucket["input"])
+    return by_bucket

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
+BUCKETS = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
 Bilingual = tuple[str, str]
 """A text that comes from data, Chinese first."""
 

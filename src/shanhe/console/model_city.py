@@ -82,6 +82,7 @@ class EngineTerms:
     idle_timeout_ms: int
     cost_input: int
     cost_output: int
+    cost_cache_write: int
 
 
 @dataclass(frozen=True)

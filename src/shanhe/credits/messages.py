@@ -21,7 +21,14 @@ from shanhe.kernel.notify import Notice, Severity, Text
 from shanhe.kernel.sealing import sealed
 
 KEYS_SHOWN = 10
-_BUCKETS_ZH = {"input": "输入", "cached_input": "缓存输入", "output": "输出", "reasoning": "推理", "tool": "工具"}
+_BUCKETS_ZH = {
+    "input": "输入",
+    "cached_input": "缓存输入",
+    "output": "输出",
+    "reasoning": "推理",
+    "tool": "工具",
+    "cache_write": "缓存写入",
+}
 
 
 def topped_up(purchase: Purchase) -> Notice:

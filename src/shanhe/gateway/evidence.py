@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 EVIDENCE_VERSION: Final = 1
 PREPARED_MAX: Final = 1024
 TOOL_FACE: Final = "tool"
-PRICED: Final = PLACE.join([b"%b"] + [b"%d"] * 8)
-"""Why the answer ended, five buckets, what was held, the total, and what that does not cover."""
+PRICED: Final = PLACE.join([b"%b"] + [b"%d"] * 9)
+"""Why the answer ended, six buckets, what was held, the total, and what that does not cover."""
 TOOK: Final = PLACE.join([b"%a"] * 3 + [b"%d"])
 """Three timings and the attempts."""
 HERE: Final[Any] = msgspec.Raw(PLACE)
@@ -83,7 +83,7 @@ class EvidenceWriter:
                 v=EVIDENCE_VERSION, face=call.face.name, model=parsed.model, org_id=caller.org_id, key_id=caller.key_id,
                 key_name=caller.key_name, engine=target.engine_name, engine_kind=target.kind,
                 upstream_model=target.upstream_model, stream=parsed.stream, status=outcome.status, finish_reason=HERE,
-                buckets=Buckets(HERE, HERE, HERE, HERE, HERE), usage_source=metered.source,
+                buckets=Buckets(HERE, HERE, HERE, HERE, HERE, HERE), usage_source=metered.source,
                 usage_clamped=metered.clamped, prices=prices, held_micro=HERE, total_micro=HERE, uncovered_micro=HERE,
                 shares=HERE if through is not None else tuple([Share(one.role, one.account, HERE) for one in shares]),
                 rules=terms.rules if commission is None else terms.rules | commission.rules,

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool")
+BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
 SPECIAL_TOKENS_SLACK: Final = 8
 """End-of-turn and tool-call markers are counted by engines but not delivered as text."""
 
@@ -18,6 +18,10 @@ SPECIAL_TOKENS_SLACK: Final = 8
 class Details(msgspec.Struct):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    """What was written to a cache, in the words of OpenAI and OpenRouter, of LiteLLM, of DashScope."""
 
 
 class Usage(msgspec.Struct):
@@ -33,12 +37,24 @@ class Usage(msgspec.Struct):
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
     """What was cached of the prompt, in the words of DeepSeek and of Moonshot."""
+    cache_creation_input_tokens: int | None = None
+    """What was written to a cache, in the words of Anthropic and Bedrock, as proxies pass them on."""
 
     @property
     def cached(self) -> int:
         details = self.prompt_tokens_details
         told = details.cached_tokens if details is not None else None
         return told or self.prompt_cache_hit_tokens or self.cached_tokens or 0
+
+    @property
+    def written(self) -> int:
+        """Of the prompt, what was written to a cache; like what was cached a part of `prompt_tokens`."""
+        at = self.prompt_tokens_details or _NO_DETAILS
+        told = at.cache_write_tokens or at.cache_creation_tokens or at.cache_creation_input_tokens
+        return told or self.cache_creation_input_tokens or 0
+
+
+_NO_DETAILS: Final = Details()
 
 
 class Buckets(msgspec.Struct, frozen=True):
@@ -49,10 +65,11 @@ class Buckets(msgspec.Struct, frozen=True):
     output: int = 0
     reasoning: int = 0
     tool: int = 0
+    cache_write: int = 0
 
     @property
     def prompt(self) -> int:
-        return self.input + self.cached_input
+        return self.input + self.cached_input + self.cache_write
 
     @property
     def completion(self) -> int:
@@ -62,8 +79,8 @@ class Buckets(msgspec.Struct, frozen=True):
     def total(self) -> int:
         return self.prompt + self.completion
 
-    def as_tuple(self) -> tuple[int, int, int, int, int]:
-        return (self.input, self.cached_input, self.output, self.reasoning, self.tool)
+    def as_tuple(self) -> tuple[int, int, int, int, int, int]:
+        return (self.input, self.cached_input, self.output, self.reasoning, self.tool, self.cache_write)
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -102,13 +119,16 @@ def believe(usage: Usage, bounds: Bounds) -> Metered | None:
     if bounds.delivered is not None:
         most = min(most, bounds.delivered + SPECIAL_TOKENS_SLACK)
     real_prompt, real_completion = min(claimed_prompt, bounds.prompt), min(claimed_completion, most)
-    claimed_cached = usage.cached
+    claimed_cached, claimed_written = usage.cached, usage.written
     cached = min(max(claimed_cached, 0), real_prompt)
+    written = min(max(claimed_written, 0), real_prompt - cached)
     reasoning = min(max(thought, 0), real_completion)
-    buckets = Buckets(real_prompt - cached, cached, real_completion - reasoning, reasoning)
-    clamped = (real_prompt, real_completion, cached, reasoning) != (
-        claimed_prompt, claimed_completion, claimed_cached, thought,
+    fresh = real_prompt - cached - written
+    buckets = Buckets(fresh, cached, real_completion - reasoning, reasoning, cache_write=written)
+    clamped = (real_prompt, real_completion, cached, reasoning, written) != (
+        claimed_prompt, claimed_completion, claimed_cached, thought, claimed_written,
     )  # fmt: skip
     told = prompt is not None and completion is not None and usage.total_tokens == prompt + completion
     told = told and (not cached or usage.prompt_tokens_details is not None)
+    told = told and (not written or (usage.prompt_tokens_details or _NO_DETAILS).cache_write_tokens == written)
     return Metered(buckets, "engine", clamped, verbatim=told and not clamped)

@@ -220,8 +220,10 @@ class Receipts:
 
     def _trace(self, posting: PostingView, seen: Evidence) -> dict[str, Any] | None:
         """The charge worked out again by the rule as it was known then; None when the rule can't be read any more."""
-        facts = {f"{name}_tokens": getattr(seen.buckets, name) for name in BUCKETS}
-        facts |= {f"{name}_price": getattr(seen.prices, name) for name in BUCKETS}
+        # A text of the rule that is older than the last bucket doesn't know it.
+        told = [name for name in BUCKETS if name != "cache_write" or seen.buckets.cache_write]
+        facts = {f"{name}_tokens": getattr(seen.buckets, name) for name in told}
+        facts |= {f"{name}_price": getattr(seen.prices, name) for name in told}
         try:
             decision = self._rulebook.evaluate(CHARGE_RULE, facts, on=city_date(posting.at), known=posting.at)
         except ShanheError:

@@ -30,6 +30,7 @@ CSV_COLUMNS = (
     "tool",
     "credits",
     "tag",
+    "cache_write",
 )
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway import parted_store
+from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
 from shanhe.kernel.db import Database
 
@@ -50,6 +51,9 @@ class KeyDay(msgspec.Struct, frozen=True):
     amount_micro: int
 
 
+SUMMED: Final = ("calls", *BUCKETS, "amount_micro")
+
+
 class UsageRow(msgspec.Struct, frozen=True):
     """Sums of one group; fields not grouped by are None. Amount in µ."""
 
@@ -63,12 +67,13 @@ class UsageRow(msgspec.Struct, frozen=True):
     output: int
     reasoning: int
     tool: int
+    cache_write: int
     amount_micro: int
     tag: UUID | str | None = None
 
     @property
     def tokens(self) -> int:
-        return self.input + self.cached_input + self.output + self.reasoning + self.tool
+        return self.input + self.cached_input + self.output + self.reasoning + self.tool + self.cache_write
 
 
 class UsageStore:
@@ -81,7 +86,7 @@ class UsageStore:
         self._add_tagged = (sql / "add_tag_days.sql").read_text(encoding="utf-8")
 
     async def add(self, sums: dict[UsageKey, list[int]]) -> None:
-        """Add sums: [calls, input, cached_input, output, reasoning, tool, amount] by key."""
+        """Add sums: [calls, buckets in their order, amount] by key."""
         await self._db.execute(self._add, *_columns(sums))
 
     async def add_tagged(self, sums: dict[TagKey, list[int]]) -> None:
@@ -93,14 +98,16 @@ class UsageStore:
         async with self._db.transaction() as connection:
             await connection.execute("DELETE FROM gateway.usage_day WHERE day = $1", day)
             rows = [(key.day, key.org_id, key.key_id, key.model, *values) for key, values in sums.items()]
-            await connection.copy_records_to_table("usage_day", schema_name="gateway", records=rows)
+            columns = ["day", "org_id", "key_id", "model", *SUMMED]
+            await connection.copy_records_to_table("usage_day", schema_name="gateway", columns=columns, records=rows)
 
     async def replace_tagged(self, day: date, sums: dict[TagKey, list[int]]) -> None:
         """The same by tag."""
         async with self._db.transaction() as connection:
             await connection.execute("DELETE FROM gateway.tag_day WHERE day = $1", day)
             rows = [(key.day, key.org_id, key.tag, key.key_id, key.model, *values) for key, values in sums.items()]
-            await connection.copy_records_to_table("tag_day", schema_name="gateway", records=rows)
+            columns = ["day", "org_id", "tag", "key_id", "model", *SUMMED]
+            await connection.copy_records_to_table("tag_day", schema_name="gateway", columns=columns, records=rows)
 
     async def add_parted(self, sums: PartedSums) -> None:
         """Add sums by listing and by party."""
@@ -165,6 +172,7 @@ class UsageStore:
             f"""SELECT {chosen}, sum(calls)::bigint AS calls, sum(input)::bigint AS input,
                        sum(cached_input)::bigint AS cached_input, sum(output)::bigint AS output,
                        sum(reasoning)::bigint AS reasoning, sum(tool)::bigint AS tool,
+                       sum(cache_write)::bigint AS cache_write,
                        sum(amount_micro)::bigint AS amount_micro
                   FROM {table}
                  WHERE ($1::uuid IS NULL OR org_id = $1) AND day BETWEEN $2 AND $3
@@ -177,7 +185,7 @@ class UsageStore:
 
 
 def _columns(sums: Mapping[Any, list[int]]) -> list[list[Any]]:
-    """Sums as columns: days, organisations, keys, models, then the seven sums."""
+    """Sums as columns: days, organisations, keys, models, then the sums."""
     keys = list(sums)
     columns: list[list[Any]] = [
         [key.day for key in keys],
@@ -185,4 +193,4 @@ def _columns(sums: Mapping[Any, list[int]]) -> list[list[Any]]:
         [key.key_id for key in keys],
         [key.model for key in keys],
     ]
-    return columns + [[values[at] for values in sums.values()] for at in range(7)]
+    return columns + [[values[at] for values in sums.values()] for at in range(len(SUMMED))]

@@ -27,6 +27,7 @@ class Prices(msgspec.Struct, frozen=True):
     version: str
     thin: bool = False
     loss: bool = False
+    cache_write: int = 0
 
     def numerator(self, buckets: Buckets) -> int:
         """Price of the buckets in µ × PER_TOKENS."""
@@ -36,11 +37,12 @@ class Prices(msgspec.Struct, frozen=True):
             + buckets.output * self.output
             + buckets.reasoning * self.reasoning
             + buckets.tool * self.tool
+            + buckets.cache_write * self.cache_write
         )
 
     def most(self, prompt_tokens: int, completion_tokens: int) -> int:
         """The largest price in µ that so many tokens can have, whatever buckets they fall into; rounded up."""
-        dearest_in = max(self.input, self.cached_input)
+        dearest_in = max(self.input, self.cached_input, self.cache_write)
         dearest_out = max(self.output, self.reasoning, self.tool)
         return -(-(prompt_tokens * dearest_in + completion_tokens * dearest_out) // PER_TOKENS)
 

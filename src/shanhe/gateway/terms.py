@@ -72,8 +72,8 @@ class PriceList:
         if self._deferred is not None:
             costs = [found.facts[bucket]["cost"] for bucket in BUCKETS]
             amounts = [waiting_price(self._deferred, *pair, on) for pair in zip(amounts, costs, strict=True)]
-        given, cached, output, reasoning, tool = amounts
-        prices = Prices(given, cached, output, reasoning, tool, found.version, found.thin, found.loss)
+        by_bucket = dict(zip(BUCKETS, amounts, strict=True))
+        prices = Prices(version=found.version, thin=found.thin, loss=found.loss, **by_bucket)
         self._known[model] = (on, revision, edition, prices)
         return prices
 
@@ -118,8 +118,7 @@ class TermsBook:
             rules[CONTRIBUTION_RULE] = self._rulebook.version(CONTRIBUTION_RULE, today)
         elif target.cost is not None:
             account = await self._ledger.system_account("cost", Asset.CREDIT, target.engine_name)
-            cost = target.cost
-            at_cost = Prices(cost.input, cost.cached_input, cost.output, cost.reasoning, cost.tool, "cost")
+            at_cost = Prices(version="cost", **{bucket: getattr(target.cost, bucket) for bucket in BUCKETS})
             parties.append(Party("upstream_cost", account.id, cost=at_cost))
         waiting = rules | {BATCH_RULE: self._rulebook.version(BATCH_RULE, today)}
         terms = Terms(tuple(parties), rules, Terms(tuple(parties), waiting))

@@ -60,6 +60,7 @@ class Traces:
             "gen_ai.usage.input_tokens": metered.buckets.prompt,
             "gen_ai.usage.output_tokens": metered.buckets.completion,
             "gen_ai.usage.cache_read.input_tokens": metered.buckets.cached_input,
+            "gen_ai.usage.cache_creation.input_tokens": metered.buckets.cache_write,
             "gen_ai.usage.reasoning.output_tokens": metered.buckets.reasoning,
             "gen_ai.response.time_to_first_chunk": timings.first_token_ms / 1000,
             "shanhe.receipt": call.receipt, "shanhe.amount_micro": call.paid_micro, "shanhe.status": outcome.status,

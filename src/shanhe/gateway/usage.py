@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from shanhe.gateway.errors import TagsOfOne, TooMuchUsage
+from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.store import KeyDay, TagKey, UsageKey, UsageRow, UsageStore
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 FLUSH_S: Final = 1.0
 WHOLE_ROWS_MAX: Final = 200_000
 """Most sums that are read at once for the whole city."""
+SUMS: Final = 2 + len(BUCKETS)
+"""Calls, buckets, amount."""
 CITY_ROLES: Final = frozenset({"platform", "upstream_cost"})
 K = TypeVar("K")
 log = structlog.get_logger(__name__)
@@ -75,12 +78,12 @@ class UsageBook:
         last = self._last
         if last is None or last[0] is not caller or last[1] != model or last[2] != on:
             sums = UsageKey(on, caller.org_id, caller.key_id, model)
-            last = self._last = caller, model, on, self._sums.setdefault(sums, [0] * 7)
+            last = self._last = caller, model, on, self._sums.setdefault(sums, [0] * SUMS)
         _sum(last[3], outcome.metered.buckets.as_tuple(), total_micro)
         if tags := tags_in(call):
             for tag in self._tags.ids(caller.org_id, tags):
                 key = TagKey(on, caller.org_id, tag, caller.key_id, model)
-                _sum(self._tagged.setdefault(key, [0] * 7), outcome.metered.buckets.as_tuple(), total_micro)
+                _sum(self._tagged.setdefault(key, [0] * SUMS), outcome.metered.buckets.as_tuple(), total_micro)
 
     def count_parted(self, call: Call, tokens: int, charged: Charged, through: Through, on: date | None = None) -> None:
         """Add one settled call that came through listings, or that a referrer is paid from."""
@@ -198,10 +201,10 @@ class UsageBook:
         async for raw in evidence:
             seen = _evidence.decode(raw)
             key = UsageKey(day, seen.org_id, seen.key_id, seen.model)
-            _sum(sums.setdefault(key, [0] * 7), seen.buckets.as_tuple(), seen.total_micro)
+            _sum(sums.setdefault(key, [0] * SUMS), seen.buckets.as_tuple(), seen.total_micro)
             for tag in seen.tags:
                 mine = TagKey(day, seen.org_id, tag, seen.key_id, seen.model)
-                _sum(tagged.setdefault(mine, [0] * 7), seen.buckets.as_tuple(), seen.total_micro)
+                _sum(tagged.setdefault(mine, [0] * SUMS), seen.buckets.as_tuple(), seen.total_micro)
             if seen.through is not None:
                 add_parted(parted, day, seen.org_id, seen.buckets.total, seen.total_micro, seen.shares, seen.through)
             calls += 1
@@ -216,7 +219,7 @@ class UsageBook:
             await self.flush()
 
 
-def _sum(known: list[int], buckets: tuple[int, int, int, int, int], total_micro: int) -> None:
+def _sum(known: list[int], buckets: tuple[int, ...], total_micro: int) -> None:
     """Add one call to the sums of its group."""
     known[0] += 1
     known[1] += buckets[0]
@@ -224,13 +227,14 @@ def _sum(known: list[int], buckets: tuple[int, int, int, int, int], total_micro:
     known[3] += buckets[2]
     known[4] += buckets[3]
     known[5] += buckets[4]
-    known[6] += total_micro
+    known[6] += buckets[5]
+    known[7] += total_micro
 
 
 def _put_back(into: dict[K, list[int]], sums: dict[K, list[int]]) -> None:
     """Sums that could not be written join those that came meanwhile."""
     for key, values in sums.items():
-        known = into.setdefault(key, [0] * 7)
+        known = into.setdefault(key, [0] * SUMS)
         for at, value in enumerate(values):
             known[at] += value
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.compute.api import Compute, NoPrice
+from shanhe.compute.api import BUCKETS, Compute, NoPrice
 from shanhe.credits.api import Credits
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Progress
@@ -16,7 +16,6 @@ from shanhe.programmes.api import Programmes
 from shanhe.rulebook.api import Case, Rulebook, Stream, Text
 from shanhe.wiring.tariffs import PRICING_RULES
 
-BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool")
 MILLION: Final = 1_000_000
 CALLS: Final = Text("按量计价的调用", "Metered calls")
 BY_METER: Final = Text(

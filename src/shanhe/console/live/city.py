@@ -237,15 +237,19 @@ class LiveCity:
             idle_timeout_ms=engine.idle_timeout_ms,
             cost_input=cost.input,
             cost_output=cost.output,
+            cost_cache_write=cost.cache_write,
         )
 
     async def engine_set(self, who: m.Who, engine_id: UUID, fields: Mapping[str, str]) -> None:
-        engine, shown = self._engine(engine_id), await self.engine(who, engine_id)
+        engine = self._engine(engine_id)
         read, written = parse_credits(fields.get("cost_input", "")), parse_credits(fields.get("cost_output", ""))
+        cached, was = parse_credits(fields.get("cost_cache_write", "")), engine.models[0].cost
         cost = None
-        if (read, written) != (shown.cost_input, shown.cost_output):  # what is not typed anew keeps its other buckets
-            cost = engine.models[0].cost.sided(
-                None if read == shown.cost_input else read, None if written == shown.cost_output else written
+        if (read, written, cached) != (was.input, was.output, was.cache_write):  # else each bucket stays as it is
+            cost = was.sided(
+                None if read == was.input else read,
+                None if written == was.output else written,
+                None if cached == was.cache_write == was.input else cached,  # what follows input goes on to
             )
         change = EngineChange(
             cost=cost,

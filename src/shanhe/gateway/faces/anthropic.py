@@ -386,7 +386,7 @@ def used(buckets: Buckets) -> dict[str, Any]:
     """`usage` as it stands at the end of a stream."""
     return {
         "input_tokens": buckets.input,
-        "cache_creation_input_tokens": 0,
+        "cache_creation_input_tokens": buckets.cache_write,
         "cache_read_input_tokens": buckets.cached_input,
         "output_tokens": buckets.completion,
         "output_tokens_details": {"thinking_tokens": buckets.reasoning},

@@ -440,6 +440,6 @@ def openai_usage(buckets: Buckets) -> dict[str, Any]:
         "prompt_tokens": buckets.prompt,
         "completion_tokens": buckets.completion,
         "total_tokens": buckets.total,
-        "prompt_tokens_details": {"cached_tokens": buckets.cached_input},
+        "prompt_tokens_details": {"cached_tokens": buckets.cached_input, "cache_write_tokens": buckets.cache_write},
         "completion_tokens_details": {"reasoning_tokens": buckets.reasoning},
     }

@@ -99,7 +99,10 @@ def response_object(
         if buckets is None
         else {
             "input_tokens": buckets.prompt,
-            "input_tokens_details": {"cached_tokens": buckets.cached_input, "cache_write_tokens": 0},
+            "input_tokens_details": {
+                "cached_tokens": buckets.cached_input,
+                "cache_write_tokens": buckets.cache_write,
+            },
             "output_tokens": buckets.completion,
             "output_tokens_details": {"reasoning_tokens": buckets.reasoning},
             "total_tokens": buckets.total,
