@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
 
 from shanhe.credits.api import Affected, PriceChange, TooManyAlerts, UnknownAlert, Window
+from shanhe.kernel.clock import midnight
 from shanhe.kernel.errors import Invalid, ShanheError
 
 
@@ -51,6 +52,29 @@ class TestAlert:
         city.clock.advance(days=5)
         await run(city)
         assert await city.notices("spend_alert") == 2
+
+    async def test_asks_what_was_spent_in_its_own_window(self, city, monkeypatch):
+        asked = []
+
+        async def spent(org_id, key_id, start, end):
+            asked.append((key_id, start, end))
+            return 0
+
+        monkeypatch.setattr(city.credits.alerts, "_spent", spent)
+        key = uuid4()
+        await alert(city, key_id=key)
+        await alert(city, window="month")
+        await run(city)
+        today = city.clock.today()
+        after = (today.replace(day=28) + timedelta(days=4)).replace(day=1)
+        assert sorted(asked, key=str) == sorted([
+            (key, midnight(today), midnight(today + timedelta(days=1))),
+            (None, midnight(today.replace(day=1)), midnight(after)),
+        ], key=str)  # fmt: skip
+
+    async def test_rounds_its_threshold_up(self, city):
+        made = await alert(city, amount_micro=101, percent=50)
+        assert made.threshold_micro == 51
 
     async def test_checked_by_two_workers_at_once_fires_once(self, city):
         await alert(city)

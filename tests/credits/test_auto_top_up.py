@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -86,6 +87,52 @@ class TestAutoTopUp:
             await city.tick()
         assert len(await bought(city)) == 2
         assert await city.notices("auto_top_up_capped") == 1
+
+    @pytest.mark.parametrize(("cap_fen", "times"), [(3_399, 1), (3_400, 2)])
+    async def test_fits_the_cap_to_the_fen(self, city, cap_fen, times):
+        """1,400 paid; 2,000 is what the next one may cost."""
+        await rule(city, cap_fen=cap_fen)
+        await city.tick()
+        await city.tick()
+        await city.spend(20_000_000)
+        for _ in range(2):
+            await city.tick()
+        assert len(await bought(city)) == times
+
+    async def test_goes_on_within_the_month_once_its_cap_is_raised(self, city):
+        await rule(city, cap_fen=2_000)
+        await city.tick()
+        await city.tick()
+        await city.spend(20_000_000)
+        await city.tick()
+        assert len(await bought(city)) == 1
+        await rule(city, cap_fen=10_000, sign=False)
+        await city.tick()
+        assert len(await bought(city)) == 2
+
+    async def test_of_a_frozen_organisation_buys_nothing(self, city):
+        made = await rule(city)
+        city.payers[city.org] = replace(city.local(city.org), frozen=True)
+        assert not await city.credits.auto.check(made)
+        assert await bought(city) == []
+
+    async def test_goes_by_the_rule_as_it_is_now(self, city):
+        """A worker that read it before it was changed buys nothing by it."""
+        old = await rule(city)
+        await rule(city, threshold_micro=1, sign=False)
+        assert not await city.credits.auto.check(old)
+        assert await bought(city) == []
+
+    async def test_that_is_switched_off_while_it_buys_stays_off(self, city):
+        await rule(city)
+        city.clock.advance(seconds=10)
+        await city.credits.auto.run()
+        assert len(await bought(city)) == 1
+        await city.credits.auto.disable(city.org)
+        await city.deliver()
+        await city.tick()
+        assert [one.state for one in await bought(city)] == [PurchaseState.POSTED]
+        assert not (await city.credits.auto.get(city.org)).enabled
 
     async def test_counts_towards_the_cap_neither_what_was_bought_by_hand_nor_what_was_never_paid(self, city):
         await city.buy(30_000)
@@ -183,6 +230,7 @@ class TestAutoTopUp:
             await rule(city, threshold_micro=20_000_001, value_fen=2_000)
         with pytest.raises(Invalid):
             await rule(city, cap_fen=1_999)
+        await rule(city, threshold_micro=20_000_000, value_fen=2_000, cap_fen=2_000)
 
     async def test_asks_for_a_new_mandate_when_the_amount_changes(self, city):
         first = await rule(city)
