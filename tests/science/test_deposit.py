@@ -173,6 +173,22 @@ class TestDeposit:
         with pytest.raises(WrongState):
             await science.revise(found.id, version((author, WHOLE)), org_id=author, actor="test")
 
+    async def test_is_retracted_by_who_deposited_it_and_once(self, city: City) -> None:
+        one, two = await city.company("甲所"), await city.company("乙所")
+        science, found = science_of(city), await published(city, one, two, shares=(500_000, 500_000))
+        for other in (two, await city.company("路人")):
+            with pytest.raises(UnknownDeposit):
+                await science.retract(found.id, reason="不是我的", org_id=other, actor="test")
+        draft = await science.deposit(new_id(), Kind.CODE, version((one, WHOLE)), org_id=one, actor="test")
+        with pytest.raises(WrongState):
+            await science.retract(draft.id, reason="草稿", org_id=one, actor="test")
+        with pytest.raises(UnknownDeposit):  # whose draft it is not
+            await science.agree(draft.id, org_id=two, actor="test")
+        await science.retract(found.id, reason="有误", org_id=None, actor="test")  # the department
+        again = await science.retract(found.id, reason="另一理由", org_id=one, actor="test")
+        assert again.retraction == "有误"
+        assert [each.event for each in await science.history(found.id)].count("retracted") == 1
+
     async def test_leaves_a_history_that_nobody_changes_and_the_log_proves(self, city: City) -> None:
         found = await published(city, await city.person("丙"))
         past = await science_of(city).history(found.id)
@@ -264,6 +280,12 @@ class TestReuse:
                          (How.DATASET, str(new_id()))):  # fmt: skip
             with pytest.raises(NotYours):
                 await science.declare(new_id(), found.id, how, ref, org_id=user, actor="test")
+        mine = await published(city, user)
+        draft = await science.deposit(new_id(), Kind.CODE, version((user, WHOLE)), org_id=user, actor="test")
+        await science.retract(mine.id, reason="有误", org_id=user, actor="test")
+        for own in (mine, draft):  # neither what was taken back, nor what is not public
+            with pytest.raises(NotYours):
+                await science.declare(new_id(), found.id, How.DEPOSIT, own.name, org_id=user, actor="test")
         with pytest.raises(BadDeposit, match="DOI"):
             await reused(city, found, user, "my paper")
 
@@ -277,6 +299,8 @@ class TestReuse:
         assert (decided.state, decided.reason) == (ReuseState.REFUSED, "文中未引用")
         again = await reused(city, found, user, doi)
         reviewer = await city.reviewer("science")
+        with pytest.raises(UnknownReuse):
+            await science.review(again.id, confirm=True, reason="", person_id=await city.someone())
         confirmed = await science.review(again.id, confirm=True, reason="", person_id=reviewer)
         assert confirmed.earns
         third = await reused(city, found, user)
@@ -311,6 +335,9 @@ class TestReuse:
         assert (one.source, one.state, one.org_id, one.ref) == ("measured", ReuseState.CONFIRMED, user, job.name)
         assert (await reuse_view(science, one))["ref"] == ""  # what a model is called that nobody declared
         assert await points(city, author) == [5]
+        await science.retract(number, reason="有误", org_id=author, actor="test")
+        await datasets.used(kept.id, "train", str(new_id()), "another")
+        assert (await science.tick())["measured"] == 0
 
     async def test_is_found_however_many_were_published_after_it(
         self, city: City, monkeypatch: pytest.MonkeyPatch
