@@ -14,6 +14,7 @@ from shanhe.alliances.api import (
     NotACompany,
     NotInvited,
     NotYours,
+    TooMany,
     UnknownAlliance,
 )
 from shanhe.alliances.service import MEMBERS_MAX
@@ -38,9 +39,11 @@ class Hall:
 
     def __init__(self, db: Database) -> None:
         self.related: set[frozenset[UUID]] = set()
+        self.outside = {SCHOOL}
         clock = FixedClock(NOON)
+        self.notifier = Notifier(db, clock)
         self.alliances = Alliances(
-            db, clock, rulebook=RULEBOOK, notifier=Notifier(db, clock), related=self._related, company=self._company,
+            db, clock, rulebook=RULEBOOK, notifier=self.notifier, related=self._related, company=self._company,
             titles={"dataset": self._title},
         )  # fmt: skip
 
@@ -48,7 +51,7 @@ class Hall:
         return frozenset((one, other)) in self.related
 
     async def _company(self, org_id: UUID) -> tuple[str, bool]:
-        return f"企业 {org_id.int}", org_id != SCHOOL
+        return f"企业 {org_id.int}", org_id not in self.outside
 
     async def _title(self, org_id: UUID, ref: str) -> str | None:
         return "质检" if ref == str(org_id) else None
@@ -94,11 +97,14 @@ class TestAlliance:
         assert (len(view.members), view.parties, view.open) == (3, 2, False)
         hall.related.clear()
         assert (await hall.alliances.get(view.alliance.id, ONE)).open
+        hall.outside.add(THREE)  # frozen, say
+        assert await hall.alliances.size(ONE) == 2
 
     async def test_nobody_is_a_member_without_consent(self, hall: Hall) -> None:
         alliance = await hall.allied(ONE)
         await hall.alliances.invite(alliance, ONE, TWO, actor="test")
         assert await hall.alliances.size(TWO) == 0
+        assert [one.kind for one in await hall.notifier.inbox(uuid4(), [TWO])] == ["alliances.invited"]
         with pytest.raises(AlreadyInvited):
             await hall.alliances.invite(alliance, ONE, TWO, actor="test")
         await hall.alliances.answer(alliance, TWO, accept=False, actor="test")
@@ -116,6 +122,10 @@ class TestAlliance:
             await hall.alliances.answer(alliance, UUID(int=1_000 + number), accept=False, actor="test")
         view = await hall.alliances.invite(alliance, ONE, TWO, actor="test")
         assert TWO in [one.org_id for one in view.members if one.state == "invited"]
+        for number in range(MEMBERS_MAX - 2):
+            await hall.alliances.invite(alliance, ONE, UUID(int=2_000 + number), actor="test")
+        with pytest.raises(TooMany, match="members"):
+            await hall.alliances.invite(alliance, ONE, THREE, actor="test")
 
     async def test_a_company_is_in_one_at_a_time_and_nobody_else_in_any(self, hall: Hall) -> None:
         await hall.allied(ONE)
@@ -127,6 +137,13 @@ class TestAlliance:
             await hall.allied(ONE)
         with pytest.raises(NotACompany):
             await hall.alliances.invite(other, TWO, SCHOOL, actor="test")
+        with pytest.raises(NotACompany):
+            await hall.allied(SCHOOL)
+        await hall.alliances.invite(other, TWO, THREE, actor="test")
+        hall.outside.add(THREE)  # since it was asked
+        with pytest.raises(NotACompany):
+            await hall.alliances.answer(other, THREE, accept=True, actor="test")
+        await hall.alliances.answer(other, THREE, accept=False, actor="test")
 
     async def test_who_leaves_takes_what_it_shared_along(self, hall: Hall) -> None:
         alliance = await hall.allied(ONE, TWO)
@@ -135,8 +152,15 @@ class TestAlliance:
         await hall.alliances.share(alliance, ONE, "dataset", str(ONE), actor="test")
         assert await hall.alliances.datasets_for(TWO) == {ONE}
         assert await hall.alliances.datasets_for(ONE) == frozenset()  # one's own is no other's
+        await hall.alliances.invite(alliance, ONE, THREE, actor="test")
+        for outsider in (THREE, SCHOOL):  # asked, or not even that
+            assert await hall.alliances.datasets_for(outsider) == frozenset()
+            with pytest.raises(UnknownAlliance):
+                await hall.alliances.share(alliance, outsider, "dataset", str(outsider), actor="test")
+        await hall.alliances.share(alliance, TWO, "dataset", str(TWO), actor="test")
         await hall.alliances.leave(alliance, ONE, actor="test")
         assert await hall.alliances.datasets_for(TWO) == frozenset()
+        assert await hall.alliances.datasets_for(ONE) == frozenset()  # what stays is no more its own
         with pytest.raises(UnknownAlliance):
             await hall.alliances.get(alliance, ONE)
 
