@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ import pytest
 
 from shanhe.content.checking import findings
 from shanhe.content.kinds import everything, form_of
+from shanhe.content.service import KEEP
 from shanhe.content.writing import rendered, understood
 from shanhe.identity.api import NewOrganisation, OrgKind
 from shanhe.kernel.labelling import check_text
@@ -131,10 +132,14 @@ class TestFreeDraft:
         await party.http.put("/api/content/own", json={"own": "month"})
         market.engine.replies = [draft(), draft()]
         citys, mine = await market.wallet(city), await market.wallet(party.org)
+        told = await market.services.hub.content.city()
         drafts = await ended(party, (await ask(party, 2))["id"])
         assert [one["payer"] for one in drafts] == ["city", "own"]
         assert citys - await market.wallet(city) == drafts[0]["paid_micro"]
         assert mine - await market.wallet(party.org) == drafts[1]["paid_micro"] > 0
+        now = await market.services.hub.content.city()  # what a payer paid oneself is not the city's
+        assert now["paid_micro"] - told["paid_micro"] == drafts[0]["paid_micro"]
+        assert now["used"] - told["used"] == 1
         receipt = await market.services.gateway.receipt(UUID(drafts[1]["receipt_id"]), party.org)
         assert receipt.amount_micro == drafts[1]["paid_micro"]
         found = await standing(party)
@@ -195,6 +200,10 @@ class TestFreeDraft:
                        standing=Standing.CHECKED, source="register")  # fmt: skip
         await market.services.facts.publish(fact, actor="tests")
         assert (await standing(party))["free_left"] == 1_000
+        await spend(market, party.org, 150)
+        market.engine.replies = [draft()]
+        (one,) = await ended(party, (await ask(party))["id"])
+        assert (one["payer"], (await standing(party))["free_left"]) == ("city", 849)
         office = await market.services.identity.orgs.create(NewOrganisation(OrgKind.INSTITUTION, "馆"), by="tests")
         assert (await market.services.hub.content.standing(office.id)).free_left == 0
 
@@ -220,6 +229,22 @@ class TestDraft:
         assert (await party.http.delete(path)).status_code == 204
         assert (await party.http.get(path)).status_code == 404
         assert (await party.http.get(f"/api/content/jobs/{one['job']}")).status_code == 404
+
+    async def test_that_nobody_touched_for_long_is_forgotten_with_its_request(self, market: Market) -> None:
+        await bureau(market)
+        party, services = await market.party("forgetful"), market.services
+        market.engine.replies = [draft(), draft(), draft()]
+        kept, gone, edited = [(await ended(party, (await ask(party))["id"]))[0] for _ in range(3)]
+        long_ago = services.clock.now() - KEEP - timedelta(seconds=1)
+        await services.db.execute(
+            "UPDATE content.draft SET ended_at = $1 WHERE id = ANY($2)",
+            long_ago, [UUID(gone["id"]), UUID(edited["id"])],
+        )  # fmt: skip
+        await party.http.put(f"/api/content/drafts/{edited['id']}", json={"title": "新标题", "text": "正文。"})
+        assert await services.hub.content.purge() == 1
+        for one, status in ((kept, 200), (edited, 200), (gone, 404)):
+            assert (await party.http.get(f"/api/content/drafts/{one['id']}")).status_code == status
+            assert (await party.http.get(f"/api/content/jobs/{one['job']}")).status_code == status
 
     async def test_leaves_with_its_label_in_every_format(self, market: Market) -> None:
         await bureau(market)
