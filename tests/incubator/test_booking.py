@@ -43,6 +43,7 @@ class House:
     facts: Facts
     ledger: Ledger
     clock: FixedClock
+    notifier: Notifier
     index: dict[UUID, int] = field(default_factory=dict)
 
     async def know(self, org: UUID, *, inside: bool, on: date = date(2024, 1, 1)) -> None:
@@ -78,10 +79,10 @@ async def house(database: Database, tmp_path: Path) -> AsyncIterator[House]:
     async def adviser(org_id: UUID) -> Decision:
         return RULEBOOK.evaluate("T13_benefits", {"index_bps": made.index.get(org_id, 0)}, on=clock.today())
 
+    notifier = Notifier(database, clock)
     made = House(
-        Incubator(database, clock, ledger=ledger, rulebook=RULEBOOK, facts=facts, notifier=Notifier(database, clock),
-                  adviser=adviser),
-        facts, ledger, clock,
+        Incubator(database, clock, ledger=ledger, rulebook=RULEBOOK, facts=facts, notifier=notifier, adviser=adviser),
+        facts, ledger, clock, notifier,
     )  # fmt: skip
     yield made
     await ledger.stop()
@@ -133,6 +134,17 @@ class TestBooking:
         assert [slot.free for slot in await house.incubator.slots(room.id, DAY)] == [0]
         assert [slot.free for slot in await house.incubator.slots(room.id, date(2026, 4, 5))] == [12]
 
+    @pytest.mark.parametrize(("month", "after"), [(date(2026, 11, 1), date(2026, 12, 1)),
+                                                  (date(2026, 12, 1), date(2027, 1, 1))])  # fmt: skip
+    async def test_a_desk_ends_with_its_month(self, house: House, month: date, after: date) -> None:
+        firm, room = await house.firm(), await house.resource("desk")
+        house.clock.set(at(month) + timedelta(days=3))
+        made = await house.book(firm, room, at(month))
+        assert (made.ends_at, made.month) == (at(after), month)
+        house.clock.set(at(after))
+        with pytest.raises(BadSlot, match="begun"):
+            await house.book(firm, room, at(month))
+
     async def test_given_back_before_its_time_is_free_again(self, house: House) -> None:
         firm, hall = await house.firm(), await house.resource("training", seats=1)
         made = await house.book(firm, hall, at(DAY, 9), 16 - 7)
@@ -176,6 +188,11 @@ class TestBooking:
         assert len({one.starts_at for one in made}) == len(made)
         assert max([await house.units(org, "mentoring") for org in (firm, other)]) <= 4
 
+    async def test_two_at_once_of_different_rooms_pass_no_quota(self, house: House) -> None:
+        firm, rooms = await house.firm(), [await house.resource("mentoring") for _ in range(6)]
+        await asyncio.gather(*[house.book(firm, one, at(DAY, 9)) for one in rooms], return_exceptions=True)
+        assert await house.units(firm, "mentoring") == 4
+
     async def test_an_adviser_is_for_who_has_eighty_points(self, house: House) -> None:
         firm, adviser = await house.firm(), await house.resource("adviser")
         with pytest.raises(BeyondQuota) as caught:
@@ -198,6 +215,7 @@ class TestBooking:
         await house.book(firm, hall, at(DAY, 9))
         await house.incubator.close(hall.id)
         assert await house.units(firm, "training") == 0
+        assert [one.kind for one in await house.notifier.inbox(uuid4(), [firm])] == ["incubator.cancelled"]
         with pytest.raises(Exception, match="no such resource"):
             await house.book(firm, hall, at(DAY, 9))
 
