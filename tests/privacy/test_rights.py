@@ -13,7 +13,7 @@ import pytest
 
 import shanhe.wiring
 from shanhe.filings.api import Decision, Intervention
-from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role
+from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role, purposes
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice, Text
 from shanhe.privacy.api import (
@@ -26,6 +26,7 @@ from shanhe.privacy.api import (
     every,
     whole,
 )
+from shanhe.privacy.errors import BadText
 from shanhe.privacy.model import Copy
 from shanhe.privacy.paper import copy_paper
 from shanhe.wiring.erasure import follow_erasures
@@ -181,7 +182,9 @@ class TestRequest:
             standing = (await mine.get("/api/privacy/me")).json()
         assert [(one["state"], one["answer"]) for one in standing["requests"]] == [("done", "已更正")]
         notices = await house.services.notifier.inbox(person, [])
-        assert [notice.kind for notice in notices] == ["privacy.answered"]
+        assert [(notice.kind, notice.title.zh) for notice in notices] == [
+            ("privacy.answered", "您的个人信息请求已办理")
+        ]
         assert "更正" not in notices[0].body.zh  # what was answered stays sealed
 
     async def test_that_nobody_answers_is_told_to_the_operators_once(self, house: House) -> None:
@@ -191,8 +194,12 @@ class TestRequest:
         assert await privacy.escalate() == 0
         house.clock.advance(days=15, seconds=1)
         assert (await privacy.escalate(), await privacy.escalate()) == (1, 0)
+        told = await house.services.notifier.inbox(uuid4(), [], operator=True)
+        assert [one.kind for one in told].count("privacy.overdue") == 1
         decided = await privacy.decide(made.id, done=False, answer="it is the law", by="person:1")
         assert decided.state is RequestState.REFUSED
+        (said,) = await house.services.notifier.inbox(person, [])
+        assert said.title.zh == "您的个人信息请求已答复"
         with pytest.raises(RequestClosed):
             await privacy.decide(made.id, done=True, answer="well", by="person:1")
 
@@ -218,12 +225,40 @@ class TestRequest:
         return {one.person_id for one in await house.services.privacy.requests(open_only=True)}
 
 
+class TestStanding:
+    async def test_says_what_is_used_and_on_which_consent(self, house: House) -> None:
+        person, other, consents = await house.person(), await house.person("other"), house.services.identity.consents
+
+        async def stands(name: str) -> tuple[bool, str]:
+            found = {one.purpose: one for one in await house.services.privacy.standings(person)}
+            return found[name].used, found[name].consented
+
+        version = purposes()["nomad_presence"].notice(house.clock.today()).version
+        await consents.give(other, "nomad_presence", notice_version=version, apart=True)
+        assert await stands("nomad_presence") == (False, "")
+        for _ in range(2):
+            await consents.give(person, "nomad_presence", notice_version=version, apart=True)
+            assert await stands("nomad_presence") == (True, version)
+            assert await stands("clone_likeness") == (False, "")
+            await consents.withdraw(person, "nomad_presence")
+            assert await stands("nomad_presence") == (False, "")
+        await consents.refuse(person, AUTOMATED)
+        assert await stands(AUTOMATED) == (False, "")
+        await consents.accept(person, AUTOMATED)
+        assert await stands(AUTOMATED) == (True, "")
+        nobody = await house.services.privacy.standings(None)
+        assert not any(one.used or one.consented for one in nobody)
+
+
 class TestAssessment:
     async def test_is_due_for_what_is_sensitive_and_kept_three_years(self, house: House) -> None:
         privacy = house.services.privacy
         assert await privacy.unassessed() == [AUTOMATED, "nomad_presence", "clone_likeness"]
         await assess(house)
         assert await privacy.unassessed() == [AUTOMATED, "clone_likeness"]
+        with pytest.raises(BadText):
+            empty = NewAssessment(new_id(), AUTOMATED, ("automated",), " ", "x", "x", Conclusion.ACCEPTABLE)
+            await privacy.assess(empty, by="person:1")
         (made,) = await privacy.assessments()
         assert str(made.keep_until) == "2029-03-02"
         house.clock.advance(days=3 * 365)
