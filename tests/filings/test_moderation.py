@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -62,8 +63,10 @@ class TestRecord:
         desk.clock.advance(days=30)
         assert await purge(desk.filings) == 0
         desk.clock.advance(days=1)
+        await moderation.record(removed(text="另一段"))
         assert await purge(desk.filings) == 1
-        assert (await stored(desk), [one.text for one in await moderation.events()]) == ([], [""])
+        assert [one.text for one in await moderation.events()] == ["另一段", ""]
+        await desk.db.execute("DELETE FROM filings.event WHERE text IS NOT NULL")
         # What an old backup still has can be opened by nobody: the key of its day is gone.
         await desk.db.execute("UPDATE filings.event SET text = $1", kept)
         assert base64.b64decode(kept)
@@ -116,11 +119,18 @@ class TestComplaint:
         desk.kin.add((clerk, MAKER))
         with pytest.raises(NotYourComplaint):
             await complaints.decide(made.id, uphold=False, answer="不成立", person_id=clerk)
-        await complaints.decide(made.id, uphold=True, answer="成立", person_id=other)
+        refused = await complaints.make(replace(new, id=uuid4()), org_id=COMPANY, by="person:9")
+        await complaints.decide(refused.id, uphold=False, answer="不成立", person_id=other)
+        assert (desk.told, await desk.notifier.inbox(uuid4(), [MAKER])) == ([], [])
+        done = await complaints.decide(made.id, uphold=True, answer="成立", person_id=other)
+        assert (done.state, desk.told) == ("upheld", [("removed", LISTING)])
         with pytest.raises(ComplaintTaken):
             await complaints.make(replace(new, receipt_id=RECEIPT, listing=""), org_id=COMPANY, by="person:9")
         told = await desk.notifier.inbox(uuid4(), [MAKER])
         assert [one.kind for one in told] == ["filings.upheld"]
+        await desk.db.execute("UPDATE filings.complaint SET model = 'agent/another' WHERE id = $1", made.id)
+        with pytest.raises(ComplaintTaken):
+            await complaints.make(new, org_id=COMPANY, by="person:9")
 
     async def test_is_about_one_thing_that_is_there(self, desk: Desk) -> None:
         complaints = desk.filings.complaints
@@ -187,8 +197,11 @@ class TestComplaint:
             await desk.filings.complaints.appeal(number, "迟了", org_id=PERSONAL_ORG)
 
     async def test_that_waits_too_long_is_told_once(self, desk: Desk) -> None:
-        number = await self.make(desk)
-        desk.clock.advance(days=10, seconds=1)
+        number, made_at = await self.make(desk), desk.clock.now()
+        assert (await desk.filings.complaints.get(number)).due_at == made_at + timedelta(days=10)
+        desk.clock.advance(days=10)
+        assert await tick(desk.filings) == 0
+        desk.clock.advance(seconds=1)
         assert (await desk.filings.complaints.get(number)).overdue(desk.clock.now())
         assert (await tick(desk.filings), await tick(desk.filings)) == (1, 0)
         kinds = [one.kind for one in await desk.notifier.inbox(PERSON, [], operator=True)]

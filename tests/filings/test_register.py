@@ -45,8 +45,12 @@ class TestAlgorithm:
     async def test_is_filed_with_number_and_day_and_that_is_logged(self, desk: Desk) -> None:
         register = desk.filings.register
         made = await register.add(new(), by="person:1")
-        with pytest.raises(BadAlgorithm):
-            await register.move(made.id, Filing.FILED, by="person:1")
+        for number, day in (("", None), (NUMBER, None), ("", DAY)):
+            with pytest.raises(BadAlgorithm, match="a number and a day"):
+                await register.move(made.id, Filing.FILED, by="person:1", number=number, filed_on=day)
+        for state in (Filing.NOT_NEEDED, Filing.WITHDRAWN):
+            with pytest.raises(BadAlgorithm, match="why"):
+                await register.move(made.id, state, by="person:1", reason=" ")
         with pytest.raises(BadAlgorithm):
             await register.move(made.id, Filing.FILED, by="person:1", number=NUMBER, filed_on=date(2026, 12, 1))
         for _ in range(2):
@@ -66,7 +70,12 @@ class TestAlgorithm:
         await register.add(wanted, by="person:1")
         await register.move(wanted.id, Filing.FILED, by="person:1", number=NUMBER, filed_on=DAY)
         other = new(id=wanted.id, name_zh="改了名")
-        assert (await register.describe(other, by="person:1")).state is Filing.FILED  # a name is no other purpose
+        described = await register.describe(other, by="person:1")
+        assert (described.state, described.name_zh) == (Filing.FILED, "改了名")  # a name is no other purpose
+        with pytest.raises(BadAlgorithm):
+            await register.describe(new(id=wanted.id, purpose_zh=" "), by="person:1")
+        with pytest.raises(UnknownAlgorithm):  # what it is about stays
+            await register.describe(new("model/another", id=wanted.id), by="person:1")
         other = new(id=wanted.id, purpose_zh="为医生写病历")
         assert (await register.describe(other, by="person:1")).state is Filing.CHANGED
         filed = await register.move(wanted.id, Filing.FILED, by="person:1")
