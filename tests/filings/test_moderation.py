@@ -98,7 +98,7 @@ class TestRecord:
 class TestComplaint:
     async def make(self, desk: Desk, org: UUID = PERSONAL_ORG) -> UUID:
         new = NewComplaint(uuid4(), RECEIPT, Grievance.FALSE, "该回答捏造了判决书")
-        made = await desk.filings.complaints.make(new, org_id=org, by="person:9")
+        made = await desk.filings.complaints.make(new, org_id=org, by=f"person:{UUID(int=9)}")
         assert (made.state, made.model) == ("open", "good")
         return made.id
 
@@ -160,6 +160,8 @@ class TestComplaint:
         desk.kin.add((OTHER, PERSONAL_ORG))
         with pytest.raises(NotYourComplaint):
             await complaints.decide(number, uphold=False, answer="与本人有关", person_id=OTHER)
+        with pytest.raises(NotYourComplaint):  # who complained
+            await complaints.decide(number, uphold=True, answer="属实", person_id=UUID(int=9))
         desk.kin.clear()
         for _ in range(2):
             done = await complaints.decide(number, uphold=False, answer="经核对原文，未见捏造", person_id=CLERK)
@@ -170,7 +172,8 @@ class TestComplaint:
             await complaints.decide(number, uphold=True, answer="改主意了", person_id=CLERK)
         with pytest.raises(UnknownComplaint):
             await complaints.appeal(number, "请再看一次", org_id=COMPANY)
-        assert (await complaints.appeal(number, "判决书编号不存在", org_id=PERSONAL_ORG)).state == "appealed"
+        asked = await complaints.appeal(number, "判决书编号不存在", org_id=PERSONAL_ORG)
+        assert (asked.state, asked.due_at) == ("appealed", desk.clock.now() + timedelta(days=15))
         with pytest.raises(NotYourComplaint):
             await complaints.decide(number, uphold=False, answer="维持", person_id=CLERK)
         done = await complaints.decide(number, uphold=True, answer="编号确不存在", person_id=OTHER)
@@ -206,6 +209,10 @@ class TestComplaint:
         assert (await tick(desk.filings), await tick(desk.filings)) == (1, 0)
         kinds = [one.kind for one in await desk.notifier.inbox(PERSON, [], operator=True)]
         assert sorted(kinds) == ["filings.complaint", "filings.overdue"]
+        decided = await self.make(desk)
+        await desk.filings.complaints.decide(decided, uphold=False, answer="不成立", person_id=CLERK)
+        desk.clock.advance(days=30)
+        assert await tick(desk.filings) == 0
 
     async def test_is_never_decided_twice_by_one_person_whoever_writes_it(self, desk: Desk) -> None:
         await self.make(desk)
