@@ -179,7 +179,8 @@ class TestVote:
         new = change({"change_bps": 500}, matter="budget_overrun", rule_id=None, department="industry")
         made = await deciding.propose(new, person_id=proposer)
         await hall.until(made.discuss_until + timedelta(days=1))
-        assert (await deciding.vote(made.id, owner, Vote.FOR)).step == 1
+        passed = await deciding.vote(made.id, owner, Vote.FOR)
+        assert (passed.step, passed.step_due) == (1, hall.clock.now() + timedelta(days=made.path[1].days))
         assert (await deciding.vote(made.id, first, Vote.FOR)).state is State.VOTING  # of finance one, and it takes two
         assert (await deciding.vote(made.id, second, Vote.FOR)).state is State.APPROVED
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from shanhe.governance.api import BadProposal, State, Vote
+from shanhe.governance.api import BadProposal, Duty, State, Vote
 from shanhe.kernel.errors import Conflict
 
 from .conftest import Hall, change
@@ -144,8 +144,11 @@ class TestProject:
         flow = uuid4()
         for _ in range(2):
             made = await watching.flow(
-                number, "invested", 1_000 * YUAN, on=date(2026, 3, 2), evidence="合同 1", flow_id=flow, by="person:1"
+                number, "invested", 600 * YUAN, on=date(2026, 3, 2), evidence="合同 1", flow_id=flow, by="person:1"
             )
+        made = await watching.flow(
+            number, "invested", 400 * YUAN, on=date(2026, 3, 2), evidence="合同 2", flow_id=uuid4(), by="person:1"
+        )
         assert (made.invested_fen, made.watched, made.deadline) == (100_000, False, date(2027, 9, 2))
         hall.later(days=(date(2027, 9, 3) - date(2026, 3, 2)).days)
         assert (await watching.project(number)).watched
@@ -157,10 +160,11 @@ class TestProject:
             await watching.record(
                 "cumulative_profit_fen", 1, on=date(2027, 9, 4), evidence="预计", figure_id=uuid4(), by="person:1"
             )
-        done = await watching.flow(
-            number, "returned", 100_000, on=date(2027, 9, 3), evidence="凭证 9", flow_id=uuid4(), by="person:1"
-        )
-        assert (done.watched, done.missing_fen) == (False, 0)
+        for part, missing in ((30_000, 70_000), (70_000, 0)):
+            done = await watching.flow(
+                number, "returned", part, on=date(2027, 9, 3), evidence="凭证 9", flow_id=uuid4(), by="person:1"
+            )
+            assert (done.watched, done.missing_fen) == (missing > 0, missing)
 
 
 class TestDuties:
@@ -182,3 +186,18 @@ class TestDuties:
         left = [duty for duty in await hall.governance.watching.duties(overdue_only=True) if duty.kind == "review"]
         assert len(left) == len(rules) - 1
         assert [row["finding"] for row in await hall.governance.watching.reviews("P1")] == ["优惠有效"]
+        assert await hall.governance.watching.reviews("P3") == []
+        for finding, on in ((" ", date(2026, 4, 2)), ("将会有效", date(2026, 4, 3))):
+            with pytest.raises(BadProposal, match="not later than today"):
+                await hall.governance.watching.review("P3", on=on, finding=finding, review_id=uuid4(), by="person:1")
+
+    async def test_list_the_work_of_other_modules(self, hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+        late, title = hall.clock.today() - timedelta(days=1), {"zh": "投诉", "en": "Complaint"}
+        waits = [Duty(title, "complaint", title, late, True, "/x"), Duty(title, "complaint", title, late, False, "/y")]
+
+        async def work() -> list[Duty]:
+            return waits
+
+        monkeypatch.setattr(hall.governance.watching, "_work", {"complaints": work})
+        assert await hall.governance.watching.duties() == waits
+        assert await hall.governance.watching.duties(overdue_only=True) == waits[:1]
