@@ -40,7 +40,10 @@ class TestMatch:
         assert (view.match.state, view.partner, len(view.words)) == (MatchState.INTEREST, "", 1)
         with pytest.raises(AlreadyMeeting):
             await meetings.interest(uuid4(), lab, need.id, solution.id, "我也愿意", actor="test")
+        told = [[one.kind for one in await town.notifier.inbox(uuid4(), [org])] for org in (firm, lab)]
+        assert told == [[], ["board.interest"]]
         first = await meetings.offer(number, lab, TERMS, 9_000_000, after=0, actor="test")
+        assert [one.kind for one in await town.notifier.inbox(uuid4(), [firm])] == ["board.offer"]
         assert first.match.solution_accepted_at is not None
         assert (await meetings.get(number, firm)).partner == "林晓"
         again = await meetings.offer(number, lab, TERMS, 9_000_000, after=0, actor="test")
@@ -93,6 +96,25 @@ class TestMatch:
             await meetings.interest(uuid4(), stranger, need.id, own.id, "让我来", actor="t")
         with pytest.raises(OwnPost):
             await meetings.interest(uuid4(), firm, need.id, own.id, "自己对自己", actor="t")
+        third = await town.posted(await town.company("另一所"), SOLUTION)
+        with pytest.raises(AlreadyMeeting):  # the number of another match
+            await meetings.interest(match, firm, need.id, third.id, "愿意谈一谈", actor="t")
+
+    async def test_says_nothing_of_who_is_related_before_it_is_known_who_it_is(self, town: Town) -> None:
+        owner = await town.identity.people.create(NewPerson("林晓", login="owner"), by="t")
+        firm, lab = await town.company(), await town.company("农机所")
+        for org in (firm, lab):
+            await town.identity.orgs.set_member(org, owner.id, Role.OWNER, by="t")
+        hidden = replace(SOLUTION, shows_name=False)
+        need, solution = await town.posted(firm, NEED), await town.posted(lab, hidden)
+        number, meetings = uuid4(), town.board.meetings
+        view = await meetings.interest(number, firm, need.id, solution.id, "愿意谈一谈", actor="t")
+        assert (view.partner, view.related) == ("", None)
+        assert (await meetings.get(number, lab)).related  # of whoever shows their name
+        await meetings.offer(number, lab, TERMS, None, after=0, actor="t")
+        assert (await meetings.get(number, firm)).related
+        await meetings.leave(number, firm, actor="t")
+        assert (await meetings.get(number, firm)).related is None
 
     async def test_solves_a_need_once_whoever_accepts_at_the_same_time(self, town: Town) -> None:
         await town.fund()

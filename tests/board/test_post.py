@@ -64,7 +64,11 @@ class TestPost:
         assert (await posts.change(draft.id, firm, changed.words)).revision == 2
         await town.later(days=(UNTIL - TODAY).days)
         assert (await posts.get(draft.id)).state is PostState.OPEN
-        await town.later(days=1)
+        town.clock.advance(days=1)
+        with pytest.raises(UnknownPost):  # before anybody ended it
+            await posts.get(draft.id)
+        assert await posts.standing(Kind.NEED) == []
+        await town.later(days=0)
         assert (await posts.get(draft.id, firm)).state is PostState.EXPIRED
         with pytest.raises(UnknownPost):
             await posts.get(draft.id)

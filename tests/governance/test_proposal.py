@@ -210,8 +210,13 @@ class TestVeto:
         await hall.until(made.veto_until)
         with pytest.raises(NotSeated):
             await deciding.veto(made.id, one, reason="no")
-        ended = await deciding.veto(made.id, group, reason="影响数据资产")
+        for act in (deciding.veto(made.id, group, reason=" "), deciding.vote(made.id, group, Vote.VETO)):
+            with pytest.raises(BadProposal, match="reason"):
+                await act
+        ended = await deciding.vote(made.id, group, Vote.VETO, reason="影响数据资产")
         assert ended.state is State.VETOED
+        told = await hall.db.fetch("SELECT title_en FROM kernel.notice WHERE person_id = $1", proposer)
+        assert len([row for row in told if row["title_en"].startswith("Proposal vetoed")]) == 1
         await hall.until(STARTS)
         assert hall.rulebook.parameter("P1", "discount", STARTS) == 3000
         assert hall.entries[-1][0] == "governance.vetoed"

@@ -152,6 +152,16 @@ class TestProject:
         assert (made.invested_fen, made.watched, made.deadline) == (100_000, False, date(2027, 9, 2))
         hall.later(days=(date(2027, 9, 3) - date(2026, 3, 2)).days)
         assert (await watching.project(number)).watched
+        for kind, amount, evidence in (
+            ("lent", 1, "x"),
+            ("returned", 0, "x"),
+            ("returned", -1, "x"),
+            ("returned", 1, " "),
+        ):
+            with pytest.raises(BadProposal, match="an amount and evidence"):
+                await watching.flow(
+                    number, kind, amount, on=date(2027, 9, 3), evidence=evidence, flow_id=uuid4(), by="person:1"
+                )
         with pytest.raises(BadProposal, match="by today"):  # what is promised for tomorrow has not come back
             await watching.flow(
                 number, "returned", 100_000, on=date(2027, 9, 4), evidence="承诺", flow_id=uuid4(), by="person:1"
