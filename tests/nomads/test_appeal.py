@@ -12,7 +12,7 @@ from shanhe.kernel.vault import PersonErased
 from shanhe.nomads.api import NeedsConsent
 from shanhe.nomads.appeals import AppealClosed, OwnAppeal
 
-from .conftest import Town
+from .conftest import RULEBOOK, Town
 
 
 async def refused(town: Town, days: int = 88) -> tuple[UUID, UUID]:
@@ -54,12 +54,27 @@ class TestAppeal:
         last = (await town.nomads.cards.verdicts(person))[0]
         assert [reason.zh for reason in last.reasons] == ["还差 1 天"]
 
+    async def test_is_about_days_of_the_year_that_counts(self, town: Town) -> None:
+        person, decision = await refused(town)
+        first = town.today() - timedelta(days=int(RULEBOOK.parameter("N1", "window_days", town.today())) - 1)
+        for day in (first - timedelta(days=1), town.today() + timedelta(days=1)):
+            with pytest.raises(Invalid, match="The days lie between"):
+                await town.nomads.appeals.file(
+                    person, decision, why="住在朋友家", days=[day], evidence="", appeal_id=uuid4()
+                )
+        asked = await town.nomads.appeals.file(
+            person, decision, why="住在朋友家", days=[first], evidence="", appeal_id=uuid4()
+        )
+        assert asked.days == (first,)
+
     async def test_that_is_rejected_changes_nothing(self, town: Town) -> None:
         person, decision = await refused(town)
         number, clerk = await appealed(town, person, decision), await town.nomad("经办")
         for _ in range(2):
             done = await town.nomads.decide_appeal(number, clerk, uphold=False, answer="无入住记录")
         assert done.state == "rejected"
+        told = [one.title.en for one in await town.notifier.inbox(person, [])]
+        assert told.count("Your appeal was rejected") == 1
         with pytest.raises(AppealClosed):
             await town.nomads.decide_appeal(number, clerk, uphold=True, answer="改判")
         assert (await town.nomads.cards.current(person))[0] is None

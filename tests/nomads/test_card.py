@@ -153,6 +153,7 @@ class TestCard:
         town.clock.advance(seconds=1)  # a correction is known later than what it corrects
         await town.nomads.revoke(card.id, "冒名取得", actor="test")
         assert await town.fact(person, "nomad_id") is None
+        assert [one for one in (await town.identity.people.get(person)).categories if one.verified] == []
         assert (await town.nomads.benefits.purse(person)).left == {"attraction": 0, "night": 0, "course": 0}
         assert "revoked" in [r.code for r in (await town.ask(person)).reasons]
         with pytest.raises(ShanheError, match="Say why"):

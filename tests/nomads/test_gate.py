@@ -237,6 +237,9 @@ class TestCourse:
         plain = await town.venue("普通学校", VenueKind.ACADEMY)
         with pytest.raises(NotEligible, match="not certified"):
             await town.nomads.benefits.course(plain, await town.pass_of(person), 100_000)
+        inn = await town.venue("竹溪客栈", VenueKind.LODGING, certified=True)
+        with pytest.raises(NotEligible, match="offers no courses"):
+            await town.nomads.benefits.course(inn, await town.pass_of(person), 100_000)
         for left in (4, 3, 2, 1, 0):
             town.clock.advance(seconds=1)
             code = await town.pass_of(person)
@@ -374,6 +377,8 @@ class TestStay:
         code = await town.pass_of(person)
         for _ in range(2):  # sent twice, the last nights too
             assert (await town.nomads.benefits.stay(inn, code, 2)).left == 0
+        with pytest.raises(BadCode, match="served something else"):  # one pass, one place
+            await town.nomads.benefits.stay(clinic, code, 0)
         town.clock.advance(seconds=1)
         code = await town.pass_of(person)
         for _ in range(2):

@@ -96,6 +96,9 @@ class TestVenue:
             await town.venue("山脚", public=public)
         again = NewVenue(first.name, first.kind, first.org_id, first.address, public)
         assert (await town.nomads.venues.add(again, actor="test", identifier=first.id)).id == first.id
+        other = NewVenue("另一处", first.kind, first.org_id, first.address, public)
+        with pytest.raises(VenueTaken, match="id belongs"):
+            await town.nomads.venues.add(other, actor="test", identifier=first.id)
         await town.nomads.venues.close(first.id, actor="test")
         assert await town.venue("湖畔-space", address="湖滨路1号")
 
