@@ -635,7 +635,8 @@ def carry(f: Any, own: Own) -> dict[str, Any]:
     capital = f.government_fen + f.private_fen
     grown = half_even(f.private_fen * Fraction(106, 100) ** f.years)
     back = min(f.proceeds_fen, capital)
-    base = min(f.proceeds_fen - back, half_even(grown * (1 + percent(6) * Fraction(f.rest_days, 365))) - f.private_fen)
+    due = half_even(grown * (1 + percent(6) * Fraction(f.rest_days, 365)) - f.private_fen)
+    base = min(f.proceeds_fen - back, due)
     rest = f.proceeds_fen - back - base
     managers = half_even(percent(20) * rest)
     government_back = Fraction(back * f.government_fen, capital) if capital else 0
