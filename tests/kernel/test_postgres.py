@@ -45,7 +45,7 @@ async def ask(dsn: str, query: str) -> object:
 
 
 async def until_gone(pid: int) -> bool:
-    for _ in range(500):
+    for _ in range(3_000):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

@@ -51,7 +51,7 @@ def prepared(folder: Path, **orders: Any) -> Path:
 async def gone(folder: Path) -> bool:
     """Whether the step's process ends within a bounded time."""
     pid = int((folder / "pid").read_text())
-    for _ in range(200):
+    for _ in range(1_200):
         if not alive(pid):
             return True
         await asyncio.sleep(0.05)
