@@ -390,7 +390,7 @@ class TestWithdrawal:
         done = await city.rights.withdraw(found.entry.id, org_id=two, actor="test")
         assert done.entry.state is State.WITHDRAWN
         assert await missing([found.entry.name]) == [found.entry.name]
-        assert found.entry.id not in [each.entry.id for each in await city.rights.shown()]
+        assert found.entry.id not in [each.entry.id for each in (await city.rights.shown()).rows]
 
     async def test_follows_the_erasure_of_who_held_it_alone_and_takes_nobody_elses(self, city: City) -> None:
         gone, firm = await city.person(), await city.company()

@@ -44,7 +44,7 @@ class TestAppeal:
         assert card is not None
         assert card.valid_from == town.today()
         assert await town.nomads.appeals.open() == []
-        assert (await town.nomads.own_copy(person, actor="t"))["appeals"][0]["why"] == "住在朋友家"
+        assert (await town.nomads.own_copy(person, actor="t", most=9))["appeals"][0]["why"] == "住在朋友家"
 
     async def test_that_is_upheld_by_too_few_days_is_refused_with_what_is_missing(self, town: Town) -> None:
         person, decision = await refused(town)

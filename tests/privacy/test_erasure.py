@@ -300,7 +300,7 @@ class TestErasure:
             await services.exchange.cash.withdrawals(org), await services.exchange.disputes.list(org),
             await services.privacy.requests(person_id=person), await services.identity.people.get(person),
             await services.notifier.inbox(person, [org]), await services.store.mine(org),
-            await services.credits.estates.list(org), await services.nomads.own_copy(person, actor="test"),
+            await services.credits.estates.list(org), await services.nomads.own_copy(person, actor="test", most=9),
             await services.workshop.batches.batches(org), await services.approvals.requests(),
             await services.payouts.payees.of(org), await services.governance.deciding.said_by(person),
         ])  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,14 +16,11 @@ from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role, purpo
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice, Text
 from shanhe.privacy.api import (
-    COPY_ROWS,
     Conclusion,
     NewAssessment,
     RequestClosed,
     RequestKind,
     RequestState,
-    every,
-    whole,
 )
 from shanhe.privacy.errors import BadText
 from shanhe.privacy.model import Copy
@@ -114,22 +110,6 @@ class TestACopyOfMuch:
         assert len(found["readings"]) >= MANY
         assert len(found["exchange"][0]["withdrawals"]) == MANY
         assert len(found["filings"][0]["moderation"]) == MANY
-
-    async def test_says_in_a_list_that_is_cut_how_many_are_there_and_where_the_rest_is_asked_for(self) -> None:
-        rows = list(range(COPY_ROWS + 1))
-        assert whole(rows[:-1]) == rows[:-1]
-        *kept, last = whole(rows)
-        assert kept == rows[:-1]
-        assert last == {"left_out": {"newest_kept": COPY_ROWS, "rest_asked_at": "/my-data"}}
-
-    async def test_asks_for_each_page_after_the_last_row_of_the_one_before(self) -> None:
-        rows = [SimpleNamespace(id=new_id()) for _ in range(MANY)]
-
-        async def page(before: UUID | None) -> list[SimpleNamespace]:
-            start = 0 if before is None else next(n for n, one in enumerate(rows) if one.id == before) + 1
-            return rows[start : start + 50]
-
-        assert await every(page) == rows
 
 
 class TestPaper:

@@ -210,7 +210,8 @@ class TestContest:
             await arena.contests.enter(number, owner=party.org, listing=f"agent/arena-{slug}", work=WORK, actor="t")
         services = arena.market.services
         await contest_store.withdraw_all(services.db, goes.org, services.clock.now())
-        assert [len(await arena.contests.standing(one)) for one in (contest, other)] == [1, 1]
+        standing = await arena.contests.standing((contest, other))
+        assert {one: len(entries) for one, entries in standing.items()} == {contest: 1, other: 1}
         gone = await arena.contests.entry(contest, goes.org)
         assert gone is not None
         assert gone.withdrawn_at is not None

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.paging import every
 from shanhe.kernel.vault import PersonErased, Vault
 
 PURPOSE: Final = "clone_likeness"
@@ -75,9 +77,10 @@ class Clones:
         return self._opened(row)
 
     async def mandates(
-        self, *, org_id: UUID | None = None, person_id: UUID | None = None, limit: int = store.PAGE_ROWS
-    ) -> list[Mandate]:
-        return [self._opened(row) for row in await store.mandates(self.db, org_id, person_id, limit)]
+        self, *, org_id: UUID | None = None, person_id: UUID | None = None, limit: int = store.PAGE_ROWS,
+        before: UUID | None = None,
+    ) -> list[Mandate]:  # fmt: skip
+        return [self._opened(row) for row in await store.mandates(self.db, org_id, person_id, limit, before)]
 
     async def drop(self, mandate_id: UUID, org_id: UUID) -> Mandate:
         """The maker wants no clone any more: what was made of the person is deleted like after a revocation."""
@@ -240,7 +243,7 @@ class Clones:
     async def forget(self, person_id: UUID) -> int:
         """A person was erased: their clones end, and what they said of others' is deleted; how many."""
         count = await store.delete_feedback(self.db, person_id=person_id)
-        for found in await self.mandates(person_id=person_id):
+        async for found in every(partial(self.mandates, person_id=person_id)):
             if found.state is State.GRANTED:
                 await store.end(self.db, found.id, State.REVOKED, self.clock.now(), None)
                 await self.clear(await self.of_maker(found.id, None))

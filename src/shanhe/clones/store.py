@@ -41,12 +41,14 @@ async def standing(conn: Connection | Database, name: str) -> Any:
     return await conn.fetchrow("SELECT * FROM clones.mandate WHERE name = $1 AND state = 'granted'", name)
 
 
-async def mandates(db: Database, org_id: UUID | None, person_id: UUID | None, limit: int) -> list[Any]:
+async def mandates(
+    db: Database, org_id: UUID | None, person_id: UUID | None, limit: int, before: UUID | None = None
+) -> list[Any]:
     """Of a maker or of a person, newest first, a bounded page."""
     return await db.fetch(
         """SELECT * FROM clones.mandate WHERE ($1::uuid IS NULL OR org_id = $1) AND ($2::uuid IS NULL OR person_id = $2)
-            ORDER BY id DESC LIMIT $3""",
-        org_id, person_id, limit,
+              AND ($4::uuid IS NULL OR id < $4) ORDER BY id DESC LIMIT $3""",
+        org_id, person_id, limit, before,
     )  # fmt: skip
 
 

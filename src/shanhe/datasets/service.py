@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -39,6 +41,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.paging import every
 from shanhe.kernel.sealing import MAGIC, Seal, Seals
 
 DATASETS_MAX: Final = 200
@@ -158,8 +161,10 @@ class Datasets:
         return _opened(await self._seals.of(dataset.org_id), dataset)
 
     async def versions(self, dataset: Dataset, *, most: int = store.PAGE_MAX) -> list[Version]:
+        """The newest of a data set's, by number."""
         seal = await self._seals.of(dataset.org_id)
-        return [_opened_version(seal, one) for one in await store.versions(self._db, dataset.id, most)]
+        newest = await store.versions(self._db, dataset.id, most)
+        return [_opened_version(seal, one) for one in reversed(newest)]
 
     async def newest(self, datasets: Sequence[Dataset]) -> dict[UUID, Version]:
         """The newest version of each that has one; one question."""
@@ -256,14 +261,16 @@ class Datasets:
 
     async def forget_all(self, org_id: UUID) -> int:
         """Delete everything of somebody who is no longer there; how many data sets."""
-        found = await store.datasets(self._db, org_id)
-        for one in found:
-            await self.archive(one)
-        return len(found)
+        gone = 0
+        while found := await store.datasets(self._db, org_id):  # what is archived is on the list no more
+            for one in found:
+                await self.archive(one)
+            gone += len(found)
+        return gone
 
     async def archive(self, dataset: Dataset) -> None:
         """Delete all of a data set's rows and take it off the list; its name is free again."""
-        for version in await self.versions(dataset):
+        async for version in every(partial(store.versions, self._db, dataset.id), attrgetter("number")):
             await self.forget(version.id, dataset.org_id)
         async with self._db.transaction() as conn:
             await store.archive(conn, dataset.id, self._clock.now())

@@ -105,10 +105,15 @@ async def insert_version(conn: Connection, one: Version) -> Version:
     return _version(row)
 
 
-async def versions(db: Connection | Database, dataset_id: UUID, most: int = PAGE_MAX) -> list[Version]:
+async def versions(
+    db: Connection | Database, dataset_id: UUID, most: int = PAGE_MAX, *, before: int | None = None
+) -> list[Version]:
+    """The newest of a data set's versions; numbered before one where it is given."""
     rows = await db.fetch(
-        "SELECT * FROM datasets.version WHERE dataset_id = $1 ORDER BY number LIMIT $2", dataset_id, most
-    )
+        """SELECT * FROM datasets.version WHERE dataset_id = $1 AND ($3::int IS NULL OR number < $3)
+            ORDER BY number DESC LIMIT $2""",
+        dataset_id, most, before,
+    )  # fmt: skip
     return [_version(row) for row in rows]
 
 

@@ -59,6 +59,7 @@ from shanhe.exchange.remedy import Remedy, Reversal
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.stability import FUND, Intervention
 from shanhe.exchange.units import parse_price
+from shanhe.exchange.views import order_view, own_trade
 
 __all__ = [
     "BUY",
@@ -120,6 +121,8 @@ __all__ = [
     "Validity",
     "Withdrawal",
     "cash_of",
+    "order_view",
+    "own_trade",
     "parse_price",
     "uniform_price",
     "yuan_of",

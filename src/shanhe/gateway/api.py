@@ -39,6 +39,7 @@ from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import WINDOWS, KeyDay, UsageKey, UsageRow, UsageStore
+from shanhe.gateway.tags import PAGE_MAX as TAG_ROWS
 from shanhe.gateway.tags import Hash, TagBook, under, under_header, unkeyed
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
@@ -345,9 +346,9 @@ class Gateway:
         None = every organisation. A page, the newest first. By tag: see `UsageStore.read`; TagsOfOne without org_id."""
         return await self._usage.read(org_id, first, last, group, key_id, model, tag)
 
-    async def tags(self, org_id: UUID) -> list[str]:
+    async def tags(self, org_id: UUID, *, most: int = TAG_ROWS) -> list[str]:
         """See `TagBook.of`."""
-        return await self._tags.of(org_id)
+        return await self._tags.of(org_id, most=most)
 
     async def usage_of_all(
         self, first: date, last: date, group: tuple[str, ...], model: str | None = None

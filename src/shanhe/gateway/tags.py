@@ -105,11 +105,11 @@ class TagBook:
         for key in fresh:
             self._fresh.pop(key, None)  # whoever reads meanwhile writes them, too
 
-    async def of(self, org_id: UUID) -> list[str]:
+    async def of(self, org_id: UUID, *, most: int = PAGE_MAX) -> list[str]:
         """An organisation's tags, the newest first, a page."""
         await self.flush()
         rows = await self._db.fetch(
-            "SELECT name FROM gateway.tag WHERE org_id = $1 ORDER BY made_at DESC, id LIMIT $2", org_id, PAGE_MAX
+            "SELECT name FROM gateway.tag WHERE org_id = $1 ORDER BY made_at DESC, id LIMIT $2", org_id, most
         )
         seal = await self._seals.of(org_id)
         return [seal.open(NAME, row["name"]) for row in rows]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -53,6 +55,7 @@ from shanhe.kernel.asking import Akin, Named, Names, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier, Text
+from shanhe.kernel.paging import every
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger
@@ -402,7 +405,7 @@ class Rights:
         """After an erasure: what the person held alone is withdrawn, terms that would need their consent are off, and
         those that waited for nobody else come into force."""
         done = 0
-        for one in await store.of(self._desk.db, org_id):
+        async for one in every(partial(store.of, self._desk.db, org_id), attrgetter("n")):
             async with self._desk.db.transaction() as conn:
                 found = await self._desk.load(one.id, conn=conn)
                 gone = found.entry.state in (State.DRAFT, State.FILED, State.REFUSED) and one.org_id == org_id

@@ -81,13 +81,15 @@ async def queue(conn: Connection) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
-async def of(conn: Connection, org_id: UUID, most: int = ROWS_MAX) -> list[Entry]:
-    """What an organisation registered, holds or is asked to hold, newest first."""
+async def of(conn: Connection, org_id: UUID, most: int = ROWS_MAX, *, before: int | None = None) -> list[Entry]:
+    """What an organisation registered, holds or is asked to hold, newest first; numbered before one where it is
+    given."""
     rows = await conn.fetch(
-        f"""SELECT {_COLUMNS} FROM ip.entry WHERE org_id = $1 OR id IN (
+        f"""SELECT {_COLUMNS} FROM ip.entry WHERE (org_id = $1 OR id IN (
               SELECT s.entry FROM ip.share s JOIN ip.terms t ON (t.entry, t.n) = (s.entry, s.n)
-               WHERE s.party = $1 AND t.state IN ('open', 'in_force')) ORDER BY n DESC LIMIT $2""",
-        org_id, most,
+               WHERE s.party = $1 AND t.state IN ('open', 'in_force')))
+              AND ($3::bigint IS NULL OR n < $3) ORDER BY n DESC LIMIT $2""",
+        org_id, most, before,
     )  # fmt: skip
     return [_entry(row) for row in rows]
 

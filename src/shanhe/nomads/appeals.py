@@ -107,9 +107,9 @@ class Appeals:
             raise NotFound("unknown_appeal", "There is no such appeal.", message_zh="没有该申诉。")
         return self._opened(row)
 
-    async def of(self, person_id: UUID) -> list[Appeal]:
+    async def of(self, person_id: UUID, *, most: int = ROWS_MAX) -> list[Appeal]:
         """A person's own, newest first."""
-        return [self._opened(row) for row in await store.appeals_of(self._ground.db, person_id, ROWS_MAX)]
+        return [self._opened(row) for row in await store.appeals_of(self._ground.db, person_id, most)]
 
     async def open(self) -> list[Appeal]:
         """What waits for a decision, the most urgent first."""

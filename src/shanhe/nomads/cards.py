@@ -310,9 +310,9 @@ class Cards:
         """The whole credential, for its holder."""
         return await self._ground.credentials.token(card.credential)
 
-    async def verdicts(self, person_id: UUID) -> Sequence[Verdict]:
+    async def verdicts(self, person_id: UUID, *, most: int = LIST_ROWS) -> Sequence[Verdict]:
         """The latest decisions about a person, with reasons and traces."""
-        return [self.verdict(row) for row in await store.decisions(self._ground.db, person_id, LIST_ROWS)]
+        return [self.verdict(row) for row in await store.decisions(self._ground.db, person_id, most)]
 
     async def revoke(self, card_id: UUID, reason: str, *, actor: str) -> Card:
         """End a card today: the status list says so, and every rule that reads the fact."""

@@ -189,12 +189,12 @@ class Presence:
         await store.note_reading(ground.db, new_id(), person_id, purpose, ground.now(), actor)
         return await self._within(person_id, on)
 
-    async def own(self, person_id: UUID, *, actor: str) -> list[dict[str, Any]]:
+    async def own(self, person_id: UUID, *, actor: str, most: int) -> list[dict[str, Any]]:
         """Every day that was ever counted, how it was proved and, as long as that is kept, where; for that person's own
         copy only."""
         ground, found = self._ground, []
         await store.note_reading(ground.db, new_id(), person_id, Purpose.OWN, ground.now(), actor)
-        for row in await store.days_with_places(ground.db, person_id):
+        for row in await store.days_with_places(ground.db, person_id, most):
             plain = self._open(person_id, DAY_FIELD, row["day"])
             place = self._open(person_id, PLACE_FIELD, row["place"]) if row["place"] is not None else None
             if plain is not None:
@@ -218,9 +218,9 @@ class Presence:
                 found.append(day)
         return sorted(found)
 
-    async def readings(self, person_id: UUID) -> list[dict[str, Any]]:
-        """Who read this person's days, when and for what; for the person."""
-        return [dict(row) for row in await store.readings(self._ground.db, person_id)]
+    async def readings(self, person_id: UUID, *, most: int = store.ROWS_MAX) -> list[dict[str, Any]]:
+        """Who read this person's days, when and for what, newest first; for the person."""
+        return [dict(row) for row in await store.readings(self._ground.db, person_id, most)]
 
     async def forget(self) -> int:
         """Delete places, scans and counters whose time is over."""

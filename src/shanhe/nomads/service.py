@@ -104,20 +104,21 @@ class Nomads:
             await self.benefits.end(card)
         return await self.cards.get(card_id)
 
-    async def own_copy(self, person_id: UUID, *, actor: str) -> dict[str, Any]:
-        """Everything that is kept of a person as a nomad, for that person; empty for whoever never was one."""
+    async def own_copy(self, person_id: UUID, *, actor: str, most: int) -> dict[str, Any]:
+        """Everything that is kept of a person as a nomad, for that person, `most` rows of each list; empty for whoever
+        never was one."""
         nomad = await store.nomad(self._ground.db, person_id=person_id)
         if nomad is None:
             return {}
         cards, today = await store.cards(self._ground.db, person_id), self._ground.today()
         return {
             "number": nomad.number,
-            "days": await self.presence.own(person_id, actor=actor),
-            "decisions": [verdict_view(one) for one in await self.cards.verdicts(person_id)],
+            "days": await self.presence.own(person_id, actor=actor, most=most),
+            "decisions": [verdict_view(one) for one in await self.cards.verdicts(person_id, most=most)],
             "cards": [card_view(card, str(self.cards.standing(card, today))) for card in cards],
             "used": [dict(row) for card in cards for row in await store.redemptions(self._ground.db, card.id)],
-            "appeals": [appeal_view(one) for one in await self.appeals.of(person_id)],
-            "readings": await self.presence.readings(person_id),
+            "appeals": [appeal_view(one) for one in await self.appeals.of(person_id, most=most)],
+            "readings": await self.presence.readings(person_id, most=most),
         }
 
     async def figures(self) -> Mapping[str, int]:

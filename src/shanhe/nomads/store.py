@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from shanhe.kernel.db import Database
 from shanhe.nomads.model import Card, Nomad, Venue, VenueKind
 
 VENUE = "id, org_id, name, kind, address, public, own_key, certified, closed_at"
@@ -40,12 +41,12 @@ async def venue(conn: Connection, identifier: UUID) -> Venue | None:
     return _venue(row) if row is not None else None
 
 
-async def venues(conn: Connection, org_ids: Sequence[UUID] | None = None) -> list[Venue]:
+async def venues(conn: Connection, org_ids: Sequence[UUID] | None = None, most: int = ROWS_MAX) -> list[Venue]:
     rows = await conn.fetch(
         f"""SELECT {VENUE} FROM nomads.venue WHERE $1::uuid[] IS NULL OR org_id = ANY($1)
-            ORDER BY closed_at IS NOT NULL, name, id LIMIT {ROWS_MAX}""",
-        list(org_ids) if org_ids is not None else None,
-    )
+            ORDER BY closed_at IS NOT NULL, name, id LIMIT $2""",
+        list(org_ids) if org_ids is not None else None, most,
+    )  # fmt: skip
     return [_venue(row) for row in rows]
 
 
@@ -59,6 +60,14 @@ async def end_certificate(conn: Connection, identifier: UUID) -> bool:
         "UPDATE nomads.venue SET certified = false WHERE id = $1 AND certified RETURNING id", identifier
     )
     return row is not None
+
+
+async def close_venues(db: Database, org_id: UUID, at: datetime) -> int:
+    """Close all that an organisation runs; how many."""
+    rows = await db.writes.fetch(
+        "UPDATE nomads.venue SET closed_at = $2 WHERE org_id = $1 AND closed_at IS NULL RETURNING id", org_id, at
+    )
+    return len(rows)
 
 
 async def close_venue(conn: Connection, identifier: UUID, at: datetime) -> None:
@@ -114,13 +123,13 @@ async def days(conn: Connection, person_id: UUID) -> list[bytes]:
     return [row["sealed"] for row in rows]
 
 
-async def days_with_places(conn: Connection, person_id: UUID) -> Sequence[Any]:
+async def days_with_places(conn: Connection, person_id: UUID, most: int) -> Sequence[Any]:
     """A person's days (`day`) with where each was proved (`place`, as long as it is kept), both sealed."""
     found: Sequence[Any] = await conn.fetch(
-        f"""SELECT d.sealed AS day, p.sealed AS place FROM nomads.day d LEFT JOIN nomads.proof p USING (day_key)
-             WHERE d.person_id = $1 LIMIT {DAYS_MAX}""",
-        person_id,
-    )
+        """SELECT d.sealed AS day, p.sealed AS place FROM nomads.day d LEFT JOIN nomads.proof p USING (day_key)
+            WHERE d.person_id = $1 LIMIT $2""",
+        person_id, most,
+    )  # fmt: skip
     return found
 
 
@@ -133,10 +142,9 @@ async def note_reading(
     )  # fmt: skip
 
 
-async def readings(conn: Connection, person_id: UUID) -> Sequence[Any]:
+async def readings(conn: Connection, person_id: UUID, most: int) -> Sequence[Any]:
     found: Sequence[Any] = await conn.fetch(
-        f"""SELECT at, purpose, actor FROM nomads.reading WHERE person_id = $1 ORDER BY at DESC LIMIT {ROWS_MAX}""",
-        person_id,
+        "SELECT at, purpose, actor FROM nomads.reading WHERE person_id = $1 ORDER BY at DESC LIMIT $2", person_id, most
     )
     return found
 

@@ -146,10 +146,7 @@ class Venues:
 
     async def forget(self, org_id: UUID) -> int:
         """Close the venues of somebody who is no longer there; how many."""
-        gone = [venue for venue in await store.venues(self._ground.db, [org_id]) if venue.closed_at is None]
-        for venue in gone:
-            await store.close_venue(self._ground.db, venue.id, self._ground.now())
-        return len(gone)
+        return await store.close_venues(self._ground.db, org_id, self._ground.now())
 
     async def list(self) -> Sequence[Venue]:
         return [await self._opened(venue) for venue in await store.venues(self._ground.db)]
@@ -165,9 +162,9 @@ class Venues:
         """The venues that somebody may run: those of the organisations they belong to."""
         return await self.of_orgs(sorted(await self._orgs(actor)))
 
-    async def of_orgs(self, org_ids: Sequence[UUID]) -> Sequence[Venue]:
+    async def of_orgs(self, org_ids: Sequence[UUID], *, most: int = store.ROWS_MAX) -> Sequence[Venue]:
         """The venues of these organisations."""
-        return [await self._opened(venue) for venue in await store.venues(self._ground.db, list(org_ids))]
+        return [await self._opened(venue) for venue in await store.venues(self._ground.db, list(org_ids), most)]
 
     async def mine(self, venue_id: UUID, actor: Actor) -> Venue:
         """A venue that this actor may run; UnknownVenue for anybody else's."""

@@ -9,11 +9,13 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.kernel.db import Database
+from shanhe.kernel.paging import every
 from shanhe.payments import bank_csv, bank_store, store
 from shanhe.payments.bank_errors import StatementContradicts, StatementOfAnother, StatementUnreadable
 from shanhe.payments.bank_matching import BATCH_ROWS, Matching
@@ -205,10 +207,11 @@ class Statements:
     async def forget(self, payer: bytes) -> int:
         """What statements say of a payer who was erased can be read by nobody any more; how many lines. Amount, day and
         the bank's own serial stay, so the bank can still say whose money it is."""
-        gone = await bank_store.lines_of(self._db, payer)
-        for file_hash, row in gone:
-            self._slips.destroy(file_hash, row)
-        return len(gone)
+        gone = 0
+        async for line in every(partial(bank_store.lines_of, self._db, payer), tuple):
+            self._slips.destroy(*line)
+            gone += 1
+        return gone
 
 
 def _file(

@@ -357,11 +357,13 @@ async def seal_line(db: Database, row: Sequence[Any]) -> None:
     )  # fmt: skip
 
 
-async def lines_of(db: Database, payer: bytes) -> list[tuple[str, int]]:
-    """Lines whose payer has this keyed hash, a bounded list."""
+async def lines_of(db: Database, payer: bytes, *, before: tuple[str, int] | None = None) -> list[tuple[str, int]]:
+    """Lines whose payer has this keyed hash, a page; those before one where it is given."""
     rows = await db.fetch(
-        "SELECT file_hash, row FROM payments.bank_line WHERE payer_index = $1 LIMIT $2", payer, PAYER_ROWS_MAX
-    )
+        """SELECT file_hash, row FROM payments.bank_line WHERE payer_index = $1
+              AND ($2::text IS NULL OR (file_hash, row) < ($2, $3::int)) ORDER BY file_hash DESC, row DESC LIMIT $4""",
+        payer, *(before or (None, None)), PAYER_ROWS_MAX,
+    )  # fmt: skip
     return [(row["file_hash"], row["row"]) for row in rows]
 
 

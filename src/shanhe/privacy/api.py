@@ -18,10 +18,9 @@ from shanhe.privacy.model import (
 )
 from shanhe.privacy.paper import copy_json, copy_paper
 from shanhe.privacy.resealing import Resealing
-from shanhe.privacy.service import COPY_ROWS, Drawer, Privacy, every, whole
+from shanhe.privacy.service import Drawer, Privacy
 
 __all__ = [
-    "COPY_ROWS",
     "GROUNDS",
     "Assessment",
     "BadText",
@@ -43,6 +42,4 @@ __all__ = [
     "copy_json",
     "copy_paper",
     "daily",
-    "every",
-    "whole",
 ]

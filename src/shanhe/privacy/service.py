@@ -17,6 +17,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text
+from shanhe.kernel.paging import COPY_ROWS, drawn, whole
 from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.privacy import store
 from shanhe.privacy.errors import BadText, NotTheGuardian, RequestClosed, RequestConflict, UnknownRequest
@@ -36,32 +37,11 @@ TEXT_CHARS: Final = 1_000
 ASSESSMENT_CHARS: Final = 4_000
 PEOPLE_KEPT: Final = 20_000
 OVERDUE_ROWS: Final = 100
-COPY_ROWS: Final = 10_000
-"""Rows of one list in a copy: so many that people reach them seldom, so few that no copy fills the memory."""
 ASKED, ANSWER = "privacy.asked", "privacy.answer"
 
 Drawer = Callable[[UUID, Sequence[UUID]], Awaitable[Any]]
 """What another module has of a person, and of the organisation that is the person: for their own copy."""
 IsGuardian = Callable[[UUID, UUID], Awaitable[bool]]
-
-
-def whole(rows: Sequence[Any]) -> list[Any]:
-    """A list as it lies in a copy. One that is cut says so in its last row: how many are here, where to ask for more.
-
-    Give one row more than `COPY_ROWS` of what has more."""
-    if len(rows) <= COPY_ROWS:
-        return list(rows)
-    return [*rows[:COPY_ROWS], {"left_out": {"newest_kept": COPY_ROWS, "rest_asked_at": "/my-data"}}]
-
-
-async def every(page: Callable[..., Awaitable[Sequence[Any]]]) -> list[Any]:
-    """A list that comes in pages, for `whole`: each is asked for `before` the last row of the one before, by its id."""
-    found: list[Any] = []
-    before: UUID | None = None
-    while len(found) <= COPY_ROWS and (rows := await page(before=before)):
-        found += rows
-        before = rows[-1].id
-    return found
 
 
 class Privacy:
@@ -175,9 +155,9 @@ class Privacy:
         data: dict[str, Any] = {"identity": await self._identity.people.export(person_id)}
         for name, drawer in self._drawers.items():
             data[name] = await drawer(person_id, orgs)
-        data["requests"] = whole(await self.requests(person_id=person_id, limit=COPY_ROWS + 1))
-        data["readings"] = whole(await every(partial(self.readings, person_id)))
-        return Copy(person_id, self._clock.now(), data)
+        data["requests"] = await self.requests(person_id=person_id, limit=COPY_ROWS + 1)
+        data["readings"] = await drawn(partial(self.readings, person_id))
+        return Copy(person_id, self._clock.now(), whole(data))
 
     async def forget(self, person_id: UUID) -> int:
         """After an erasure: what the person asked for is no more, for nobody can read it, nor be answered; how many."""

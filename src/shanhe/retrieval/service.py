@@ -144,10 +144,13 @@ class Knowledge:
         """Those that may be read, and one's own."""
         return [await self._opened(one) for one in await store.bases(self.db, asking)]
 
+    async def all_of(self, org_id: UUID) -> list[Base]:
+        """An organisation's own, oldest first."""
+        return [await self._opened(one) for one in await store.bases_of(self.db, org_id)]
+
     async def named(self, org_id: UUID, name: str) -> Base:
         """An organisation's own base, by id or name; UnknownBase."""
-        for one in await store.bases_of(self.db, org_id):
-            opened = await self._opened(one)
+        for opened in await self.all_of(org_id):
             if name in (str(opened.id), opened.name):
                 return opened
         raise UnknownBase(name)

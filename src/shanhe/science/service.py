@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier, Text
+from shanhe.kernel.paging import every
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.science import store
@@ -459,7 +462,7 @@ class Science:
     async def forget(self, org_id: UUID) -> int:
         """After an erasure: what the person deposited is retracted."""
         done = 0
-        for one in await store.of(self._desk.db, org_id):
+        async for one in every(partial(store.of, self._desk.db, org_id), attrgetter("n")):
             if one.org_id == org_id and one.state is State.PUBLISHED:
                 async with self._desk.db.transaction() as conn:
                     found = await self._desk.load(one.id, conn=conn)

@@ -73,12 +73,14 @@ async def shown(conn: Connection, kind: str | None, before: int | None = None) -
     return await _whole(conn, rows)
 
 
-async def of(conn: Connection, org_id: UUID, most: int = ROWS_MAX) -> list[Deposit]:
-    """What an organisation deposited or is an author of, or is asked to be, newest first."""
+async def of(conn: Connection, org_id: UUID, most: int = ROWS_MAX, *, before: int | None = None) -> list[Deposit]:
+    """What an organisation deposited or is an author of, or is asked to be, newest first; numbered before one where it
+    is given."""
     rows = await conn.fetch(
-        f"""SELECT {_DEPOSIT} FROM science.deposit WHERE org_id = $1
-              OR id IN (SELECT deposit FROM science.author WHERE party = $1) ORDER BY n DESC LIMIT $2""",
-        org_id, most,
+        f"""SELECT {_DEPOSIT} FROM science.deposit WHERE (org_id = $1
+              OR id IN (SELECT deposit FROM science.author WHERE party = $1))
+              AND ($3::bigint IS NULL OR n < $3) ORDER BY n DESC LIMIT $2""",
+        org_id, most, before,
     )  # fmt: skip
     return await _whole(conn, rows)
 

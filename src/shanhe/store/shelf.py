@@ -76,15 +76,17 @@ class Shelf:
 
     # -- versions -----------------------------------------------------------------------------------------------------
 
-    async def versions(self, conn: Connection | Database, found: Listing) -> list[Version]:
-        """Newest first, a bounded page."""
+    async def versions(
+        self, conn: Connection | Database, found: Listing, *, before: int | None = None
+    ) -> list[Version]:  # fmt: skip
+        """Newest first, a bounded page; numbered before one where it is given."""
         seal = await self._seals.of(found.owner)
-        return [_version(seal, one) for one in await store.versions(conn, found.id)]
+        return [_version(seal, one) for one in await store.versions(conn, found.id, before=before)]
 
     async def mine(self, db: Database, owner: UUID, most: int = store.PAGE_ROWS) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first, bounded pages."""
         seal, listings = await self._seals.of(owner), await self.of_owner(db, owner, most)
-        versions = await store.versions_of(db, [one.id for one in listings])
+        versions = await store.versions_of(db, [one.id for one in listings], most)
         return [(one, [_version(seal, version) for version in versions.get(one.id, [])]) for one in listings]
 
     async def version(self, conn: Connection | Database, found: Listing, state: VersionState) -> Version | None:

@@ -148,20 +148,26 @@ async def moves(conn: Connection | Database, listing_id: UUID) -> list[Move]:
 # -- versions ---------------------------------------------------------------------------------------------------------
 
 
-async def versions(conn: Connection | Database, listing_id: UUID) -> list[Version]:
-    """Newest first, a bounded page."""
+async def versions(
+    conn: Connection | Database, listing_id: UUID, most: int = PAGE_ROWS, *, before: int | None = None
+) -> list[Version]:
+    """Newest first, a bounded page; numbered before one where it is given."""
     rows = await conn.fetch(
-        f"SELECT {_VERSION} FROM store.version WHERE listing = $1 ORDER BY n DESC LIMIT $2", listing_id, PAGE_ROWS
-    )
+        f"""SELECT {_VERSION} FROM store.version WHERE listing = $1 AND ($3::int IS NULL OR n < $3)
+            ORDER BY n DESC LIMIT $2""",
+        listing_id, most, before,
+    )  # fmt: skip
     return [_version(row) for row in rows]
 
 
-async def versions_of(db: Database, listings: Sequence[UUID]) -> dict[UUID, list[Version]]:
+async def versions_of(
+    db: Database, listings: Sequence[UUID], most: int = PAGE_ROWS
+) -> dict[UUID, list[Version]]:  # fmt: skip
     """The same of several, by listing."""
     rows = await db.fetch(
         f"""SELECT v.* FROM unnest($1::uuid[]) one(id) CROSS JOIN LATERAL (
               SELECT {_VERSION} FROM store.version WHERE listing = one.id ORDER BY n DESC LIMIT $2) v""",
-        list(listings), PAGE_ROWS,
+        list(listings), most,
     )  # fmt: skip
     found: dict[UUID, list[Version]] = {}
     for row in rows:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from shanhe.kernel.asking import Names, Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier
+from shanhe.kernel.paging import every
 from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.store import contest_store, store
@@ -111,7 +113,8 @@ class Window:
 
     async def contents(self, name: str) -> list[Mapping[str, Any]]:
         """What every version of a listing says, newest first; UnknownListing."""
-        return [one.content for one in await self._shelf.versions(self._db, await self._any(name))]
+        found = await self._any(name)
+        return [one.content async for one in every(partial(self._shelf.versions, self._db, found), attrgetter("n"))]
 
     async def leaf(
         self, kind: str | None = None, category: str | None = None, find: str | None = None,

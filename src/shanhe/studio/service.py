@@ -325,8 +325,9 @@ class Studio:
 
     # -- models -------------------------------------------------------------------------------------------------------
 
-    async def models(self, org_id: UUID | None) -> list[Made]:
-        return await store.every_made(self.db, org_id)
+    async def models(self, org_id: UUID | None, *, most: int = store.PAGE_MAX) -> list[Made]:
+        """What came out for an organisation or, None, for anybody, newest first."""
+        return await store.every_made(self.db, org_id, most)
 
     async def made(self, name: str, org_id: UUID | None, number: int | None = None) -> Made:
         """By name and number; without a number the newest. UnknownMade."""

@@ -333,12 +333,11 @@ async def first_deployed(db: Database, org_id: UUID) -> list[tuple[str, datetime
     return [(row["name"], row["at"]) for row in rows]
 
 
-async def every_made(db: Database, org_id: UUID | None) -> list[Made]:
+async def every_made(db: Database, org_id: UUID | None, most: int) -> list[Made]:
     rows = await db.fetch(
         """SELECT * FROM studio.model WHERE ($1::uuid IS NULL OR org_id = $1) ORDER BY made_at DESC LIMIT $2""",
-        org_id,
-        PAGE_MAX,
-    )
+        org_id, most,
+    )  # fmt: skip
     return [_made(row) for row in rows]
 
 

@@ -135,17 +135,18 @@ class Trials:
             raise BadCases("The agent has no evaluation set", "该智能体没有评测集")
         return await self._measured(org_id, agent, await self._asks.draft(agent, org_id), cases)
 
-    async def reports(self, org_id: UUID, agent: str) -> list[Report]:
+    async def reports(self, org_id: UUID, agent: str, *, most: int = store.PAGE_ROWS) -> list[Report]:
         """What was measured, newest first."""
         seal = await self._seals.of(org_id)
-        return [_opened(seal, one) for one in await store.reports(self._db, org_id, agent)]
+        return [_opened(seal, one) for one in await store.reports(self._db, org_id, agent, most)]
 
-    async def everything(self, org_id: UUID) -> list[dict[str, Any]]:
-        """Each set of an organisation's, with what it measured."""
+    async def everything(self, org_id: UUID, *, most: int) -> list[dict[str, Any]]:
+        """Each set of an organisation's, with what it measured; `most` of either."""
         return [
-            {"agent": agent, "cases": await self.cases(org_id, agent), "reports": await self.reports(org_id, agent)}
-            for agent in await store.agents(self._db, org_id)
-        ]
+            {"agent": agent, "cases": await self.cases(org_id, agent),
+             "reports": await self.reports(org_id, agent, most=most)}
+            for agent in await store.agents(self._db, org_id, most)
+        ]  # fmt: skip
 
     async def _measured(
         self, org_id: UUID, agent: str, draft: Mapping[str, Any], cases: Sequence[Case]

@@ -25,9 +25,9 @@ async def cases(db: Database, org_id: UUID, agent: str) -> Any:
     return await db.fetchval("SELECT cases FROM trials.cases WHERE org_id = $1 AND agent = $2", org_id, agent)
 
 
-async def agents(db: Database, org_id: UUID) -> list[str]:
+async def agents(db: Database, org_id: UUID, most: int) -> list[str]:
     """Of which agents an organisation has a set."""
-    rows = await db.fetch("SELECT agent FROM trials.cases WHERE org_id = $1 ORDER BY agent LIMIT $2", org_id, PAGE_ROWS)
+    rows = await db.fetch("SELECT agent FROM trials.cases WHERE org_id = $1 ORDER BY agent LIMIT $2", org_id, most)
     return [row["agent"] for row in rows]
 
 
@@ -64,10 +64,10 @@ async def report(db: Connection | Database, org_id: UUID, agent: str, key: bytes
     return None if row is None else _report(row)
 
 
-async def reports(db: Database, org_id: UUID, agent: str) -> list[Report]:
+async def reports(db: Database, org_id: UUID, agent: str, most: int) -> list[Report]:
     rows = await db.fetch(
         "SELECT * FROM trials.report WHERE org_id = $1 AND agent = $2 ORDER BY id DESC LIMIT $3",
-        org_id, agent, PAGE_ROWS,
+        org_id, agent, most,
     )  # fmt: skip
     return [_report(row) for row in rows]
 

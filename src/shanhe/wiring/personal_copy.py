@@ -18,7 +18,7 @@ from shanhe.board.api import Board, match_view, post_view
 from shanhe.clones.api import Clones, Teaching
 from shanhe.content.api import draft_view, profile_view
 from shanhe.credits.api import Credits
-from shanhe.exchange.api import Exchange
+from shanhe.exchange.api import Exchange, order_view, own_trade
 from shanhe.facts.api import Facts, Use, fact_view
 from shanhe.filings.api import Filings, complaint_view, event_view
 from shanhe.gateway.api import Gateway
@@ -28,14 +28,14 @@ from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock, add_months
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.paging import COPY_ROWS, drawn
 from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import Ledger, LotHistory
 from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads, venue_view
 from shanhe.payments.api import Payouts
-from shanhe.privacy.api import COPY_ROWS, Drawer, every, whole
+from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
-from shanhe.retrieval.api import Asking
 from shanhe.store.api import Contests, Store
 from shanhe.webhooks.api import Webhooks, endpoint_view
 from shanhe.wiring.break_glass import Emergency
@@ -153,11 +153,11 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
 
 async def _rows(listed: Callable[..., Awaitable[Sequence[Any]]], org: UUID) -> list[dict[str, Any]]:
     """All rows of an organisation in a list that comes in pages."""
-    return [asdict(one) for one in await every(partial(listed, org))]
+    return [asdict(one) for one in await drawn(partial(listed, org))]
 
 
 class _Drawers:
-    """Reads only; each list is whole up to `COPY_ROWS`, newest first."""
+    """Reads only; a list that may have more than `COPY_ROWS` gives one row more, see `whole`."""
 
     def __init__(self, services: House) -> None:
         self._s = services
@@ -165,29 +165,28 @@ class _Drawers:
     async def facts(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Everything ever said of the person, corrections included."""
         async with self._s.facts.reading(Use("own_access", f"person:{person}")) as reader:
-            found = [fact_view(fact) for fact in await reader.history(person, most=ALL)]
-        return whole(found)
+            return [fact_view(fact) for fact in await reader.history(person, most=ALL)]
 
     async def programmes(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Applications with answers, evidence, decisions, payments and history."""
         found = []
         for org in orgs:
-            for app in await every(partial(self._s.programmes.applications, org_id=org)):
+            for app in await drawn(partial(self._s.programmes.applications, org_id=org)):
                 file = await self._s.programmes.file(app.id)
                 programme = self._s.programmes.programme(app.programme)
                 found.append(file_view(file, programme, self._s.programmes.catalogue))
-        return whole(found)
+        return found
 
     async def credits(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Purchases, refunds, invoices, disputes, alerts."""
         credits = self._s.credits
         return [
             {
-                "purchases": whole(await _rows(credits.purchases, org)),
-                "refunds": whole(await _rows(credits.refunds.list, org)),
-                "invoices": whole(await _rows(credits.invoices.list, org)),
-                "red_letters": whole(await _rows(credits.refunds.red_letters.list, org)),
-                "disputes": whole(await _rows(credits.disputes.list, org)),
+                "purchases": await _rows(credits.purchases, org),
+                "refunds": await _rows(credits.refunds.list, org),
+                "invoices": await _rows(credits.invoices.list, org),
+                "red_letters": await _rows(credits.refunds.red_letters.list, org),
+                "disputes": await _rows(credits.disputes.list, org),
                 "alerts": [asdict(one) for one in await credits.alerts.of(org)],
             }
             for org in orgs
@@ -215,17 +214,19 @@ class _Drawers:
                     opened = asdict(await self._s.payouts.payees.open(payee.id))
                 except PersonErased:
                     opened = None
-            payouts = await every(partial(self._s.payouts.list, org_id=org))
-            found.append({"payee": opened, "payouts": whole([asdict(one) for one in payouts])})
+            payouts = await drawn(partial(self._s.payouts.list, org_id=org))
+            found.append({"payee": opened, "payouts": [asdict(one) for one in payouts]})
         return found
 
     async def exchange(self, person: UUID, orgs: Sequence[UUID]) -> Any:
-        """Orders, disputes and withdrawals on the exchange."""
+        """Orders, trades, disputes and withdrawals on the exchange."""
         exchange = self._s.exchange
         return [
             {
-                "withdrawals": whole([asdict(one) for one in await exchange.cash.withdrawals(org, limit=ALL)]),
-                "disputes": whole([asdict(one) for one in await exchange.disputes.list(org, limit=ALL)]),
+                "orders": [order_view(one) for one in await drawn(partial(exchange.orders, org))],
+                "trades": [own_trade(one, org) for one in await drawn(partial(exchange.trades, org_id=org))],
+                "withdrawals": [asdict(one) for one in await exchange.cash.withdrawals(org, limit=ALL)],
+                "disputes": [asdict(one) for one in await exchange.disputes.list(org, limit=ALL)],
             }
             for org in orgs
         ]
@@ -237,17 +238,17 @@ class _Drawers:
     async def clones(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Clones of the person, and what the person said of others' answers."""
         return {
-            "consents": whole([asdict(one) for one in await self._s.clones.mandates(person_id=person, limit=ALL)]),
-            "feedback": whole([asdict(one) for one in await self._s.teaching.said(person, ALL)]),
+            "consents": [asdict(one) for one in await self._s.clones.mandates(person_id=person, limit=ALL)],
+            "feedback": [asdict(one) for one in await self._s.teaching.said(person, ALL)],
         }
 
     async def works(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Rights that the person registered or holds, outputs of which they are an author, and what they reused."""
         rights, science = self._s.commons.rights, self._s.commons.science
         return {
-            "rights": whole([asdict(one) for org in orgs for one in await rights.mine(org, most=ALL)]),
-            "outputs": whole([asdict(one) for org in orgs for one in await science.mine(org, most=ALL)]),
-            "reuses": whole([asdict(one) for org in orgs for one in await science.declared_by(org, most=ALL)]),
+            "rights": [asdict(one) for org in orgs for one in await rights.mine(org, most=ALL)],
+            "outputs": [asdict(one) for org in orgs for one in await science.mine(org, most=ALL)],
+            "reuses": [asdict(one) for org in orgs for one in await science.declared_by(org, most=ALL)],
         }
 
     async def board(self, person: UUID, orgs: Sequence[UUID]) -> Any:
@@ -255,19 +256,19 @@ class _Drawers:
         board = self._s.board
         return [
             {
-                "posts": whole([post_view(one, "", own=True) for one in await board.posts.of(org, most=ALL)]),
-                "matches": whole([match_view(one) for one in await board.meetings.of(org, most=ALL)]),
+                "posts": [post_view(one, "", own=True) for one in await board.posts.of(org, most=ALL)],
+                "matches": [match_view(one) for one in await board.meetings.of(org, most=ALL)],
             }
             for org in orgs
         ]
 
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""
-        return whole([row for org in orgs for row in await _rows(self._s.identity.keys.list, org)])
+        return [row for org in orgs for row in await _rows(self._s.identity.keys.list, org)]
 
     async def tags(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person's calls were counted under."""
-        return [name for org in orgs for name in await self._s.gateway.tags(org)]
+        return [name for org in orgs for name in await self._s.gateway.tags(org, most=ALL)]
 
     async def webhooks(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Where the person wants to be told what happens."""
@@ -276,13 +277,13 @@ class _Drawers:
 
     async def governance(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person said on proposals."""
-        return whole(await self._s.governance.deciding.said_by(person, most=ALL))
+        return await self._s.governance.deciding.said_by(person, most=ALL)
 
     async def nomads(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Days present, how and (as long as it is kept) where they were proved, decisions, cards, uses, readings; and
         venues that the person runs."""
-        found = await self._s.nomads.own_copy(person, actor=f"person:{person}")
-        return found | {"venues": [venue_view(venue) for venue in await self._s.nomads.venues.of_orgs(orgs)]}
+        found = await self._s.nomads.own_copy(person, actor=f"person:{person}", most=ALL)
+        return found | {"venues": [venue_view(venue) for venue in await self._s.nomads.venues.of_orgs(orgs, most=ALL)]}
 
     async def store(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person offers, with every version, and what they said of others' offers."""
@@ -292,8 +293,8 @@ class _Drawers:
                     {"listing": asdict(listing), "versions": [asdict(one) for one in versions]}
                     for listing, versions in await self._s.store.mine(org, most=ALL)
                 ],
-                "ratings": whole([asdict(one) for one in await self._s.store.rated(org, most=ALL)]),
-                "replies": whole(await self._s.store.replied(org, most=ALL)),
+                "ratings": [asdict(one) for one in await self._s.store.rated(org, most=ALL)],
+                "replies": await self._s.store.replied(org, most=ALL),
                 "entries": [
                     {**asdict(one), "said": await self._s.contests.said(one)}
                     for one in await self._s.contests.entered(org, most=ALL)
@@ -313,34 +314,34 @@ class _Drawers:
                     | {"versions": msgspec.to_builtins(await flows.versions(org, one.slug, most=ALL))}
                     for one in await flows.mine(org, most=ALL)
                 ],
-                "runs": whole(msgspec.to_builtins(await every(partial(flows.runs, org)))),
+                "runs": msgspec.to_builtins(await drawn(partial(flows.runs, org))),
             }
             for org in orgs
         ]
 
     async def evaluations(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Evaluation sets of agents, and what they measured."""
-        return [msgspec.to_builtins(await self._s.routines.trials.everything(org)) for org in orgs]
+        return [msgspec.to_builtins(await self._s.routines.trials.everything(org, most=ALL)) for org in orgs]
 
     async def content(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person had written, on which forms, and their profiles of products."""
         hub, found = self._s.hub.content, []
         for org in orgs:
-            drafts = await every(partial(hub.drafts, org))
+            drafts = await drawn(partial(hub.drafts, org))
             forms = {one.job: (await hub.job(org, one.job))[0].form for one in drafts}
             found.append({
                 "profiles": [profile_view(one) for one in await hub.profiles(org)],
-                "drafts": whole([draft_view(one) | {"form": forms[one.job]} for one in drafts]),
+                "drafts": [draft_view(one) | {"form": forms[one.job]} for one in drafts],
             })  # fmt: skip
         return found
 
     async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Runs of agents that the person paid for; no text of theirs is kept."""
-        return whole([row for org in orgs for row in await _rows(self._s.agents.runs, org)])
+        return [row for org in orgs for row in await _rows(self._s.agents.runs, org)]
 
     async def thumbs(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person thinks of agents' answers, with what they shared of them."""
-        return whole([asdict(one) for one in await self._s.agents.thumbs.given(person, orgs, limit=ALL)])
+        return [asdict(one) for one in await self._s.agents.thumbs.given(person, orgs, limit=ALL)]
 
     async def workshop(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Files, batches, data sets with their versions, jobs and models of the studio."""
@@ -348,8 +349,8 @@ class _Drawers:
         for org in orgs:
             sets = await shop.datasets.datasets(org, most=ALL)
             found.append({
-                "files": whole(msgspec.to_builtins(await every(partial(self._files, org)))),
-                "batches": whole(msgspec.to_builtins(await every(partial(self._batches, org)))),
+                "files": msgspec.to_builtins(await drawn(partial(self._files, org))),
+                "batches": msgspec.to_builtins(await drawn(partial(self._batches, org))),
                 "datasets": [
                     {"dataset": msgspec.to_builtins(one),
                      "versions": msgspec.to_builtins(await shop.datasets.versions(one, most=ALL))} for one in sets
@@ -358,7 +359,7 @@ class _Drawers:
                     msgspec.to_builtins(one) | {"rubric": await shop.studio.rubric_of(one)}
                     for one in await shop.studio.jobs(org, ALL)
                 ],
-                "models": msgspec.to_builtins(await shop.studio.models(org)),
+                "models": msgspec.to_builtins(await shop.studio.models(org, most=ALL)),
                 "knowledge": await self._knowledge(org),
             })  # fmt: skip
         return found
@@ -372,10 +373,9 @@ class _Drawers:
     async def _knowledge(self, org: UUID) -> list[dict[str, Any]]:
         """The knowledge bases that the person keeps, with their documents; the files are downloaded there."""
         knowledge, found = self._s.library.knowledge, []
-        for base in await knowledge.bases(Asking(org)):
-            if base.org_id == org:
-                documents = [{"name": one.name, "made_at": one.made_at} for one in await knowledge.documents(base)]
-                found.append({"name": base.name, "made_at": base.made_at, "documents": documents})
+        for base in await knowledge.all_of(org):
+            documents = [{"name": one.name, "made_at": one.made_at} for one in await knowledge.documents(base)]
+            found.append({"name": base.name, "made_at": base.made_at, "documents": documents})
         return found
 
     async def estates(self, person: UUID, orgs: Sequence[UUID]) -> Any:
@@ -386,12 +386,8 @@ class _Drawers:
         """Complaints that the person made, and what guardrails did to what they asked."""
         now, filings = self._s.clock.now(), self._s.filings
         return [
-            {"complaints": whole(
-                [complaint_view(one, now) for one in await filings.complaints.list(org_id=org, limit=ALL)]
-             ),
-             "moderation": whole(
-                 [event_view(one) for one in await every(partial(filings.moderation.events, org_id=org))]
-             )}
+            {"complaints": [complaint_view(one, now) for one in await filings.complaints.list(org_id=org, limit=ALL)],
+             "moderation": [event_view(one) for one in await drawn(partial(filings.moderation.events, org_id=org))]}
             for org in orgs
         ]  # fmt: skip
 
@@ -399,9 +395,9 @@ class _Drawers:
         """What the person opened alone in an emergency, what they did under it, and how it was judged."""
         now = self._s.clock.now()
         found = await self._s.emergency.glass.list(person_id=person, limit=ALL)
-        return whole([glass_view(one, now) for one in found])
+        return [glass_view(one, now) for one in found]
 
     async def notices(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the city told the person."""
         found = await self._s.notifier.inbox(person, list(orgs), limit=ALL)
-        return whole([asdict(notice) for notice in found])
+        return [asdict(notice) for notice in found]

@@ -30,13 +30,13 @@ from shanhe.identity.store import people as store
 from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.paging import COPY_ROWS, whole
 from shanhe.kernel.sealing import PAYER_INDEX, Seals, payer_key
 
 PAGE_MAX = 200
 LANGUAGES = ("zh-CN", "en")
 EDITABLE = frozenset({"name", "login", "email", "phone", "language"})
 LEFT_MAX = 100
-OWN_ROWS_MAX = 1_000
 ERASED_TOPIC = "identity.person_erased"
 """Key: the person; payload: `org_id`, the person's own organisation of one, if there is one, and `payer`, a keyed hash
 of the name under which a bank would know them (`kernel.sealing.PAYER_INDEX`)."""
@@ -44,7 +44,6 @@ OWNERLESS_TOPIC = "identity.ownerless"
 """An organisation's only member was erased; payload: `org`."""
 PASSKEY_FIELD = "passkey.name"
 KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
-INVITATIONS_MAX = 200
 ENDED = "erased"
 """Why the keys of a person's own account ended."""
 RESTORED = "restore"
@@ -246,12 +245,12 @@ class People:
     # -- export and erasure ------------------------------------------------------------------------------------------
 
     async def export(self, person_id: UUID) -> dict[str, Any]:
-        """Everything identity holds about a person, in plain text, for that person (PIPL 45)."""
+        """Everything identity holds about a person, in plain text, for that person (PIPL 45); see `whole`."""
         db = self._ground.db
         person = await self.get(person_id)
         passkeys, seal = await sessions.passkeys(db, person_id), Seals(self._ground.vault).of_person(person_id)
-        rows = await audit.of_actor(db, f"person:{person_id}", OWN_ROWS_MAX)
-        return {
+        rows = await audit.of_actor(db, f"person:{person_id}", COPY_ROWS + 1)
+        return dict(whole({
             "format": "shanhe-person-export/1",
             "exported_at": self._ground.now(),
             "person": asdict(person) | {"city_roles": sorted(person.city_roles)},
@@ -260,15 +259,15 @@ class People:
             "invitations": [
                 {name: row[name] for name in ("org_id", "role", "state", "created_at", "decided_at")}
                 | {"called": self._ground.open(person_id, "called", row["called_sealed"])}
-                for row in await arrivals.of_person(db, person_id, INVITATIONS_MAX)
+                for row in await arrivals.of_person(db, person_id, COPY_ROWS + 1)
             ],
             "consents": [asdict(consent) for consent in await audit.consents(db, person_id)],
-            "objections": [dict(row) for row in await audit.objections(db, person_id, None)],
+            "objections": [dict(row) for row in await audit.objections(db, person_id, None, COPY_ROWS + 1)],
             "passkeys": [
                 {"name": seal.open(PASSKEY_FIELD, row["name"]), "created_at": row["created_at"]} for row in passkeys
             ],
             "actions": [asdict(row) for row in rows],
-        }
+        }))  # fmt: skip
 
     async def erase(self, person_id: UUID, *, by: By, still: Still | None = None) -> bool:
         """Anonymise the rows, then destroy the key, so that copies in logs and backups can't be read either (PIPL 47).

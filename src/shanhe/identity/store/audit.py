@@ -12,6 +12,7 @@ from shanhe.kernel.ids import new_id
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
+OBJECTION_ROWS: Final = 200
 AUDIT_COLUMNS = "id, at, actor, action, object, org_id, details, door"
 _ACTION: Final = """replace(action, '.', '_') COLLATE "C\""""
 _ASKED: Final = {
@@ -103,10 +104,11 @@ async def end_objection(conn: Connection, person_id: UUID, purpose: str, now: da
     )  # fmt: skip
 
 
-async def objections(conn: Connection, person_id: UUID, purpose: str | None) -> list[Any]:
+async def objections(conn: Connection, person_id: UUID, purpose: str | None, most: int = OBJECTION_ROWS) -> list[Any]:
+    """Newest first."""
     rows: list[Any] = await conn.fetch(
         """SELECT purpose, made_at, ended_at FROM identity.objection
-           WHERE person_id = $1 AND ($2::text IS NULL OR purpose = $2) ORDER BY id LIMIT 200""",
-        person_id, purpose,
+           WHERE person_id = $1 AND ($2::text IS NULL OR purpose = $2) ORDER BY id DESC LIMIT $3""",
+        person_id, purpose, most,
     )  # fmt: skip
     return rows
