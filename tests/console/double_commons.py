@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console.ports_commons import Shown
 from shanhe.kernel.errors import Conflict
 
 AT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
@@ -62,8 +63,8 @@ class Commons:
         self.fresh = False
         self.done: list[tuple[Any, ...]] = []
 
-    async def rights(self, find: str, kind: str, pooled: bool) -> Sequence[Mapping[str, Any]]:
-        return [] if self.fresh or find == "无" else [ENTRY]
+    async def rights(self, find: str, kind: str, pooled: bool, before: int | None) -> Shown:
+        return ([], None) if self.fresh or find == "无" else ([ENTRY], None if before else 41)
 
     async def right(self, who: m.Who | None, entry: UUID) -> Mapping[str, Any]:
         if who is None:
@@ -94,8 +95,8 @@ class Commons:
     async def rights_queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [] if self.fresh else [ENTRY | {"id": FILED, "state": "filed"}]
 
-    async def outputs(self, find: str, kind: str) -> Sequence[Mapping[str, Any]]:
-        return [] if self.fresh else [MADE]
+    async def outputs(self, find: str, kind: str, before: int | None) -> Shown:
+        return ([], None) if self.fresh else ([MADE], None if before else 41)
 
     async def output(self, who: m.Who | None, deposit: UUID) -> Mapping[str, Any]:
         if deposit == RETRACTED:

@@ -34,6 +34,16 @@ class TestPages:
         assert "个人" in page
         assert "调用与收入" not in page
 
+    @pytest.mark.parametrize("path", ["/ip", "/science"])
+    async def test_lead_to_the_next_page_and_back_to_the_newest(self, visitor: httpx.AsyncClient, path: str) -> None:
+        first = (await visitor.get(path, params={"find": "焊 a&b"})).text
+        assert "%E7%84%8A%20a%26b" in first
+        assert 'before=41">更早' in first
+        later = (await visitor.get(path, params={"find": "焊", "before": "41"})).text
+        assert "更早" not in later
+        assert "最新" in later
+        assert (await visitor.get(path, params={"before": "9" * 40})).status_code == 200
+
     async def test_say_what_is_not_there_yet(self, member: httpx.AsyncClient, desk: Desk) -> None:
         desk.commons.fresh = True  # type: ignore[attr-defined]
         for path, words in (

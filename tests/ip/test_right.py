@@ -6,6 +6,7 @@ import asyncio
 import re
 from contextlib import nullcontext
 from datetime import date
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -26,6 +27,7 @@ from shanhe.ip.api import (
     UnknownEntry,
     WrongState,
 )
+from shanhe.kernel import paging
 from shanhe.programmes.api import AlreadyClaimed, Verdict
 from shanhe.programmes.api import State as Applied
 
@@ -101,7 +103,35 @@ class TestShares:
         for _ in range(3):
             await city.verified(org)
         monkeypatch.setattr(store, "ROWS_MAX", 2)
-        assert [one.entry.id for one in await city.rights.shown(find=first.number)] == [first.id]
+        assert [one.entry.id for one in (await city.rights.shown(find=first.number)).rows] == [first.id]
+
+    async def test_are_shown_a_page_at_a_time_until_the_last(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        org = await city.company()
+        made = [(await city.verified(org, title=f"翻页 {n}")).entry.id for n in range(5)]
+        monkeypatch.setattr(store, "ROWS_MAX", 2)
+        seen, before = [], None
+        while True:
+            leaf = await city.rights.shown(find="翻页", before=before, most=2)
+            assert len(leaf.rows) <= 2
+            seen += [one.entry.id for one in leaf.rows]
+            if (before := leaf.following) is None:
+                break
+        assert seen == made[::-1]
+
+    async def test_that_fit_are_looked_for_page_after_page_and_a_long_way_is_gone_in_parts(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        org = await city.company()
+        sought = (await city.verified(org, title="远处的权利")).entry.id
+        for _ in range(4):
+            await city.verified(org)
+        monkeypatch.setattr(store, "ROWS_MAX", 1)
+        monkeypatch.setattr(paging, "LOOKED_PAGES", 2)
+        first = await city.rights.shown(find="远处的权利")
+        assert first.rows == []
+        assert first.following is not None
+        found = await paging.leaves(partial(city.rights.shown, find="远处的权利"))
+        assert [one.entry.id for one in found] == [sought]
 
     async def test_that_are_no_whole_are_refused_by_the_database_too(self, city: City) -> None:
         made = await city.draft(await city.company())

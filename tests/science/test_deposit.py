@@ -162,7 +162,7 @@ class TestDeposit:
         gone = await science.retract(found.id, reason="标注有误", org_id=author, actor="test")
         assert (gone.state, gone.retraction) == (State.RETRACTED, "标注有误")
         assert (await science.get(found.id)).retraction == "标注有误"
-        assert found.id not in {one.id for one in await science.shown()}
+        assert found.id not in {one.id for one in (await science.shown()).rows}
         with pytest.raises(WrongState):
             await reused(city, found, user)
         decided = await science.confirm(waiting.id, org_id=author, actor="test")
@@ -347,8 +347,8 @@ class TestReuse:
         for n in range(4):
             await published(city, author, title=f"水文观测 {n}")
         monkeypatch.setattr(store, "ROWS_MAX", 2)
-        assert [one.id for one in await science.shown(find="地磁")] == [sought.id]
-        assert len(await science.shown(find="水文")) == 2
+        assert [one.id for one in (await science.shown(find="地磁")).rows] == [sought.id]
+        assert len((await science.shown(find="水文")).rows) == 4
 
     async def test_is_seen_by_everybody_over_http(self, city: City) -> None:
         author, user = await city.company("甲所"), await city.company("乙所")

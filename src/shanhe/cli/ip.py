@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -55,10 +56,11 @@ def list_(
 ) -> None:
     """Verified rights, newest first."""
     from shanhe.ip.api import public_views
+    from shanhe.kernel.paging import leaves
 
     async def work(services: Services) -> list[dict[str, Any]]:
         rights = services.commons.rights
-        return await public_views(rights, await rights.shown(find=find, kind=kind, pooled=pooled))
+        return await public_views(rights, await leaves(partial(rights.shown, find=find, kind=kind, pooled=pooled)))
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "number", "title", "rate"), [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -32,11 +33,12 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Published outputs, newest first."""
+    from shanhe.kernel.paging import leaves
     from shanhe.science.api import deposit_views
 
     async def work(services: Services) -> list[dict[str, Any]]:
         science = services.commons.science
-        found = await science.shown(find=find, kind=kind)
+        found = await leaves(partial(science.shown, find=find, kind=kind))
         counts = await science.counts(found)
         return await deposit_views(science, found, counts)
 

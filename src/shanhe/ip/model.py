@@ -134,6 +134,11 @@ class File:
     """Parties who were erased: nobody can consent for them, and nobody takes their share."""
 
     @property
+    def n(self) -> int:
+        """What it is called by, and its place in the register."""
+        return self.entry.n
+
+    @property
     def in_force(self) -> Terms | None:
         return next((one for one in self.terms if one.state is TermsState.IN_FORCE), None)
 

@@ -20,6 +20,7 @@ from shanhe.ip.views import line_views, own_view, public_view, public_views
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.paging import PLACE_MAX
 from shanhe.kernel.routing import APIRouter, Body
 
 FIND_MAX = 80
@@ -81,11 +82,13 @@ def router(rights: Rights, clock: Clock, find: Find) -> APIRouter:
 def _public(routes: APIRouter, rights: Rights) -> None:
     @routes.get("")
     async def verified(
-        find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None, pooled: bool = False
-    ) -> Response:
-        """Verified rights, newest first; public. `pooled`: those that calls may use."""
-        found = await rights.shown(find=find, kind=kind or "", pooled=pooled)
-        return as_json({"data": await public_views(rights, found)})
+        find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None, pooled: bool = False,
+        before: Annotated[int | None, Query(ge=1, le=PLACE_MAX)] = None,
+    ) -> Response:  # fmt: skip
+        """Verified rights, newest first; public. `pooled`: those that calls may use. `next`: `before` of the next page,
+        which may have more although few were found so far."""
+        found = await rights.shown(find=find, kind=kind or "", pooled=pooled, before=before)
+        return as_json({"data": await public_views(rights, found.rows), "next": found.following})
 
     @routes.get("/entries/{entry}")
     async def one(entry: UUID) -> Response:

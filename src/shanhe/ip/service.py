@@ -55,7 +55,7 @@ from shanhe.kernel.asking import Akin, Named, Names, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier, Text
-from shanhe.kernel.paging import every
+from shanhe.kernel.paging import Leaf, every, leaf
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger
@@ -68,8 +68,6 @@ NAME: Final = re.compile(r"^ip/(\d{6,12})$")
 SHA256: Final = re.compile(r"^([0-9a-f]{64})?$")
 DAYS_MAX: Final = 366
 ERASED: Final = "erasure"
-PAGES_MAX: Final = 100
-"""Of the register, that are looked through for a word."""
 HAND_IN: Final = Text("现在可以提交核验。", "You can hand it in now.")
 IN_FORCE: Final = Text("调用即按新的份额与费率付给权利人。", "Calls pay the holders by them from now on.")
 STAYS: Final = Text("原有份额与费率继续有效。", "What was in force stays in force.")
@@ -99,23 +97,21 @@ class Rights:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def shown(self, *, find: str = "", kind: str = "", pooled: bool = False) -> list[File]:
-        """Verified rights, newest first, a bounded page: everybody may look. `pooled`: those that calls may use. What
-        is looked for is looked for in all, whose words are sealed where a person registered them."""
-        words, number, before = find.strip().lower(), canonical(find), None
-        found: list[File] = []
-        for _ in range(PAGES_MAX if words or pooled else 1):
-            page = await store.shown(self._desk.db, kind or None, before)
-            found += [
-                one
-                for one in await self._desk.files(page)
-                if (not pooled or (one.in_force is not None and one.in_force.rate_ppm is not None))
-                and (words in _searched(one.entry) or (number and number in one.entry.number))
-            ]
-            if len(page) < store.ROWS_MAX or len(found) >= store.ROWS_MAX:
-                break
-            before = page[-1].n
-        return found[: store.ROWS_MAX]
+    async def shown(
+        self, *, find: str = "", kind: str = "", pooled: bool = False, before: int | None = None,
+        most: int = store.ROWS_MAX,
+    ) -> Leaf[File]:  # fmt: skip
+        """Verified rights, newest first: everybody may look. `pooled`: those that calls may use. What is looked for is
+        looked for among their words, which are sealed where a person registered them."""
+        words, number = find.strip().lower(), canonical(find)
+
+        def fits(one: File) -> bool:
+            if pooled and (one.in_force is None or one.in_force.rate_ppm is None):
+                return False
+            return words in _searched(one.entry) or bool(number and number in one.entry.number)
+
+        page = partial(store.shown, self._desk.db, kind or None)
+        return await leaf(page, self._desk.files, fits, before=before, most=most, place=attrgetter("n"))
 
     async def mine(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[File]:
         """What an organisation registered, holds or is asked to hold, newest first."""

@@ -14,6 +14,7 @@ from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.paging import PLACE_MAX
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.science.cite import FILES, FORMATS, cite
 from shanhe.science.errors import UnknownReuse
@@ -84,11 +85,15 @@ def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
 
 def _public(routes: APIRouter, science: Science, url: str, city: str) -> None:
     @routes.get("")
-    async def published(find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None) -> Response:
-        """Published outputs, newest first; public."""
-        found = await science.shown(find=find, kind=kind or "")
-        counts = await science.counts(found)
-        return as_json({"data": await deposit_views(science, found, counts)})
+    async def published(
+        find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None,
+        before: Annotated[int | None, Query(ge=1, le=PLACE_MAX)] = None,
+    ) -> Response:  # fmt: skip
+        """Published outputs, newest first; public. `next`: `before` of the next page, which may have more although few
+        were found so far."""
+        found = await science.shown(find=find, kind=kind or "", before=before)
+        views = await deposit_views(science, found.rows, await science.counts(found.rows))
+        return as_json({"data": views, "next": found.following})
 
     @routes.get("/deposits/{deposit}")
     async def one(deposit: str) -> Response:

@@ -17,7 +17,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier, Text
-from shanhe.kernel.paging import every
+from shanhe.kernel.paging import Leaf, every, leaf
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.science import store
@@ -62,8 +62,6 @@ DOI: Final = re.compile(r"^10\.\d{4,9}/\S{1,150}$")
 PAY_ROWS: Final = 100
 SYSTEM: Final = "system"
 ERASED: Final = "erasure"
-PAGES_MAX: Final = 100
-"""Of the register, that are looked through for a word."""
 
 
 class Science:
@@ -90,18 +88,16 @@ class Science:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def shown(self, *, find: str = "", kind: str = "") -> list[Deposit]:
-        """Published deposits, newest first, a bounded page: everybody may look. What is looked for is looked for in
-        all, whose words are sealed where a person deposited them."""
-        words, before = find.strip().lower(), None
-        found: list[Deposit] = []
-        for _ in range(PAGES_MAX if words else 1):
-            page = await store.shown(self._desk.db, kind or None, before)
-            found += [one for one in await self._desk.all_opened(page) if words in _searched(one)]
-            if len(page) < store.ROWS_MAX or len(found) >= store.ROWS_MAX:
-                break
-            before = page[-1].n
-        return found[: store.ROWS_MAX]
+    async def shown(
+        self, *, find: str = "", kind: str = "", before: int | None = None, most: int = store.ROWS_MAX
+    ) -> Leaf[Deposit]:
+        """Published deposits, newest first: everybody may look. What is looked for is looked for among their words,
+        which are sealed where a person deposited them."""
+        words, page = find.strip().lower(), partial(store.shown, self._desk.db, kind or None)
+        return await leaf(
+            page, self._desk.all_opened, lambda one: words in _searched(one), before=before, most=most,
+            place=attrgetter("n"),
+        )  # fmt: skip
 
     async def mine(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[Deposit]:
         """What an organisation deposited or is an author of, or is asked to be, newest first."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.ports_commons import Shown
 from shanhe.identity.api import Organisation, OrgKind
 from shanhe.ip.api import File, NewEntry, line_views, own_view, public_view, public_views
 from shanhe.ip.api import Kind as RightKind
@@ -24,6 +25,7 @@ PERCENT_PPM = 10_000
 OWN = ("本单位", "本人", "us", "self")
 """How a line names whoever writes it."""
 NAME_CHARS_MAX = 120
+PAGE_ROWS = 100
 MANUAL_HOWS = (How.PAPER, How.DEPOSIT, How.LISTING, How.MODEL, How.DATASET)
 
 
@@ -40,9 +42,11 @@ class LiveCommons:
 
     # -- rights -------------------------------------------------------------------------------------------------------
 
-    async def rights(self, find: str, kind: str, pooled: bool) -> Sequence[Mapping[str, Any]]:
-        found = await self._rights.shown(find=find, kind=kind if kind in list(RightKind) else "", pooled=pooled)
-        return [_right(one) for one in await public_views(self._rights, found)]
+    async def rights(self, find: str, kind: str, pooled: bool, before: int | None) -> Shown:
+        found = await self._rights.shown(
+            find=find, kind=kind if kind in list(RightKind) else "", pooled=pooled, before=before, most=PAGE_ROWS
+        )
+        return [_right(one) for one in await public_views(self._rights, found.rows)], found.following
 
     async def right(self, who: m.Who | None, entry: UUID) -> Mapping[str, Any]:
         """A right as somebody may see it; `whole` for its parties and the office."""
@@ -126,10 +130,12 @@ class LiveCommons:
 
     # -- open science -------------------------------------------------------------------------------------------------
 
-    async def outputs(self, find: str, kind: str) -> Sequence[Mapping[str, Any]]:
-        found = await self._science.shown(find=find, kind=kind if kind in list(OutputKind) else "")
-        counts = await self._science.counts(found)
-        return [_output(one) for one in await deposit_views(self._science, found, counts)]
+    async def outputs(self, find: str, kind: str, before: int | None) -> Shown:
+        found = await self._science.shown(
+            find=find, kind=kind if kind in list(OutputKind) else "", before=before, most=PAGE_ROWS
+        )
+        counts = await self._science.counts(found.rows)
+        return [_output(one) for one in await deposit_views(self._science, found.rows, counts)], found.following
 
     async def output(self, who: m.Who | None, deposit: UUID) -> Mapping[str, Any]:
         science = self._science

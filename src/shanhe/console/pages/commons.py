@@ -13,6 +13,7 @@ from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.kernel.paging import place_of
 from shanhe.kernel.routing import APIRouter
 
 RIGHT_KINDS: Final = ("software_copyright", "invention_patent", "ai_invention_patent", "trade_secret", "other")
@@ -51,10 +52,11 @@ class CommonsRoom(Room):
     async def rights(self, request: Request) -> Response:
         who, asked = await self.desk.gate.who(request), request.query_params
         find, kind, pooled = asked.get("find", "")[:FIND_MAX], asked.get("kind", ""), bool(asked.get("pooled"))
-        rows = await self.desk.commons.rights(find, kind, pooled)
+        before = place_of(asked.get("before", ""))
+        rows, following = await self.desk.commons.rights(find, kind, pooled, before)
         return self.show(
-            request, "ip.html", who, rows=rows, kinds=RIGHT_KINDS, find=find, kind=kind, pooled=pooled,
-            waiting=await self._waiting(who),
+            request, "ip.html", who, rows=rows, kinds=RIGHT_KINDS, find=find, kind=kind, pooled=pooled, before=before,
+            following=following, waiting=await self._waiting(who),
         )  # fmt: skip
 
     async def _waiting(self, who: m.Who | None) -> Mapping[str, int]:
@@ -106,8 +108,10 @@ class CommonsRoom(Room):
     async def outputs(self, request: Request) -> Response:
         who, asked = await self.desk.gate.who(request), request.query_params
         find, kind = asked.get("find", "")[:FIND_MAX], asked.get("kind", "")
-        rows = await self.desk.commons.outputs(find, kind)
-        shown = {"rows": rows, "kinds": OUTPUT_KINDS, "find": find, "kind": kind}
+        before = place_of(asked.get("before", ""))
+        rows, following = await self.desk.commons.outputs(find, kind, before)
+        shown = {"rows": rows, "kinds": OUTPUT_KINDS, "find": find, "kind": kind, "before": before,
+                 "following": following}  # fmt: skip
         return self.show(request, "science.html", who, **shown, waiting=await self._waiting(who))
 
     async def output(self, request: Request, deposit: UUID) -> Response:
