@@ -10,12 +10,13 @@ from uuid import UUID
 
 import pytest
 
+from shanhe.gateway import parted_store
 from shanhe.gateway.errors import TooMuchUsage
 from shanhe.gateway.meter import Buckets
 from shanhe.gateway.store import ROWS_MAX, UsageKey, UsageStore
 from shanhe.gateway.tags import TagBook, unkeyed
 from shanhe.gateway.terms import Today
-from shanhe.gateway.usage import UsageBook
+from shanhe.gateway.usage import UsageBook, complete
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -32,7 +33,10 @@ async def test_no_payer_is_left_out_where_a_page_ends(database: Database, monkey
     await database.execute(MANY, DAY, ROWS_MAX + 1)
     clock = FixedClock(NOON)
     usage = UsageBook(UsageStore(database), Today(clock), TagBook(database, clock, Seals(), unkeyed))
-    assert len(await usage.read(None, DAY, DAY, ("org",))) == ROWS_MAX
+    page = await usage.read(None, DAY, DAY, ("org",))
+    with pytest.raises(TooMuchUsage):
+        complete(page)
+    assert len(complete(page[:-1])) == ROWS_MAX
     every = await usage.of_all(DAY, DAY, ("org",))
     assert (len(every), sum(row.amount_micro for row in every)) == (ROWS_MAX + 1, 3 * (ROWS_MAX + 1))
     (whole,) = await usage.of_all(DAY, DAY, ())
@@ -40,6 +44,21 @@ async def test_no_payer_is_left_out_where_a_page_ends(database: Database, monkey
     monkeypatch.setattr("shanhe.gateway.usage.WHOLE_ROWS_MAX", ROWS_MAX)
     with pytest.raises(TooMuchUsage):
         await usage.of_all(DAY, DAY, ("org",))
+
+
+async def test_income_of_more_rows_than_are_read_at_once_is_refused_and_not_cut(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parted_store, "ROWS_MAX", 3)
+    account = new_id()
+    add = """INSERT INTO gateway.share_day (day, account, role, resource, calls, amount_micro)
+             VALUES ($1, $2, $3, $4, 1, 5)"""
+    for n in range(3):
+        await database.execute(add, DAY, account, "ip_holder", f"tool/t{n}")
+    assert len(await parted_store.earned(database, account, DAY, DAY)) == 3
+    await database.execute(add, DAY, account, "ip_holder", "tool/t3")
+    with pytest.raises(TooMuchUsage):
+        await parted_store.earned(database, account, DAY, DAY)
 
 
 class Slow(UsageStore):

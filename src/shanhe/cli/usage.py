@@ -27,12 +27,13 @@ def sums(
     as_json: Json = False,
 ) -> None:
     """Tokens and credits of an organisation. A call with two tags counts under both."""
+    from shanhe.gateway.api import complete
     from shanhe.gateway.routes import grouping
 
     async def work(services: Services) -> list[dict[str, Any]]:
         owner = await find_org(services, org)
         days = days_of(first, last, services.clock.today())
-        found = await services.gateway.usage(owner.id, *days, group=grouping(by), tag=tag or None)
+        found = complete(await services.gateway.usage(owner.id, *days, group=grouping(by), tag=tag or None))
         return [{name: getattr(row, name) for name in (*row.__struct_fields__, "tokens")} for row in found]
 
     found = in_city(data, work)

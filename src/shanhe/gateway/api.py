@@ -44,7 +44,7 @@ from shanhe.gateway.tags import Hash, TagBook, under, under_header, unkeyed
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.traces import Traces, traces_to
-from shanhe.gateway.usage import UsageBook
+from shanhe.gateway.usage import UsageBook, complete
 from shanhe.gateway.weights import WeightOf, Weights
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import midnight
@@ -102,6 +102,7 @@ __all__ = [
     "UsageKey",
     "UsageRow",
     "Weigh",
+    "complete",
     "invalid",
     "openai_error",
     "preflight",

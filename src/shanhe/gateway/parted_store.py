@@ -9,11 +9,12 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.gateway.errors import TooMuchUsage
 from shanhe.kernel.db import Database
 
 Key = TypeVar("Key")
-ROWS_MAX = 10_000
-"""Most rows one question returns."""
+ROWS_MAX = 50_000
+"""Most rows one question returns; a sum of a part of them would mislead, so of more none is."""
 
 _ADD_RESOURCE = """INSERT INTO gateway.resource_day AS k (day, resource, org_id, calls, tokens, amount_micro)
   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource, day, org_id) DO UPDATE
@@ -99,6 +100,13 @@ async def replace_day(db: Database, day: date, sums: PartedSums) -> None:
         await conn.executemany(_ADD_SHARE, [(*key, *values) for key, values in sums.shares.items()])
 
 
+def _whole(rows: list[Any]) -> list[Any]:
+    """All that were asked for. TooMuchUsage where there are more."""
+    if len(rows) > ROWS_MAX:
+        raise TooMuchUsage(ROWS_MAX)
+    return rows
+
+
 async def resources(
     db: Database, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None
 ) -> list[ResourceUse]:
@@ -138,9 +146,9 @@ async def resource_days(db: Database, names: Sequence[str], first: date, last: d
                   sum(amount_micro)::bigint AS amount_micro
              FROM gateway.resource_day WHERE resource = ANY($1) AND day BETWEEN $2 AND $3
             GROUP BY day, resource ORDER BY day DESC, resource LIMIT $4""",
-        list(names), first, last, ROWS_MAX,
+        list(names), first, last, ROWS_MAX + 1,
     )  # fmt: skip
-    return [ResourceDay(**dict(row)) for row in rows]
+    return [ResourceDay(**dict(row)) for row in _whole(rows)]
 
 
 async def earned(db: Database, account: UUID, first: date, last: date) -> list[Earned]:
@@ -148,9 +156,9 @@ async def earned(db: Database, account: UUID, first: date, last: date) -> list[E
     rows: list[Any] = await db.fetch(
         """SELECT day, role, resource, calls, amount_micro FROM gateway.share_day
             WHERE account = $1 AND day BETWEEN $2 AND $3 ORDER BY day DESC, resource, role LIMIT $4""",
-        account, first, last, ROWS_MAX,
+        account, first, last, ROWS_MAX + 1,
     )  # fmt: skip
-    return [Earned(**dict(row)) for row in rows]
+    return [Earned(**dict(row)) for row in _whole(rows)]
 
 
 async def right_days(db: Database, right: str, first: date, last: date) -> list[RightDay]:
@@ -159,6 +167,6 @@ async def right_days(db: Database, right: str, first: date, last: date) -> list[
         """SELECT day, account, calls, amount_micro FROM gateway.share_day
             WHERE role = 'ip_holder' AND resource = $1 AND day BETWEEN $2 AND $3
             ORDER BY day DESC, account LIMIT $4""",
-        right, first, last, ROWS_MAX,
+        right, first, last, ROWS_MAX + 1,
     )  # fmt: skip
-    return [RightDay(**dict(row)) for row in rows]
+    return [RightDay(**dict(row)) for row in _whole(rows)]

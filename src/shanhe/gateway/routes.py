@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from shanhe.gateway.api import WINDOWS, Gateway, UsageRow
+from shanhe.gateway.api import WINDOWS, Gateway, UsageRow, complete
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.days import days_asked
 from shanhe.kernel.documents import BOM, csv_line
@@ -83,14 +83,10 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
     ) -> Response:
         """Tokens and credits by window (day, week, month), model, key and tag; `format=csv` downloads them."""
         begin, end = days_asked(first, last, clock.today())
-        rows = await gateway.usage(
-            whose(asking, org),
-            begin,
-            end,
-            group=grouping(group),
-            key_id=key_of(asking, key),
-            model=model,
-            tag=tag,
+        rows = complete(
+            await gateway.usage(
+                whose(asking, org), begin, end, group=grouping(group), key_id=key_of(asking, key), model=model, tag=tag
+            )
         )
         if format == "csv":
             name = f"usage-{begin}-{end}.csv"

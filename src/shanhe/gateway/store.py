@@ -157,11 +157,12 @@ class UsageStore:
         group: tuple[str, ...],
         key_id: UUID | None = None,
         model: str | None = None,
-        most: int = ROWS_MAX,
+        most: int | None = None,
         tag: UUID | None = None,
     ) -> list[UsageRow]:
-        """Sums between two dates (both included) by the named groups, newest day first; `most` of them. By tag, or of
-        one, only what has tags counts, and what has two counts in both."""
+        """Sums between two dates (both included) by the named groups, newest day first: `most` of them, else a page and
+        one more, by which `complete` knows. By tag, or of one, only what has tags counts, and what has two counts in
+        both."""
         made = dict(GROUPS[name] for name in group)
         chosen = ", ".join(
             f"{made.get(name, 'NULL')} AS {name}" for name in dict.fromkeys(name for name, _ in GROUPS.values())
@@ -179,7 +180,7 @@ class UsageStore:
                    AND ($4::uuid IS NULL OR key_id = $4) AND ($5::text IS NULL OR model = $5) {of_tag}
                  {"GROUP BY " + ", ".join(made.values()) if made else ""}
                  ORDER BY {", ".join(f"{name} DESC" for name in made.values()) or "1"} LIMIT $6""",
-            org_id, first, last, key_id, model, most, *(() if tag is None else (tag,)),
+            org_id, first, last, key_id, model, most or ROWS_MAX + 1, *(() if tag is None else (tag,)),
         )  # fmt: skip
         return [UsageRow(**dict(row)) for row in rows if row["calls"] is not None]
 

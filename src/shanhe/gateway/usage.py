@@ -19,7 +19,7 @@ from shanhe.gateway.errors import TagsOfOne, TooMuchUsage
 from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
-from shanhe.gateway.store import KeyDay, TagKey, UsageKey, UsageRow, UsageStore
+from shanhe.gateway.store import ROWS_MAX, KeyDay, TagKey, UsageKey, UsageRow, UsageStore
 from shanhe.gateway.tags import tags_in
 from shanhe.kernel.db import FAILURES
 
@@ -41,6 +41,13 @@ CITY_ROLES: Final = frozenset({"platform", "upstream_cost"})
 K = TypeVar("K")
 log = structlog.get_logger(__name__)
 _evidence = msgspec.json.Decoder(Evidence)
+
+
+def complete(rows: list[UsageRow]) -> list[UsageRow]:
+    """All sums that were asked for, for whoever adds them up. TooMuchUsage where these are the newest of more."""
+    if len(rows) > ROWS_MAX:
+        raise TooMuchUsage(ROWS_MAX)
+    return rows
 
 
 class UsageBook:

@@ -11,7 +11,7 @@ from shanhe.compute.api import BUCKETS, NoPrice
 from shanhe.console import model as m
 from shanhe.console import model_postings as mp
 from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow
+from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow, complete
 from shanhe.identity.api import Key, NewKey
 from shanhe.ledger.api import Asset
 
@@ -70,7 +70,7 @@ class LiveMember:
         return rows, page.cursor
 
     async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]:
-        rows = await self._of.gateway.usage(who.org_id, start, end, (by,))
+        rows = complete(await self._of.gateway.usage(who.org_id, start, end, (by,)))
         names = {}
         if by == "key":
             names = {key.id: key.name for key in await self._of.identity.keys.list(who.org_id, limit=KEYS_MAX)}
