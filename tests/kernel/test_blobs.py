@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -60,10 +60,10 @@ class TestSharedBlob:
         org, person, vault = uuid4(), uuid4(), Vault(tmp_path / "keys")
         vault.create(person)
 
-        async def person_of(_: object) -> object:
-            return person
+        async def people_of(_: object) -> dict[UUID, UUID | None]:
+            return {org: person}
 
-        seal = await Seals(vault, person_of).of(org)  # type: ignore[arg-type]
+        seal = await Seals(vault, people_of).of(org)
         kept, blob = Blobs(tmp_path / "here", shared), new_id()
         await asyncio.to_thread(kept.put, blob, seal.pieces("f", (DATA,)))
         there = Blobs(tmp_path / "there", shared)

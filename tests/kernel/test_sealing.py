@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID, uuid4
 
 import pytest
@@ -90,3 +91,22 @@ class TestPayer:
         assert payer_key("欧阳 赛博坦") == payer_key("欧阳赛博坦") == payer_key("欧阳·赛博坦")
         assert payer_key("ＯＵＹＡＮＧ Ｃ") == payer_key("ouyang c")
         assert payer_key("欧阳") != payer_key("欧阳赛")
+
+
+class TestSeals:
+    async def test_of_many_parties_are_asked_for_at_once_and_of_known_ones_not_again(self, vault: Vault) -> None:
+        asked: list[set[UUID]] = []
+        firm, nobody, own, person = (uuid4() for _ in range(4))
+        vault.create(person)
+
+        async def people_of(org_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+            asked.append(set(org_ids))
+            return {firm: None, own: person}
+
+        seals = Seals(vault, people_of)
+        found = await seals.of_all([firm, own, own, nobody])
+        assert {party: seal.personal for party, seal in found.items()} == {firm: False, own: True, nobody: False}
+        assert asked == [{firm, own, nobody}]
+        assert (await seals.of(own)).personal
+        assert not await seals.personal(nobody)
+        assert len(asked) == 1

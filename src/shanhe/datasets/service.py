@@ -137,7 +137,9 @@ class Datasets:
 
     async def datasets(self, org_id: UUID | None, *, most: int = store.PAGE_MAX) -> list[Dataset]:
         """An organisation's, the newest first; None = everybody's."""
-        return [await self._opened(one) for one in await store.datasets(self._db, org_id, most)]
+        found = await store.datasets(self._db, org_id, most)
+        seals = await self._seals.of_all(one.org_id for one in found)
+        return [_opened(seals[one.org_id], one) for one in found]
 
     async def dataset(self, name: str, org_id: UUID | None) -> Dataset:
         """By id, or by name within an organisation."""
@@ -169,8 +171,9 @@ class Datasets:
     async def newest(self, datasets: Sequence[Dataset]) -> dict[UUID, Version]:
         """The newest version of each that has one; one question."""
         org_of = {one.id: one.org_id for one in datasets}
+        seals = await self._seals.of_all(org_of.values())
         return {
-            one.dataset_id: _opened_version(await self._seals.of(org_of[one.dataset_id]), one)
+            one.dataset_id: _opened_version(seals[org_of[one.dataset_id]], one)
             for one in await store.newest(self._db, list(org_of))
         }
 

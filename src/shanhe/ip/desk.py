@@ -18,7 +18,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice, Notifier, Text
-from shanhe.kernel.sealing import Seals
+from shanhe.kernel.sealing import Seal, Seals
 from shanhe.kernel.vault import Vault
 
 if TYPE_CHECKING:
@@ -51,11 +51,20 @@ class Desk:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def opened(self, one: Entry) -> Entry:
-        """An entry with its words; empty where its person was erased."""
-        seal = await self.seals.of(one.org_id)
-        words: dict[str, Any] = {name: seal.open(f"{PLACE}.{name}", getattr(one, name)) for name in WORDS}
-        return replace(one, **words)
+    async def _whole(self, entries: Sequence[Entry], terms: Mapping[UUID, Sequence[Terms]]) -> list[File]:
+        """Entries with their terms and their words, which are empty where their person was erased."""
+        standing = {
+            one.id: {party for each in terms.get(one.id, ()) if each.state in STANDING for party in each.parties}
+            for one in entries
+        }
+        seals = await self.seals.of_all({one.org_id for one in entries}.union(*standing.values()))
+        return [
+            File(
+                _opened(seals[one.org_id], one), tuple(terms.get(one.id, ())),
+                frozenset(party for party in standing[one.id] if seals[party].erased),
+            )
+            for one in entries
+        ]  # fmt: skip
 
     async def sealed(self, new: NewEntry, org_id: UUID) -> NewEntry:
         """What is stored of a new entry."""
@@ -68,21 +77,14 @@ class Desk:
     async def files(self, entries: Sequence[Entry]) -> list[File]:
         """Entries with their terms, opened; those of erased people are left out."""
         terms = await store.terms(self.db, [one.id for one in entries])
-        opened = [await self.opened(one) for one in entries]
-        return [await self._file(one, terms.get(one.id, ())) for one in opened if one.title]
+        return [one for one in await self._whole(entries, terms) if one.entry.title]
 
     async def load(self, identifier: UUID, *, conn: Any = None) -> File:
         """An entry with its terms; locked where a transaction is given. UnknownEntry."""
         found = await store.entry(conn or self.db, identifier, lock=conn is not None)
         if found is None:
             raise UnknownEntry
-        terms = await store.terms(conn or self.db, [identifier])
-        return await self._file(await self.opened(found), terms.get(identifier, ()))
-
-    async def _file(self, entry: Entry, terms: Sequence[Terms]) -> File:
-        parties = {party for one in terms if one.state in STANDING for party in one.parties}
-        gone = [party for party in parties if (await self.seals.of(party)).erased]
-        return File(entry, tuple(terms), frozenset(gone))
+        return (await self._whole([found], await store.terms(conn or self.db, [identifier])))[0]
 
     def key(self, number: str) -> bytes | None:
         """The keyed hash by which a number is registered once; None without one."""
@@ -171,6 +173,11 @@ class Desk:
                 Notice("ip.changed", title, body, org_id=party, link=f"{PAGE}/{entry}", dedupe=f"ip:{key}:{party}"),
                 conn,
             )
+
+
+def _opened(seal: Seal, one: Entry) -> Entry:
+    words: dict[str, Any] = {name: seal.open(f"{PLACE}.{name}", getattr(one, name)) for name in WORDS}
+    return replace(one, **words)
 
 
 def percent(ppm: int) -> str:

@@ -10,7 +10,7 @@ import base64
 import re
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,8 +26,8 @@ EXTRA_BYTES: Final = 1 + 12 + 16
 OWNERS_KEPT: Final = 20_000
 PAYER_INDEX: Final = "payer-name"
 """The blind index of names as banks write them."""
-PersonOf = Callable[[UUID], Awaitable[UUID | None]]
-"""The person behind an organisation of one; None for any other."""
+PeopleOf = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, UUID | None]]]
+"""The person behind each organisation of one; None, or nothing, for any other."""
 
 
 def payer_key(name: str) -> str:
@@ -133,9 +133,9 @@ PLAIN: Final = Seal(personal=False, key=None)
 class Seals:
     """Seals and opens texts of parties. Without a vault (for trying a module alone) texts stay as they are."""
 
-    def __init__(self, vault: Vault | None = None, person_of: PersonOf | None = None) -> None:
+    def __init__(self, vault: Vault | None = None, people_of: PeopleOf | None = None) -> None:
         self._vault = vault
-        self._person_of = person_of
+        self._people_of = people_of
         self._owners: OrderedDict[UUID, UUID | None] = OrderedDict()
 
     async def of(self, org_id: UUID) -> Seal:
@@ -169,11 +169,23 @@ class Seals:
         """Whether an organisation is one person."""
         return await self._person(org_id) is not None
 
+    async def of_all(self, org_ids: Iterable[UUID]) -> dict[UUID, Seal]:
+        """The seal of each of these parties; one question however many they are."""
+        return {org_id: self.of_person(person) for org_id, person in (await self._people(set(org_ids))).items()}
+
     async def _person(self, org_id: UUID) -> UUID | None:
-        if self._person_of is None:
-            return None
-        if org_id not in self._owners:
-            self._owners[org_id] = await self._person_of(org_id)
-            if len(self._owners) > OWNERS_KEPT:
+        return (await self._people((org_id,)))[org_id]
+
+    async def _people(self, org_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+        """Who they are; an organisation never becomes another one, so what was told is kept."""
+        if self._people_of is None:
+            return dict.fromkeys(org_ids)
+        known = {org_id: self._owners[org_id] for org_id in org_ids if org_id in self._owners}
+        if unknown := [org_id for org_id in org_ids if org_id not in known]:
+            told = await self._people_of(unknown)
+            fresh = {org_id: told.get(org_id) for org_id in unknown}
+            known |= fresh
+            self._owners.update(fresh)
+            while len(self._owners) > OWNERS_KEPT:
                 self._owners.popitem(last=False)
-        return self._owners[org_id]
+        return known

@@ -15,7 +15,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice, Notifier, Text
-from shanhe.kernel.sealing import Seals
+from shanhe.kernel.sealing import Seal, Seals
 from shanhe.kernel.vault import Vault
 from shanhe.science import store
 from shanhe.science.errors import UnknownDeposit
@@ -41,19 +41,14 @@ class Desk:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def opened(self, one: Deposit) -> Deposit:
-        """A deposit with its words; empty where its person was erased."""
-        seal = await self.seals.of(one.org_id)
-        versions = []
-        for version in one.versions:
-            words: dict[str, Any] = {name: seal.open(f"{VERSION}.{name}", getattr(version, name)) for name in WORDS}
-            versions.append(replace(version, **words))
-        return replace(one, versions=tuple(versions), retraction=seal.open(f"{DEPOSIT}.retraction", one.retraction))
+    async def opened(self, found: Sequence[Deposit]) -> list[Deposit]:
+        """Deposits with their words; empty where their person was erased."""
+        seals = await self.seals.of_all(one.org_id for one in found)
+        return [_opened(seals[one.org_id], one) for one in found]
 
     async def all_opened(self, found: Sequence[Deposit]) -> list[Deposit]:
-        """The same for many; those of erased people are left out."""
-        opened = [await self.opened(one) for one in found]
-        return [one for one in opened if one.versions and one.versions[0].title]
+        """The same without those of erased people."""
+        return [one for one in await self.opened(found) if one.versions and one.versions[0].title]
 
     async def sealed(self, new: NewVersion, org_id: UUID) -> NewVersion:
         seal = await self.seals.of(org_id)
@@ -65,17 +60,12 @@ class Desk:
         found = await store.deposit(conn or self.db, identifier, lock=conn is not None)
         if found is None:
             raise UnknownDeposit
-        return await self.opened(found)
+        return (await self.opened([found]))[0]
 
     async def said(self, found: Sequence[Reuse]) -> list[Reuse]:
         """Reuses with what their declarers wrote."""
-        opened = []
-        for one in found:
-            seal = await self.seals.of(one.org_id)
-            opened.append(
-                replace(one, ref=seal.open(f"{REUSE}.ref", one.ref), reason=seal.open(f"{REUSE}.reason", one.reason))
-            )
-        return opened
+        seals = await self.seals.of_all(one.org_id for one in found)
+        return [_said(seals[one.org_id], one) for one in found]
 
     def key(self, how: How, ref: str) -> bytes:
         """The keyed hash by which a thing reuses a deposit once."""
@@ -103,6 +93,18 @@ class Desk:
             link = f"{PAGE}/{place}"
             notice = Notice("science.changed", title, body, org_id=party, link=link, dedupe=f"science:{key}:{party}")
             await self.notifier.notify(notice, conn)
+
+
+def _opened(seal: Seal, one: Deposit) -> Deposit:
+    versions = []
+    for version in one.versions:
+        words: dict[str, Any] = {name: seal.open(f"{VERSION}.{name}", getattr(version, name)) for name in WORDS}
+        versions.append(replace(version, **words))
+    return replace(one, versions=tuple(versions), retraction=seal.open(f"{DEPOSIT}.retraction", one.retraction))
+
+
+def _said(seal: Seal, one: Reuse) -> Reuse:
+    return replace(one, ref=seal.open(f"{REUSE}.ref", one.ref), reason=seal.open(f"{REUSE}.reason", one.reason))
 
 
 def _plain(value: Any) -> Any:

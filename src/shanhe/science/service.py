@@ -140,7 +140,7 @@ class Science:
     async def all_of(self, deposits: Collection[UUID]) -> Mapping[UUID, Deposit]:
         """Each of these deposits, published or not, by its id."""
         found = await store.deposits(self._desk.db, deposits)
-        return {one.id: await self._desk.opened(one) for one in found}
+        return {one.id: one for one in await self._desk.opened(found)}
 
     async def declared_by(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[Reuse]:
         """What an organisation declared to have reused, newest first."""

@@ -122,11 +122,9 @@ class Shelf:
 
     async def queue(self, db: Database) -> list[tuple[Listing, Version]]:
         """Submitted versions, oldest first."""
-        found = []
-        for listing, version in await store.queue(db):
-            seal = await self._seals.of(listing.owner)
-            found.append((_listing(seal, listing), _version(seal, version)))
-        return found
+        found = await store.queue(db)
+        seals = await self._seals.of_all(listing.owner for listing, _ in found)
+        return [(_listing(seals[one.owner], one), _version(seals[one.owner], version)) for one, version in found]
 
     async def offer(self, db: Database, kind: str, slug: str) -> Offer | None:
         """What callers of a name get now."""
@@ -137,19 +135,21 @@ class Shelf:
         """What is shown of a kind, some at a time."""
         after: UUID | None = None
         while page := await store.offered(db, kind, after):
+            seals = await self._seals.of_all(one.listing.owner for one in page)
             for one in page:
-                yield await self._opened(one)
+                yield _offered(seals[one.listing.owner], one)
             after = page[-1].listing.id
 
     async def _opened(self, found: Offer) -> Offer:
-        seal = await self._seals.of(found.listing.owner)
-        return Offer(_listing(seal, found.listing), _version(seal, found.version))
+        return _offered(await self._seals.of(found.listing.owner), found)
 
     async def listings(self, db: Database, ids: Sequence[UUID]) -> AsyncIterator[Listing]:
         """What these say, in this order, read some at a time."""
         for at in range(0, len(ids), store.WORDS_ROWS):
-            for one in await store.listings(db, ids[at : at + store.WORDS_ROWS]):
-                yield _listing(await self._seals.of(one.owner), one)
+            page = await store.listings(db, ids[at : at + store.WORDS_ROWS])
+            seals = await self._seals.of_all(one.owner for one in page)
+            for one in page:
+                yield _listing(seals[one.owner], one)
 
     async def erase(self, conn: Connection, found: Listing) -> None:
         """Delete everything that is said in and of a listing."""
@@ -206,6 +206,10 @@ class Shelf:
 def _listing(seal: Seal, one: Listing) -> Listing:
     words: dict[str, Any] = {name: seal.open(f"{LISTING}.{name}", getattr(one, name)) for name in WORDS}
     return replace(one, **words)
+
+
+def _offered(seal: Seal, one: Offer) -> Offer:
+    return Offer(_listing(seal, one.listing), _version(seal, one.version))
 
 
 def _version(seal: Seal, one: Version) -> Version:

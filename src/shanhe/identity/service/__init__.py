@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.identity.entry_model import Client, Issued, Options
-from shanhe.identity.errors import Unknown
 from shanhe.identity.key_model import Caller, Key, LeakReport, NewKey
 from shanhe.identity.model import ActsAsked, AuditRow, Organisation, Person
 from shanhe.identity.service.base import By, Ground, ref
@@ -74,7 +73,7 @@ class Identity:
         self.orgs = Organisations(ground)
         self.invitations = Invitations(ground, self.orgs)
         self.registrations = Registrations(ground, self.people, self.passwords, self.attempts, self.orgs)
-        self.seals = Seals(vault, self._person_of)
+        self.seals = Seals(vault, self.orgs.people)
         self.keys = Keys(ground, self.seals)
         self.sessions = Sessions(ground)
         self.factors = Factors(ground)
@@ -91,13 +90,6 @@ class Identity:
             self.oidc = Oidc(
                 ground, self.options.oidc, self.people, self.orgs, self.signin, self.attempts, transport=oidc_transport
             )
-
-    async def _person_of(self, org_id: UUID) -> UUID | None:
-        """The person that an organisation of one is."""
-        try:
-            return (await self.orgs.get(org_id)).person_id
-        except Unknown:
-            return None
 
     async def start(self) -> None:
         """Listen for changed keys, keep callers fresh, and finish erasures that a crash interrupted."""

@@ -91,6 +91,10 @@ class Organisations:
         """What each of these is called, as far as there are such; two questions however many they are."""
         return {org.id: org.name for org in await self._named(await store.of_ids(self._ground.db, org_ids))}
 
+    async def people(self, org_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+        """The person that each of these is, where it is an organisation of one; one question."""
+        return {org.id: org.person_id for org in await store.of_ids(self._ground.db, org_ids)}
+
     async def companies_among(self, org_ids: Sequence[UUID]) -> set[UUID]:
         """Which of these are companies; one question."""
         return await store.of_kind(self._ground.db, org_ids, OrgKind.COMPANY)
