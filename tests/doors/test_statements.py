@@ -26,7 +26,8 @@ PAGES: Final = (
     "/board", "/api/board/posts", "/board/mine", "/studio", "/studio/flow", "/makers", "/api/store/mine",
     "/settings", "/api/identity/me", "/city/audit", "/city/ledger/accounts", "/members", "/api/board/matches",
     "/science", "/api/science", "/science/mine", "/api/science/mine", "/api/science/reuses", "/ip", "/api/ip",
-    "/ip/mine", "/api/ip/mine", "/bookings", "/api/incubator/bookings", "/city/services", "/city/contests",
+    "/ip/mine", "/api/ip/mine", "/bookings", "/bookings?service=desk", "/api/incubator/bookings",
+    "/city/services", "/city/contests", "/city/accounts",
 )  # fmt: skip
 MARKUP_BPS: Final = 2_000
 TEXT: Final = "要一套焊缝检测设备，节拍三十秒，能认出气孔与咬边，现场有网络，九月试机。"
@@ -93,8 +94,8 @@ async def book(town: Town, rows: int) -> None:
         town.services.db,
         f"""WITH made AS (
               INSERT INTO incubator.resource (id, service, name_zh, name_en, place, opens_hour, closes_hour, seats,
-                                              closed_at, added_by, added_at)
-              SELECT gen_random_uuid(), 'desk', 'd', 'd', 'p', 0, 24, 9, '{now}', 'x', '{now}'
+                                              added_by, added_at)
+              SELECT gen_random_uuid(), 'desk', 'd', 'd', 'p', 0, 24, 9, 'x', '{now}'
                 FROM generate_series(1, {rows}) RETURNING id)
             INSERT INTO incubator.booking (id, resource, service, org_id, month, starts_at, ends_at, units, state,
                                            version, trace, booked_by, booked_at)
@@ -102,9 +103,9 @@ async def book(town: Town, rows: int) -> None:
                    timestamptz '{now}' + interval '1 day', 1, 'booked', 'v', '{{}}', 'x', '{now}' FROM made""",
         f"""WITH called AS (
               INSERT INTO store.contest (id, title_zh, title_en, call_zh, call_en, pool_fen, opens_on, entries_until,
-                                         judged_until, created_at, created_by, decided_at, decided_by)
+                                         judged_until, created_at, created_by)
               SELECT gen_random_uuid(), 't', 't', 'c', 'c', 100, '2026-01-01', '2026-01-02', '2026-01-03', '{now}',
-                     'x', '{now}', 'y' FROM generate_series(1, {rows}) RETURNING id)
+                     'x' FROM generate_series(1, {rows}) RETURNING id)
             INSERT INTO store.contest_juror (contest, person, named_at, named_by)
             SELECT called.id, (SELECT id FROM identity.person LIMIT 1), '{now}', 'x' FROM called""",
         f"""UPDATE ip.entry SET state = 'verified', filed_at = '{now}', decided_at = '{now}', decided_by = 'x'""",

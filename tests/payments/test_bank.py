@@ -48,6 +48,7 @@ from shanhe.payments.api import (
     UnknownPayment,
     UnknownSuspense,
 )
+from stage.reading import asked
 
 from .conftest import NOON
 
@@ -700,3 +701,32 @@ class TestSuspense:
         assert await branch.suspended_fen() + paid == sum(parts)
         report = await branch.ledger.verify()
         assert report.clean
+
+
+THEIRS, ANOTHER = "6200111122223333", "6200999988887777"
+
+
+class TestElsewhere:
+    async def test_is_asked_of_all_lines_at_once_and_named_row_by_row(self, branch: Branch) -> None:
+        ours = [bank_model.new_reference("P") for _ in range(30)]
+        await branch.db.execute(
+            """INSERT INTO payments.bank_outgoing (reference, kind, subject_id, amount_fen, created_at)
+               SELECT r, 'payout', gen_random_uuid(), 100, $2 FROM unnest($1::text[]) r""",
+            ours, NOON,
+        )  # fmt: skip
+
+        async def payee_of(_: object) -> tuple[str, str]:
+            return "林晓", THEIRS
+
+        statements = branch.desk.statements
+        statements.know_payees(payee_of)
+        lines = [
+            bank_model.Parsed(row, bank_model.Direction.OUT, 100, NOON, "林晓", account, reference)
+            for row, (reference, account) in enumerate(zip(ours, [THEIRS, ANOTHER] * 15, strict=True))
+        ]
+        counts = []
+        for some in (lines[:2], lines):
+            with asked() as said:
+                assert await statements.elsewhere(some) == [line.row for line in some if line.party_account == ANOTHER]
+            counts.append(len(said))
+        assert counts == [1, 1]

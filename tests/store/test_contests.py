@@ -232,7 +232,7 @@ class TestContest:
                                            actor="t", entry_id=made.id)  # fmt: skip
         assert (again.id, again.n, again.work) == (made.id, 1, "更好。")
         await arena.contests.withdraw(contest, owner=maker.org)
-        assert await arena.contests.standing(contest) == []
+        assert await arena.contests.standing([contest]) == {contest: []}
 
     async def test_entry_changes_though_the_contest_is_full(
         self, arena: Arena, monkeypatch: pytest.MonkeyPatch
@@ -332,7 +332,7 @@ class TestContest:
         await arena.contests.dismiss_juror(contest, spare, actor="dismisses")
         arena.later(monkeypatch, 21)
         for hand in ("tests", "names", "dismisses"):
-            assert not await arena.contests.may_decide(contest, hand)
+            assert not await arena.contests.may_decide([contest], hand)
             with pytest.raises(FourEyes):
                 await arena.contests.decide(contest, actor=hand)
             with pytest.raises(asyncpg.RestrictViolationError):

@@ -235,9 +235,15 @@ def bookings(
     async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.incubator.api import booking_view
 
-        owner = (await find_org(services, org)).id if org else None
-        found = await services.incubator.bookings(owner)
-        return [booking_view(one, await services.incubator.resource(one.resource)) for one in found]
+        incubator = services.incubator
+        if org:
+            found = await incubator.bookings((await find_org(services, org)).id)
+        else:
+            offered = [one.id for one in await incubator.resources()]
+            booked = await incubator.booked(offered)
+            found = sorted((one for each in booked.values() for one in each), key=lambda one: (one.starts_at, one.id))
+        of = await incubator.resources_of(found)
+        return [booking_view(one, of[one.resource]) for one in found]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(

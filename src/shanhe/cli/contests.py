@@ -49,7 +49,7 @@ def show_contest(contest: Which, data: Data = None, as_json: Json = False) -> No
         found = await services.contests.contest(contest)
         return {
             **contest_view(services.contests, found), "jurors": await services.contests.jurors(contest),
-            "heard": dict(await services.contests.standing(contest)),
+            "heard": dict((await services.contests.standing([contest]))[contest]),
             "winners": [asdict(one) for one in await services.contests.winners(contest)],
         }  # fmt: skip
 

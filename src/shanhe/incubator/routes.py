@@ -110,4 +110,5 @@ def _operators(routes: APIRouter, incubator: Incubator) -> None:
     async def calendar(resource: UUID, _: Operator) -> Response:
         """Who has booked a resource, from this month on."""
         known = await incubator.resource(resource)
-        return as_json({"data": [booking_view(one, known) for one in await incubator.bookings(resource_id=resource)]})
+        found = (await incubator.booked([resource]))[resource]
+        return as_json({"data": [booking_view(one, known) for one in found]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -40,6 +41,7 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text
+from shanhe.kernel.paging import every
 from shanhe.ledger.api import CITY_OWNER, AlreadyReversed, Asset, Ledger, Posting, Transfer
 from shanhe.rulebook.api import Rulebook
 
@@ -48,7 +50,7 @@ KIND: Final = "service_booking"
 PURPOSE: Final = "programmes"
 AHEAD_DAYS: Final = 92
 NAME_CHARS, PLACE_CHARS, SEATS_MAX, UNITS_MAX = 100, 200, 500, 500
-REPAIR_ROWS, LEAVERS_MAX = 100, 500
+REPAIR_ROWS, LEAVERS_ROWS = 100, 500
 
 log = structlog.get_logger(__name__)
 
@@ -120,12 +122,20 @@ class Incubator:
 
     async def slots(self, resource_id: UUID, day: date) -> list[Slot]:
         """A day's slots with what is free: hours, the day, or for desks the month."""
-        resource = await self.resource(resource_id)
-        slots = slots_of(resource, day)
-        taken = await store.taken(self._db, resource_id, slots[0], slots[-1])
+        return (await self.slots_of([await self.resource(resource_id)], day))[resource_id]
+
+    async def slots_of(self, resources: Sequence[Resource], day: date) -> dict[UUID, list[Slot]]:
+        """The same of several; one question."""
+        slots = {one.id: slots_of(one, day) for one in resources}
+        taken = await store.taken(self._db, {key: (found[0], found[-1]) for key, found in slots.items()})
         now = self._clock.now()
-        return [Slot(slot, 0 if self._over(resource, slot, now) else resource.seats - taken.get(slot, 0))
-                for slot in slots]  # fmt: skip
+        return {
+            one.id: [
+                Slot(slot, 0 if self._over(one, slot, now) else one.seats - taken.get((one.id, slot), 0))
+                for slot in slots[one.id]
+            ]
+            for one in resources
+        }
 
     @staticmethod
     def _over(resource: Resource, slot: datetime, now: datetime) -> bool:
@@ -248,13 +258,20 @@ class Incubator:
             raise UnknownBooking
         return await self._settle(found, by=by)
 
-    async def bookings(self, org_id: UUID | None = None, resource_id: UUID | None = None) -> list[Booking]:
-        """Standing bookings from this month on, the earliest first."""
+    async def bookings(self, org_id: UUID) -> list[Booking]:
+        """An organisation's standing bookings from this month on, the earliest first."""
+        return await store.bookings(self._db, org_id, *self._shown())
+
+    async def booked(self, resources: Sequence[UUID]) -> dict[UUID, list[Booking]]:
+        """Standing bookings of each of these from this month on, the earliest first; one question."""
+        found: dict[UUID, list[Booking]] = {one: [] for one in resources}
+        for booking in await store.booked(self._db, resources, *self._shown()):
+            found[booking.resource].append(booking)
+        return found
+
+    def _shown(self) -> tuple[datetime, datetime]:
         since = at(self._clock.today().replace(day=1))
-        return await store.bookings(
-            self._db, org_id=org_id, resource_id=resource_id, since=since,
-            until=since + timedelta(days=AHEAD_DAYS + 31),
-        )  # fmt: skip
+        return since, since + timedelta(days=AHEAD_DAYS + 31)
 
     # -- postings -----------------------------------------------------------------------------------------------------
 
@@ -289,7 +306,7 @@ class Incubator:
             except ShanheError as error:
                 log.warning("a booking could not be posted", booking=str(one.id), error=error.code)
         now = self._clock.now()
-        for org_id in await store.booked_orgs(self._db, now, LEAVERS_MAX):
+        async for org_id in every(partial(store.booked_orgs, self._db, now, LEAVERS_ROWS), lambda org_id: org_id):
             if not await self._incubated(org_id, self._clock.today().replace(day=1)):
                 for one in await self.bookings(org_id):
                     if one.starts_at > now and one.service != ADVISER:

@@ -53,14 +53,17 @@ async def close(conn: Connection, identifier: UUID, at: datetime) -> None:
     )
 
 
-async def taken(conn: Connection, resource_id: UUID, first: datetime, last: datetime) -> Mapping[datetime, int]:
-    """Seats given away by slot, from `first` to `last`, both included."""
+async def taken(
+    conn: Connection, spans: Mapping[UUID, tuple[datetime, datetime]]
+) -> Mapping[tuple[UUID, datetime], int]:
+    """Seats given away by resource and slot, from each resource's first slot to its last, both included."""
     rows = await conn.fetch(
-        """SELECT slot, count(*) AS seats FROM incubator.seat
-           WHERE resource = $1 AND slot BETWEEN $2 AND $3 GROUP BY slot""",
-        resource_id, first, last,
+        """SELECT s.resource, s.slot, count(*) AS seats
+             FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS r(id, first, last)
+             JOIN incubator.seat s ON s.resource = r.id AND s.slot BETWEEN r.first AND r.last GROUP BY 1, 2""",
+        list(spans), [first for first, _ in spans.values()], [last for _, last in spans.values()],
     )  # fmt: skip
-    return {row["slot"]: row["seats"] for row in rows}
+    return {(row["resource"], row["slot"]): row["seats"] for row in rows}
 
 
 async def lock_quota(conn: Connection, org_id: UUID, service: str) -> None:
@@ -105,15 +108,23 @@ async def booking(conn: Connection, identifier: UUID, *, lock: bool = False) -> 
     return None if row is None else Booking(**dict(row))
 
 
-async def bookings(
-    conn: Connection, *, org_id: UUID | None, resource_id: UUID | None, since: datetime, until: datetime
-) -> list[Booking]:
-    """Standing bookings that begin in a time, the earliest first."""
+async def bookings(conn: Connection, org_id: UUID, since: datetime, until: datetime) -> list[Booking]:
+    """An organisation's standing bookings that begin in a time, the earliest first, a bounded page."""
     rows = await conn.fetch(
-        f"""SELECT {BOOKING} FROM incubator.booking
-            WHERE state = 'booked' AND ($1::uuid IS NULL OR org_id = $1) AND ($2::uuid IS NULL OR resource = $2)
-              AND starts_at >= $3 AND starts_at < $4 ORDER BY starts_at, id LIMIT $5""",
-        org_id, resource_id, since, until, ROWS_MAX,
+        f"""SELECT {BOOKING} FROM incubator.booking WHERE state = 'booked' AND org_id = $1
+              AND starts_at >= $2 AND starts_at < $3 ORDER BY starts_at, id LIMIT $4""",
+        org_id, since, until, ROWS_MAX,
+    )  # fmt: skip
+    return [Booking(**dict(row)) for row in rows]
+
+
+async def booked(conn: Connection, resources: Sequence[UUID], since: datetime, until: datetime) -> list[Booking]:
+    """Standing bookings of each of these that begin in a time, the earliest first, of each a bounded page."""
+    rows = await conn.fetch(
+        f"""SELECT b.* FROM unnest($1::uuid[]) AS r(id) CROSS JOIN LATERAL (
+              SELECT {BOOKING} FROM incubator.booking WHERE state = 'booked' AND resource = r.id
+                AND starts_at >= $2 AND starts_at < $3 ORDER BY starts_at, id LIMIT $4) b""",
+        list(resources), since, until, ROWS_MAX,
     )  # fmt: skip
     return [Booking(**dict(row)) for row in rows]
 
@@ -154,9 +165,11 @@ async def unsettled(conn: Connection, limit: int) -> Sequence[Booking]:
     return [Booking(**dict(row)) for row in rows]
 
 
-async def booked_orgs(conn: Connection, since: datetime, limit: int) -> list[UUID]:
-    """Organisations with bookings still to come."""
+async def booked_orgs(conn: Connection, since: datetime, limit: int, *, before: UUID | None = None) -> list[UUID]:
+    """Organisations with bookings still to come, a page; those before one where it is given."""
     rows = await conn.fetch(
-        "SELECT DISTINCT org_id FROM incubator.booking WHERE state = 'booked' AND starts_at > $1 LIMIT $2", since, limit
-    )
+        """SELECT DISTINCT org_id FROM incubator.booking WHERE state = 'booked' AND starts_at > $1
+              AND ($3::uuid IS NULL OR org_id < $3) ORDER BY org_id DESC LIMIT $2""",
+        since, limit, before,
+    )  # fmt: skip
     return [row["org_id"] for row in rows]

@@ -66,6 +66,10 @@ class Reader:
         """Accounts in id order, a bounded page; `after` continues."""
         return await self._store.list_accounts(owner, asset, kind, after, limit)
 
+    async def wallets(self, owners: Collection[UUID]) -> dict[UUID, int]:
+        """What is in each of these owners' wallet of credits, where they have one; one question."""
+        return await self._store.wallets(owners)
+
     def _remember(self, account: Account) -> Account:
         self._accounts[account.id] = account
         self._by_name[account.owner, account.asset, account.kind, account.name] = account
@@ -127,6 +131,11 @@ class Reader:
     def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
         """Every line of the days [since, until], in bounded memory."""
         return self._store.stream_statement(account, *span(since, until))
+
+    async def sums(self, account: UUID, since: date, until: date) -> dict[str, int]:
+        """What an account moved by on the city's days [since, until], by kind of posting."""
+        await self._know((account,))
+        return await self._store.sums(account, *span(since, until))
 
     async def period(self, since: date, until: date, asset: Asset | None = None) -> list[PeriodRow]:
         """Every account that has a balance or moved, over the city's days [since, until] (科目余额表)."""

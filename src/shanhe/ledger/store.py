@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -122,6 +122,19 @@ class Store:
             owner, asset.value if asset else None, kind, after, min(limit, PAGE_MAX),
         )  # fmt: skip
         return [AccountView(account_of(row), row["total"], row["held"], row["opened_at"]) for row in rows]
+
+    async def sums(self, account: UUID, since: datetime, until: datetime) -> dict[str, int]:
+        """What an account moved by in [since, until), by kind of posting."""
+        return {row["kind"]: row["amount"] for row in await self._db.fetch(_SUMS, account, since, until)}
+
+    async def wallets(self, owners: Collection[UUID]) -> dict[UUID, int]:
+        """What is in each of these owners' first wallet of credits, where they have one."""
+        rows = await self._db.fetch(
+            f"SELECT DISTINCT ON (owner) owner, {_BALANCE} AS total FROM ledger.account a "
+            "WHERE owner = ANY($1) AND asset = 'credit' AND kind = 'wallet' ORDER BY owner, id",
+            list(owners),
+        )
+        return {row["owner"]: row["total"] for row in rows}
 
     async def set_floor(self, account: UUID, floor: int) -> bool:
         """False when the balance does not reach the floor."""
@@ -378,6 +391,12 @@ _FOLD: Final = (
     "SELECT coalesce(sum(f.amount), 0)::bigint FROM (SELECT id, at, -amount AS amount FROM ledger.transfer "
     "WHERE debit = $1 UNION ALL SELECT id, at, amount FROM ledger.transfer WHERE credit = $1) f WHERE (f.at, f.id) "
 )
+_SUMS: Final = """
+SELECT p.kind, sum(f.amount)::bigint AS amount FROM (
+  SELECT posting, -amount AS amount FROM ledger.transfer WHERE debit = $1 AND at >= $2 AND at < $3
+  UNION ALL SELECT posting, amount FROM ledger.transfer WHERE credit = $1 AND at >= $2 AND at < $3
+) f JOIN ledger.posting p ON p.id = f.posting GROUP BY p.kind
+"""
 _IS_LATE: Final = """
 SELECT $2::timestamptz - min(e.at) > max(e.at) - $2 FROM (
   (SELECT at FROM ledger.transfer WHERE debit = $1 ORDER BY at LIMIT 1)

@@ -140,14 +140,19 @@ class Statements:
 
     async def elsewhere(self, parsed: Sequence[Parsed]) -> list[int]:
         """Rows with which money of ours left for another account than its payee's."""
-        return [line.row for line in parsed if await self._goes_elsewhere(line)]
+        named = {line.row: references(line.remark) for line in parsed if line.direction is Direction.OUT}
+        sent = await bank_store.outgoings(self._db, {reference for found in named.values() for reference in found})
+        return [
+            line.row
+            for line in parsed
+            if await self._goes_elsewhere(line, [sent[one] for one in named.get(line.row, ()) if one in sent])
+        ]
 
-    async def _goes_elsewhere(self, line: Parsed) -> bool:
-        """Whether money with one of our references left for another account than its payee's: of several references
-        it has to be every one's."""
-        for reference in references(line.remark) if line.direction is Direction.OUT else ():
-            sent = await bank_store.outgoing(self._db, reference=reference)
-            payee = await self._payee_of(sent) if sent is not None else None
+    async def _goes_elsewhere(self, line: Parsed, sent: Sequence[Outgoing]) -> bool:
+        """Whether what we sent left for another account than its payee's: of several references in a line it has to be
+        every one's."""
+        for one in sent:
+            payee = await self._payee_of(one)
             if payee is not None and not is_theirs(line, *payee):
                 return True
         return False

@@ -81,6 +81,12 @@ async def outgoing(
     return None if row is None else Outgoing(**dict(row))
 
 
+async def outgoings(db: Database, references: Collection[str]) -> dict[str, Outgoing]:
+    """What left, or leaves, under each of these references, where anything does."""
+    rows = await db.fetch(f"SELECT {OUTGOING} FROM payments.bank_outgoing WHERE reference = ANY($1)", list(references))
+    return {row["reference"]: Outgoing(**dict(row)) for row in rows}
+
+
 async def end_outgoing(conn: Connection | Database, reference: str, now: datetime) -> None:
     await conn.execute(
         "UPDATE payments.bank_outgoing SET done_at = $2 WHERE reference = $1 AND done_at IS NULL", reference, now

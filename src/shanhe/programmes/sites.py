@@ -66,7 +66,7 @@ class Sites:
 
     async def _flow(self, view: BudgetView, first: date, last: date) -> Flow:
         opening = (await self._ground.ledger.statement(view.account, first, last, limit=1)).opening
-        sums = dict.fromkeys(("budget", "award", "back"), 0)
-        async for line in self._ground.ledger.stream_statement(view.account, first, last):
-            sums[line.kind if line.kind in sums else "back"] += line.amount
-        return Flow(view, opening, sums["budget"], -sums["award"], sums["back"], opening + sum(sums.values()))
+        sums = await self._ground.ledger.sums(view.account, first, last)
+        moved = sum(sums.values())
+        given, awarded = sums.get("budget", 0), sums.get("award", 0)
+        return Flow(view, opening, given, -awarded, moved - given - awarded, opening + moved)

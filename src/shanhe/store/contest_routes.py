@@ -147,7 +147,7 @@ def _desk(routes: APIRouter, contests: Contests) -> None:
     @routes.get("/{contest}/jurors")
     async def jurors(contest: UUID, actor: Operator) -> Response:
         """Who judges, and how many have spoken on each entry."""
-        standing = [{"n": n, "jurors": heard} for n, heard in await contests.standing(contest)]
+        standing = [{"n": n, "jurors": heard} for n, heard in (await contests.standing([contest]))[contest]]
         return as_json({"data": await contests.jurors(contest), "entries": standing})
 
     @routes.put("/{contest}/jurors/{person}")

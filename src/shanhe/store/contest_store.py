@@ -114,14 +114,14 @@ async def jurors(db: Connection | Database, contest_id: UUID) -> list[UUID]:
     return (await juries(db, [contest_id]))[contest_id]
 
 
-async def hands(db: Connection | Database, contest_id: UUID) -> frozenset[str]:
-    """Who called a contest, or named or dismissed a juror of it."""
+async def touched_by(db: Connection | Database, actor: str, contests: Collection[UUID]) -> set[UUID]:
+    """Which of these contests somebody called, or named or dismissed a juror of."""
     rows = await db.fetch(
-        """SELECT created_by AS who FROM store.contest WHERE id = $1
-            UNION SELECT unnest(ARRAY[named_by, dismissed_by]) FROM store.contest_juror WHERE contest = $1""",
-        contest_id,
-    )
-    return frozenset(row["who"] for row in rows if row["who"])
+        """SELECT id FROM store.contest WHERE id = ANY($1) AND created_by = $2
+            UNION SELECT contest FROM store.contest_juror WHERE contest = ANY($1) AND $2 IN (named_by, dismissed_by)""",
+        list(contests), actor,
+    )  # fmt: skip
+    return {row["id"] for row in rows}
 
 
 async def judging(db: Database, person: UUID) -> list[UUID]:
@@ -271,6 +271,21 @@ async def scores(db: Connection | Database, contest_id: UUID) -> dict[UUID, dict
     found: dict[UUID, dict[UUID, int]] = {}
     for row in rows:
         found.setdefault(row["entry"], {})[row["juror"]] = row["score_bps"]
+    return found
+
+
+async def heard(db: Database, contests: Collection[UUID]) -> dict[UUID, list[tuple[int, int]]]:
+    """(number, how many jurors have spoken) of each entry that stands, by contest."""
+    rows = await db.fetch(
+        """SELECT e.contest, e.n, count(DISTINCT j.person) AS jurors FROM store.entry e
+             LEFT JOIN store.entry_score s ON s.entry = e.id
+             LEFT JOIN store.contest_juror j ON (j.contest, j.person) = (e.contest, s.juror) AND j.dismissed_at IS NULL
+            WHERE e.contest = ANY($1) AND e.withdrawn_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2""",
+        list(contests),
+    )
+    found: dict[UUID, list[tuple[int, int]]] = {one: [] for one in contests}
+    for row in rows:
+        found[row["contest"]].append((row["n"], row["jurors"]))
     return found
 
 

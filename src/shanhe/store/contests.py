@@ -210,9 +210,9 @@ class Contests:
             self._only(found, Phase.JURY)
             await store.score(conn, one.id, person, score_bps, kept, self._clock.now())
 
-    async def may_decide(self, contest_id: UUID, actor: str) -> bool:
-        """Whether somebody neither called a contest nor named or dismissed a juror of it."""
-        return actor not in await store.hands(self._db, contest_id)
+    async def may_decide(self, contests: Collection[UUID], actor: str) -> set[UUID]:
+        """Which of these contests somebody neither called nor named or dismissed a juror of; one question."""
+        return set(contests) - await store.touched_by(self._db, actor, contests)
 
     async def decide(self, contest_id: UUID, *, actor: str, person: UUID | None = None) -> Contest:
         """Give the places and apply for the prizes. NotJudged while an entry waits for jurors and there is time.
@@ -255,7 +255,7 @@ class Contests:
             if found.decided_at is not None:
                 return True
             self._only(found, Phase.JURY)
-            if actor in await store.hands(conn, contest_id):
+            if await store.touched_by(conn, actor, [contest_id]):
                 raise FourEyes()
             jury, points = set(await store.jurors(conn, contest_id)), await store.scores(conn, contest_id)
             given = {(key, who): bps for key, by in points.items() for who, bps in by.items() if who in jury}
@@ -333,11 +333,10 @@ class Contests:
             )  # fmt: skip
         return winners
 
-    async def standing(self, contest_id: UUID) -> list[tuple[int, int]]:
-        """(number, how many jurors have spoken) of each entry that stands: what operators see before the decision."""
-        jury, points = set(await store.jurors(self._db, contest_id)), await store.scores(self._db, contest_id)
-        return [(one.n, len(jury & points.get(one.id, {}).keys())) for one in await store.entries(self._db, contest_id)
-                if one.withdrawn_at is None]  # fmt: skip
+    async def standing(self, contests: Collection[UUID]) -> Mapping[UUID, Sequence[tuple[int, int]]]:
+        """(number, how many jurors have spoken) of each entry that stands, by contest: what operators see before the
+        decision; one question."""
+        return await store.heard(self._db, contests)
 
     # -- who and when -------------------------------------------------------------------------------------------------
 

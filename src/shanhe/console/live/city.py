@@ -13,7 +13,7 @@ from shanhe.console import model_city as mc
 from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
+from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, OrgKind, Role
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
@@ -74,15 +74,15 @@ class LiveCity:
 
     async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[mc.OrgRow]:
         found = await self._of.identity.orgs.list(find=find or None, before=id_in(before), limit=ORGS_SHOWN)
-        return [await self._org(org) for org in found]
-
-    async def _org(self, org: Organisation) -> mc.OrgRow:
-        wallets = await self._of.ledger.accounts(owner=org.id, asset=Asset.CREDIT, kind="wallet", limit=1)
-        keys = await self._of.identity.keys.list(org.id)
-        now = self._of.clock.now()
-        balance = wallets[0].balance if wallets else 0
-        live = sum(key.state(now) == "active" for key in keys)
-        return mc.OrgRow(org.id, org.name, str(org.kind), str(org.state), balance, live, org.created_at)
+        ids = [org.id for org in found]
+        held, keys = await self._of.ledger.wallets(ids), await self._of.identity.keys.counts(ids)
+        return [
+            mc.OrgRow(
+                org.id, org.name, str(org.kind), str(org.state), held.get(org.id, 0), keys.get(org.id, 0),
+                org.created_at,
+            )
+            for org in found
+        ]  # fmt: skip
 
     async def org(self, who: m.Who, org_id: UUID) -> mc.OrgRow:
         org = await self._of.identity.orgs.get(org_id)

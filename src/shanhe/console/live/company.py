@@ -96,13 +96,13 @@ class LiveCompany:
         month = on.replace(day=1)
         booked = await self._incubator.bookings(who.org_id)
         of = await self._incubator.resources_of(booked)
+        slots = await self._incubator.slots_of(resources, on)
         return {
             "service": wanted, "services": SERVICES, "day": on, "today": today, "id": str(new_id()),
             "before": max(on - timedelta(days=1), today), "after": on + timedelta(days=1),
             "quotas": [quota_view(await self._incubator.quota(who.org_id, one, month)) for one in SERVICES],
             "resources": [
-                {**resource_view(one), "slots": [asdict(slot) for slot in await self._incubator.slots(one.id, on)]}
-                for one in resources
+                {**resource_view(one), "slots": [asdict(slot) for slot in slots[one.id]]} for one in resources
             ],
             "booked": [
                 {**booking_view(one, of[one.resource]), "open": one.starts_at > self._clock.now()} for one in booked
@@ -148,12 +148,15 @@ class LiveCompany:
         today = self._clock.today()
         first = quarter_end(today).replace(day=1)
         first = date(first.year - 1, first.month, 1)
-        resources = []
-        for one in await self._incubator.resources():
-            found = await self._incubator.bookings(resource_id=one.id)
-            names = await self._orgs.names({each.org_id for each in found})
-            booked = [{**booking_view(each, one), "who": names.get(each.org_id, "")} for each in found]
-            resources.append({**resource_view(one), "booked": booked})
+        offered = await self._incubator.resources()
+        booked = await self._incubator.booked([one.id for one in offered])
+        names = await self._orgs.names({each.org_id for found in booked.values() for each in found})
+        resources = [
+            {**resource_view(one), "booked": [
+                {**booking_view(each, one), "who": names.get(each.org_id, "")} for each in booked[one.id]
+            ]}
+            for one in offered
+        ]  # fmt: skip
         sites = [
             site_view(one, self._programmes.catalogue) for one in await self._programmes.sites.reports(first, today)
         ]

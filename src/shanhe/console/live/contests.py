@@ -83,21 +83,19 @@ class LiveContests:
     # -- operators ----------------------------------------------------------------------------------------------------
 
     async def desk(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        rows, found = [], await self._contests.contests()
+        found = await self._contests.contests()
         juries = await self._contests.juries([one.id for one in found])
         names = await self._identity.people.names([person for jury in juries.values() for person in jury])
-        for one in found:
-            heard = [] if one.decided_at else await self._contests.standing(one.id)
-            decides = one.decided_at is None and await self._contests.may_decide(one.id, actor_of(who).ref)
-            rows.append(
-                {
-                    **self._shown(one),
-                    "jurors": [names.get(person, "") for person in juries[one.id]],
-                    "heard": heard,
-                    "decides": decides,
-                }
-            )
-        return rows
+        undecided = [one.id for one in found if one.decided_at is None]
+        heard = await self._contests.standing(undecided)
+        decides = await self._contests.may_decide(undecided, actor_of(who).ref)
+        return [
+            {
+                **self._shown(one), "jurors": [names.get(person, "") for person in juries[one.id]],
+                "heard": heard.get(one.id, ()), "decides": one.id in decides,
+            }
+            for one in found
+        ]  # fmt: skip
 
     async def call(self, who: m.Who, fields: Mapping[str, str]) -> None:
         new = NewContest(
