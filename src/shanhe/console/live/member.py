@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from shanhe.compute.api import BUCKETS, NoPrice
@@ -14,9 +13,6 @@ from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow, complete
 from shanhe.identity.api import Key, NewKey
 from shanhe.ledger.api import Asset
-
-if TYPE_CHECKING:
-    from shanhe.ledger.api import Lot
 
 MARKUP_SCALE = 1_000_000 * 10_000
 """Prices are per million tokens, markups in basis points."""
@@ -162,13 +158,13 @@ class LiveMember:
     async def _burned(self, found: Receipt, org_id: UUID) -> Sequence[mp.BurnLine]:
         """The payer's lots that the call used, with where they came from."""
         wallet = await self._of.ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
-        known: dict[UUID, Lot] = {lot.id: lot for lot in await self._of.ledger.lots(wallet.id, spent=True)}
-        lines = []
-        for change in found.lots:
-            lot, amount = known.get(UUID(str(change["lot"]))), int(change["amount"])
-            if lot is not None and amount < 0:
-                lines.append(mp.BurnLine(str(lot.provenance), -amount, lot.expires_at))
-        return lines
+        used = [(UUID(str(change["lot"])), -int(change["amount"])) for change in found.lots]
+        known = await self._of.ledger.lots_by_id([lot for lot, _ in used])
+        return [
+            mp.BurnLine(str(lot.provenance), amount, lot.expires_at)
+            for number, amount in used
+            if amount > 0 and (lot := known.get(number)) is not None and lot.account == wallet.id
+        ]
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
