@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.ledger.api import Account, Ledger
+from shanhe.ledger.api import Account, Ledger, NewLot, Provenance
 from shanhe.ledger.leases import LEASE_CALLS, LEASE_TTL, SOON
 from shanhe.ledger.reservation import Reservation
 
-from .conftest import TERMS, Books
+from .conftest import TERMS, Books, move
 from .test_locks import ACCOUNT, waiting
 
 MOMENT = timedelta(microseconds=1)
@@ -91,6 +92,30 @@ class TestBlock:
         assert (lot in {piece.lot for piece in found.lease.pieces}) is counts
         assert await books.clean()
 
+    async def test_burns_what_ends_then_subsidy_then_rewards_then_what_was_bought_the_oldest_first(
+        self, books: Books, clock: FixedClock
+    ) -> None:
+        """Whatever the order of their ids is, in which they are made here."""
+        payer, (young, old, earned, given, ends) = await books.wallet(), sorted(new_id() for _ in range(5))
+        for lot, provenance, amount, age_s in (
+            (young, Provenance.PURCHASED, 3_600, 0),
+            (old, Provenance.PURCHASED, 100, 1),
+            (earned, Provenance.REWARD, 100, 0),
+            (given, Provenance.SUBSIDY, 100, 0),
+            (ends, Provenance.PURCHASED, 100, 0),
+        ):
+            clock.advance(seconds=-age_s)
+            until = clock.now() + timedelta(days=30) if lot is ends else None
+            minted = NewLot(id=lot, account=payer.id, provenance=provenance, amount=amount, expires_at=until)
+            await books.ledger.post(move(books.issuance.id, payer.id, amount, lots=(minted,)))
+            clock.advance(seconds=age_s)
+        lease = (await lent(books.ledger, payer)).lease
+        assert lease is not None
+        assert [(piece.lot, piece.amount) for piece in lease.pieces] == [
+            (ends, 100), (given, 100), (earned, 100), (old, 100), (young, 600)
+        ]  # fmt: skip
+        assert await books.clean()
+
 
 class TestTime:
     @pytest.mark.parametrize("how", ["more is lent", "a call became a hold"])
@@ -140,6 +165,19 @@ class TestTime:
         await ledger.settle(call, books.charge(100))
         assert await books.clean()
 
+    async def test_of_several_calls_becomes_holds_of_what_each_had(self, books: Books) -> None:
+        """In whatever order they are asked for."""
+        ledger, payer = books.ledger, await books.wallet(10_000)
+        calls = [await lent(ledger, payer, amount) for amount in (100, 250, 30)]
+        for moved in (calls[::-1], [await lent(ledger, payer, amount) for amount in (40, 10)]):
+            lease = moved[0].lease
+            assert lease is not None
+            await ledger._book.shrink(lease, moved, everything=False)
+            for call in moved:
+                hold = await ledger.find_hold(call.receipt_id)
+                assert [lot.amount for lot in hold.lots] == [hold.amount] == [call.amount_micro]
+        assert await books.clean()
+
     async def test_that_is_over_lends_no_more_but_anew(self, books: Books, other: Ledger) -> None:
         """Somebody took the lease back, and its worker asks for more of it."""
         ledger, payer = books.ledger, await books.wallet(10**6)
@@ -150,6 +188,23 @@ class TestTime:
         assert lost.lease.gone
         assert call.lease is not lost.lease
         await ledger.settle(call, books.charge(call.amount_micro))
+        assert await books.clean()
+
+
+class TestSpent:
+    @pytest.mark.parametrize("together", [False, True])
+    async def test_lot_is_over_and_the_next_one_pays(self, books: Books, clock: FixedClock, together: bool) -> None:
+        """Two calls of a lease that has of both, in two batches or in one."""
+        ledger, payer = books.ledger, await books.wallet()
+        first = await books.fund(payer, 100, expires_at=clock.now() + timedelta(days=30))
+        second = await books.fund(payer, 10_000)
+        calls = [await lent(ledger, payer, amount) for amount in (100, 50)]
+        if together:
+            settled = await asyncio.gather(*(ledger.settle(one, books.charge(one.amount_micro)) for one in calls))
+        else:
+            settled = [await ledger.settle(one, books.charge(one.amount_micro)) for one in calls]
+        assert [[(lot.lot, lot.amount) for lot in one.burned] for one in settled] == [[(first, -100)], [(second, -50)]]
+        assert [lot.remaining for lot in await ledger.lots(payer.id)] == [9_950]
         assert await books.clean()
 
 
@@ -190,6 +245,18 @@ class TestReclaim:
         assert await other.reclaim_worker("one") == 1
         for call in calls:
             await other.settle(call, books.charge(100))
+        assert await books.clean()
+
+    async def test_of_what_a_worker_gives_back_leaves_another_its_part_of_the_lot(
+        self, books: Books, other: Ledger
+    ) -> None:
+        payer = await books.wallet(10_000)
+        await other.account(books.revenue.id)
+        await lent(books.ledger, payer)
+        call = await lent(other, payer)
+        await books.ledger._book.stop()
+        assert await borrowed(books, payer) == (10_000 - 2_500) // 4
+        await other.settle(call, books.charge(100))
         assert await books.clean()
 
     async def test_of_what_is_over_leaves_what_is_not(self, books: Books, clock: FixedClock, other: Ledger) -> None:
