@@ -149,7 +149,7 @@ class TestCall:
         for _ in range(2):
             reserved = [await ledger.admit(payer.id, 1_000, receipt_id=new_id()) for _ in begun]
             charges = [
-                msgspec.structs.replace(books.charge(900, evidence=own_of(one, number)), preamble=one)
+                msgspec.structs.replace(books.charge(900, cost=200, evidence=own_of(one, number)), preamble=one)
                 for number, one in enumerate(begun)
             ]
             settled = await asyncio.gather(*map(ledger.settle, reserved, charges))
@@ -157,26 +157,41 @@ class TestCall:
                 whole = b'{"model":"c","n":%d,"why":"%%"}' % number
                 if one is not C:
                     whole = (b"" if one is None else one.text) + b'"n":%d}' % number
-                assert (await ledger.posting(booked.id)).evidence == whole
-                fed = await feed.one(booked.id)
+                view, fed = await ledger.posting(booked.id), await feed.one(booked.id)
+                assert view.evidence == whole
+                assert [transfer.amount for transfer in view.transfers] == [700, 200]
                 assert fed is not None
                 assert fed.evidence == whole
+                assert fed.born > 0  # so whoever reads the feed in order comes by it
         assert await books.clean()
 
-    @pytest.mark.parametrize("others", [0, 2])
+    @pytest.mark.parametrize("begun", [(A,), (A, A, A), (A, B, A)])
     async def test_is_booked_where_what_its_evidence_begins_with_was_lost(
-        self, books: Books, database: Database, others: int
+        self, books: Books, database: Database, begun: tuple[Preamble, ...]
     ) -> None:
         """As after a server took over that had not everything yet: it is written again, and nothing refused."""
         ledger, payer = books.ledger, await books.wallet(10**9)
         for _ in range(2):
-            reserved = [await ledger.admit(payer.id, 1_000, receipt_id=new_id()) for _ in range(others + 1)]
-            charge = msgspec.structs.replace(books.charge(900, evidence=b'"n":1}'), preamble=A)
-            settled = await asyncio.gather(*(ledger.settle(one, charge) for one in reserved))
-            assert [(await ledger.posting(one.id)).evidence for one in settled] == [A.text + b'"n":1}'] * (others + 1)
+            reserved = [await ledger.admit(payer.id, 1_000, receipt_id=new_id()) for _ in begun]
+            charge = books.charge(900, evidence=b'"n":1}')
+            charges = [msgspec.structs.replace(charge, preamble=one) for one in begun]
+            settled = await asyncio.gather(*map(ledger.settle, reserved, charges))
+            assert [(await ledger.posting(one.id)).evidence for one in settled] == [
+                one.text + b'"n":1}' for one in begun
+            ]
             await lose_preambles(database)
         report = await ledger.verify()
         assert {finding.invariant for finding in report.findings} == {"what evidence shares with others is there"}
+
+    async def test_begins_with_its_own_beside_calls_that_begin_otherwise(self, books: Books) -> None:
+        """One after the other, each in a batch of its own."""
+        ledger, payer = books.ledger, await books.wallet(10**9)
+        for one in (A, B, A):
+            call = await ledger.admit(payer.id, 1_000, receipt_id=new_id())
+            charge = msgspec.structs.replace(books.charge(900, evidence=b'"n":1}'), preamble=one)
+            settled = await ledger.settle(call, charge)
+            assert (await ledger.posting(settled.id)).evidence == one.text + b'"n":1}'
+        assert await books.clean()
 
     async def test_can_be_given_no_other_beginning_of_its_evidence_afterwards(self, database: Database) -> None:
         await database.execute("INSERT INTO ledger.preamble VALUES ($1, $2) ON CONFLICT DO NOTHING", A.id, A.text)

@@ -193,12 +193,15 @@ class TestTime:
 
 class TestSpent:
     @pytest.mark.parametrize("together", [False, True])
-    async def test_lot_is_over_and_the_next_one_pays(self, books: Books, clock: FixedClock, together: bool) -> None:
-        """Two calls of a lease that has of both, in two batches or in one."""
+    async def test_lot_is_over_and_the_next_one_pays(
+        self, books: Books, clock: FixedClock, other: Ledger, together: bool
+    ) -> None:
+        """Two calls of a lease that has of both, in two batches or in one; another worker has of the second, too."""
         ledger, payer = books.ledger, await books.wallet()
         first = await books.fund(payer, 100, expires_at=clock.now() + timedelta(days=30))
         second = await books.fund(payer, 10_000)
         calls = [await lent(ledger, payer, amount) for amount in (100, 50)]
+        await lent(other, payer)
         if together:
             settled = await asyncio.gather(*(ledger.settle(one, books.charge(one.amount_micro)) for one in calls))
         else:
