@@ -210,6 +210,16 @@ class TestSpent:
         assert [lot.remaining for lot in await ledger.lots(payer.id)] == [9_950]
         assert await books.clean()
 
+    async def test_lot_and_the_next_one_pay_one_call(self, books: Books, clock: FixedClock, other: Ledger) -> None:
+        ledger, payer = books.ledger, await books.wallet()
+        first = await books.fund(payer, 100, expires_at=clock.now() + timedelta(days=30))
+        second = await books.fund(payer, 10_000)
+        call = await lent(ledger, payer, 150)
+        await lent(other, payer)
+        settled = await ledger.settle(call, books.charge(150))
+        assert [(lot.lot, lot.amount) for lot in settled.burned] == [(first, -100), (second, -50)]
+        assert await books.clean()
+
 
 class TestReclaim:
     @pytest.mark.parametrize("by", ["the end of their time", "the end of a worker", "whoever needs it"])

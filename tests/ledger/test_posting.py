@@ -54,6 +54,21 @@ class TestPosting:
         assert (await books.ledger.balance(account.id)).balance == 100
         assert await books.clean()
 
+    @pytest.mark.parametrize("other", ["kind", "fewer", "more"])
+    async def test_same_id_of_another_kind_or_with_other_transfers_is_refused(self, books: Books, other: str) -> None:
+        account = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
+        cash = await books.ledger.system_account("cash", Asset.CNY)
+        one, two, three = (Transfer(new_id(), cash.id, account.id, amount) for amount in (10, 20, 40))
+        booked = Posting(id=new_id(), kind="test", transfers=(one, two))
+        await books.ledger.post(booked)
+        more: dict[str, dict[str, Any]] = {
+            "kind": {"kind": "another"}, "fewer": {"transfers": (one,)}, "more": {"transfers": (one, two, three)},
+        }  # fmt: skip
+        with pytest.raises(IdempotencyConflict):
+            await books.ledger.post(msgspec.structs.replace(booked, **more[other]))
+        assert (await books.ledger.balance(account.id)).balance == 30
+        assert await books.clean()
+
     async def test_of_a_batch_only_what_fits_is_booked_in_order(self, books: Books) -> None:
         account = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
         cash = await books.ledger.system_account("cash", Asset.CNY)
