@@ -10,7 +10,7 @@ import ssl
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +30,7 @@ PYTHON_MIN = (3, 11)
 DISK_MIN_BYTES = 3 * 1024**3
 MEMORY_MIN_BYTES = 2 * 1024**3
 CLOCK_SKEW_MAX_S = 2.0
+EYES_DAYS = 90
 CONNECT_LIMIT_S = 5.0
 POSTGRES_MIN = 150_000
 SAYS_TOO_EARLY = "off"
@@ -171,7 +172,7 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
         extension = await _extension(connection)
         fixed = await connection.fetchval("SHOW transaction_read_only") == "on"
         allowed = int(await connection.fetchval("SHOW max_connections"))
-        rules = await _rules(connection)
+        rules = await _rules(connection) + await _eyes(connection, theirs)
     finally:
         await connection.close()
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
@@ -232,6 +233,24 @@ async def _rules(connection: asyncpg.Connection[Any]) -> list[Finding]:
         "`shanhe rules check --data DIR` says more; succeed it by another amendment, or `shanhe rules set-aside ID`."
     )
     return [_judge("rulebook", not unfit, found, advice)]
+
+
+async def _eyes(connection: asyncpg.Connection[Any], now: datetime) -> list[Finding]:
+    """Whether what takes two people was asked for and agreed to by one login of this machine, as its acts tell."""
+    if await connection.fetchval("SELECT to_regclass('kernel.act')") is None:
+        return []
+    since = now - timedelta(days=EYES_DAYS)
+    alone = await connection.fetchval(
+        """SELECT count(*) FROM (
+             SELECT object FROM kernel.act
+             WHERE action IN ('approvals.request.add', 'approvals.request.change') AND actor LIKE 'cli:%' AND at >= $1
+             GROUP BY object, actor
+             HAVING bool_or(action = 'approvals.request.add')
+                AND bool_or(action = 'approvals.request.change' AND details -> 'after' ? 'decided_by')) one""",
+        since,
+    )
+    found = f"{alone} requests of {EYES_DAYS} days had both words from one login of this machine"
+    return [_judge("four eyes", not alone, found, "Let a second operator decide, signed in at /city/second.")]
 
 
 def certificate(url: str, trusted: ssl.SSLContext | None = None) -> Finding:

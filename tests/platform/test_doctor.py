@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from shanhe.approvals.api import Approvals
 from shanhe.doctor import Finding, examine
+from shanhe.kernel import acts
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -40,6 +43,33 @@ class TestDoctor:
         assert not finding.ok
         assert "'gone'" in finding.found
         assert "set-aside" in finding.advice
+
+    async def test_says_what_one_login_asked_for_and_agreed_to_alone(
+        self, database: Database, clock: FixedClock, tmp_path: Path
+    ) -> None:
+        """`--by` is what it is told; the acts say whose terminal it was."""
+        approvals = Approvals(database, clock)
+        settings = Settings(data=tmp_path, database_url=database.dsn)
+
+        async def decided(first: str, second: str) -> Finding:
+            request = new_id()
+            until = clock.now() + timedelta(days=1)
+            for who, by in ((first, "one"), (second, "another")):
+                acts.begin(who, "approvals", datetime.now(UTC))
+                try:
+                    if by == "one":
+                        await approvals.request("tests.move", "x", {}, by=by, expires_at=until, request_id=request)
+                    else:
+                        await approvals.approve(request, by=by)
+                finally:
+                    acts.end()
+            (finding,) = [one for one in await examine(settings) if one.check == "four eyes"]
+            return finding
+
+        assert (await decided("cli:li", "cli:wang")).ok
+        assert (await decided("cli:li", f"person:{new_id()}")).ok
+        finding = await decided("cli:li", "cli:li")
+        assert (finding.ok, finding.found[:2]) == (False, "1 ")
 
     async def test_says_who_has_to_make_the_extension_of_knowledge_bases(self, empty_dsn: str, tmp_path: Path) -> None:
         """A role that may not do it met a start that failed at its eightieth migration."""
