@@ -119,6 +119,12 @@ class TestAlert:
         with pytest.raises(ShanheError):
             await alert(city, **wrong)
 
+    async def test_is_changed_to_no_window_that_there_is_none_of(self, city):
+        made = await alert(city)
+        with pytest.raises(Invalid):
+            await city.credits.alerts.change(city.org, made.id, window="year")
+        assert [one.window for one in await city.credits.alerts.of(city.org)] == [Window.DAY]
+
     async def test_is_limited_in_number(self, city):
         for _ in range(50):
             await alert(city)
