@@ -10,6 +10,7 @@ from shanhe.compute.breaker import (
     OPEN_S,
     PROBES_MAX,
     SUCCESSES_TO_CLOSE,
+    VOLUME_MIN,
     WINDOW_S,
     Breaker,
     Circuit,
@@ -59,6 +60,19 @@ class TestBreaker:
             assert breaker.circuit is Circuit.HALF_OPEN
             breaker.record(True, OPEN_S)
         assert breaker.circuit is Circuit.CLOSED
+
+    def test_lets_no_more_probes_through_at_once_than_its_bound(self) -> None:
+        breaker = opened()
+        assert [breaker.begin(OPEN_S) for _ in range(PROBES_MAX + 1)] == [True] * PROBES_MAX + [False]
+        assert not breaker.allows(OPEN_S)
+
+    def test_never_opens_by_a_success(self) -> None:
+        breaker = Breaker()
+        for at in range(VOLUME_MIN):  # a half of few has failed until the last, which makes them enough
+            breaker.record(at % 2 == 1, float(at))
+        assert breaker.circuit is Circuit.CLOSED
+        breaker.record(False, float(VOLUME_MIN))
+        assert breaker.circuit is Circuit.OPEN
 
     def test_waits_longer_after_each_relapse_up_to_a_bound(self) -> None:
         breaker = opened()
