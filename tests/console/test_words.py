@@ -30,6 +30,8 @@ NO_ACTS = {"key.json", "key.leaked", "key.name", "org.html", "passkey.name", "pa
            "payout.reason"}  # fmt: skip
 """Files, an event, columns, and fields that are sealed."""
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+POSTED = re.compile(r'_post\(\s*\w+,\s*"([a-z_]+)"|\bPosting\((?:[^()]|\([^()]*\))*?kind="([a-z_]+)"')
+"""A kind of posting where it is made."""
 MIGRATIONS = sorted(Path(str(files("shanhe"))).glob("*/migrations/*.sql"))
 WATCHED = re.compile(r"kernel\.watch\('([a-z_.]+)'")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -97,6 +99,12 @@ class TestCatalogue:
         kinds = {key.removeprefix(family): one.zh for key, one in catalogue.entries.items() if key.startswith(family)}
         assert kinds
         assert kinds.items() <= POSTINGS_ZH.items()
+
+    def test_calls_every_kind_of_posting_something(self) -> None:
+        texts = [path.read_text(encoding="utf-8") for path in SOURCES]
+        kinds = {kind for text in texts for found in POSTED.findall(text) for kind in found if kind}
+        assert len(kinds) > 15
+        assert kinds - POSTINGS_ZH.keys() == {"bench"}
 
     def test_names_every_way_to_be_paid(self, catalogue: Catalogue) -> None:
         assert {kind for kind in get_args(ScheduleKind) if f"schedule.{kind}" not in catalogue.entries} == set()

@@ -12,14 +12,19 @@ from functools import cache
 from typing import Final
 
 MEMOS: Final[Mapping[str, tuple[str, str]]] = {
+    "Attraction ticket": ("景点门票", ""),
     "Award {award}": ("奖励 {award}", ""),
     "Award {award}, tranche {tranche}": ("奖励 {award}，第 {tranche} 期", ""),
     "Award {award}, tranche {tranche} cancelled": ("奖励 {award}，第 {tranche} 期撤销", ""),
     "Award {award} clawed back": ("奖励 {award}，追回", ""),
     "Booking cancelled": ("预订已取消", ""),
     "Code {number} of {batch}": ("“{batch}”的兑换码 {number}", ""),
+    "Course at {venue}": ("“{venue}”的课程", ""),
     "Guarantee {guarantee} recovered": ("担保 {guarantee}，追偿收回", ""),
     "Incubator service {service}": ("孵化服务：{service}", ""),
+    "Nights at a partner": ("合作住宿", ""),
+    "Nomad ID {card}": ("游民身份卡 {card}", ""),
+    "Nomad ID {card} ended": ("游民身份卡 {card}，到期收回", ""),
     "Operator top-up, paid by {method}, booked by hand": ("人工入账充值，{method}", ""),
     "Operator top-up, paid by {method}, booked by hand: {reason}": ("人工入账充值，{method}：{reason}", ""),
     "Payout of earned income, {channel} {reference}": ("收益提现，{channel} {reference}", ""),
@@ -30,6 +35,7 @@ MEMOS: Final[Mapping[str, tuple[str, str]]] = {
     "Refund {refund} paid out: {reference}": ("退款 {refund} 已付出：{reference}", ""),
     "Spent, to be repaid": ("已花用，须偿还", ""),
     "Withheld from {node} · 暂扣": ("暂扣：{node}", "Withheld from {node}"),
+    "Vouchers at {venue}": ("在“{venue}”使用消费券", ""),
     "bank transfer sent again, item {item}": ("退汇重新汇出，款项 {item}", ""),
     "bank {suspense}, statement {statement} row {row}": ("银行{suspense}，对账单 {statement} 第 {row} 行", ""),
     "{ended}: bank {suspense}, statement {statement} row {row}": (

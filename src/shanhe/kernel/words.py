@@ -66,15 +66,17 @@ POSTINGS_ZH: Final[Mapping[str, str]] = {
     "award": "发放", "award_cancelled": "奖励撤销", "bank_resend": "退汇重新汇出", "bank_suspense": "待处理款项",
     "budget": "预算拨入",
     "call": "模型调用", "capture": "划扣", "clawback": "追回", "clawback_owed": "待追回",
-    "codes_funded": "兑换码备款", "codes_returned": "兑换码退款", "estate": "承继",
+    "codes_funded": "兑换码备款", "codes_returned": "兑换码退款", "course": "课程补贴", "estate": "承继",
     "evaluation_override": "评测放行", "exchange_deposit": "交易资金转入", "exchange_withdrawal": "交易资金转出",
     "expiry": "到期", "fund_payment": "生态基金支出", "grant": "授予", "guarantee_recovery": "担保追偿",
     "judge": "评审", "node_kept": "暂扣收益不予退还", "node_refund": "节点调用退款",
-    "node_withheld": "节点收益暂扣", "opening": "接入期初余额", "payout": "提现",
+    "node_withheld": "节点收益暂扣", "nomad_card": "游民权益发放", "nomad_card_end": "游民权益收回",
+    "opening": "接入期初余额", "payout": "提现",
     "play_money": "模拟资金", "points_converted": "贡献积分兑换", "purchase": "购买", "reconciliation": "对账处理",
     "redeem": "兑换", "refund": "退款", "refund_payout": "退款付出", "release": "发放", "reversal": "冲正",
-    "service_booking": "服务预约", "stability_fund": "稳定基金", "top_up": "人工入账", "trade": "交易",
-    "trade_reversal": "成交冲正",
+    "service_booking": "服务预约", "stability_fund": "稳定基金", "stay": "优惠住宿", "ticket": "门票使用",
+    "top_up": "人工入账", "trade": "交易",
+    "trade_reversal": "成交冲正", "voucher": "消费券使用",
 }  # fmt: skip
 """What a posting is called on statements, by its kind."""
 

@@ -85,7 +85,7 @@ class Benefits:
             amount = int(self._ground.rulebook.parameter(rule, name, card.valid_from))
             source, target = await self._source(benefit), await self._account(card, benefit)
             transfers.append(Transfer(UUID(int=posting_id.int ^ index), source.id, target.id, amount))
-        await self._post(posting_id, "nomad_card", transfers, f"Nomad ID {card.id}")
+        await self._post(posting_id, "nomad_card", transfers, memo=f"Nomad ID {card.id}")
         await store.mark_card(self._ground.db, card.id, "settled")
 
     async def end(self, card: Card) -> None:
@@ -100,7 +100,7 @@ class Benefits:
             if left:
                 transfers.append(Transfer(UUID(int=posting_id.int ^ index), leg.credit, leg.debit, left))
         if transfers:
-            await self._post(posting_id, "nomad_card_end", transfers, f"Nomad ID {card.id} ended")
+            await self._post(posting_id, "nomad_card_end", transfers, memo=f"Nomad ID {card.id} ended")
         await store.mark_card(self._ground.db, card.id, "ended")
 
     async def repair(self) -> int:
@@ -214,7 +214,7 @@ class Benefits:
         opened = (await self._opened(card))[list(COUNTS).index(Benefit.ATTRACTION)]
         posting_id = uuid5(ticket, "redeemed")
         leg = Transfer(UUID(int=posting_id.int ^ 1), opened.credit, opened.debit, 1)
-        await self._post(posting_id, "ticket", [leg], "Attraction ticket")
+        await self._post(posting_id, "ticket", [leg], memo="Attraction ticket")
         await store.mark_posted(self._ground.db, ticket)
 
     def _sealed(self, person_id: UUID, plain: Any) -> bytes | None:
@@ -242,7 +242,7 @@ class Benefits:
                      Transfer(UUID(int=posting_id.int ^ 2), backing.id, target.id, fen)]  # fmt: skip
         await self._once(code, f"pay:{posting_id}")
         try:
-            await self._post(posting_id, "voucher", transfers, f"Vouchers at {venue.name}")
+            await self._post(posting_id, "voucher", transfers, memo=f"Vouchers at {venue.name}")
         except InsufficientCredit as error:
             left = (await ground.ledger.balance(account.id)).available
             raise NotEligible(
@@ -299,7 +299,7 @@ class Benefits:
         await self._post(
             posting_id, "course",
             [Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, 1),
-             Transfer(UUID(int=posting_id.int ^ 2), budget.id, target.id, subsidy)], f"Course at {venue.name}",
+             Transfer(UUID(int=posting_id.int ^ 2), budget.id, target.id, subsidy)], memo=f"Course at {venue.name}",
         )  # fmt: skip
         if not known:
             await store.tally(ground.db, venue.id, today, "course", 1)
@@ -332,8 +332,7 @@ class Benefits:
         if wanted:
             account, source = await self._account(card, Benefit.NIGHT), await self._source(Benefit.NIGHT)
             leg = Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, wanted)
-            await self._post(posting_id, "stay", [leg],
-                             "Nights at a partner")  # fmt: skip
+            await self._post(posting_id, "stay", [leg], memo="Nights at a partner")
         if not known and (wanted or fresh):  # what takes no nights has no posting to be known by
             await store.tally(ground.db, venue.id, today, offer, 1)
         return Stay(posting_id, offer, wanted, await self._left(card, Benefit.NIGHT))
@@ -377,7 +376,7 @@ class Benefits:
     async def _wallet(self, org_id: UUID, asset: Asset) -> Account:
         return await self._ground.ledger.ensure_account(org_id, asset, "wallet")
 
-    async def _post(self, posting_id: UUID, kind: str, transfers: Sequence[Transfer], memo: str) -> None:
+    async def _post(self, posting_id: UUID, kind: str, transfers: Sequence[Transfer], *, memo: str) -> None:
         posting = Posting(id=posting_id, kind=kind, transfers=tuple(transfers), actor="nomads", memo=memo)
         await self._ground.ledger.post(posting)
 
