@@ -181,8 +181,9 @@ class TestRole:
 
     async def test_leaves_an_organisation_one_owner(self, city: City) -> None:
         person, org = await city.member()
-        with pytest.raises(LastOfItsKind):
+        with pytest.raises(LastOfItsKind) as refused:
             await city.identity.orgs.remove_member(org.id, person.id, by="test")
+        assert "机构本身终止的，请联系运营方" in refused.value.hint_zh
         with pytest.raises(LastOfItsKind):
             await city.identity.orgs.set_member(org.id, person.id, Role.MEMBER, by="test")
 

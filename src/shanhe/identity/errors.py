@@ -301,12 +301,23 @@ class Taken(Conflict):
 
 
 class LastOfItsKind(Conflict):
-    def __init__(self, what: str, what_zh: str) -> None:
+    def __init__(self, what: str, what_zh: str, hint: str = "", hint_zh: str = "") -> None:
         super().__init__(
-            "last_one",
-            f"This is the last {what}; name another first.",
-            message_zh=f"这是最后一个{what_zh}，请先指定另一个。",
-        )
+            "last_one", f"This is the last {what}; name another first.",
+            message_zh=f"这是最后一个{what_zh}，请先指定另一个。", hint=hint, hint_zh=hint_zh,
+        )  # fmt: skip
+
+
+class LastOwner(LastOfItsKind):
+    """Whoever leaves an organisation that ends with them has another way."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "owner", "负责人",
+            "Make a member an owner on the page Members. If the organisation itself ends, ask the operator: it is "
+            "frozen, and what is left passes to its successors.",
+            "可在“成员”页把一名成员设为负责人；机构本身终止的，请联系运营方：冻结后，剩余积分由继受方承接。",
+        )  # fmt: skip
 
 
 class OwnsAlone(Conflict):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shanhe.identity.errors import LastOfItsKind, Taken, TooManyOfThem, Unknown
+from shanhe.identity.errors import LastOwner, Taken, TooManyOfThem, Unknown
 from shanhe.identity.model import (
     ORG_ROLES,
     Actor,
@@ -248,7 +248,7 @@ class Organisations:
             await gone(self._ground, conn, org_id, person_id, own=own)
 
     async def leave(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
-        """End one's own membership; LastOfItsKind for the last owner. The organisation is told that somebody left."""
+        """End one's own membership; LastOwner for the last owner. The organisation is told that somebody left."""
         async with self._ground.db.transaction() as conn:
             await self._end_membership(conn, org_id, person_id, "member.leave", by)
             await gone(self._ground, conn, org_id, person_id, own=True)
@@ -285,7 +285,7 @@ class Organisations:
     async def _keeps_an_owner(self, conn: Any, org_id: UUID, person_id: UUID, role: Role | None) -> None:
         owners = {member.person_id for member in await store.members(conn, org_id) if member.role == Role.OWNER}
         if owners == {person_id} and role != Role.OWNER:
-            raise LastOfItsKind("owner", "负责人")
+            raise LastOwner
 
     def _seal(self, person_id: UUID | None) -> Seal:
         return Seals(self._ground.vault).of_person(person_id)
