@@ -28,6 +28,7 @@ class Gate:
         self.is_unmanned = False
         self.factors_of: set[str] = {"passkey"}
         self.session = "s1"
+        self.org = ORG
         self.rights: frozenset[str] | None = None
         """What whoever is signed in may do, where a test says so."""
 
@@ -43,7 +44,7 @@ class Gate:
             rights = frozenset()
         return m.Who(
             PERSON,
-            UUID(int=0) if self.alone else ORG,
+            UUID(int=0) if self.alone else self.org,
             "陈思远",
             "山河市启明智能科技有限公司",
             frozenset({"admin"}),

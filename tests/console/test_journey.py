@@ -358,6 +358,16 @@ class TestJourney:
         page.emulate_media(media="screen")
         expect(page.locator(".printed")).to_be_hidden()
 
+    def test_says_by_lines_what_colours_of_ones_own_take_away(self, city: Stage, page: Page) -> None:
+        page.emulate_media(forced_colors="active")
+        page.goto(f"{city.url}/city/ledger")
+        style = "([one, what]) => getComputedStyle(document.querySelector(one))[what]"
+        for one in (".side .nav [aria-current]", ".segments [aria-current]"):
+            assert page.evaluate(style, [one, "outlineStyle"]) == "solid", one
+        assert page.evaluate(style, [".btn.primary", "borderTopWidth"]) == "3px"
+        page.emulate_media(forced_colors="none")
+        assert page.evaluate(style, [".btn.primary", "borderTopWidth"]) == "1px"
+
     def test_leads_from_every_row_of_the_audit_to_what_else_happened_to_it(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/city/registrations")  # which is written down, of a list and not of a person
         shaped(page, 1440, "light").goto(f"{city.url}/city/audit")

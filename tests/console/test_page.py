@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 
 import httpx
 import pytest
@@ -439,6 +440,25 @@ class TestForm:
     async def test_is_refused_without_its_token(self, member: httpx.AsyncClient, path: str) -> None:
         assert (await member.post(path, data={"name": "x"})).status_code == 403
         assert (await member.post(path, data={"name": "x", "csrf": "wrong"})).status_code == 403
+
+    async def test_that_was_opened_for_one_organisation_does_nothing_for_another(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        found = re.search(r'name="csrf" value="([^"]+)"', (await member.get("/keys/new")).text)
+        assert found is not None
+        form = {"csrf": found[1], "name": "夜间脚本"}
+        desk.gate.org = ident(77)  # type: ignore[attr-defined]  # chosen in another window
+        refused = await member.post("/keys", data=form, headers={"referer": "http://city/keys/new"})
+        assert refused.status_code == 409
+        assert 'class="btn primary" href="/keys/new"' in refused.text
+        assert "这份表单是为另一身份打开的" in refused.text
+        assert "data-failed" in refused.text  # whoever goes back finds what they wrote
+        script = {"x-csrf-token": found[1]}
+        assert (await member.post("/keys", data={"name": "x"}, headers=script)).status_code == 409
+        assert (await member.post("/keys", data={**form, "csrf": f"wrong.{ident(77).hex}"})).status_code == 403
+        assert (await member.post("/sign-out", data=form)).status_code == 303
+        desk.gate.org = UUID(found[1].partition(".")[2])  # type: ignore[attr-defined]
+        assert (await member.post("/keys", data=form)).status_code == 303
 
     async def test_signs_in_with_a_password_and_a_code(self, visitor: httpx.AsyncClient) -> None:
         page = await visitor.get("/sign-in")

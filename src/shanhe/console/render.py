@@ -26,7 +26,7 @@ from shanhe.console.model import BUCKETS, Bilingual, Who
 from shanhe.console.ports import Desk
 from shanhe.kernel import memos
 from shanhe.kernel.clock import CITY_TZ
-from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
+from shanhe.kernel.errors import Conflict, Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language, theme
 from shanhe.kernel.i18n import Catalogue, Entry
 from shanhe.kernel.money import format_credits, format_fen, said_credits
@@ -36,6 +36,8 @@ from shanhe.rulebook.api import Rulebook
 
 FORM_COOKIE: Final = "shanhe_form"
 FORM_COOKIE_AGE_S: Final = 86_400
+ANYWHERE: Final = ("/sign-out", "/preferences", "/settings/organisation", "/settings/personal", "/settings/password")
+"""Forms that are about whoever is signed in, whomever they act for."""
 SAFE_METHODS: Final = ("GET", "HEAD")
 FIELDS_MAX: Final = 64
 REFUSAL_CHARS_MAX: Final = 400
@@ -118,6 +120,9 @@ class View:
         """An account's label, `owner · kind · name`, with its kind in the reader's language."""
         owner, dot, rest = label.partition(" · ")
         kind, second, name = rest.partition(" · ")
+        what, colon, number = name.partition(":")
+        if colon and (called := self._word(context, what, "account_name")) != what:
+            name = f"{called} …{number[-8:]}"
         named = self._spoken(context, self._word(context, name, "account_name")) if name else ""
         return owner + dot + (self._word(context, kind, "account_kind") if kind else "") + second + named
 
@@ -218,7 +223,7 @@ class View:
             place=f"{request.url.netloc}{address(request)}",
             query=request.query_params,
             flash=self.words.get(f"flash.{flash}", lang, "") if _CODE.match(flash) else "",
-            csrf=who.csrf if who else form_token(request),
+            csrf=form_mark(who) if who else form_token(request),
             version=self.desk.version,
             **values,
         )
@@ -316,6 +321,7 @@ async def form_with_file(request: Request, who: Who | None) -> tuple[dict[str, s
 
 def check_token(request: Request, who: Who | None, given: str) -> None:
     expected = who.csrf if who is not None else request.cookies.get(FORM_COOKIE, "")
+    given, dot, org = given.partition(".") if who is not None else (given, "", "")
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
         raise Forbidden(
             "stale_form",
@@ -324,6 +330,20 @@ def check_token(request: Request, who: Who | None, given: str) -> None:
             hint="Open the page again and repeat.",
             hint_zh="请重新打开页面后再试。",
         )
+    if dot and who is not None and org != who.org_id.hex and request.url.path not in ANYWHERE:
+        raise Conflict(
+            "acts_for_another",
+            f"In another window you have begun to act for {who.org_name}; this form was opened for somebody else. "
+            "Nothing was done.",
+            message_zh=f"您已在另一窗口改为以“{who.org_name}”办理，而这份表单是为另一身份打开的；未做任何更改。",
+            hint="Change back in the settings and send it again, or open the page anew.",
+            hint_zh="请在“设置”中切换回原身份再提交，或重新打开页面填写。",
+        )
+
+
+def form_mark(who: Who) -> str:
+    """What a form of somebody carries: their session's token, and whom they acted for when the page was made."""
+    return f"{who.csrf}.{who.org_id.hex}"
 
 
 def go(path: str, done: str = "") -> Response:

@@ -105,7 +105,7 @@ if (typed) {
   } else if (who !== typed.who) {
     forget();
   } else if (document.querySelector("main [data-failed]")) {
-    // The page of an error: whoever goes back finds what they wrote.
+    keep({ ...typed, over: true }); // the page of an error: whoever goes back, by whichever way, finds what they wrote
   } else {
     if (!("posted" in document.body.dataset)) forget(); // the page that answers a form may be reloaded
     const form = same(typed);
