@@ -218,6 +218,14 @@ class TestDifferences:
         assert change.words.en == "Discount goes from 30 % to 25 %, down 5 %"
         assert (change.start, change.announced, change.before, change.after) == (LATER, date(2026, 11, 20), 3000, 2500)
 
+    def test_say_sums_with_their_unit_and_formulas_by_what_they_work_out(self) -> None:
+        found = Rulebook.load().differences("P7_rank_reward", date(2026, 11, 30), date(2026, 12, 1))
+        words = [change.words for change in found]
+        assert "付费方计入的最低自付金额由 0.00 积分 变为 10.00 积分，增加 10.00 积分" in [one.zh for one in words]
+        assert any("from 0.00 credits to 10.00 credits, up 10.00 credits" in one.en for one in words)
+        assert words[-1].zh == "公式有改动：奖励"
+        assert words[-1].en == "The formula changed: Reward"
+
     def test_reach_bands_tables_and_formulas(self) -> None:
         book = Rulebook.load()
         (change,) = book.differences("F1", date(2024, 12, 31), date(2025, 1, 1))

@@ -7,6 +7,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+from shanhe.kernel.money import said_credits
 from shanhe.rulebook.errors import RuleNotInForce
 from shanhe.rulebook.model import Band, DatedValue, Formula, Parameter, Rule, Text, canonical
 from shanhe.rulebook.resolve import in_force, value_of
@@ -58,7 +59,11 @@ def differences(rule: Rule, first: date, second: date) -> list[Difference]:
 def _formula(old: Formula, new: Formula) -> Difference:
     before, after = _lines(old), _lines(new)
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    words = Text(f"公式有改动：{'、'.join(names)}", f"The formula changed: {', '.join(names)}")
+    titles = _titles(old) | _titles(new)
+    words = Text(
+        f"公式有改动：{'、'.join(titles[name].zh for name in names)}",
+        f"The formula changed: {', '.join(titles[name].en for name in names)}",
+    )
     return Difference(
         name="formula", title=Text("公式", "Formula"), before={name: before.get(name) for name in names},
         after={name: after.get(name) for name in names}, words=words, start=new.start, announced=new.announced,
@@ -71,12 +76,18 @@ def _lines(formula: Formula) -> dict[str, str]:
     return steps | {output.name: output.expression for output in formula.outputs}
 
 
+def _titles(formula: Formula) -> dict[str, Text]:
+    return {one.name: one.title for one in formula.steps} | {one.name: one.title for one in formula.outputs}
+
+
 def _changed(parameter: Parameter, old: DatedValue, new: DatedValue) -> Difference:
-    before, after = shown(old.value, parameter.unit), shown(new.value, parameter.unit)
-    zh = _step(old.value, new.value, parameter.unit, "，增加 ", "，减少 ")
-    en = _step(old.value, new.value, parameter.unit, ", up ", ", down ")
+    (before, was), (after, becomes) = (
+        [shown(dated.value, parameter.unit, zh=zh) for zh in (True, False)] for dated in (old, new)
+    )
+    zh = _step(old.value, new.value, parameter.unit, "，增加 ", "，减少 ", zh=True)
+    en = _step(old.value, new.value, parameter.unit, ", up ", ", down ", zh=False)
     words = Text(
-        f"{parameter.title.zh}由 {before} 变为 {after}{zh}", f"{parameter.title.en} goes from {before} to {after}{en}"
+        f"{parameter.title.zh}由 {before} 变为 {after}{zh}", f"{parameter.title.en} goes from {was} to {becomes}{en}"
     )
     return Difference(
         parameter.name, parameter.title, old.value, new.value, words, new.start, new.announced, new.origin,
@@ -84,19 +95,21 @@ def _changed(parameter: Parameter, old: DatedValue, new: DatedValue) -> Differen
     )  # fmt: skip
 
 
-def _step(old: Any, new: Any, unit: str, more: str, less: str) -> str:
+def _step(old: Any, new: Any, unit: str, more: str, less: str, *, zh: bool) -> str:
     if isinstance(old, bool) or not isinstance(old, int | Fraction) or not isinstance(new, int | Fraction):
         return ""
-    return f"{more if new > old else less}{shown(abs(new - old), unit)}"
+    return f"{more if new > old else less}{shown(abs(new - old), unit, zh=zh)}"
 
 
-def shown(value: Any, unit: str) -> str:
+def shown(value: Any, unit: str, *, zh: bool) -> str:
     """A value as people write it."""
     match value:
         case bool():
-            return "yes 是" if value else "no 否"
+            return ("是" if value else "否") if zh else ("yes" if value else "no")
         case int() if unit in ("fen", "fen_per_credit"):
             return f"¥{value // 100:,}.{value % 100:02d}"
+        case int() if unit == "micro":
+            return f"{said_credits(value)} {'积分' if zh else 'credits'}"
         case int() if unit == "yuan":
             return f"¥{value:,}"
         case int() if unit in ("bps", "ppm"):
@@ -105,10 +118,10 @@ def shown(value: Any, unit: str) -> str:
             return f"{value:,}"
         case Band():
             upper = "∞" if value.upper is None else f"{value.upper:,}"
-            return f"{value.lower:,}–{upper}: {shown(value.value, unit)}"
+            return f"{value.lower:,}–{upper}: {shown(value.value, unit, zh=zh)}"
         case dict():
-            return "; ".join(f"{key}: {shown(entry, unit)}" for key, entry in value.items())
+            return "; ".join(f"{key}: {shown(entry, unit, zh=zh)}" for key, entry in value.items())
         case tuple():
-            return ", ".join(shown(entry, unit) for entry in value)
+            return ", ".join(shown(entry, unit, zh=zh) for entry in value)
         case _:
             return str(value)
