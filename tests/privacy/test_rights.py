@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +25,7 @@ from shanhe.privacy.api import (
 from shanhe.privacy.errors import BadText
 from shanhe.privacy.model import Copy
 from shanhe.privacy.paper import copy_paper
+from shanhe.rulebook.api import Rulebook
 from shanhe.wiring.erasure import follow_erasures
 
 from .conftest import House
@@ -141,6 +142,20 @@ class TestPaper:
         zh, en = self.lines("zh", data), self.lines("en", data)
         assert zh == {"已付": "1,234.50 元", "数量": "2.000000 积分", "1 · 读取的事实": "出生日期、人才岗位"}
         assert en == {"paid": "CNY 1,234.50", "quantity": "2.000000 credits", "1 · names": "Date of birth, Talent role"}
+
+    def test_says_what_a_rule_decided_without_its_arithmetic_and_in_one_language(self) -> None:
+        trace = Rulebook.load().evaluate("N1", {"days_present": 91, "resident": False, "insured_here": False,
+                                          "applied_on": date(2026, 11, 28)},
+                                         on=date(2026, 11, 28)).trace  # fmt: skip
+        data = {"nomads": {"decisions": [{"title": {"zh": "身份卡", "en": "ID"}, "traces": {"N1_qualify": trace}}],
+                           "role": "owner"}}  # fmt: skip
+        zh, en = self.lines("zh", data), self.lines("en", data)
+        assert len(zh) == 3
+        assert zh["决定 · 1 · 标题"] == "身份卡"
+        assert zh["决定 · 1 · 规则判断 · N1_qualify"].startswith("数字游民认定 2026-11-28 ")
+        assert "还差天数：0" in zh["决定 · 1 · 规则判断 · N1_qualify"]
+        assert en["decisions · 1 · title"] == "ID"
+        assert zh["角色"] == "负责人"
 
 
 class TestRequest:

@@ -47,11 +47,11 @@ UNITS: Final[Mapping[str, Callable[[int, bool], str]]] = {
     "_micro": lambda value, zh: f"{format_credits(value)} {'积分' if zh else 'credits'}",
     "_bps": lambda value, _: f"{value / 100:g} %",
 }
-CHOSEN: Final = ("basis", "ground", "purpose", "purposes", "asked")
+CHOSEN: Final = ("basis", "ground", "purpose", "purposes", "asked", "role")
 CHOICES_ZH: Final = {
     "consent": "同意", "contract": "订立、履行合同", "legal_duty": "法定职责或义务", "public": "已公开的信息",
     "consultation": "咨询", "teaching": "教学", "service": "客服", "promotion": "宣传", "alliance": "参加联盟",
-    "voice": "语音", "training": "训练",
+    "voice": "语音", "training": "训练", "owner": "负责人", "member": "成员",
 }  # fmt: skip
 INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -78,8 +78,9 @@ def copy_paper(copy: Copy, *, city_name: str, language: str = "zh") -> Document:
         rows = tuple(_lines(msgspec.to_builtins(content), (), zh))[:left]
         left -= len(rows)
         tables.append(Table(TITLES.get(name, (name, name))[side], columns, rows))
-    note = ("本文件与同时提供的 JSON 文件内容一致；行数过多时以 JSON 为准。",
-            "The JSON file beside it says the same; where this one is cut, that one is complete.")[side]  # fmt: skip
+    note = ("本文件与同时提供的 JSON 文件内容一致；规则的逐步计算、两种语言的文字以及过多的行，以 JSON 为准。",
+            "The JSON file beside it says the same; it alone has the steps of rules, texts in both languages, and rows "
+            "beyond this one's.")[side]  # fmt: skip
     return Document(
         title=("我的数据", "My data")[side], subtitle=city_name, issued_on=city_date(copy.made_at),
         language="zh" if zh else "en", tables=tuple(tables), notes=(note,),
@@ -89,7 +90,11 @@ def copy_paper(copy: Copy, *, city_name: str, language: str = "zh") -> Document:
 
 def _lines(value: Any, path: tuple[str, ...], zh: bool) -> Iterator[tuple[str, str]]:
     """Leaves of a tree as (path in words, text); a list of words is one line."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value.keys() == {"zh", "en"}:
+        yield _called(path, zh), str(value["zh" if zh else "en"])[:VALUE_CHARS]
+    elif isinstance(value, Mapping) and "trace_version" in value:
+        yield _called(path, zh), _decided(value, zh)[:VALUE_CHARS]
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _lines(inner, (*path, str(key)), zh)
     elif isinstance(value, Sequence) and not isinstance(value, str):
@@ -103,6 +108,13 @@ def _lines(value: Any, path: tuple[str, ...], zh: bool) -> Iterator[tuple[str, s
         yield _called(path, zh), _text(path[-1] if path else "", value, zh)[:VALUE_CHARS]
 
 
+def _decided(trace: Mapping[str, Any], zh: bool) -> str:
+    """What a rule decided on a day, without the steps of its arithmetic."""
+    side, (colon, stop) = ("zh", "：；") if zh else ("en", (": ", "; "))
+    found = [f"{one['title'][side]}{colon}{one['display']}" for one in trace["outputs"]]
+    return f"{trace['title'][side]} {trace['on']} {stop.join(found)}"
+
+
 def _called(path: Sequence[str], zh: bool) -> str:
     return " · ".join(_label(name, zh) for name in path)
 
@@ -110,7 +122,7 @@ def _called(path: Sequence[str], zh: bool) -> str:
 def _label(name: str, zh: bool) -> str:
     bare = UNIT.sub("", name)
     kind = names().get(name)
-    if kind is not None:
+    if kind is not None and bare not in _labels():
         return kind.zh if zh else kind.en
     return _labels().get(bare, name) if zh else bare.replace("_", " ")
 

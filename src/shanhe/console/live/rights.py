@@ -17,9 +17,12 @@ from shanhe.identity.api import AUTOMATED, purposes
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset
+from shanhe.nomads.api import Standing
 from shanhe.privacy.api import GROUNDS, Conclusion, NewAssessment, RequestKind, copy_json, copy_paper
+from shanhe.programmes.api import State
 
 READINGS_SHOWN = 30
+UNPAID = (State.IN_REVIEW, State.RETURNED, State.APPROVED, State.WAITING_BUDGET, State.ACTIVE, State.SUSPENDED)
 EDITABLE = ("name", "email", "phone")
 
 
@@ -78,8 +81,11 @@ class LiveRights:
         }  # fmt: skip
 
     async def _left(self, person_id: UUID) -> Mapping[str, int]:
-        """What an erasure leaves behind for nobody: the person's own credits, income and cash, and what they offer."""
-        found = {"wallet_micro": 0, "income_micro": 0, "exchange_fen": 0, "listings": 0}
+        """What an erasure leaves behind for nobody: the person's own credits, income and cash, what they offer, awards
+        and applications that are not paid in full, and their nomad ID."""
+        found = {"wallet_micro": 0, "income_micro": 0, "exchange_fen": 0, "listings": 0, "awards": 0, "card": 0}
+        card, standing = await self._modules.nomads.cards.current(person_id)
+        found["card"] = int(card is not None and standing in (Standing.VALID, Standing.GRACE))
         for org, _ in await self._modules.identity.orgs.of_person(person_id):
             if org.person_id != person_id:
                 continue
@@ -88,6 +94,8 @@ class LiveRights:
                 found[f"{kind}_micro"] += (await self._modules.ledger.balance(account.id)).balance
             found["exchange_fen"] += (await self._modules.exchange.cash.purse(org.id, Market.REAL)).cash_fen
             offered = await self._modules.store.mine(org.id)
+            asked = await self._modules.programmes.applications(org_id=org.id)
+            found["awards"] += sum(one.state in UNPAID for one in asked)
             found["listings"] += sum(one.state in ("listed", "deprecated") for one, _ in offered)
         return found
 
