@@ -20,6 +20,7 @@ DONE: Final = ("add", "change", "remove")
 """What a change of a watched row is called in the record, after the row's table."""
 ORG_KINDS: Final = ("org", "org_id", "owner")
 INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+[+-]\d\d:\d\d$")
+HASH: Final = re.compile(r"\\x[0-9a-f]{32,}$")
 Called = Callable[[str], Awaitable[str]]
 LISTS = ("registrations", "people")
 """What the record names that is no single thing."""
@@ -76,7 +77,9 @@ class Acts:
         if kind == "org" and (org := id_in(number)) is not None:
             return orgs[org]
         if "." in kind:
-            return " / ".join(["…" + part[-8:] if id_in(part) else part for part in number.split("/")])
+            return " / ".join(
+                ["…" + part[-8:] if id_in(part) or HASH.match(part) else part for part in number.split("/")]
+            )
         return await called(object_)
 
     async def _value(self, name: str, value: Any, called: Called, orgs: Mapping[UUID, str]) -> str:
