@@ -148,7 +148,7 @@ class Treasury:
 
     async def income(self, who: m.Who) -> mt.IncomeView:
         rows = [payout(n, state) for n, state in enumerate(("requested", "confirmed", "failed"))]
-        return mt.IncomeView(1_200 * MICRO, 300 * MICRO, 80 * MICRO, 5 * MICRO, PAYEE, rows)
+        return mt.IncomeView(1_200 * MICRO, 300 * MICRO, 80 * MICRO, 5 * MICRO, PAYEE, rows, withheld_micro=53)
 
     async def payee_set(self, who: m.Who, fields: Mapping[str, str]) -> None:
         self.done.append(("payee", fields["bank"]))

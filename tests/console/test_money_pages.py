@@ -165,6 +165,10 @@ class TestTreasury:
     ) -> None:
         whole = (await member.get("/income/quote?amount=4000")).text
         assert 'value="4000"' in whole  # what was typed stays
+        form = whole[whole.index('action="/income"') : whole.index('formmethod="get"')]
+        assert 'type="hidden" name="csrf"' not in form  # the token of a session stands in no address
+        assert '<button class="btn primary wide" name="csrf" value="csrf-of-session' in form
+        assert "暂扣，待运营方查清" in whole
         assert "3,360.00" in whole
         part = (await member.get("/income/quote?amount=4000", headers={"hx-request": "true"})).text
         assert "3,360.00" in part

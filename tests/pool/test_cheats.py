@@ -242,6 +242,7 @@ class TestCheat:
         await pool.release("halfway", actor="tests", reason="cleared", restore=True)
         assert await judged.income(machine.owner) == earned
         assert all(row["restored_by"] for row in await pool.withheld(await pool.node("halfway")))
+        assert await pool.held_back((await pool.node("halfway")).owner) == 0
 
     async def test_loses_each_call_once_though_that_was_not_written_down_and_others_ended_since(
         self, judged: Town, monkeypatch: pytest.MonkeyPatch
@@ -265,6 +266,7 @@ class TestCheat:
         assert await judged.income(machine.owner) == 0
         assert len(await pool.withheld(node)) == 2
         earned = sum(row["amount_micro"] for row in await pool.withheld(node))
+        assert await pool.held_back(node.owner) == earned > 0
         await pool.release("noted", actor="tests", reason="cleared", restore=True)
         assert await judged.income(machine.owner) == earned
 

@@ -253,6 +253,8 @@ class IncomeView:
     requested_micro: int = 0
     kind: str = "organisation"
     """Of payee that an organisation like this one usually is."""
+    withheld_micro: int = 0
+    """Of its nodes' income, until the operator has found out."""
 
 
 @dataclass(frozen=True)

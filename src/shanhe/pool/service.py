@@ -353,6 +353,10 @@ class Pool:
                 await self._notifier.notify(withheld_decided(node, amount, reason, give_back=give_back), conn)
         return amount
 
+    async def held_back(self, owner: UUID) -> int:
+        """What is withheld of an owner's income at all their nodes, in µ."""
+        return await store.held_back(self._db, owner)
+
     async def _enter(
         self,
         name: str,

@@ -372,6 +372,15 @@ async def mark_kept(db: Database, receipt: UUID, posting: UUID) -> None:
     await db.execute("UPDATE pool.withheld SET kept_by = $2 WHERE receipt_id = $1", receipt, posting)
 
 
+async def held_back(db: Database, owner: UUID) -> int:
+    value: int = await db.fetchval(
+        """SELECT coalesce(sum(w.amount_micro), 0)::bigint FROM pool.withheld w JOIN pool.node n ON n.id = w.node_id
+           WHERE n.owner = $1 AND w.decided IS NULL""",
+        owner,
+    )
+    return value
+
+
 async def mark_restored(db: Database, receipt: UUID, posting: UUID) -> None:
     await db.execute(
         "UPDATE pool.withheld SET restored_by = $2 WHERE receipt_id = $1 AND restored_by IS NULL", receipt, posting

@@ -77,6 +77,7 @@ class LiveTreasury:
         self._by_hand = modules.by_hand
         self._names = names
         self._identity = modules.identity
+        self._pool = modules.pool
         self._payouts = modules.payouts
         self._payments = modules.payments
         self._reconciliation = modules.reconciliation
@@ -261,6 +262,7 @@ class LiveTreasury:
             [await self._payout(one, who.org_name, payee) for one in payouts],
             earned.requested_micro,
             str(PayeeKind.PERSON if org.kind is OrgKind.PERSON else PayeeKind.ORGANISATION),
+            await self._pool.held_back(who.org_id),
         )
 
     async def _payout(self, one: Payout, org: str, payee: Payee | None) -> mt.PayoutRow:
