@@ -30,7 +30,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Asset, Ledger
+from shanhe.ledger.api import Asset, Ledger, LedgerUnavailable, Posting, PostingResult
 from shanhe.rulebook.api import Decision, Rulebook
 
 RULEBOOK = Rulebook.load()
@@ -98,6 +98,39 @@ class TestBooking:
         assert await house.units(firm, "training") == 3
         assert [slot.free for slot in await house.incubator.slots(hall.id, DAY)] == [1, 1, 1, 2, 2, 2, 2, 2, 2]
         assert (await house.ledger.verify()).clean
+
+    async def test_that_is_sent_twice_at_once_is_one_and_told_twice(self, house: House) -> None:
+        firm, mentor, number = await house.firm(), await house.resource("mentoring"), uuid4()
+        both = await asyncio.gather(
+            *(house.incubator.book(firm, mentor.id, at(DAY, 9), 3, booking_id=number, by="person:t") for _ in range(4))
+        )
+        assert {one.id for one in both} == {number}
+        assert await house.units(firm, "mentoring") == 3
+
+    async def test_given_back_before_it_was_posted_leaves_nothing_whoever_posts_it_late(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        firm, hall, posts = await house.firm(), await house.resource("training"), house.ledger.post
+
+        async def away(posting: Posting) -> None:
+            raise LedgerUnavailable("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(house.ledger, "post", away)
+            with pytest.raises(LedgerUnavailable):
+                await house.book(firm, hall, at(DAY, 9))
+        (made,) = await house.incubator.bookings(firm)
+        late = list[Posting]()
+
+        async def kept(posting: Posting) -> PostingResult:
+            late.append(posting)
+            return await posts(posting)
+
+        monkeypatch.setattr(house.ledger, "post", kept)
+        await house.incubator.cancel(made.id, firm, by="person:t")
+        await posts(late[0])
+        await house.incubator.tick()
+        assert await house.units(firm, "training") == 0
 
     async def test_beyond_the_months_quota_is_refused_with_what_would_change_it(self, house: House) -> None:
         firm, mentor = await house.firm(), await house.resource("mentoring")

@@ -178,9 +178,7 @@ class Incubator:
         """Take seats, decided by rule, and post the units. Idempotent by id; BeyondQuota says what would change it."""
         known = await store.booking(self._db, booking_id)
         if known is not None:
-            if (known.org_id, known.resource, known.starts_at, known.units) != (org_id, resource_id, starts_at, units):
-                raise BookingConflict
-            return await self._settle(known)
+            return await self._again(known, org_id, resource_id, starts_at, units)
         resource = await self.resource(resource_id)
         slots, ends_at = self._wanted(resource, starts_at, units)
         month = month_of(starts_at)
@@ -190,20 +188,31 @@ class Incubator:
                 if (await self._still(conn, resource_id)).closed_at is not None:
                     raise UnknownResource
                 await store.lock_quota(conn, org_id, resource.service)
-                used = await store.used(conn, org_id, resource.service, month)
-                quota = self._quota(resource.service, month, standing, used)
-                if units > quota.left:
-                    near = [change["text"] for change in quota.trace.get("nearest", ())]
-                    raise BeyondQuota(resource.service, quota.left, month, quota.version.partition("@")[0], near)
-                made = Booking(
-                    booking_id, resource_id, resource.service, org_id, month, starts_at, ends_at, units, "booked",
-                    False, False, "", quota.version, quota.trace, by, self._clock.now(), None,
-                )  # fmt: skip
-                await store.insert(conn, made)
-                await self._seat(conn, resource, made, slots)
+                known = await store.booking(conn, booking_id)  # the same again, sent while the first was decided
+                if known is None:
+                    used = await store.used(conn, org_id, resource.service, month)
+                    quota = self._quota(resource.service, month, standing, used)
+                    if units > quota.left:
+                        near = [change["text"] for change in quota.trace.get("nearest", ())]
+                        raise BeyondQuota(resource.service, quota.left, month, quota.version.partition("@")[0], near)
+                    made = Booking(
+                        booking_id, resource_id, resource.service, org_id, month, starts_at, ends_at, units, "booked",
+                        False, False, "", quota.version, quota.trace, by, self._clock.now(), None,
+                    )  # fmt: skip
+                    await store.insert(conn, made)
+                    await self._seat(conn, resource, made, slots)
         except asyncpg.UniqueViolationError as error:
             raise Taken from error
-        return await self._settle(made)
+        return (
+            await self._settle(made)
+            if known is None
+            else await self._again(known, org_id, resource_id, starts_at, units)
+        )
+
+    async def _again(self, known: Booking, org_id: UUID, resource_id: UUID, starts_at: datetime, units: int) -> Booking:
+        if (known.org_id, known.resource, known.starts_at, known.units) != (org_id, resource_id, starts_at, units):
+            raise BookingConflict
+        return await self._settle(known)
 
     async def _still(self, conn: Any, resource_id: UUID) -> Resource:
         found = await store.resource(conn, resource_id, lock=True)
@@ -276,8 +285,9 @@ class Incubator:
     # -- postings -----------------------------------------------------------------------------------------------------
 
     async def _settle(self, one: Booking, *, by: str = "system") -> Booking:
-        """Post what was booked, reverse what was cancelled; each once."""
-        if one.state == "booked" and not one.posted:
+        """Post what was booked, reverse what was cancelled; each once. What was cancelled before it was posted is
+        posted all the same: whoever booked it may be about to."""
+        if not one.posted:
             pool = await self._ledger.ensure_account(
                 CITY_OWNER, Asset.TICKET, "services", name=one.service, floor=None, lots=False
             )
@@ -289,7 +299,7 @@ class Incubator:
                 memo=f"Incubator service {one.service}",
             ))  # fmt: skip
             await store.mark(self._db, one.id, posted=True)
-        if one.state == "cancelled" and one.posted and not one.reversed:
+        if one.state == "cancelled" and not one.reversed:
             with contextlib.suppress(AlreadyReversed):  # another process did it and died before it was noted
                 await self._ledger.reverse(one.id, actor=by, reason="Booking cancelled")
             await store.mark(self._db, one.id, reversed_=True)

@@ -158,7 +158,7 @@ async def unsettled(conn: Connection, limit: int) -> Sequence[Booking]:
     """Bookings whose posting, or whose reversal, a crash may have left out."""
     rows = await conn.fetch(
         f"""SELECT {BOOKING} FROM incubator.booking
-            WHERE (NOT posted AND state = 'booked') OR (state = 'cancelled' AND posted AND NOT reversed)
+            WHERE NOT posted OR (state = 'cancelled' AND NOT reversed)
             ORDER BY id LIMIT $1""",
         limit,
     )
