@@ -50,18 +50,21 @@ async def close(conn: Any, name: str, now: datetime, actor: str) -> None:
     await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
 
 
-async def resources(db: Database, names: Sequence[str], since: datetime | None) -> list[Any]:
-    """Terms of what is for sale, and of what was at an instant `since` which a run began."""
+async def terms(db: Database, names: Sequence[str], since: datetime | None) -> list[Any]:
+    """Terms of what is for sale, and of what was at an instant `since` which a run began: each with its parties, makers
+    and holders in their recorded order, and with its rights, a row for each holder. One question, so that all of it is
+    of one moment: whoever publishes other terms meanwhile is paid by all of them or by none."""
     return await db.fetch(
-        "SELECT * FROM gateway.resource WHERE name = ANY($1) AND (open OR changed_at >= $2)", list(names), since
-    )
-
-
-async def parties(db: Database, names: Sequence[str]) -> list[Any]:
-    """Makers and holders in their recorded order."""
-    return await db.fetch(
-        "SELECT * FROM gateway.resource_party WHERE resource = ANY($1) ORDER BY resource, role, n", list(names)
-    )
+        """SELECT r.name, r.role, r.markup_bps, r.fee_micro,
+                  coalesce((SELECT jsonb_agg(to_jsonb(p) ORDER BY p.role, p.n) FROM gateway.resource_party p
+                    WHERE p.resource = r.name), '[]') AS parties,
+                  coalesce((SELECT jsonb_agg(jsonb_build_object('name', y.name, 'rate_ppm', y.rate_ppm,
+                                              'party', h.party, 'share_ppm', h.share_ppm) ORDER BY u.n, h.n)
+                     FROM gateway.resource_royalty u JOIN gateway.royalty y ON y.name = u.royalty AND y.open
+                     JOIN gateway.royalty_party h ON h.royalty = y.name WHERE u.resource = r.name), '[]') AS rights
+             FROM gateway.resource r WHERE r.name = ANY($1) AND (r.open OR r.changed_at >= $2) ORDER BY r.name""",
+        list(names), since,
+    )  # fmt: skip
 
 
 async def grant(
@@ -87,17 +90,6 @@ async def end(conn: Any, name: str, now: datetime, actor: str) -> None:
         "UPDATE gateway.royalty SET open = false, changed_at = $2, changed_by = $3 WHERE name = $1", name, now, actor
     )
     await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
-
-
-async def rights(db: Database, names: Sequence[str]) -> list[Any]:
-    """Rights that resources use, a row for each holder, in their recorded order."""
-    return await db.fetch(
-        """SELECT u.resource, r.name, r.rate_ppm, p.party, p.share_ppm
-             FROM gateway.resource_royalty u JOIN gateway.royalty r ON r.name = u.royalty AND r.open
-             JOIN gateway.royalty_party p ON p.royalty = r.name
-            WHERE u.resource = ANY($1) ORDER BY u.resource, u.n, p.n""",
-        list(names),
-    )
 
 
 async def missing(conn: Any, names: Sequence[str]) -> list[str]:

@@ -190,26 +190,27 @@ class ChargeBook:
         names = list(dict.fromkeys(names))
         if len(names) > RESOURCES_MAX:
             raise CallError(400, "too_many_listings", f"One call may come through at most {RESOURCES_MAX} listings.")
-        found = {row["name"]: row for row in await store.resources(self._db, names, since)} if names else {}
+        found = {row["name"]: row for row in await store.terms(self._db, names, since)} if names else {}
         if missing := [name for name in names if name not in found]:
             raise CallError(404, "listing_withdrawn", f"{missing[0]} is not offered (any more).", param="model")
         today = self._clock.today()
-        people = await store.parties(self._db, names) if names else []
         rules = dict[str, str]()
         markups, royalties = [], list[Royalty]()
         for name in names:
-            mine = [row for row in people if row["resource"] == name]
+            mine = found[name]["parties"]
             makers = [row for row in mine if row["role"] == "maker"]
-            chosen = (weights or {}).get(name) or [row["share_ppm"] for row in makers]
+            chosen = (weights or {}).get(name) or ()
+            if len(chosen) != len(makers):  # none were given, or they are of makers that it had when the run began
+                chosen = [row["share_ppm"] for row in makers]
             fee_micro = found[name]["fee_micro"] if fees is None or name in fees else 0
             markup = await self._markup(found[name], fee_micro, makers, chosen, payer, today)
             if markup.makers and carried and carried.get(name):
                 markup = msgspec.structs.replace(markup, carried_micro=carried[name])
             markups.append(markup)
             for row in mine:
-                if row["role"] == "ip_holder" and not await self._are_related(payer, row["party"]):
-                    royalties.append(await self._royalty(name, row["party"], row["rate_ppm"], today))
-        royalties += await self._rights(names, payer, today)
+                if row["role"] == "ip_holder" and not await self._are_related(payer, UUID(row["party"])):
+                    royalties.append(await self._royalty(name, UUID(row["party"]), row["rate_ppm"], today))
+        royalties += await self._rights(found, payer, today)
         referral = await self._referral(payer, today)
         used = [SUBSIDY_RULE, RELATED_RULE] if names else []
         used += [DEVELOPER_RULE] if markups else []
@@ -233,23 +234,24 @@ class ChargeBook:
         """A resource's markup. Whoever uses what is all their own, or their relatives', pays no markup (R0)."""
         found = []
         for maker, weight in zip(makers, weights, strict=True):
-            account = await self._ledger.ensure_account(maker["party"], Asset.CREDIT, "income")
-            found.append(Maker(account.id, weight, await self._are_related(payer, maker["party"])))
+            party = UUID(maker["party"])
+            account = await self._ledger.ensure_account(party, Asset.CREDIT, "income")
+            found.append(Maker(account.id, weight, await self._are_related(payer, party)))
         if all(maker.related for maker in found):
             return Markup(row["role"], row["name"], 0, 0, ())
         rate_bps = max(row["markup_bps"], self._number(DEVELOPER_RULE, "lowest_markup", today))
         return Markup(row["role"], row["name"], rate_bps, fee_micro, tuple(found))
 
-    async def _rights(self, names: Sequence[str], payer: UUID, today: date) -> list[Royalty]:
+    async def _rights(self, terms: Mapping[str, Any], payer: UUID, today: date) -> list[Royalty]:
         """Registered rights that a call through these uses, each once; a related holder earns nothing (R0)."""
-        rows = await store.rights(self._db, names) if names else []
         lowest, highest = (self._number(ROYALTY_RULE, bound, today) for bound in ("lowest", "highest"))
         found: dict[str, tuple[str, int, list[Maker]]] = {}
-        for row in rows:
-            resource, _, holders = found.setdefault(row["name"], (row["resource"], row["rate_ppm"], []))
-            if resource == row["resource"]:
-                account = await self._ledger.ensure_account(row["party"], Asset.CREDIT, "income")
-                related = await self._are_related(payer, row["party"])
+        for name, row in ((name, row) for name, one in terms.items() for row in one["rights"]):
+            resource, _, holders = found.setdefault(row["name"], (name, row["rate_ppm"], []))
+            if resource == name:
+                party = UUID(row["party"])
+                account = await self._ledger.ensure_account(party, Asset.CREDIT, "income")
+                related = await self._are_related(payer, party)
                 holders.append(Maker(account.id, row["share_ppm"], related))
         return [
             Royalty(resource, None, min(max(rate_ppm, lowest), highest), name, tuple(holders))

@@ -134,8 +134,8 @@ class Making(Window):
             if waiting is None:
                 raise WrongState(found.name, ("不在审核中", "not in review"), ("已撤回", "taken back"))
             await store.recall(conn, waiting.id)
-        draft = await self._shelf.version(self._db, found, VersionState.DRAFT)
-        assert draft is not None
+            draft = await self._shelf.version(conn, found, VersionState.DRAFT)
+            assert draft is not None
         return draft
 
     async def _checked(self, listing: Listing, draft: Version) -> list[Check]:
