@@ -12,6 +12,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from shanhe.kernel.asking import Akin, Named
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 RULE: Final = "P8"
 WORK: Final = "store.entry.work"
 NOTE: Final = "store.entry_score.note"
+ID_TAKEN: Final = ("it is another entry's; send a new one, or none", "编号已被占用，请更换或不填")
 LOOKS_MAX: Final = 3
 """How often a decision looks again because points arrived meanwhile."""
 Award = Callable[[UUID, UUID], Awaitable[UUID | None]]
@@ -140,15 +143,18 @@ class Contests:
         if said is not None:
             raise SaysItsName(said)
         kept = await self._seals.seal(owner, WORK, work.strip())
-        async with self._db.transaction() as conn:
-            found = await self._undecided(conn, contest_id)
-            self._only(found, Phase.ENTRIES)
-            entries = await store.entries(conn, contest_id)
-            if len(entries) >= ENTRIES_MAX and all(one.org_id != owner for one in entries):
-                raise BadContest("entries", f"at most {ENTRIES_MAX}", f"不超过 {ENTRIES_MAX} 项")
-            if entry_id is not None and not await store.is_free(conn, entry_id, contest_id, owner):
-                raise BadContest("id", "it is another entry's; send a new one, or none", "编号已被占用，请更换或不填")
-            await store.enter(conn, entry_id or new_id(), contest_id, owner, one.id, kept, self._clock.now(), actor)
+        try:
+            async with self._db.transaction() as conn:
+                found = await self._undecided(conn, contest_id)
+                self._only(found, Phase.ENTRIES)
+                entries = await store.entries(conn, contest_id)
+                if len(entries) >= ENTRIES_MAX and all(one.org_id != owner for one in entries):
+                    raise BadContest("entries", f"at most {ENTRIES_MAX}", f"不超过 {ENTRIES_MAX} 项")
+                if entry_id is not None and not await store.is_free(conn, entry_id, contest_id, owner):
+                    raise BadContest("id", *ID_TAKEN)
+                await store.enter(conn, entry_id or new_id(), contest_id, owner, one.id, kept, self._clock.now(), actor)
+        except asyncpg.UniqueViolationError as error:  # another contest's, entered in that moment
+            raise BadContest("id", *ID_TAKEN) from error
         made = await self.entry(contest_id, owner)
         assert made is not None
         return made
