@@ -19,6 +19,7 @@ from shanhe.cli import app as shanhe
 from shanhe.credentials.api import CredentialRefused, bind, present, public_jwk, revoked, verify
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.outbox import Event
+from shanhe.nomads import store
 from shanhe.nomads.api import Standing
 from shanhe.timetable import nomad_credits
 
@@ -145,6 +146,29 @@ class TestCard:
         home = await town.nomad("本地人")
         await town.know(await town.nomads._ground.purse(home), "residence", "Shanhe")
         assert "resident" in [r.code for r in (await town.ask(home)).reasons]
+
+    async def test_that_is_revoked_while_it_is_settled_makes_nobody_a_nomad(self, town: Town) -> None:
+        """Who issues it, or repairs what a crash left, is told last of its end."""
+        person = await town.carded()
+        (card,) = await town.nomads.cards.list(person)
+
+        async def verified() -> list[bool]:
+            who = await town.identity.people.get(person)
+            return [one.verified for one in who.categories if one.category == "nomad"]
+
+        assert await verified() == [True]
+        await town.nomads.revoke(card.id, "冒名取得", actor="test")
+        await town.nomads.cards.settle(card)
+        assert True not in await verified()
+
+    async def test_whose_revocation_ended_halfway_makes_nobody_a_nomad(self, town: Town) -> None:
+        person = await town.carded()
+        (card,) = await town.nomads.cards.list(person)
+        async with town.db.transaction() as conn:
+            assert await store.revoke_card(conn, card.id, town.clock.now())
+        await town.nomads.benefits.repair()
+        who = await town.identity.people.get(person)
+        assert not any(one.verified for one in who.categories if one.category == "nomad")
 
     async def test_stays_away_after_it_was_revoked(self, town: Town) -> None:
         person = await town.carded()

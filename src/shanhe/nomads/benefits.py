@@ -113,7 +113,10 @@ class Benefits:
             done += await self._tried(self._used(row["ticket"], row["card"]), row["card"])
         late = int(ground.rulebook.parameter(PROOF, "feed_days", ground.today()))
         for card in await store.over(ground.db, ground.today() - timedelta(days=late)):
-            done += await self._tried(self.end(card), card.id)
+            ended = await self._tried(self.end(card), card.id)
+            if ended and card.revoked_at is not None:  # by somebody who may have ended there
+                await self._tried(self._cards.unsettle(card, by="nomads"), card.id)
+            done += ended
         return done
 
     async def _tried(self, step: Awaitable[None], card: UUID) -> int:

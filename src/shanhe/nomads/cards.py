@@ -16,6 +16,7 @@ from shanhe.credentials.api import Jwk
 from shanhe.facts.api import NewFact, Use
 from shanhe.facts.api import Standing as Sound
 from shanhe.identity.api import Category, CategoryName
+from shanhe.kernel.clock import city_date
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notice
@@ -178,9 +179,21 @@ class Cards:
         await self._ground.announce(conn, ISSUED_TOPIC, str(card.person_id), payload)
 
     async def settle(self, card: Card) -> None:
-        """What follows a card outside this module's tables; safe to repeat."""
+        """What follows a card outside this module's tables; safe to repeat. One that was revoked meanwhile makes nobody
+        a nomad."""
         await self._ground.identity.people.set_category(
             card.person_id, Category(CategoryName.NOMAD, True, card.valid_from, card.valid_until), by="nomads"
+        )
+        now_is = await self.get(card.id)
+        if now_is.revoked_at is not None:
+            await self.unsettle(now_is, by="nomads")
+
+    async def unsettle(self, card: Card, *, by: str) -> None:
+        """A revoked card's holder is a nomad no more; safe to repeat."""
+        assert card.revoked_at is not None
+        ended = max(card.valid_from, city_date(card.revoked_at) - timedelta(days=1))
+        await self._ground.identity.people.set_category(
+            card.person_id, Category(CategoryName.NOMAD, False, card.valid_from, ended), by=by
         )
 
     # -- the rules ----------------------------------------------------------------------------------------------------
@@ -327,11 +340,9 @@ class Cards:
                                standing=Sound.MEASURED, source="revoked", evidence=str(card.id))  # fmt: skip
                 await self._ground.facts.publish(fact, actor=actor, conn=conn)
                 await self._ground.notifier.notify(_revoked(card, reason.strip()), conn)
-        ended = max(card.valid_from, today - timedelta(days=1))
-        await self._ground.identity.people.set_category(
-            card.person_id, Category(CategoryName.NOMAD, False, card.valid_from, ended), by=actor
-        )
-        return await self.get(card_id)
+        revoked = await self.get(card_id)
+        await self.unsettle(revoked, by=actor)
+        return revoked
 
     async def forget(self, person_id: UUID) -> int:
         """After an erasure: a card that still runs ends, for nobody is behind it any more; how many."""
