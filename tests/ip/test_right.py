@@ -182,6 +182,15 @@ class TestShares:
         with pytest.raises(UnknownEntry):  # who sold has no word any more
             await city.rights.propose(made.entry.id, ((one, WHOLE),), None, org_id=one, actor="test")
 
+    async def test_are_consented_to_once_on_record_however_often_it_is_said(self, city: City) -> None:
+        one, two, three = [await city.company(name) for name in ("甲", "乙", "丙")]
+        made = await city.draft(one, shares=((one, 500_000), (two, 300_000), (three, 200_000)))
+        for _ in range(2):
+            found = await city.rights.answer(made.entry.id, org_id=two, accept=True, actor="test")
+            assert found.waiting == {three}
+        told = [one.event for one in await city.rights.history(made.entry.id)]
+        assert told.count("consented") == 1
+
     async def test_are_consented_to_as_they_were_read(self, city: City) -> None:
         one, two = await city.company("甲"), await city.company("乙")
         made = await city.verified(one)

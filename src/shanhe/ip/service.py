@@ -299,6 +299,8 @@ class Rights:
                 raise NothingOpen if found.touches(org_id) else UnknownEntry
             if n not in (None, terms.n):
                 raise TermsChanged(terms.n)
+            if accept and org_id not in found.waiting:  # consented before: it is on record once
+                return found
             now = desk.clock.now()
             await store.say(conn, identifier, terms.n, org_id, accept, actor, now)
             await desk.note(conn, found, "consented" if accept else "declined", actor, terms.n)
