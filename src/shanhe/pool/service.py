@@ -295,7 +295,7 @@ class Pool:
         node = await self.node(name)
         if restore and node.state is NodeState.QUARANTINED and not own:
             await self.withholding.restore(node, actor)  # first: who is back at work can't be released once more
-        await self._enter(name, NodeState.JOINING, actor, reason, own=own)
+        await self._enter(name, NodeState.JOINING, actor, reason, store.GIVEN_BACK if restore else None, own=own)
         if restore:
             await self.withholding.restore(node, actor)  # what was withheld meanwhile
         return await self.node(name)
@@ -321,11 +321,14 @@ class Pool:
         await self.sweep()
 
     async def sweep(self) -> int:
-        """Withhold income of nodes that were quarantined lately, calls that ended since included; how much, µ."""
+        """Withhold income of nodes that were quarantined lately, calls that ended since included; how much, µ. What was
+        still withheld of one that was cleared lately goes back."""
         taken = 0
         since = self._clock.now() - SWEEP_FOR
         for node in await store.quarantined_since(self._db, since):
             taken += await self.withholding.withhold(node, self._terms().withhold_calls)
+        for node in await store.cleared_since(self._db, since):  # while income was withheld, or by one who ended there
+            await self.withholding.restore(node, SYSTEM)
         return taken
 
     async def suspicions(self, node: Node) -> dict[str, tuple[int, int, float]]:

@@ -22,6 +22,8 @@ NODES_MAX: Final = 1_000
 WITHHELD_MAX: Final = 2_000
 COMMANDS: Final = "pool_command"
 """Payload: node, load or unload, model."""
+GIVEN_BACK: Final = {"restored": True}
+"""Detail of a release that gave withheld income back."""
 Connection = Any
 
 
@@ -306,6 +308,17 @@ async def quarantined_since(db: Database, since: datetime) -> list[Node]:
         since,
         NODES_MAX,
     )
+    return [_node(row) for row in rows]
+
+
+async def cleared_since(db: Database, since: datetime) -> list[Node]:
+    """Nodes that were let out of quarantine after an instant and whose withheld income was to be given back."""
+    rows = await db.fetch(
+        """SELECT n.* FROM pool.node n, LATERAL (SELECT e.event, e.detail, e.at FROM pool.event e
+             WHERE e.node_id = n.id AND e.event IN ('joining', 'quarantined') ORDER BY e.at DESC, e.id DESC LIMIT 1) l
+            WHERE l.event = 'joining' AND l.detail @> $2 AND l.at >= $1 ORDER BY n.name LIMIT $3""",
+        since, GIVEN_BACK, NODES_MAX,
+    )  # fmt: skip
     return [_node(row) for row in rows]
 
 

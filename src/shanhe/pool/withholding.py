@@ -16,7 +16,7 @@ from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, LotDelta, Posting, PostingView, Transfer
 from shanhe.pool import store
-from shanhe.pool.earnings import Earnings
+from shanhe.pool.earnings import PAGE, PAGES_MAX, Earnings
 from shanhe.pool.model import Node
 
 WITHHELD: Final = "node_withheld"
@@ -30,6 +30,10 @@ SPACE: Final = UUID("0190a3f2-6c1e-7b3a-9a51-5f0e6d3c2b1a")
 
 WithholdRule = Callable[[Mapping[str, object], date], Decision]
 log = structlog.get_logger(__name__)
+
+
+class _Taken(msgspec.Struct):
+    receipt: UUID
 
 
 class Withholding:
@@ -87,6 +91,22 @@ class Withholding:
         await store.add_withheld(self._db, call.id, node.id, posting_id, amount, self._clock.now())
         return amount
 
+    async def _note_taken(self, node: Node) -> None:
+        """Note what the ledger says was withheld of a node: whoever took it may have ended before it did."""
+        held = await self._ledger.system_account(ACCOUNT, Asset.CREDIT, node.engine)
+        known = {row["posting_id"] for row in await store.withheld(self._db, node.id)}
+        cursor: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await self._ledger.postings(account=held.id, kind=WITHHELD, cursor=cursor, limit=PAGE)
+            for one in page.items:
+                if one.id not in known:
+                    receipt = msgspec.json.decode(one.evidence or b"", type=_Taken).receipt
+                    amount = one.transfers[0].amount
+                    await store.add_withheld(self._db, receipt, node.id, one.id, amount, self._clock.now())
+            cursor = page.next
+            if cursor is None:
+                return
+
     async def _lots(self, call: PostingView, income: UUID) -> tuple[LotDelta, ...]:
         """The parts of the contributor's lots that a call minted."""
         lots = await self._ledger.lots_by_id([delta.lot for delta in call.lots])
@@ -121,6 +141,7 @@ class Withholding:
 
     async def _decide(self, node: Node, decision: str) -> list[dict[str, Any]]:
         """Rows that are to be ended so; what belongs to refunded calls is ended first, and of those nobody decides."""
+        await self._note_taken(node)
         for row in await self._refunded(node):
             await self._return(node, row)
         return await store.decide(self._db, node.id, decision)
