@@ -54,11 +54,11 @@ class Crowd(crowds.Crowd):
         async def adviser(org_id: UUID) -> Decision:
             return RULEBOOK.evaluate("T13_benefits", {"index_bps": 0}, on=self.clock.today())
 
+        notifier = Notifier(self.db, self.clock)
         self.desk = Incubator(
-            self.db, self.clock, ledger=self.ledger, rulebook=RULEBOOK, facts=facts,
-            notifier=Notifier(self.db, self.clock), adviser=adviser,
+            self.db, self.clock, ledger=self.ledger, rulebook=RULEBOOK, facts=facts, notifier=notifier, adviser=adviser,
         )  # fmt: skip
-        self.house = House(self.desk, facts, self.ledger, self.clock)
+        self.house = House(self.desk, facts, self.ledger, self.clock, notifier)
         self.resources: list[Resource] = []
         self.sent: list[tuple[UUID, Resource, datetime, int, UUID]] = []
         self.draws = [
