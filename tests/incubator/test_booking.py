@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shanhe.facts.api import Facts, NewFact, RelationTerms, Standing
-from shanhe.incubator import store
+from shanhe.incubator import service, store
 from shanhe.incubator.api import (
     BadSlot,
     BeyondQuota,
@@ -202,6 +202,19 @@ class TestBooking:
         assert await house.incubator.bookings(firm) == []
         assert await house.units(firm, "training") == 0
         assert (await house.ledger.verify()).clean
+
+    async def test_of_who_leaves_are_given_back_however_many_others_have_some(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "LEAVERS_ROWS", 1)
+        hall, firms = await house.resource("training"), [await house.firm() for _ in range(4)]
+        for hour, firm in enumerate(firms, 9):
+            await house.book(firm, hall, at(DAY, hour))
+        for firm in firms[1:]:
+            await house.know(firm, inside=False, on=date(2026, 3, 5))
+        house.clock.set(at(date(2026, 3, 5), 12))
+        await house.incubator.tick()
+        assert [len(await house.incubator.bookings(firm)) for firm in firms] == [1, 0, 0, 0]
 
     async def test_once_for_an_id_whatever_a_crash_left(self, house: House, database: Database) -> None:
         firm, hall, number = await house.firm(), await house.resource("training"), uuid4()

@@ -13,8 +13,11 @@ from shanhe.clones.service import CALLED
 from shanhe.datasets import store as dataset_store
 from shanhe.identity.api import AUTOMATED
 from shanhe.ip import store as right_store
+from shanhe.kernel.ids import new_id
 from shanhe.payments import bank_store
 from shanhe.science import store as output_store
+from shanhe.store import store as listing_store
+from shanhe.store.api import Kind, NewListing
 from stage.reading import fill
 
 from .conftest import House
@@ -39,6 +42,7 @@ class TestErasure:
         monkeypatch.setattr(clone_store, "mandates", _clones)
         monkeypatch.setattr(dataset_store, "datasets", partial(dataset_store.datasets, most=PAGE))
         monkeypatch.setattr(dataset_store, "versions", partial(dataset_store.versions, most=PAGE))
+        monkeypatch.setattr(listing_store, "versions", partial(listing_store.versions, most=PAGE))
         monkeypatch.setattr(bank_store, "PAYER_ROWS_MAX", PAGE)
 
     async def test_withdraws_every_right_that_was_held_alone(self, house: House) -> None:
@@ -81,6 +85,23 @@ class TestErasure:
         )
         assert await house.services.clones.forget(person) == ROWS
         assert await self.states(house, "clones.mandate", org) == {"revoked"}
+
+    async def test_knows_what_every_version_of_a_clone_named(self, house: House) -> None:
+        """By which the knowledge that a clone was made with is found when it ends."""
+        org, now = await house.own(await house.person()), house.clock.now()
+        made = await house.services.store.open(
+            NewListing(new_id(), Kind.PROMPT, "family", "家书", "Letters"), owner=org, actor="test"
+        )
+        await fill(
+            house.services.db,
+            f"""INSERT INTO store.version (id, listing, n, content, terms, notes, state, created_at, created_by,
+                                           submitted_at, decided_at)
+                SELECT gen_random_uuid(), id, n, jsonb_build_object('knowledge', jsonb_build_array('base ' || n)),
+                       '{{"markup_bps": 0}}', '', 'retired', '{now}', 'x', '{now}', '{now}'
+                  FROM store.listing, generate_series(1, {ROWS}) n WHERE slug = 'family'""",
+        )
+        named = [content["knowledge"] for content in await house.services.store.contents(made.name)]
+        assert named == [[f"base {n}"] for n in range(ROWS, 0, -1)]
 
     async def test_deletes_the_rows_of_every_version_of_every_data_set(self, house: House) -> None:
         org, now = await house.own(await house.person()), house.clock.now()
