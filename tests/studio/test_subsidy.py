@@ -40,7 +40,7 @@ class Calls:
 
     async def usage_of_all(self, first: date, last: date, group: tuple[str, ...], model: str) -> list[UsageRow]:
         return [
-            UsageRow(None, org, None, None, 1, 0, 0, 0, 0, 0, amount)
+            UsageRow(None, org, None, None, 1, 0, 0, 0, 0, 0, 0, amount)
             for org, amount in self.paid.get(model, {}).items()
         ]
 
