@@ -55,6 +55,16 @@ class TestPeriod:
             await posting
         assert (await books.ledger.balance(wallet.id)).balance == 100
 
+    async def test_has_the_calls_of_its_small_hours(self, books: Books, clock: FixedClock) -> None:
+        """When it is the day before in UTC: of a lease, and of a hold."""
+        ledger, wallet = books.ledger, await books.wallet(100_000)
+        clock.set(midnight(clock.today() + timedelta(days=1)) + timedelta(hours=1))
+        of_a_lease = await books.call(wallet, 100)
+        held = await ledger.admit(wallet.id, 100, receipt_id=new_id(), subsidy_max_micro=1)
+        of_a_hold = (await ledger.settle(held, books.charge(100))).id
+        for call in (of_a_lease, of_a_hold):
+            assert (await ledger.posting(call)).day == clock.today()
+
     async def test_closed_days_take_no_more_postings(self, books: Books, clock: FixedClock) -> None:
         ledger, wallet = books.ledger, await books.wallet(100)
         yesterday = clock.today()
