@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.clock import FixedClock, add_months, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger import holding, settling
@@ -26,6 +26,7 @@ from shanhe.ledger.api import (
     LeaseReclaimed,
     Ledger,
     Leg,
+    LotTerms,
     NotBalanced,
     Posting,
     Preamble,
@@ -35,7 +36,7 @@ from shanhe.ledger.api import (
     woven,
 )
 
-from .conftest import Books, open_books
+from .conftest import TERMS, Books, move, open_books
 
 TEXT = st.binary().map(lambda some: some.replace(PLACE, b""))
 A, B, C = preamble_of(b'{"model":"a",'), preamble_of(b'{"model":"b",'), preamble_of(b'{"model":"c","n":\n,"why":\n}')
@@ -348,7 +349,7 @@ class TestIncome:
         self, books: Books, clock: FixedClock
     ) -> None:
         ledger, payer = books.ledger, await books.wallet()
-        await books.fund(payer, 600, Provenance.SUBSIDY, clock.now() + timedelta(days=100))
+        given = await books.fund(payer, 600, Provenance.SUBSIDY, clock.now() + timedelta(days=100))
         await books.fund(payer, 10_000_000)
         maker = await ledger.ensure_account(new_id(), Asset.CREDIT, "income")
         for _ in range(3):
@@ -359,9 +360,24 @@ class TestIncome:
         # the first call burned 600 subsidy: the platform took 300 of it, 300 of the maker's 700 stay subsidy
         assert {key: lot.remaining for key, lot in lots.items()} == {Provenance.SUBSIDY: 300, Provenance.REWARD: 1800}
         assert lots[Provenance.SUBSIDY].expires_at == clock.now() + timedelta(days=100)
+        day = clock.today()
+        assert {lot.unlock_at for lot in lots.values()} == {midnight(add_months(day, TERMS.income_lock_months))}
+        assert lots[Provenance.REWARD].expires_at == midnight(add_months(day, 24))
+        assert lots[Provenance.SUBSIDY].parent == given
         assert (await ledger.balance(maker.id)).available == 0
         clock.advance(days=8)
         assert (await ledger.balance(maker.id)).available == 2100
+        assert await books.clean()
+
+    async def test_of_a_lot_that_was_spent_the_same_day_is_there_again(self, books: Books) -> None:
+        """Income that waits for nothing, which its maker spends between two calls."""
+        ledger, payer, maker = books.ledger, await books.wallet(10_000), await books.wallet()
+        ledger._settler._terms = lambda _: LotTerms()
+        for _ in range(2):
+            reservation = await ledger.admit(payer.id, 100, receipt_id=new_id())
+            await ledger.settle(reservation, Charge(100, (Leg(maker.id, 100),), b"{}"))
+            await ledger.post(move(maker.id, books.revenue.id, 100))
+        assert await ledger.lots(maker.id) == []
         assert await books.clean()
 
 
