@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -246,3 +247,28 @@ class TestOrder:
                 (found,) = await books.ledger.escrow.hold(conn, [request])
             assert found.verdict == verdict
         assert (await books.ledger.balance(other.id)).held == 0
+
+
+class TestIssue:
+    @pytest.mark.parametrize(
+        ("more", "spent"),
+        [
+            ({"earmark": MARK}, False),
+            ({"spendable_at": INSTANT}, False),
+            ({"spendable_at": timedelta(0)}, True),
+            ({"expires_at": timedelta(0)}, False),
+            ({"expires_at": INSTANT}, True),
+        ],
+    )
+    async def test_pays_in_its_own_posting_only_what_it_could_pay_then(
+        self, books: Books, clock: FixedClock, more: dict[str, Any], spent: bool
+    ) -> None:
+        wallet, now = await books.wallet(), clock.now()
+        times = {name: now + value if isinstance(value, timedelta) else value for name, value in more.items()}
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=SIZE, **times)
+        ways = ((books.issuance.id, wallet.id), (wallet.id, books.revenue.id))
+        legs = tuple(Transfer(new_id(), debit, credit, SIZE) for debit, credit in ways)
+        with contextlib.nullcontext() if spent else pytest.raises(InsufficientCredit):
+            await books.ledger.post(Posting(id=new_id(), kind="test", transfers=legs, lots=(lot,)))
+        assert (await books.ledger.balance(wallet.id)).balance == 0
+        assert await books.clean()
