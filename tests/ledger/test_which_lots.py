@@ -17,6 +17,8 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import (
     Account,
+    AlreadyReversed,
+    Asset,
     EscrowRequest,
     IdempotencyConflict,
     InsufficientCredit,
@@ -27,7 +29,7 @@ from shanhe.ledger.api import (
     Transfer,
 )
 
-from .conftest import Books
+from .conftest import Books, move
 
 SIZE = 10
 MARK = {"model": "small"}
@@ -271,4 +273,31 @@ class TestIssue:
         with contextlib.nullcontext() if spent else pytest.raises(InsufficientCredit):
             await books.ledger.post(Posting(id=new_id(), kind="test", transfers=legs, lots=(lot,)))
         assert (await books.ledger.balance(wallet.id)).balance == 0
+        assert await books.clean()
+
+
+class TestHandedOn:
+    async def test_keeps_its_lock_and_its_end(self, books: Books, clock: FixedClock) -> None:
+        """What is locked can't be sold by whoever got it, either (C6)."""
+        giver, taker, now = await books.wallet(), await books.wallet(), clock.now()
+        times = {"spendable_at": now, "unlock_at": now + timedelta(days=9), "expires_at": now + timedelta(days=90)}
+        await books.fund(giver, SIZE, **times)
+        await books.ledger.post(move(giver.id, taker.id, SIZE))
+        (lot,) = await books.ledger.lots(taker.id)
+        assert {name: getattr(lot, name) for name in times} == times
+        assert await books.clean()
+
+
+class TestMoney:
+    async def test_that_was_moved_is_moved_back_once(self, books: Books) -> None:
+        """Between accounts that bear no lots."""
+        ledger, cash = books.ledger, await books.ledger.system_account("cash", Asset.CNY)
+        account = await ledger.ensure_account(new_id(), Asset.CNY, "wallet")
+        paid = move(cash.id, account.id, SIZE)
+        await ledger.post(paid)
+        await ledger.post(move(cash.id, account.id, SIZE))
+        await ledger.reverse(paid.id, actor="test", reason="test")
+        with pytest.raises(AlreadyReversed):
+            await ledger.reverse(paid.id, actor="test", reason="test")
+        assert (await ledger.balance(account.id)).balance == SIZE
         assert await books.clean()
