@@ -85,7 +85,10 @@ class TestEngines:
         event = (await client.get("/api/compute/engines/events")).json()[0]
         assert (event["event"], event["actor"].split(":")[0]) == ("changed", "person")
         assert "idle_timeout_ms: 60000 → 5000" in event["cause"]
-        assert "cost: 100000 100000 400000 400000 100000 → 200000 200000 700000 700000 200000" in event["cause"]
+        assert (
+            "cost: 100000 100000 400000 400000 100000 100000 → 200000 200000 700000 700000 200000 200000"
+            in event["cause"]
+        )
 
     async def test_that_are_not_changed_leave_no_record(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
         await client.post("/api/compute/engines", json=registration(bureau))

@@ -43,7 +43,7 @@ class TestStreamOptions:
         assert '"usage":{' in answer.text
         receipt = await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), desk.org)
         assert receipt.evidence.usage_source == "tokenizer"
-        assert receipt.evidence.buckets.as_tuple() == (7, 0, 7, 0, 0)
+        assert receipt.evidence.buckets.as_tuple() == (7, 0, 7, 0, 0, 0)
         assert before - await desk.balance() == receipt.amount_micro
         assert ["stream_options" in asked for asked in desk.engine.requests] == [True, False]
 

@@ -47,7 +47,7 @@ class TestEmbeddingModel:
         assert answer.json()["usage"] == {"prompt_tokens": 40, "total_tokens": 40}
         assert desk.engine.requests[0]["input"] == ["水位", *TEXTS]
         receipt = await desk.gateway.receipt(UUID(answer.headers["x-shanhe-receipt"]), desk.org)
-        assert receipt.evidence.buckets.as_tuple() == (40, 0, 0, 0, 0)
+        assert receipt.evidence.buckets.as_tuple() == (40, 0, 0, 0, 0, 0)
         assert FUNDS - await desk.balance() == receipt.amount_micro == 40 * RATES.input // 1_000_000
 
     @pytest.mark.parametrize("rows", [[[1, 0], [0, 1]], [[1e200, 0], [0, 1], [1e200, 1]]])
