@@ -42,6 +42,10 @@ TWICE = (
     "SELECT node_id FROM pool.event WHERE event = 'joined' GROUP BY 1 HAVING count(*) > 1",
     "SELECT n.id FROM pool.node n WHERE (SELECT count(*) FROM pool.token t WHERE t.used_by = n.id) <> 1",
 )
+OWED = """
+  SELECT coalesce(sum(t.amount), 0)::bigint FROM ledger.transfer t JOIN ledger.posting p ON p.id = t.posting
+   WHERE p.kind = 'node_refund' AND t.debit = $1"""
+"""What a refunded call had left as a debt is paid out of what was withheld of it."""
 HISTORY = """
   SELECT n.id, n.state, (SELECT e.event FROM pool.event e WHERE e.node_id = n.id
     AND e.event IN ('joined', 'joining', 'draining', 'quarantined', 'gone') ORDER BY e.id DESC LIMIT 1) AS told
@@ -192,7 +196,8 @@ class Crowd(crowds.Crowd):
                 "SELECT coalesce(sum(w.amount_micro), 0)::bigint FROM pool.withheld w JOIN pool.node n "
                 "ON n.id = w.node_id WHERE n.owner = $1 AND w.restored_by IS NULL", owner,
             )  # fmt: skip
-            assert kept == self.earned[owner] - self.spent[owner] - gone
+            owed = await self.db.fetchval(OWED, income.id)
+            assert kept == self.earned[owner] - self.spent[owner] - gone - owed
         assert (await self.ledger.verify()).findings == ()
         await self.ledger.stop()
 
