@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from shanhe.credits.api import NoAutoTopUp, PurchaseState, Source
 from shanhe.kernel.errors import Invalid
-from shanhe.payments.api import ProviderUnavailable
+from shanhe.payments.api import ProviderRefused, ProviderUnavailable, UnknownProvider
 
 
 async def rule(city, threshold_micro=10_000_000, value_fen=2_000, cap_fen=10_000, sign=True):
@@ -237,6 +238,32 @@ class TestAutoTopUp:
         second = await rule(city, value_fen=3_000)
         assert first.mandate_id != second.mandate_id
         assert (await city.payments.mandate(first.mandate_id)).state == "revoked"
+
+    @pytest.mark.parametrize("error", [UnknownProvider("gone"), ProviderRefused("sandbox", "no such mandate")])
+    async def test_of_others_goes_on_where_a_provider_cannot_be_told_that_a_mandate_ended(
+        self, city, monkeypatch, error
+    ):
+        """The sandbox is switched off when a city goes live, and an institution may say no for good."""
+        await rule(city)
+
+        async def refused(mandate):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.sandbox, "revoke", refused)
+            assert not (await city.credits.auto.disable(city.org)).enabled
+            city.org = uuid4()
+            await rule(city)
+            await city.tick()
+        assert len(await bought(city)) == 1
+
+    async def test_forgets_a_mandate_whose_provider_is_used_no_more(self, city, monkeypatch):
+        made = await rule(city)
+        with monkeypatch.context() as patch:
+            patch.setattr(city.payments, "_providers", {})
+            await city.credits.auto.disable(city.org)
+        assert (await city.payments.mandate(made.mandate_id)).state == "revoked"
+        assert await city.db.fetchval("SELECT withdrawn FROM credits.auto_top_up") == []
 
     async def test_absent_is_said(self, city):
         with pytest.raises(NoAutoTopUp):

@@ -9,6 +9,7 @@ a payer's permission stands as long as a rule that they can see.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,10 +23,10 @@ from shanhe.credits.model import AutoTopUp, Purchase, Source
 from shanhe.credits.purchases import VALUE_LIMIT_FEN, Purchases
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
-from shanhe.payments.api import MandateState, Payments, UnknownPayment
+from shanhe.payments.api import MandateState, Payments, UnknownPayment, UnknownProvider
 from shanhe.rulebook.api import Rulebook
 
 CHECK_AGE_S = 5
@@ -110,14 +111,15 @@ class AutoTopUps:
         return await self._shown(rule)
 
     async def _withdraw(self, org_id: UUID) -> None:
-        """End the mandates that the rule does not use; a provider that is away is told by `run`."""
+        """End the mandates that the rule does not use; a provider that is away or says no is told by `run`, one that is
+        used no more is not: nothing is charged there."""
         for mandate_id in await rule_store.withdrawn(self._db, org_id):
             try:
-                await self._payments.revoke(mandate_id)
-            except Unavailable as error:
-                log.warning("a mandate's end is told later", organisation=str(org_id), error=error.code)
-            else:
+                with contextlib.suppress(UnknownProvider):
+                    await self._payments.revoke(mandate_id)
                 await rule_store.has_ended(self._db, org_id, mandate_id)
+            except ShanheError as error:
+                log.warning("a mandate's end is told later", organisation=str(org_id), error=error.code)
 
     def _check(self, threshold_micro: int, value_fen: int, monthly_cap_fen: int) -> None:
         if not 0 < threshold_micro <= THRESHOLD_LIMIT_MICRO:
@@ -165,8 +167,6 @@ class AutoTopUps:
 
     async def run(self) -> int:
         """Look at the balances of organisations with a rule, longest unchecked first; purchases begun or continued."""
-        for org_id in await rule_store.with_withdrawn(self._db, RULES_PER_TICK):
-            await self._withdraw(org_id)
         now = self._clock.now()
         begun = 0
         due = await rule_store.due_autos(
@@ -174,7 +174,10 @@ class AutoTopUps:
         )
         for rule in due:
             begun += await self._safely(rule)
-        return begun + await self._resume()
+        begun += await self._resume()
+        for org_id in await rule_store.with_withdrawn(self._db, RULES_PER_TICK):  # last: who is away takes its time
+            await self._withdraw(org_id)
+        return begun
 
     async def _safely(self, rule: AutoTopUp) -> bool:
         try:
