@@ -337,6 +337,23 @@ class TestWithheld:
         )
         assert (await judged.services.ledger.verify()).clean
 
+    async def test_pays_a_refund_that_comes_while_it_is_given_back(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine, (receipt, _), earned, _ = await self.held(judged, "meanwhile", 2)
+        ledger, pool, decide = judged.services.ledger, judged.services.pool, store.decide
+
+        async def refunded(*values: Any) -> list[dict[str, Any]]:
+            found = await decide(*values)
+            await ledger.reverse(receipt, actor="tests", reason="a dispute")
+            return found
+
+        monkeypatch.setattr(store, "decide", refunded)
+        given = await pool.decide_withheld("meanwhile", give_back=True, actor="tests", reason="it did not")
+        assert 0 < given < earned
+        assert await self.owed(judged, machine.owner) == 0
+        assert await judged.income(machine.owner) == given
+
     async def test_is_its_owners_again_where_the_refund_took_other_income(self, judged: Town) -> None:
         """One lot of a day has the income of all calls: the refund finds enough in it."""
         machine, (receipt,), earned, _ = await self.held(judged, "twofold")

@@ -118,8 +118,13 @@ class Withholding:
         """Give back what is withheld, by reversing it; the amount, µ. Goes on where an interrupted one stopped."""
         given = 0
         for row in await self._decide(node, RESTORED):
+            receipt = row["receipt_id"]
             by = await self._reverse_once(row["posting_id"], actor, f"{node.name} was cleared")
-            await store.mark_restored(self._db, row["receipt_id"], by)
+            refund = (await self._ledger.reversed_among([receipt])).get(receipt)
+            if refund is not None:  # since it was decided: it took other income or made a debt, as this was not there
+                await self._return(node, row | {"refund": refund})
+                continue
+            await store.mark_restored(self._db, receipt, by)
             given += row["amount_micro"]
         return given
 
