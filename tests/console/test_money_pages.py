@@ -354,7 +354,31 @@ class TestTreasury:
         assert "<progress" not in page
 
 
+class TestModels:
+    async def test_says_what_writing_to_a_cache_is_charged_where_that_is_not_the_price_of_input(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        assert "缓存写入" not in (await member.get("/models")).text
+        first, *others = await desk.member.models()
+        prices = {**first.prices, "cache_write": 35_000_000}
+        desk.member.models = AsyncMock(return_value=[replace(first, prices=prices), *others])  # type: ignore[method-assign]
+        page = (await member.get("/models")).text
+        assert re.search(r"缓存写入 <span class=\"num\">35\.00", page)
+        same = {**first.prices, "cache_write": first.prices["input"]}
+        desk.member.models.return_value = [replace(first, prices=same)]
+        assert "缓存写入" not in (await member.get("/models")).text
+
+
 class TestReceipt:
+    async def test_names_no_bucket_that_had_no_price_yet(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        """Nothing was written to a cache for 0 credits before that had a price."""
+        found = await desk.member.receipt(cast(Any, None), ident(3))
+        lines = [*found.buckets, replace(found.buckets[0], bucket="cache_write", tokens=0, price_micro=0)]
+        desk.member.receipt = AsyncMock(return_value=replace(found, buckets=lines))  # type: ignore[method-assign]
+        page = (await member.get(f"/receipts/{ident(3)}")).text
+        assert "缓存写入" not in page
+        assert "推理" in page
+
     async def test_leads_to_the_form_of_a_dispute(self, member: httpx.AsyncClient) -> None:
         page = (await member.get(f"/receipts/{ident(3)}")).text
         link = f"/credits/disputes?receipt={ident(3)}"

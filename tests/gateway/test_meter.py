@@ -120,6 +120,7 @@ class TestVerbatim:
             (Usage(9, 1, 10), Bounds(10, 10), True),
             (Usage(9, 1, 10, cached), Bounds(10, 10), True),
             (Usage(9, 1, 10, prompt_cache_hit_tokens=4), Bounds(10, 10), False),  # in words that clients do not read
+            (Usage(9, 1, 10, Details(cached_tokens=0), prompt_cache_hit_tokens=4), Bounds(10, 10), False),
             (Usage(9, 1, 11), Bounds(10, 10), False),
             (Usage(9, 1), Bounds(10, 10), False),
             (Usage(9, None, 9), Bounds(10, 10), False),

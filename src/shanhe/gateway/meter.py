@@ -129,6 +129,6 @@ def believe(usage: Usage, bounds: Bounds) -> Metered | None:
         claimed_prompt, claimed_completion, claimed_cached, thought, claimed_written,
     )  # fmt: skip
     told = prompt is not None and completion is not None and usage.total_tokens == prompt + completion
-    told = told and (not cached or usage.prompt_tokens_details is not None)
-    told = told and (not written or (usage.prompt_tokens_details or _NO_DETAILS).cache_write_tokens == written)
+    at = usage.prompt_tokens_details or _NO_DETAILS
+    told = told and (at.cached_tokens or 0) == cached and (at.cache_write_tokens or 0) == written
     return Metered(buckets, "engine", clamped, verbatim=told and not clamped)
