@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -245,6 +245,43 @@ class TestProposal:
             await hall.governance.deciding.propose(change(discount(2400), id=new.id), person_id=person)
         with pytest.raises(NotSeated):
             await hall.governance.deciding.propose(change(), person_id=await hall.person())
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"why": "让更多人用得起"},
+            {"announced_on": ANNOUNCED + timedelta(days=1)},
+            {"effective_on": STARTS + timedelta(days=30)},
+            {"department": "finance"},
+        ],
+    )
+    async def test_is_another_with_other_words_or_days_and_takes_another_number(
+        self, hall: Hall, other: dict[str, object]
+    ) -> None:
+        person, deciding = await hall.person("digital"), hall.governance.deciding
+        values = {"matter": "pricing_change", "rule_id": None, "id": new_id(), "effective_on": STARTS}
+        new = change({"change_bps": 100}, **values)
+        first = await deciding.propose(new, person_id=person)
+        hall.later(days=2)
+        assert await deciding.propose(new, person_id=person) == first
+        with pytest.raises(ProposalConflict):
+            await deciding.propose(change({"change_bps": 100}, **values | other), person_id=person)
+        assert await deciding.get(first.id) == first
+
+    async def test_is_one_of_two_that_come_at_once_and_differ(
+        self, hall: Hall, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person, deciding, new = await hall.person("digital"), hall.governance.deciding, change()
+        asking = deciding.seats_of
+
+        async def meanwhile(person_id: UUID) -> frozenset[str]:
+            monkeypatch.setattr(deciding, "seats_of", asking)
+            await deciding.propose(change(id=new.id, why="让更多人用得起"), person_id=person)
+            return await asking(person_id)
+
+        monkeypatch.setattr(deciding, "seats_of", meanwhile)
+        with pytest.raises(ProposalConflict):
+            await deciding.propose(new, person_id=person)
 
     async def test_is_taken_back_by_who_made_it_only(self, hall: Hall) -> None:
         person, other = await hall.person("digital"), await hall.person("digital")

@@ -34,7 +34,7 @@ from shanhe.governance.model import (
     duties,
 )
 from shanhe.kernel.asking import Record
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.notify import Notifier
@@ -97,9 +97,7 @@ class Deciding:
         """Propose; idempotent by id. A rule's change is proved first; TooSoon when its days are not in it."""
         known = await store.get(self._db, new.id)
         if known is not None:
-            if (known.matter, known.title, dict(known.content)) != (new.matter, new.title.strip(), dict(new.content)):
-                raise ProposalConflict()
-            return known
+            return self._same(known, new)
         seats = await self.seats_of(person_id)
         if not seats:
             raise NotSeated("任一部门", "any department")
@@ -108,7 +106,24 @@ class Deciding:
             if await store.insert(conn, made):
                 await store.note(conn, made.id, "proposed", now=made.proposed_at, actor=f"person:{person_id}")
                 await self._proposed(conn, made)
-        return await self.get(made.id)
+        return self._same(await self.get(made.id), new)
+
+    def _same(self, known: Proposal, new: NewProposal) -> Proposal:
+        """What is known, where it is what somebody proposes again: every word and day. ProposalConflict else."""
+        same: list[tuple[object, object]] = [
+            (new.matter, known.matter), (new.title.strip(), known.title), (new.why.strip(), known.why),
+            (dict(new.content), dict(known.content)), (new.announced_on, known.announced_on),
+        ]  # fmt: skip
+        if any(one != other for one, other in same):
+            raise ProposalConflict()
+        if known.matter == RULE_CHANGE:  # its rows say from when; its owner decides it
+            same = [(self._rulebook.rule(new.rule_id or "").id, known.rule_id)]
+        else:
+            effective = max(self._effective(new, city_date(known.proposed_at)), known.veto_until)
+            same = [(new.department or known.department, known.department), (effective, known.effective_on)]
+        if any(one != other for one, other in same):
+            raise ProposalConflict()
+        return known
 
     async def _made(self, new: NewProposal, person_id: UUID, seats: frozenset[str]) -> Proposal:
         matter = duties().matters.get(new.matter)
@@ -127,7 +142,7 @@ class Deciding:
         if new.announced_on <= discuss_until:
             raise TooSoon("The announcement", "公告日", discuss_until + timedelta(days=1))
         veto_until = new.announced_on + timedelta(days=self._term("veto_days"))
-        effective = self._effective(new)
+        effective = self._effective(new, today)
         made = Proposal(
             new.id, new.matter, department, rule_id, new.title.strip(), new.why.strip(), new.content, State.DISCUSSION,
             0, None, None, self._vetoable(matter.veto, new.content, today), discuss_until, new.announced_on, veto_until,
@@ -136,9 +151,9 @@ class Deciding:
         await self._check(made)
         return made
 
-    def _effective(self, new: NewProposal) -> date:
-        """The first day on which anything of it holds; each dated row keeps the days of notice."""
-        earliest = new.announced_on + timedelta(days=self._term("notice_days"))
+    def _effective(self, new: NewProposal, on: date) -> date:
+        """The first day on which anything of it holds, proposed on a day; each dated row keeps the days of notice."""
+        earliest = new.announced_on + timedelta(days=self._term("notice_days", on))
         if new.matter != RULE_CHANGE:
             return max(new.effective_on or earliest, earliest)
         starts = []
@@ -174,8 +189,8 @@ class Deciding:
         votes = sum(step.days for step in duties().matters[matter].path)
         return first, first + timedelta(days=votes), self._term("notice_days")
 
-    def _term(self, name: str) -> int:
-        return int(self._rulebook.parameter(TERMS, name, self._clock.today()))
+    def _term(self, name: str, on: date | None = None) -> int:
+        return int(self._rulebook.parameter(TERMS, name, on or self._clock.today()))
 
     # -- discussing and voting ----------------------------------------------------------------------------------------
 
