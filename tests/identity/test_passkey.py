@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
-from shanhe.identity.api import Ceremony, Client, Role, SignInFailed, Stage
+from shanhe.identity.api import Ceremony, Client, Role, SignInFailed, Stage, TooManyOfThem
 from shanhe.identity.service.passwords import FREE_FAILURES
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 
@@ -183,6 +184,25 @@ class TestPasskey:
         mine = (await city.identity.people.find(login="zhang.wei"))[0]
         with pytest.raises(Invalid):
             await again(await passkeys.begin_registration(mine.id))
+
+    async def test_is_one_of_as_many_as_a_person_may_have_also_where_two_are_begun_side_by_side(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.identity.service.passkeys.PASSKEYS_MAX", 2)
+        await registered(city)
+        person, keys = (await city.identity.people.find(login="zhang.wei"))[0], city.identity.passkeys
+        begun = [await keys.begin_registration(person.id) for _ in range(3)]
+
+        async def end(ceremony: Ceremony) -> object:
+            return await keys.register(
+                person.id, ceremony.id, Authenticator().create(ceremony.options), name="phone", by="test"
+            )
+
+        done = await asyncio.gather(*map(end, begun), return_exceptions=True)
+        assert sorted(isinstance(one, TooManyOfThem) for one in done) == [False, True, True]
+        assert len(await keys.list(person.id)) == 2
+        with pytest.raises(TooManyOfThem):
+            await keys.begin_registration(person.id)
 
     async def test_is_made_by_a_device_that_knows_its_person(self, city: City) -> None:
         person, device = await city.person(), Authenticator(verifies=False)

@@ -14,6 +14,7 @@ from shanhe.identity.model import PersonState
 from shanhe.identity.names import NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.factors import Factors
+from shanhe.identity.service.orgs import active
 from shanhe.identity.service.people import PASSKEY_FIELD as NAME_FIELD
 from shanhe.identity.store import people
 from shanhe.identity.store import sessions as store
@@ -94,6 +95,9 @@ class Passkeys:
         now, passkey_id = self._ground.now(), new_id()
         row = (passkey_id, person_id, made.credential_id, made.credential_public_key, made.sign_count, transports)
         async with self._ground.db.transaction() as conn:
+            await active(conn, person_id)
+            if len(await store.passkeys(conn, person_id)) >= PASSKEYS_MAX:  # of ceremonies begun side by side, too
+                raise TooManyOfThem("passkeys", PASSKEYS_MAX)
             sealed = self._seal(person_id).text(NAME_FIELD, name)
             if not await store.add_passkey(conn, (*row, made.credential_backed_up, sealed, now)):
                 raise Conflict("passkey_known", "This passkey is registered already.", message_zh="该通行密钥已登记。")
