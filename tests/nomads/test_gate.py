@@ -152,6 +152,47 @@ class TestOffline:
         assert len(notices) == 1
         assert await town.sound()
 
+    async def test_scan_is_kept_with_what_it_took_or_it_took_nothing(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process that ended between the two made the honest repeat a double."""
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        scan = Scan((await tickets(town, person))[0], town.clock.now(), "north", 0, 2)
+
+        async def died(*_: Any) -> bool:
+            raise ConnectionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr("shanhe.nomads.store.insert_scan", died)
+            with pytest.raises(ConnectionError):
+                await town.nomads.offline.sync(gate, [scan])
+        (done,) = await town.nomads.offline.sync(gate, [scan])
+        assert (done.outcome, done.admitted) == ("settled", 3)
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 4
+        assert await town.db.fetchval("SELECT count(*) FROM kernel.notice WHERE kind = 'nomad.double'") == 0
+        assert await town.sound()
+
+    @pytest.mark.parametrize("other", [False, True])
+    async def test_scan_that_is_reported_again_meanwhile_is_no_double(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch, other: bool
+    ) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        one, two, *_ = await tickets(town, person)
+        scan, redeem = Scan(one, town.clock.now(), "north", 0), town.nomads.benefits.redeem
+        first = []
+
+        async def meanwhile(*given: Any, **named: Any) -> Any:
+            monkeypatch.setattr(town.nomads.benefits, "redeem", redeem)
+            first.extend(await town.nomads.offline.sync(gate, [Scan(two, scan.at, "north", 0) if other else scan]))
+            return await redeem(*given, **named)
+
+        monkeypatch.setattr(town.nomads.benefits, "redeem", meanwhile)
+        (again,) = await town.nomads.offline.sync(gate, [scan])
+        assert [first[0].outcome, again.outcome] == ["settled", "refused" if other else "known"]
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 4
+        assert await town.db.fetchval("SELECT count(*) FROM kernel.notice WHERE kind = 'nomad.double'") == 0
+        assert await town.sound()
+
     async def test_scan_from_tomorrow_or_long_ago_is_refused(self, town: Town) -> None:
         person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
         one, *_ = await tickets(town, person)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -43,6 +43,9 @@ FIELD: Final = "nomad.redemption"
 PASS_KEPT: Final = timedelta(hours=1)
 FEN_MAX: Final = 10_000_000
 NIGHTS_MAX: Final = 60
+
+Keep = Callable[[Any, int], Awaitable[None]]
+"""(connection, how many were admitted)."""
 
 log = structlog.get_logger(__name__)
 
@@ -176,9 +179,10 @@ class Benefits:
 
     async def redeem(
         self, venue: Venue, text: str, *, companions: int, holder_present: bool, at: datetime | None = None,
-        on: date | None = None,
+        on: date | None = None, keep: Keep | None = None,
     ) -> Redemption:  # fmt: skip
-        """Use a ticket at a gate. UsedAlready the second time, whoever scans it and whenever scanners report."""
+        """Use a ticket at a gate. UsedAlready the second time, whoever scans it and whenever scanners report. `keep`:
+        what is written with it or not at all."""
         if venue.kind is not VenueKind.ATTRACTION:
             raise NotEligible("no_attraction", "this venue is no attraction", "该场所不是景点")
         ground, ticket = self._ground, self.ticket(text)
@@ -195,22 +199,25 @@ class Benefits:
         outputs = ground.rulebook.evaluate(TICKETS, facts, on=day).outputs
         if not outputs["admitted"]:
             raise _refusal(facts)
-        await self._take(card, ticket, int(outputs["admitted"]), venue, day, when)
+        await self._take(card, ticket, int(outputs["admitted"]), venue, day, when, keep)
         return Redemption(ticket.id, ticket.number, int(outputs["admitted"]), when, int(outputs["tickets_left"]))
 
     async def _take(
-        self, card: Card, ticket: codes.Ticket, admitted: int, venue: Venue, day: date, when: datetime
-    ) -> None:
+        self, card: Card, ticket: codes.Ticket, admitted: int, venue: Venue, day: date, when: datetime,
+        keep: Keep | None,
+    ) -> None:  # fmt: skip
         ground = self._ground
-        keep = int(ground.rulebook.parameter(PROOF, "keep_days", day))
+        keep_days = int(ground.rulebook.parameter(PROOF, "keep_days", day))
         sealed = self._sealed(card.person_id, {"v": str(venue.id), "at": when.isoformat()})
         async with ground.db.transaction() as conn:
             if not await store.insert_redemption(
                 conn, ticket.id, card.id, ticket.number, admitted, day, sealed,
-                whole_weeks(ground.today() + timedelta(days=keep)),
+                whole_weeks(ground.today() + timedelta(days=keep_days)),
             ):  # fmt: skip
                 raise UsedAlready(None)
             await store.tally(conn, venue.id, day, "ticket", admitted)
+            if keep is not None:
+                await keep(conn, admitted)
         await self._use_ticket(ticket.id, card)
 
     async def _use_ticket(self, ticket: UUID, card: Card) -> None:

@@ -15,7 +15,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.notify import Notice, Severity
 from shanhe.kernel.notify import Text as Words
 from shanhe.nomads import codes, store
-from shanhe.nomads.benefits import PROOF, Benefits
+from shanhe.nomads.benefits import PROOF, Benefits, Keep
 from shanhe.nomads.errors import BadCode, BadField, NotEligible, UsedAlready
 from shanhe.nomads.ground import Ground
 from shanhe.nomads.model import Scan, Settled, Venue
@@ -58,33 +58,39 @@ class Offline:
 
     async def _settle(self, venue: Venue, scan: Scan) -> Settled:
         mark = self._ground.vault.blind_index(MARK_INDEX, scan.code)
-        known = await store.scan(self._ground.db, venue.id, scan.scanner, scan.seq)
-        if known is not None:
-            if known["mark"] != mark:
-                return Settled(scan.scanner, scan.seq, "refused", 0, "该序号已报过其他门票",
-                               "this number was reported with another ticket")  # fmt: skip
-            return Settled(scan.scanner, scan.seq, KNOWN, known["admitted"], "已报过", "reported before")
-        outcome, admitted, zh, en = await self._redeemed(venue, scan)
+        if (known := await self._known(venue, scan, mark)) is not None:
+            return known
         today = self._ground.today()
-        keep = timedelta(days=int(self._ground.rulebook.parameter(PROOF, "keep_days", today)))
-        await store.insert_scan(
-            self._ground.db.writes,
-            venue.id,
-            scan.scanner,
-            scan.seq,
-            mark,
-            outcome,
-            admitted,
-            scan.at,
-            whole_weeks(today + keep),
-        )
-        return Settled(scan.scanner, scan.seq, outcome, admitted, zh, en)
+        keep_days = timedelta(days=int(self._ground.rulebook.parameter(PROOF, "keep_days", today)))
 
-    async def _redeemed(self, venue: Venue, scan: Scan) -> tuple[str, int, str, str]:
+        async def keep(conn: Any, outcome: str, admitted: int) -> bool:
+            return await store.insert_scan(conn, venue.id, scan.scanner, scan.seq, mark, outcome, admitted, scan.at,
+                                           whole_weeks(today + keep_days))  # fmt: skip
+
+        async def settled(conn: Any, admitted: int) -> None:
+            if not await keep(conn, "settled", admitted):
+                raise UsedAlready(None)
+
+        outcome, admitted, zh, en = await self._redeemed(venue, scan, settled)
+        if outcome != "settled" and not await keep(self._ground.db.writes, outcome, admitted):
+            known = await self._known(venue, scan, mark)  # the same report came twice at once: it is no double
+        return known or Settled(scan.scanner, scan.seq, outcome, admitted, zh, en)
+
+    async def _known(self, venue: Venue, scan: Scan, mark: bytes) -> Settled | None:
+        """What is answered to a scan that was reported before."""
+        known = await store.scan(self._ground.db, venue.id, scan.scanner, scan.seq)
+        if known is None:
+            return None
+        if known["mark"] != mark:
+            return Settled(scan.scanner, scan.seq, "refused", 0, "该序号已报过其他门票",
+                           "this number was reported with another ticket")  # fmt: skip
+        return Settled(scan.scanner, scan.seq, KNOWN, known["admitted"], "已报过", "reported before")
+
+    async def _redeemed(self, venue: Venue, scan: Scan, keep: Keep) -> tuple[str, int, str, str]:
         try:
             day = self._day(scan.at)
             done = await self._benefits.redeem(
-                venue, scan.code, companions=scan.companions, holder_present=True, at=scan.at, on=day
+                venue, scan.code, companions=scan.companions, holder_present=True, at=scan.at, on=day, keep=keep
             )
         except UsedAlready as error:
             return "double", 0, error.message_zh, error.message
