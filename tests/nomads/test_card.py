@@ -188,6 +188,33 @@ class TestCard:
             seen = await town.nomads.cards.outlook(person, actor="test")
             assert ("revoked" in [reason.code for reason in seen.reasons]) is barred
 
+    @pytest.mark.parametrize("settled", [True, False])
+    async def test_that_was_revoked_leaves_no_discount_though_the_process_ended_there(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch, settled: bool
+    ) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        await town.db.execute("UPDATE nomads.card SET settled = $1", settled)
+
+        async def died(*_: Any, **__: Any) -> None:
+            raise ConnectionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(town.identity.people, "set_category", died)
+            with pytest.raises(ConnectionError):
+                await town.nomads.revoke(card.id, "冒名取得", actor="test")
+            with pytest.raises(ConnectionError):  # nor by a tick that ended there, too
+                await town.nomads.tick()
+        revoked_on = town.today()
+        town.clock.advance(days=3)
+        assert [(await town.nomads.tick())["repaired"] for _ in range(2)] == [1, 0]
+        (left,) = [one for one in (await town.identity.people.get(person)).categories if one.category == "nomad"]
+        assert (left.verified, left.valid_to) == (False, max(card.valid_from, revoked_on - days(1)))
+        assert (await town.nomads.revoke(card.id, "冒名取得", actor="test")).ended
+        assert left in (await town.identity.people.get(person)).categories  # said again, it ended no later
+        assert await town.sound()
+
     async def test_brings_the_yearly_credits_by_itself(self, town: Town) -> None:
         await town.fund("nomad_credit")
         person = await town.carded()

@@ -116,10 +116,7 @@ class Benefits:
             done += await self._tried(self._used(row["ticket"], row["card"]), row["card"])
         late = int(ground.rulebook.parameter(PROOF, "feed_days", ground.today()))
         for card in await store.over(ground.db, ground.today() - timedelta(days=late)):
-            ended = await self._tried(self.end(card), card.id)
-            if ended and card.revoked_at is not None:  # by somebody who may have ended there
-                await self._tried(self._cards.unsettle(card, by="nomads"), card.id)
-            done += ended
+            done += await self._tried(self._over(card), card.id)
         return done
 
     async def _tried(self, step: Awaitable[None], card: UUID) -> int:
@@ -133,6 +130,11 @@ class Benefits:
     async def _begun(self, card: Card) -> None:
         await self._cards.settle(card)
         await self.open(card)
+
+    async def _over(self, card: Card) -> None:
+        if card.revoked_at is not None:  # first: a card that has ended is looked at no more
+            await self._cards.unsettle(card, by="nomads")
+        await self.end(card)
 
     async def _used(self, ticket: UUID, card_id: UUID) -> None:
         """Post a ticket that was used; nothing is left to move where its card was ended in that moment."""

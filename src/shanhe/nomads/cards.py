@@ -15,7 +15,7 @@ import msgspec
 from shanhe.credentials.api import Jwk
 from shanhe.facts.api import NewFact, Use
 from shanhe.facts.api import Standing as Sound
-from shanhe.identity.api import Category, CategoryName
+from shanhe.identity.api import Category, CategoryName, PersonState
 from shanhe.kernel.clock import city_date
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
@@ -189,8 +189,10 @@ class Cards:
             await self.unsettle(now_is, by="nomads")
 
     async def unsettle(self, card: Card, *, by: str) -> None:
-        """A revoked card's holder is a nomad no more; safe to repeat."""
+        """A revoked card's holder is a nomad no more; safe to repeat. Of an erased person nothing is left to end."""
         assert card.revoked_at is not None
+        if (await self._ground.identity.people.get(card.person_id)).state is PersonState.ERASED:
+            return
         ended = max(card.valid_from, city_date(card.revoked_at) - timedelta(days=1))
         await self._ground.identity.people.set_category(
             card.person_id, Category(CategoryName.NOMAD, False, card.valid_from, ended), by=by

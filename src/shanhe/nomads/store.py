@@ -373,7 +373,8 @@ async def unsettled(conn: Connection) -> list[Card]:
 async def over(conn: Connection, before: date) -> list[Card]:
     """Cards whose tickets must be taken back: long past, or revoked."""
     rows = await conn.fetch(
-        f"""SELECT {CARD} FROM nomads.card WHERE settled AND NOT ended AND (valid_until < $1 OR revoked_at IS NOT NULL)
+        f"""SELECT {CARD} FROM nomads.card
+            WHERE NOT ended AND (settled AND valid_until < $1 OR revoked_at IS NOT NULL)
             ORDER BY valid_until LIMIT {DUE_ROWS}""",
         before,
     )
