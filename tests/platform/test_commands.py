@@ -20,10 +20,12 @@ from typer.testing import CliRunner
 from shanhe.cli import app
 from shanhe.cli.common import guarded, out, pairs
 from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.errors import Conflict
 from stage.nursery import program
 
 Call = Callable[..., Any]
 LIMIT_S = 60.0
+SOME = "00000000-0000-7000-8000-000000000001"
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(one for one in (ROOT / "docs").rglob("*.md") if one.parent.name != "adr")]
 NAMED = re.compile(r"(?:^|`)shanhe((?: [a-z][a-z-]*)+)", re.M)
@@ -39,6 +41,22 @@ def call(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
         result = CliRunner().invoke(app, [*(str(word) for word in words), "--json"], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def refused(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Call:
+    """Runs `shanhe WORDS… --json`, which is refused, and returns the error."""
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    monkeypatch.setenv("DATA", str(tmp_path))
+
+    def run(*words: object) -> dict[str, str]:
+        monkeypatch.setattr(sys, "argv", ["shanhe", *(str(word) for word in words), "--json"])
+        with pytest.raises(SystemExit) as ended:
+            guarded(app)
+        assert ended.value.code == 1
+        return dict(json.loads(capsys.readouterr().err)["error"])
 
     return run
 
@@ -166,6 +184,48 @@ class TestCompanies:
 
 
 class TestRights:
+    def test_are_agreed_to_as_they_were_read(self, call: Call, refused: Call) -> None:
+        """Each command of somebody's word takes what its `--json` shows, and refuses it where that is another."""
+        one, two = (call("orgs", "create", name)["id"] for name in ("Qingshan Robotics", "Yunlu Software"))
+        call("people", "create", "clerk")
+        call("programmes", "reviewer", "clerk", "ip_office")
+        made = call("ip", "register", one, "other", "一种质检方法", "--holder", f"{one}=600000", "--holder",
+                    f"{two}=400000")  # fmt: skip
+        answer, n = ("ip", "answer", made["name"], two, "accept", "--n"), made["terms"][0]["n"]
+        assert refused(*answer, n + 1)["code"] == "terms_changed"
+        assert call(*answer, n)["waiting"] == []
+        filed = call("ip", "file", made["name"], one)["filed_at"]
+        decide = ("ip", "decide", made["name"], "verify", "--reason", "属实", "--by", "clerk", "--filed-at")
+        assert refused(*decide, "2026-01-01T00:00:00+08:00")["code"] == "filed_anew"
+        assert refused(*decide, "yesterday")["code"] == "bad_time"
+        assert call(*decide, filed)["state"] == "verified"
+        kept = call("science", "deposit", one, "code", "脚本", "--licence", "CC-BY-4.0", "--link",
+                    "https://example.cn/x", "--author", f"{one}=600000", "--author", f"{two}=400000")  # fmt: skip
+        agree = ("science", "agree", kept["name"], two, "--digest")
+        assert refused(*agree, "0" * 64)["code"] == "draft_changed"
+        assert call(*agree, kept["versions"][0]["digest"])["waiting"] == []
+
+    @pytest.mark.parametrize(
+        ("decide", "words", "told"),
+        [
+            ("filings.complaints.Complaints.decide",
+             ("algorithms", "decide", SOME, "--as", "clerk", "--answer", "属实", "--state", "open"), ("state", "open")),
+            ("programmes.reviewing.Reviewing.decide",
+             ("programmes", "decide", SOME, "pass", "--by", "clerk", "--turn", "0"), ("turn", 0)),
+        ],
+    )  # fmt: skip
+    def test_and_whatever_else_is_decided_says_what_was_read(
+        self, call: Call, refused: Call, monkeypatch: pytest.MonkeyPatch, decide: str, words: tuple[object, ...],
+        told: tuple[str, object],
+    ) -> None:  # fmt: skip
+        async def changed(*_: object, **named: object) -> None:
+            assert named[told[0]] == told[1]
+            raise Conflict("changed_since", "It was changed.", message_zh="已变更。")
+
+        monkeypatch.setattr(f"shanhe.{decide}", changed)
+        call("people", "create", "clerk")
+        assert refused(*words)["code"] == "changed_since"
+
     @pytest.mark.prove
     def test_are_registered_by_consent_verified_and_offered(self, call: Call) -> None:
         one, two = (call("orgs", "create", name)["id"] for name in ("Qingshan Robotics", "Yunlu Software"))
@@ -236,20 +296,6 @@ class TestAccounts:
 
 class TestMistakes:
     """Whatever is written wrongly is said in three lines, with what to do next, and exit code 1."""
-
-    @pytest.fixture
-    def refused(self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Call:
-        monkeypatch.setenv("DATABASE_URL", dsn)
-        monkeypatch.setenv("DATA", str(tmp_path))
-
-        def run(*words: object) -> dict[str, str]:
-            monkeypatch.setattr(sys, "argv", ["shanhe", *(str(word) for word in words), "--json"])
-            with pytest.raises(SystemExit) as ended:
-                guarded(app)
-            assert ended.value.code == 1
-            return dict(json.loads(capsys.readouterr().err)["error"])
-
-        return run
 
     @pytest.mark.parametrize(
         ("address", "why"),

@@ -208,6 +208,9 @@ def decide(
     login: Annotated[str, typer.Option("--as", help="Login of the person who decides.")],
     answer: Annotated[str, typer.Option(help="The decision's reasons.")],
     uphold: Annotated[bool, typer.Option("--uphold/--reject", help="The decision.")] = False,
+    state: Annotated[
+        str, typer.Option("--state", help="As it was read, open or appealed; refused where an appeal came since.")
+    ] = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -217,7 +220,9 @@ def decide(
         from shanhe.filings.api import complaint_view
 
         person = await person_of(services, login)
-        done = await services.filings.complaints.decide(complaint, uphold=uphold, answer=answer, person_id=person)
+        done = await services.filings.complaints.decide(
+            complaint, uphold=uphold, answer=answer, person_id=person, state=state or None
+        )
         return complaint_view(done, services.clock.now())
 
     done = in_city(data, work)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -395,6 +395,20 @@ def day_of(text: str) -> date:
             "bad_date", f"{text!r} is no date.", message_zh=f"{text!r} 不是日期。", hint="Write it like 2026-11-20.",
             hint_zh="格式如 2026-11-20。",
         ) from None  # fmt: skip
+
+
+def moment_of(text: str) -> datetime:
+    """A moment as written on the command line, with its zone."""
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError(text)
+    except ValueError:
+        raise Invalid(
+            "bad_time", f"{text!r} is no time with its zone.", message_zh=f"{text!r} 不是带时区的时间。",
+            hint="Write it like 2026-03-10T09:00+08:00.", hint_zh="格式如 2026-03-10T09:00+08:00。",
+        ) from None  # fmt: skip
+    return found
 
 
 def days_of(first: str, last: str, today: date) -> tuple[date, date]:

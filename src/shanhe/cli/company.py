@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, id_of, in_city, pairs, rows, says, show
-from shanhe.kernel.errors import Invalid
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    Org,
+    day_of,
+    find_org,
+    id_of,
+    in_city,
+    moment_of,
+    pairs,
+    rows,
+    says,
+    show,
+)
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
@@ -218,7 +230,7 @@ def book(
 
         owner = await find_org(services, org)
         made = await services.incubator.book(
-            owner.id, resource, _instant(start), units, booking_id=id_of(ref), by=ACTOR
+            owner.id, resource, moment_of(start), units, booking_id=id_of(ref), by=ACTOR
         )
         return booking_view(made, await services.incubator.resource(made.resource))
 
@@ -268,19 +280,6 @@ def cancel(
 
     done = in_city(data, work)
     show(as_json, done, lambda: pairs({"预约 booking": done["id"], "状态 state": done["state"]}))
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            raise ValueError(text)
-    except ValueError:
-        raise Invalid(
-            "bad_time", f"{text!r} is no time with its zone.", message_zh=f"{text!r} 不是带时区的时间。",
-            hint="Write it like 2026-03-10T09:00+08:00.", hint_zh="格式如 2026-03-10T09:00+08:00。",
-        ) from None  # fmt: skip
-    return found
 
 
 async def _alliances(services: Services, org_id: UUID) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from shanhe.cli.common import (
     hash_of,
     id_of,
     in_city,
+    moment_of,
     one_of,
     pairs,
     person_of,
@@ -118,13 +119,22 @@ def register(
 
 
 @app.command()
-def answer(entry: Entry, org: Org, word: Annotated[str, typer.Argument(help="accept or decline.")],
-           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+def answer(
+    entry: Entry,
+    org: Org,
+    word: Annotated[str, typer.Argument(help="accept or decline.")],
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="Which terms were read, as in “show --json”; refused for others.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Consent to the terms that wait, or decline them, for a holder."""
     accept = says(word, "accept", "decline")
     _held(
-        entry, org, data, as_json, lambda rights, one, own: rights.answer(one, org_id=own, accept=accept, actor=ACTOR)
-    )
+        entry, org, data, as_json,
+        lambda rights, one, own: rights.answer(one, org_id=own, accept=accept, actor=ACTOR, n=n),
+    )  # fmt: skip
 
 
 @app.command()
@@ -173,15 +183,25 @@ def queue(by: By, data: Data = None, as_json: Json = False) -> None:
 
 @app.command()
 def decide(
-    entry: Entry, verdict: Annotated[str, typer.Argument(help="verify or refuse.")], by: By, reason: Reason,
-    data: Data = None, as_json: Json = False,
-) -> None:  # fmt: skip
+    entry: Entry,
+    verdict: Annotated[str, typer.Argument(help="verify or refuse.")],
+    by: By,
+    reason: Reason,
+    filed_at: Annotated[
+        str,
+        typer.Option(
+            "--filed-at", help="When what was read was handed in, as in “show --json”; refused where it was since."
+        ),
+    ] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Verify a filed entry or refuse it, as a reviewer of the office."""
-    verify = says(verdict, "verify", "refuse")
+    verify, filed = says(verdict, "verify", "refuse"), moment_of(filed_at) if filed_at else None
 
     async def work(services: Services) -> dict[str, Any]:
         rights, person = services.commons.rights, await person_of(services, by)
-        await rights.decide(await rights.find(entry), verify=verify, reason=reason, person_id=person)
+        await rights.decide(await rights.find(entry), verify=verify, reason=reason, person_id=person, filed_at=filed)
         return await _view(services, entry)
 
     _show(as_json, in_city(data, work))

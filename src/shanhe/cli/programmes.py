@@ -172,6 +172,13 @@ def decide(
     by: Annotated[str, typer.Option(help="Login of the reviewer who decides.")],
     reason: Annotated[str, typer.Option(help="Why; needed to refuse or return.")] = "",
     assessed: Annotated[str, typer.Option(help="What reviewers fill in, as JSON.")] = "{}",
+    turn: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="How often it had been returned when it was read, as in “status --json”; refused where it was since.",
+        ),
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -183,7 +190,7 @@ def decide(
 
     async def work(services: Services) -> dict[str, Any]:
         person = await person_of(services, by)
-        await services.programmes.reviewing.decide(application, person, word, reason=reason, assessed=given)
+        await services.programmes.reviewing.decide(application, person, word, reason=reason, assessed=given, turn=turn)
         return await _file(services, application)
 
     _show_file(as_json, in_city(data, work))

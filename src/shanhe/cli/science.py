@@ -93,9 +93,20 @@ def deposit(
 
 
 @app.command()
-def agree(output: Output, org: Org, data: Data = None, as_json: Json = False) -> None:
+def agree(
+    output: Output,
+    org: Org,
+    digest: Annotated[
+        str, typer.Option("--digest", help="Of the draft that was read, as in “show --json”; refused for another.")
+    ] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """As an author of an open draft: one is."""
-    _held(output, org, data, as_json, lambda science, one, own: science.agree(one, org_id=own, actor=ACTOR))
+    _held(
+        output, org, data, as_json,
+        lambda science, one, own: science.agree(one, org_id=own, actor=ACTOR, digest=digest or None),
+    )  # fmt: skip
 
 
 @app.command()
