@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -27,6 +29,7 @@ from shanhe.ip.api import (
     UnknownEntry,
     WrongState,
 )
+from shanhe.ip.model import CONTENT
 from shanhe.kernel import paging
 from shanhe.programmes.api import AlreadyClaimed, Verdict
 from shanhe.programmes.api import State as Applied
@@ -215,6 +218,33 @@ class TestShares:
         held = (await city.rights.get(made.entry.id, one)).in_force
         assert held is not None
         assert held.shares == less
+
+    @pytest.mark.parametrize(
+        "other",
+        [{"title": "另一项发明"}, {"number": "ZL 2026 1 7654321.0"}, {"kind": Kind.OTHER}, {"abstract": "他用"},
+         {"document_sha256": "b" * 64}],
+    )  # fmt: skip
+    async def test_are_consented_to_for_what_the_entry_said_and_for_nothing_else(
+        self, city: City, other: dict[str, Any]
+    ) -> None:
+        """A registrant could put another right under shares that a holder had agreed to, and hand it in."""
+        one, two = await city.company("甲"), await city.company("乙")
+        made = await city.draft(one, shares=((one, 600_000), (two, 400_000)))
+        await city.rights.answer(made.entry.id, org_id=two, accept=True, actor="test")
+        new = NewEntry(made.entry.id, *(getattr(made.entry, name) for name in CONTENT), made.terms[0].shares)
+        same = await city.rights.change(new, org_id=one, actor="test")
+        assert same.waiting == frozenset()  # nothing changed, and nobody is asked again
+        changed = await city.rights.change(replace(new, **other), org_id=one, actor="test")
+        assert changed.waiting == {two}
+        assert "重新同意" in (await city.services.notifier.inbox(city.officer, [two]))[0].body.zh
+        with pytest.raises(NotConsented):
+            await city.rights.file(made.entry.id, org_id=one, actor="test")
+        await city.rights.answer(made.entry.id, org_id=two, accept=False, actor="test")
+        with pytest.raises(WrongState):  # what they agreed to before is no consent to this
+            await city.rights.file(made.entry.id, org_id=one, actor="test")
+        await city.rights.change(replace(new, **other), org_id=one, actor="test")
+        await city.rights.answer(made.entry.id, org_id=two, accept=True, actor="test")
+        assert (await city.rights.file(made.entry.id, org_id=one, actor="test")).entry.state is State.FILED
 
     async def test_that_wait_for_somebody_who_was_erased_are_off_and_what_was_agreed_stays(self, city: City) -> None:
         firm, gone = await city.company(), await city.person()

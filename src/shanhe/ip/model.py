@@ -67,6 +67,14 @@ class NewEntry:
     shares: tuple[tuple[UUID, int], ...]
     rate_ppm: int | None = None
 
+    def says(self, entry: Entry) -> bool:
+        """Whether an entry says the same already, shares and rate apart."""
+        return all(getattr(self, name) == getattr(entry, name) for name in CONTENT)
+
+
+CONTENT = ("kind", "number", "title", "abstract", "office", "applied_on", "granted_on", "document_sha256")
+"""What an entry says of a right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

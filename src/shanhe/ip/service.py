@@ -68,6 +68,11 @@ NAME: Final = re.compile(r"^ip/(\d{6,12})$")
 SHA256: Final = re.compile(r"^([0-9a-f]{64})?$")
 DAYS_MAX: Final = 366
 ERASED: Final = "erasure"
+CONSENT: Final = Text("须经全部权利人同意方能生效。", "It takes effect once every holder consents.")
+CHANGED: Final = Text(
+    "登记内容已修改，须经全部权利人重新同意。",
+    "The entry was changed: every holder is asked to consent to it as it is now.",
+)
 HAND_IN: Final = Text("现在可以提交核验。", "You can hand it in now.")
 IN_FORCE: Final = Text("调用即按新的份额与费率付给权利人。", "Calls pay the holders by them from now on.")
 STAYS: Final = Text("原有份额与费率继续有效。", "What was in force stays in force.")
@@ -199,7 +204,8 @@ class Rights:
         return made
 
     async def change(self, new: NewEntry, *, org_id: UUID, actor: str) -> File:
-        """Other content of a draft, or of a refused entry, which becomes a draft again; shares and rate anew."""
+        """Other content of a draft, or of a refused entry, which becomes a draft again; shares and rate anew. Whoever
+        consented did so to what it said: where that changes, all holders are asked again."""
         new = await self._checked(new, org_id)
         desk = self._desk
         kept = await desk.sealed(new, org_id)
@@ -209,10 +215,12 @@ class Rights:
             await desk.note(conn, found, "changed", actor)
             if found.open is not None:
                 await store.settle(conn, new.id, found.open.n, TermsState.DECLINED, desk.clock.now())
-            standing = found.in_force
-            if standing is None or found.open or (standing.shares, standing.rate_ppm) != (new.shares, new.rate_ppm):
+            standing, anew = found.in_force, not new.says(found.entry)
+            if standing is not None and anew:
+                await store.settle(conn, new.id, standing.n, TermsState.ENDED, desk.clock.now())
+            if anew or not standing or found.open or (standing.shares, standing.rate_ppm) != (new.shares, new.rate_ppm):
                 await desk.put(conn, await desk.load(new.id, conn=conn), new.shares, new.rate_ppm, org_id, actor)
-                await self._ask(conn, new.id)
+                await self._ask(conn, new.id, CHANGED if anew else CONSENT)
         return await desk.load(new.id)
 
     async def file(self, identifier: UUID, *, org_id: UUID, actor: str) -> File:
@@ -327,14 +335,14 @@ class Rights:
             STAYS if found.in_force else AGAIN,
         )  # fmt: skip
 
-    async def _ask(self, conn: Any, identifier: UUID) -> None:
+    async def _ask(self, conn: Any, identifier: UUID, why: Text = CONSENT) -> None:
         """Tell whoever has to consent; nothing changes before they do."""
         found = await self._desk.load(identifier, conn=conn)
         if found.open is not None:
             await self._desk.tell(
                 conn, identifier, sorted(found.waiting), f"{identifier}:{found.open.n}",
                 Text(f"请确认知识产权 {found.entry.name} 的份额", f"Please confirm your share of {found.entry.name}"),
-                Text("须经全部权利人同意方能生效。", "It takes effect once every holder consents."),
+                why,
             )  # fmt: skip
 
     # -- the office ---------------------------------------------------------------------------------------------------
