@@ -267,7 +267,7 @@ class City:
     async def engine(self, who: m.Who, engine_id: UUID) -> mc.EngineTerms:
         classes, features = frozenset({"general"}), frozenset({"tools", "vision", "no_stream_options"})
         return mc.EngineTerms(
-            ident(31), "upstream-a", False, classes, features, 256, 1_024, 60_000, 60_000, 10**6, 2_500_000
+            ident(31), "upstream-a", False, classes, features, 256, 1_024, 60_000, 60_000, 10**6, 2_500_000, 10**6
         )
 
     async def engine_set(self, who: m.Who, engine_id: UUID, fields: Mapping[str, str]) -> None:

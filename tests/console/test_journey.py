@@ -625,6 +625,33 @@ class TestJourney:
         expect(text).to_have_value("")  # it was not theirs
         context.close()
 
+    def test_is_kept_past_a_refusal_and_goes_with_whoever_signs_out(self, city: Stage, browser: Browser) -> None:
+        login = f"leaver-{new_id().hex[-6:]}"
+        context = browser.new_context(locale="zh-CN", viewport={"width": 390, "height": 844})
+        page = context.new_page()
+        text = page.locator("form[action='/my-data/ask'] textarea")
+        page.goto(f"{city.url}/sign-in?next=/my-data")
+        page.get_by_label("登录名或邮箱").fill(login)
+        page.get_by_label("密码").fill(hire(city, login))
+        page.get_by_role("button", name="登录").click()
+
+        def refused() -> None:
+            text.fill("家里的事")
+            page.evaluate("document.querySelectorAll('main [name=csrf]').forEach((one) => { one.value = 'old'; })")
+            page.locator("form[action='/my-data/ask'] button").click()
+            expect(page.locator("[data-failed]")).to_be_visible()
+
+        refused()
+        page.get_by_role("link", name="返回刚才的页面").click()
+        expect(text).to_have_value("家里的事")
+        refused()
+        page.locator(".bar details.menu summary").click()
+        page.get_by_role("button", name="退出登录").click()
+        expect(page.get_by_label("登录名或邮箱")).to_be_visible()
+        page.wait_for_load_state()
+        assert page.evaluate("sessionStorage.getItem('shanhe.typed')") is None
+        context.close()
+
     def test_is_the_page_of_the_form_once_more_for_whoever_goes_back_or_reloads(
         self, city: Stage, browser: Browser
     ) -> None:

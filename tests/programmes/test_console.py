@@ -283,11 +283,13 @@ class TestReview:
         assert "留空则沿用“项目书”" in page
         assert "需要补充的内容" in page
         form = {"a_project": "方言陪伴二期", "a_requested_fen": "1,000.50",
-                "a_plan": "数据集 | 2026-06-01 | 40\n上线 | 2026-09-01 | 60 | 1,000.00"}  # fmt: skip
+                "a_plan": "数据集 | 2026-06-01 | 40\n上线 | 2026-09-01 | 60 | 1,000.00",
+                "e_proposal": "", "s_proposal": "ab" * 32}  # fmt: skip
         await post(client, f"/applications/{app.id}/supplement", **form)
         held = (await city.programmes.file(app.id)).application
         assert held.answers == answers | {"project": "方言陪伴二期"}
-        assert held.evidence["proposal"].reference == "项目书"
+        paper = held.evidence["proposal"]
+        assert (paper.reference, paper.sha256) == ("项目书", "ab" * 32)  # of the paper that stays
         assert "需要补充的内容" not in (await client.get(f"/applications/{app.id}")).text
 
 

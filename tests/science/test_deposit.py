@@ -118,6 +118,12 @@ class TestDeposit:
             assert late.json()["error"]["code"] == "draft_changed"
             assert (await client.post(path, json={"digest": now})).status_code == 200
         await science.revise(number, less, org_id=one, actor="test")  # the same: nobody has to agree again
+        assert await city.services.db.fetchval(told, two) == 2
+        for draft in (first, less):  # back and forth: each time anew
+            await science.revise(number, draft, org_id=one, actor="test")
+        assert (await science.get(number, two)).versions[0].waiting == [two]
+        assert await city.services.db.fetchval(told, two) == 4
+        await science.agree(number, org_id=two, actor="test")
         assert (await science.publish(number, org_id=one, actor="test")).state is State.PUBLISHED
 
     async def test_shows_an_author_the_draft_and_not_what_is_public_of_it(self, city: City) -> None:

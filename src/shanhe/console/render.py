@@ -333,9 +333,8 @@ def check_token(request: Request, who: Who | None, given: str) -> None:
     if dot and who is not None and org != who.org_id.hex and request.url.path not in ANYWHERE:
         raise Conflict(
             "acts_for_another",
-            f"In another window you have begun to act for {who.org_name}; this form was opened for somebody else. "
-            "Nothing was done.",
-            message_zh=f"您已在另一窗口改为以“{who.org_name}”办理，而这份表单是为另一身份打开的；未做任何更改。",
+            f"You act for {who.org_name} by now; this form was opened for somebody else. Nothing was done.",
+            message_zh=f"您现在以“{who.org_name}”的身份办理，而这份表单是为另一身份打开的；未做任何更改。",
             hint="Change back in the settings and send it again, or open the page anew.",
             hint_zh="请在“设置”中切换回原身份再提交，或重新打开页面填写。",
         )

@@ -216,9 +216,8 @@ class Science:
         desk = self._desk
         await store.put_version(conn, identifier, n, new, org_id, desk.clock.now())
         found = await desk.load(identifier, conn=conn)
-        key = f"{identifier}:{found.versions[0].digest}"
-        await desk.tell(
-            conn, str(identifier), [party for party, _ in new.authors if party != org_id], key,
+        await desk.tell(  # what was agreed to is agreed to no more, be it the draft before the last once more
+            conn, str(identifier), [party for party, _ in new.authors if party != org_id], f"{new_id()}",
             Text(f"请确认您是成果 {found.name} 的作者", f"Please confirm that you are an author of {found.name}"),
             Text("全部作者确认后方可公开。", "It can be published once every author has."),
         )  # fmt: skip

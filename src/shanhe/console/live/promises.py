@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -126,7 +127,8 @@ class LivePromises:
         app = await self._programmes.applying.own(application, who.org_id)
         asks = self._asks(app.programme)
         await self._programmes.applying.supplement(
-            application, who.org_id, answers=answers_of(asks, fields, partly=True), evidence=papers_of(fields),
+            application, who.org_id, answers=answers_of(asks, fields, partly=True),
+            evidence=papers_of(fields, {name: one.reference for name, one in app.evidence.items()}),
             actor=actor_of(who).ref,
         )  # fmt: skip
 
@@ -354,13 +356,12 @@ def given(asks: Mapping[str, Ask], answers: Mapping[str, Any], *, by: str) -> di
     return {name: text for name, text in said.items() if text}
 
 
-def papers_of(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Documents that a form names."""
-    return {
-        name.removeprefix(PAPER): {"reference": text, "sha256": fields.get(DIGEST + name.removeprefix(PAPER), "")}
-        for name, text in fields.items()
-        if name.startswith(PAPER) and text
-    }
+def papers_of(fields: Mapping[str, str], held: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """Documents that a form names; a digest alone is of the one that is held already, by its reference."""
+    digests = {name.removeprefix(DIGEST): text for name, text in fields.items() if name.startswith(DIGEST) and text}
+    named = {name.removeprefix(PAPER): text for name, text in fields.items() if name.startswith(PAPER) and text}
+    named = {name: held[name] for name in digests if name in held} | named
+    return {name: {"reference": text, "sha256": digests.get(name, "")} for name, text in named.items()}
 
 
 def brought_back(details: Mapping[str, Any]) -> list[tuple[str, tuple[str, str]]]:

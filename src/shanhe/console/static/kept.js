@@ -105,11 +105,11 @@ if (typed) {
   } else if (who !== typed.who) {
     forget();
   } else if (document.querySelector("main [data-failed]")) {
-    keep({ ...typed, over: true }); // the page of an error: whoever goes back, by whichever way, finds what they wrote
+    keep({ ...typed, failed: true }); // the page of an error: whoever goes back, by whichever way, finds what they wrote
   } else {
     if (!("posted" in document.body.dataset)) forget(); // the page that answers a form may be reloaded
     const form = same(typed);
-    const wanted = mistake || (here().split("?")[0] === typed.page.split("?")[0] && (typed.over || back));
+    const wanted = mistake || (here().split("?")[0] === typed.page.split("?")[0] && (typed.over || typed.failed || back));
     if (form && wanted && fill(form, typed.values) && !mistake) {
       for (const one of numbers(form)) one.value = (typed.numbers.find(([name]) => name === one.name) || [])[1] || one.value;
       told(form);
