@@ -39,6 +39,7 @@ from shanhe.settings import Settings
 from stage.faults import lost_mark
 
 MICRO = 1_000_000
+USED = Buckets(input=60, output=40)
 
 
 class Night:
@@ -56,7 +57,10 @@ class Night:
         await self.services.reconciliation.run(self.day)
         return await self.services.reconciliation.differences(self.day)
 
-    async def call(self, micro: int = 500, *, told: int | None = None, engine: str = "e1") -> None:
+    async def call(
+        self, micro: int = 500, *, told: int | None = None, engine: str = "e1",
+        buckets: Buckets = USED,
+    ) -> None:  # fmt: skip
         """One paid call in the ledger; `told` is what its receipt says when it lies."""
         ledger = self.services.ledger
         wallet = await ledger.ensure_account(self.org, Asset.CREDIT, "wallet")
@@ -69,7 +73,7 @@ class Night:
         evidence = Evidence(
             v=1, face="openai", model="m", org_id=self.org, key_id=self.key, key_name="k", engine=engine,
             engine_kind="openai", upstream_model="m", stream=False, status="completed", finish_reason="stop",
-            buckets=Buckets(input=60, output=40), usage_source="engine", usage_clamped=False,
+            buckets=buckets, usage_source="engine", usage_clamped=False,
             prices=Prices(1, 1, 1, 1, 1, "p"), held_micro=micro, total_micro=micro if told is None else told,
             uncovered_micro=0, shares=(), rules={},
             timings=Timings(0, 0, 0), attempts=1,
@@ -79,7 +83,7 @@ class Night:
 
     async def metered(self, calls: int, micro: int) -> None:
         key = UsageKey(self.day, self.org, self.key, "m")
-        await self.meter.add({key: [calls, 60 * calls, 0, 40 * calls, 0, 0, micro]})
+        await self.meter.add({key: [calls, 60 * calls, 0, 40 * calls, 0, 0, 0, micro]})
 
     async def purchase(self, value_fen: int = 10_000) -> UUID:
         """Credits bought and paid with the sandbox; the order's id."""
@@ -166,6 +170,13 @@ class TestEngine:
         await night.over()
         (found,) = await night.differences()
         assert (found.subject, found.kind, found.left, found.right) == ("e1", "prompt", 160, 60)
+
+    async def test_that_wrote_to_its_cache_what_it_read_agrees(self, night: Night) -> None:
+        await night.call(buckets=Buckets(input=10, cached_input=7, output=40, cache_write=50))
+        for counters in ((1_000, 500), (1_060, 540)):
+            await counting.record(night.services.db, "e1", counters, night.day, night.clock.now())
+        await night.over()
+        assert [one for one in await night.differences() if one.check == "engine_ledger"] == []
 
     async def test_that_started_again_goes_on_counting(self, night: Night) -> None:
         for counters in ((100, 100), (150, 130), (10, 10), (30, 20)):

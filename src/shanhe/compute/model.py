@@ -1,6 +1,6 @@
 """Nouns of compute: model cards, engines, prices. Frozen and pure.
 
-Prices and costs are integers in micro-credits per million tokens, one for each of the five usage buckets.
+Prices and costs are integers in micro-credits per million tokens, one for each of the usage buckets.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final
 from uuid import UUID
 
 BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
+"""Disjoint kinds of tokens; every token of a call is in exactly one."""
 REFERENCED: Final = BUCKETS[:-1]
 """Buckets that the rulebook has a reference cost for; an engine of one's own writes to its cache for nothing more."""
-"""Disjoint kinds of tokens; every token of a call is in exactly one."""
 GENERAL: Final = "general"
 LOCAL_CLASSES: Final = frozenset({"general", "government", "citizen"})
 """Data classes; everything but `general` stays on engines that are local."""

@@ -53,7 +53,7 @@ async def read_day(day: date, postings: AsyncIterator[PostingView]) -> LedgerDay
         sums.tokens += seen.buckets.total
         sums.amount_micro += seen.total_micro
         engine = found.engines.setdefault(seen.engine, EngineTokens())
-        engine.prompt += seen.buckets.input
+        engine.prompt += seen.buckets.prompt - seen.buckets.cached_input
         engine.completion += seen.buckets.completion
         moved = sum(transfer.amount for transfer in posting.transfers)
         if moved != seen.total_micro and len(found.odd) < ODD_MAX:
