@@ -246,7 +246,8 @@ async def _eyes(connection: asyncpg.Connection[Any], now: datetime) -> list[Find
              WHERE action IN ('approvals.request.add', 'approvals.request.change') AND actor LIKE 'cli:%' AND at >= $1
              GROUP BY object, actor
              HAVING bool_or(action = 'approvals.request.add')
-                AND bool_or(action = 'approvals.request.change' AND details -> 'after' ? 'decided_by')) one""",
+                AND bool_or(action = 'approvals.request.change' AND details -> 'after' ? 'decided_by'
+                            AND details -> 'after' ->> 'state' IN ('approved', 'done'))) one""",
         since,
     )
     found = f"{alone} requests of {EYES_DAYS} days had both words from one login of this machine"

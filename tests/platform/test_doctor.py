@@ -51,7 +51,7 @@ class TestDoctor:
         approvals = Approvals(database, clock)
         settings = Settings(data=tmp_path, database_url=database.dsn)
 
-        async def decided(first: str, second: str) -> Finding:
+        async def decided(first: str, second: str, *, agreed: bool = True) -> Finding:
             request = new_id()
             until = clock.now() + timedelta(days=1)
             for who, by in ((first, "one"), (second, "another")):
@@ -59,8 +59,10 @@ class TestDoctor:
                 try:
                     if by == "one":
                         await approvals.request("tests.move", "x", {}, by=by, expires_at=until, request_id=request)
-                    else:
+                    elif agreed:
                         await approvals.approve(request, by=by)
+                    else:
+                        await approvals.withdraw(request, by="one")
                 finally:
                     acts.end()
             (finding,) = [one for one in await examine(settings) if one.check == "four eyes"]
@@ -68,6 +70,7 @@ class TestDoctor:
 
         assert (await decided("cli:li", "cli:wang")).ok
         assert (await decided("cli:li", f"person:{new_id()}")).ok
+        assert (await decided("cli:li", "cli:li", agreed=False)).ok, "taking back is no word"
         finding = await decided("cli:li", "cli:li")
         assert (finding.ok, finding.found[:2]) == (False, "1 ")
 
