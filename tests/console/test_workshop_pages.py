@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+from unittest.mock import AsyncMock
+
 import httpx
 import pytest
 from tests.console import double_workshop
@@ -114,6 +117,17 @@ class TestPool:
         assert "须写明隔离原因" in refused.text
         await member.post("/nodes/lab-1/quarantine", data=TOKEN | {"reason": "答案不符"})
         assert desk.pool.done == [("lab-1", "quarantine", "答案不符")]  # type: ignore[attr-defined]
+
+    async def test_lets_a_decision_on_withheld_income_be_gone_on_with_that_was_interrupted(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        """Decided on is not done: the rest stayed withheld, and no page said so."""
+        row = {"amount_micro": 700, "decided": "kept", "waits": True}
+        node = {**await desk.pool.node(cast(Any, None), "lab-1"), "withheld": [row]}
+        desk.pool.node = AsyncMock(return_value=node)  # type: ignore[method-assign]
+        assert 'action="/nodes/lab-1/withheld"' in (await member.get("/nodes/lab-1")).text
+        row["waits"] = False
+        assert 'action="/nodes/lab-1/withheld"' not in (await member.get("/nodes/lab-1")).text
 
     async def test_changes_a_machine(self, member: httpx.AsyncClient, desk: Desk) -> None:
         answer = await member.post("/nodes/lab-1/drain", data=TOKEN)

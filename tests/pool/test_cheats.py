@@ -239,6 +239,7 @@ class TestCheat:
             await pool.release("halfway", actor="tests", reason="cleared", restore=True)
         assert (await pool.node("halfway")).state is NodeState.QUARANTINED, "it can be released once more"
         assert 0 < await judged.income(machine.owner) < earned
+        assert await pool.held_back(machine.owner) > 0, "what is not given back yet is still held"
         await pool.release("halfway", actor="tests", reason="cleared", restore=True)
         assert await judged.income(machine.owner) == earned
         assert all(row["restored_by"] for row in await pool.withheld(await pool.node("halfway")))
@@ -404,10 +405,13 @@ class TestWithheld:
         monkeypatch.setattr(store, "mark_kept", lost)
         with pytest.raises(ConnectionResetError):
             await pool.decide_withheld("between", give_back=False, actor="tests", reason="it cheated")
+        waiting = [row["waits"] for row in await pool.withheld(await pool.node("between"))]
+        assert waiting == [True, True], "what is not done is shown, and can be gone on with"
         assert await pool.decide_withheld("between", give_back=True, actor="tests", reason="it did not") == 0
         assert await pool.decide_withheld("between", give_back=False, actor="tests", reason="it cheated") == earned
         assert await judged.income(machine.owner) == 0
         node = await pool.node("between")
+        assert not any(row["waits"] for row in await pool.withheld(node))
         assert await self.system(judged, "withheld", node.engine) == 0
 
 

@@ -40,7 +40,7 @@ from shanhe.pool.planner import Planner, node_of
 from shanhe.pool.suspicion import AuditTerms
 from shanhe.pool.tally import Tally, cost_of
 from shanhe.pool.tunnel import Tunnels
-from shanhe.pool.withholding import Withholding, WithholdRule
+from shanhe.pool.withholding import RETURNED, Withholding, WithholdRule
 
 REFRESH_S: Final = 3.0
 """How often speeds are exchanged between processes and sums are written."""
@@ -338,8 +338,12 @@ class Pool:
         return await store.suspicion(self._db, node.id)
 
     async def withheld(self, node: Node) -> list[dict[str, Any]]:
-        """Receipts whose income was withheld, what was decided on it, and the postings that did and undid it."""
-        return await store.withheld(self._db, node.id)
+        """Receipts whose income was withheld, what was decided on it, and the postings that did and undid it; `waits`:
+        for a decision, or for somebody to go on with one that was interrupted."""
+        return [
+            row | {"waits": row["decided"] != RETURNED and row["restored_by"] is None and row["kept_by"] is None}
+            for row in await store.withheld(self._db, node.id)
+        ]
 
     async def decide_withheld(self, name: str, *, give_back: bool, actor: str, reason: str) -> int:
         """End what is withheld of a node, a removed one too: its owner's again, or the city's; the amount, µ. Its owner

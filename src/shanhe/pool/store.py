@@ -388,7 +388,7 @@ async def mark_kept(db: Database, receipt: UUID, posting: UUID) -> None:
 async def held_back(db: Database, owner: UUID) -> int:
     value: int = await db.fetchval(
         """SELECT coalesce(sum(w.amount_micro), 0)::bigint FROM pool.withheld w JOIN pool.node n ON n.id = w.node_id
-           WHERE n.owner = $1 AND w.decided IS NULL""",
+           WHERE n.owner = $1 AND w.restored_by IS NULL AND coalesce(w.decided, 'restored') = 'restored'""",
         owner,
     )
     return value
