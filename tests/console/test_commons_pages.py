@@ -44,6 +44,12 @@ class TestPages:
         assert "最新" in later
         assert (await visitor.get(path, params={"before": "9" * 40})).status_code == 200
 
+    async def test_say_that_a_search_that_found_nothing_yet_goes_on(self, visitor: httpx.AsyncClient) -> None:
+        found = (await visitor.get("/ip", params={"find": "深"})).text
+        assert "没有符合条件的登记" not in found
+        assert "可点“更早”继续查找" in found
+        assert 'before=41">更早' in found
+
     async def test_say_what_is_not_there_yet(self, member: httpx.AsyncClient, desk: Desk) -> None:
         desk.commons.fresh = True  # type: ignore[attr-defined]
         for path, words in (

@@ -297,8 +297,14 @@ class TestPage:
         desk.gate.member_only = True  # type: ignore[attr-defined]
         answer = await member.get(path)
         assert answer.status_code == 403
-        assert "联系本单位管理员" in answer.text
+        assert "联系城市管理员" in answer.text  # no organisation gives what only the city's people have
         assert re.search("您的角色没有“[\u4e00-\u9fff]+”权限。", answer.text)
+
+    async def test_sends_to_their_own_organisation_who_lacks_what_it_gives(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        desk.gate.rights = frozenset({"usage"})  # type: ignore[attr-defined]
+        assert "联系本单位管理员" in (await member.get("/keys")).text
 
     async def test_tells_an_auditor_that_auditors_read(self, member: httpx.AsyncClient, desk: Desk) -> None:
         desk.gate.rights = frozenset({"audit", "ledger"})  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import Names
 from shanhe.console.live.promises import LivePromises
 from shanhe.identity.api import Actor, OrgKind
-from shanhe.programmes.api import Verdict
+from shanhe.programmes.api import State, Verdict
 
 from .conftest import CREDIT, City
 
@@ -280,6 +280,7 @@ class TestReview:
         page = (await client.get(f"/applications/{app.id}")).text
         assert "数据集 | 2026-06-01 | 40\n上线 | 2026-09-01 | 60 | 1,000.00" in page
         assert 'value="1,000.50"' in page
+        assert re.search(r'name="a_project" [^>]*required', page)  # what is cleared would stay as it was
         assert "留空则沿用“项目书”" in page
         assert "需要补充的内容" in page
         form = {"a_project": "方言陪伴二期", "a_requested_fen": "1,000.50",
@@ -291,6 +292,18 @@ class TestReview:
         paper = held.evidence["proposal"]
         assert (paper.reference, paper.sha256) == ("项目书", "ab" * 32)  # of the paper that stays
         assert "需要补充的内容" not in (await client.get(f"/applications/{app.id}")).text
+
+    async def test_that_was_returned_takes_an_unticked_box_for_a_no(self, city: City) -> None:
+        firm, person = await city.company("新创"), await city.subject(await city.person())
+        paper = {"audit": {"reference": "验资报告"}}
+        app = await city.apply("incubator_subsidy", firm, {"platform_first": True}, evidence=paper)
+        step = city.programmes.programme("incubator_subsidy").path(1)[0]
+        clerk = await city.reviewer(step.by)
+        await city.programmes.reviewing.decide(app.id, clerk, Verdict.RETURN, reason="请确认承诺")
+        client = await browser(city, person, firm)
+        refused = await post(client, f"/applications/{app.id}/supplement", e_audit="验资报告二")
+        assert refused.status_code == 422
+        assert (await city.programmes.file(app.id)).application.state is State.RETURNED
 
 
 class TestPlan:

@@ -127,7 +127,7 @@ class LivePromises:
         app = await self._programmes.applying.own(application, who.org_id)
         asks = self._asks(app.programme)
         await self._programmes.applying.supplement(
-            application, who.org_id, answers=answers_of(asks, fields, partly=True),
+            application, who.org_id, answers=answers_of(asks, fields),
             evidence=papers_of(fields, {name: one.reference for name, one in app.evidence.items()}),
             actor=actor_of(who).ref,
         )  # fmt: skip

@@ -20,6 +20,7 @@ from shanhe.console.model_city import Days
 from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
+from shanhe.identity.api import Role, permissions_of
 from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.errors import Forbidden, Invalid, NotFound, ShanheError, Unauthorized, Unreadable
 from shanhe.kernel.http import language, sheet
@@ -216,7 +217,7 @@ def _not_permitted(who: Who, permission: str) -> Forbidden:
             "Auditors read; what they may read is in the menu.",
             "审计人员只查阅、不经办；可查阅的内容都在菜单里。",
         )
-    elif who.has_org:
+    elif who.has_org and permission in permissions_of((Role.OWNER,)):
         hint, hint_zh = "Ask an administrator of your organisation for it.", "如需使用，请联系本单位管理员授权。"
     else:
         hint, hint_zh = "Ask an administrator of the city for it.", "如需使用，请联系城市管理员授权。"
