@@ -271,6 +271,26 @@ class TestCheat:
         await pool.release("noted", actor="tests", reason="cleared", restore=True)
         assert await judged.income(machine.owner) == earned
 
+    async def test_that_is_caught_again_while_a_sweep_takes_it_for_cleared_gets_nothing_back(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine = await judged.machine("twice")
+        _, client = await judged.tenant("twice")
+        pool, cleared = judged.services.pool, store.cleared_since
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        earned, node = await judged.income(machine.owner), await pool.node("twice")
+
+        async def late(*values: Any) -> Any:
+            monkeypatch.setattr(store, "cleared_since", cleared)
+            await pool.quarantine("twice", actor="tests", reason="seen cheating")
+            await pool.sweep()
+            return [node]
+
+        monkeypatch.setattr(store, "cleared_since", late)
+        await pool.sweep()
+        assert await judged.income(machine.owner) == 0
+        assert await pool.held_back(machine.owner) == earned > 0
+
     async def test_loses_the_part_of_each_call_that_the_rule_says(self, judged: Town) -> None:
         """An amendment may withhold less than all: lots give as much as the posting takes."""
         machine = await judged.machine("partly")
@@ -344,8 +364,8 @@ class TestWithheld:
         machine, (receipt, _), earned, _ = await self.held(judged, "meanwhile", 2)
         ledger, pool, decide = judged.services.ledger, judged.services.pool, store.decide
 
-        async def refunded(*values: Any) -> list[dict[str, Any]]:
-            found = await decide(*values)
+        async def refunded(*values: Any, **named: bool) -> list[dict[str, Any]]:
+            found = await decide(*values, **named)
             await ledger.reverse(receipt, actor="tests", reason="a dispute")
             return found
 

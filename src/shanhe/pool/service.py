@@ -297,7 +297,7 @@ class Pool:
             await self.withholding.restore(node, actor)  # first: who is back at work can't be released once more
         await self._enter(name, NodeState.JOINING, actor, reason, store.GIVEN_BACK if restore else None, own=own)
         if restore:
-            await self.withholding.restore(node, actor)  # what was withheld meanwhile
+            await self.withholding.restore(node, actor, in_quarantine=False)  # what was withheld meanwhile
         return await self.node(name)
 
     async def remove(self, name: str, *, actor: str, own: bool = False) -> Node:
@@ -328,7 +328,7 @@ class Pool:
         for node in await store.quarantined_since(self._db, since):
             taken += await self.withholding.withhold(node, self._terms().withhold_calls)
         for node in await store.cleared_since(self._db, since):  # while income was withheld, or by one who ended there
-            await self.withholding.restore(node, SYSTEM)
+            await self.withholding.restore(node, SYSTEM, in_quarantine=False)  # as it may be once more
         return taken
 
     async def suspicions(self, node: Node) -> dict[str, tuple[int, int, float]]:

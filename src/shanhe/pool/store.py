@@ -359,14 +359,17 @@ async def withholding(db: Database) -> list[Node]:
     return [_node(row) for row in rows]
 
 
-async def decide(db: Database, node_id: UUID, decision: str) -> list[dict[str, Any]]:
-    """Of a node, what is to be ended as decided: nobody decided otherwise before, and it was not done."""
+async def decide(db: Database, node_id: UUID, decision: str, *, in_quarantine: bool = True) -> list[dict[str, Any]]:
+    """Of a node, what is to be ended as decided: nobody decided otherwise before, and it was not done. Without
+    `in_quarantine` nothing of one that is in it by now."""
     rows = await db.writes.fetch(
         """UPDATE pool.withheld SET decided = $2
            WHERE node_id = $1 AND (decided IS NULL OR decided = $2) AND restored_by IS NULL AND kept_by IS NULL
+             AND ($3 OR EXISTS (SELECT FROM pool.node WHERE id = $1 AND state <> 'quarantined'))
            RETURNING receipt_id, posting_id, amount_micro""",
         node_id,
         decision,
+        in_quarantine,
     )
     return [dict(row) for row in rows]
 

@@ -114,10 +114,11 @@ class Withholding:
 
     # -- what becomes of it -------------------------------------------------------------------------------------------
 
-    async def restore(self, node: Node, actor: str) -> int:
-        """Give back what is withheld, by reversing it; the amount, µ. Goes on where an interrupted one stopped."""
+    async def restore(self, node: Node, actor: str, *, in_quarantine: bool = True) -> int:
+        """Give back what is withheld, by reversing it; the amount, µ. Goes on where an interrupted one stopped. Without
+        `in_quarantine` nothing of a node that is in it by now."""
         given = 0
-        for row in await self._decide(node, RESTORED):
+        for row in await self._decide(node, RESTORED, in_quarantine=in_quarantine):
             receipt = row["receipt_id"]
             by = await self._reverse_once(row["posting_id"], actor, f"{node.name} was cleared")
             refund = (await self._ledger.reversed_among([receipt])).get(receipt)
@@ -144,12 +145,12 @@ class Withholding:
                 done += await self._return(node, row)
         return done
 
-    async def _decide(self, node: Node, decision: str) -> list[dict[str, Any]]:
+    async def _decide(self, node: Node, decision: str, *, in_quarantine: bool = True) -> list[dict[str, Any]]:
         """Rows that are to be ended so; what belongs to refunded calls is ended first, and of those nobody decides."""
         await self._note_taken(node)
         for row in await self._refunded(node):
             await self._return(node, row)
-        return await store.decide(self._db, node.id, decision)
+        return await store.decide(self._db, node.id, decision, in_quarantine=in_quarantine)
 
     async def _refunded(self, node: Node) -> list[dict[str, Any]]:
         """What is not given back yet of calls that were refunded, each with its `refund`."""
