@@ -153,7 +153,8 @@ class TestPaper:
         assert len(zh) == 3
         assert zh["决定 · 1 · 标题"] == "身份卡"
         assert zh["决定 · 1 · 规则判断 · N1_qualify"].startswith("数字游民认定 2026-11-28 ")
-        assert "还差天数：0" in zh["决定 · 1 · 规则判断 · N1_qualify"]
+        assert "是否符合：是；还差天数：0" in zh["决定 · 1 · 规则判断 · N1_qualify"]  # in words, as on the pages
+        assert "Qualifies: yes" in en["decisions · 1 · traces · N1 qualify"]
         assert en["decisions · 1 · title"] == "ID"
         assert zh["角色"] == "负责人"
 

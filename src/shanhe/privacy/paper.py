@@ -111,7 +111,10 @@ def _lines(value: Any, path: tuple[str, ...], zh: bool) -> Iterator[tuple[str, s
 def _decided(trace: Mapping[str, Any], zh: bool) -> str:
     """What a rule decided on a day, without the steps of its arithmetic."""
     side, (colon, stop) = ("zh", "：；") if zh else ("en", (": ", "; "))
-    found = [f"{one['title'][side]}{colon}{one['display']}" for one in trace["outputs"]]
+    found = [
+        f"{one['title'][side]}{colon}{one['said'][side] if one.get('said') else one['display']}"
+        for one in trace["outputs"]
+    ]
     return f"{trace['title'][side]} {trace['on']} {stop.join(found)}"
 
 
