@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -59,8 +60,8 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     async def entry(conn: Any, kind: str, public: Any, private: Any = None) -> None:
         told.append((kind, public))
 
-    async def person_of(org: UUID) -> UUID | None:
-        return PERSON if org == PERSONAL_ORG else None
+    async def people_of(orgs: Sequence[UUID]) -> dict[UUID, UUID]:
+        return {org: PERSON for org in orgs if org == PERSONAL_ORG}
 
     async def model_of(receipt: UUID) -> str:
         if receipt != RECEIPT:
@@ -81,7 +82,7 @@ def desk(database: Database, tmp_path: Path) -> Desk:
     notifier = Notifier(database, clock)
     filings = Filings(
         database, clock, vault, parameter=partial(RULES.parameter, "P9_filing"),
-        evaluate=lambda facts, on: RULES.evaluate("P9_filing", facts, on=on), seals=Seals(vault, person_of),
+        evaluate=lambda facts, on: RULES.evaluate("P9_filing", facts, on=on), seals=Seals(vault, people_of),
         notifier=notifier, model_of=model_of, subject_of=subject_of, concerned=concerned, remove=remove, entry=entry,
     )  # fmt: skip
     return Desk(database, clock, vault, filings, notifier, told, kin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -202,10 +203,10 @@ class TestPayee:
 
         maker = works.maker
 
-        async def person_of(org_id: UUID) -> UUID | None:
-            return works.person if org_id == maker else None
+        async def people_of(orgs: Sequence[UUID]) -> dict[UUID, UUID]:
+            return {org: works.person for org in orgs if org == maker}
 
-        works.payouts = works.treasury(Seals(works.vault, person_of))
+        works.payouts = works.treasury(Seals(works.vault, people_of))
         with pytest.raises(Invalid):
             await works.payee()
         await works.payee(kind=PayeeKind.PERSON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -49,8 +50,8 @@ class House:
         self.embedder = Embedder()
         self.persons: dict[UUID, UUID] = {}
 
-        async def person_of(org: UUID) -> UUID | None:
-            return self.persons.get(org)
+        async def people_of(orgs: Sequence[UUID]) -> dict[UUID, UUID]:
+            return {org: self.persons[org] for org in orgs if org in self.persons}
 
         async def caller_of(key: UUID) -> Any:
             return object()
@@ -59,7 +60,7 @@ class House:
             return new_id()
 
         self.knowledge = Knowledge(
-            db, clock, folder=folder / "blobs", seals=Seals(self.vault, person_of), embed=self.embedder,
+            db, clock, folder=folder / "blobs", seals=Seals(self.vault, people_of), embed=self.embedder,
             caller_of=caller_of, paying_key=paying, default_model=lambda: "some-e5",
         )  # fmt: skip
         self.search = Search(self.knowledge)
