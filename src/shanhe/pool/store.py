@@ -327,7 +327,7 @@ async def add_withheld(
 ) -> None:
     await db.execute(
         """INSERT INTO pool.withheld (receipt_id, node_id, posting_id, amount_micro, at) VALUES ($1, $2, $3, $4, $5)
-           ON CONFLICT (receipt_id) DO NOTHING""",
+           ON CONFLICT DO NOTHING""",
         receipt,
         node_id,
         posting,
