@@ -21,6 +21,16 @@ async def rule(city, threshold_micro=10_000_000, value_fen=2_000, cap_fen=10_000
     return await city.credits.auto.get(city.org)
 
 
+async def reach_cap(city):
+    """One top-up is bought, and its month has no room for the next."""
+    await rule(city, cap_fen=2_000)
+    await city.tick()
+    await city.tick()
+    await city.spend(20_000_000)
+    await city.tick()
+    assert len(await bought(city)) == 1
+
+
 async def bought(city):
     return [purchase for purchase in await city.credits.purchases(city.org) if purchase.source is Source.AUTO]
 
@@ -101,12 +111,7 @@ class TestAutoTopUp:
         assert len(await bought(city)) == times
 
     async def test_goes_on_within_the_month_once_its_cap_is_raised(self, city):
-        await rule(city, cap_fen=2_000)
-        await city.tick()
-        await city.tick()
-        await city.spend(20_000_000)
-        await city.tick()
-        assert len(await bought(city)) == 1
+        await reach_cap(city)
         await rule(city, cap_fen=10_000, sign=False)
         await city.tick()
         assert len(await bought(city)) == 2
@@ -152,12 +157,7 @@ class TestAutoTopUp:
         assert [one.state for one in await bought(city)] == [PurchaseState.POSTED, PurchaseState.CLOSED]
 
     async def test_goes_on_in_the_next_month(self, city):
-        await rule(city, cap_fen=2_000)
-        await city.tick()
-        await city.tick()
-        await city.spend(20_000_000)
-        await city.tick()
-        assert len(await bought(city)) == 1
+        await reach_cap(city)
         city.clock.advance(days=8)  # into December
         await city.tick()
         await city.deliver()

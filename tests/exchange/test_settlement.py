@@ -389,6 +389,18 @@ async def lose(world, order, left=None):
         await world.ledger.escrow.trim(conn, {order.id: left or 0})
 
 
+def lose_when_settled(world, monkeypatch, order):
+    """The same while the next settlement is on its way, before it has delivered anything."""
+    deliver = world.ledger.escrow.deliver
+
+    async def lost(*args, **more):
+        monkeypatch.setattr(world.ledger.escrow, "deliver", deliver)
+        await lose(world, order)
+        await deliver(*args, **more)
+
+    monkeypatch.setattr(world.ledger.escrow, "deliver", lost)
+
+
 class TestUnbacked:
     """Orders behind which an old fault left too little; a process begins after it."""
 
@@ -472,14 +484,7 @@ class TestUnbacked:
         await world.sell(await world.seller(100), 20, 5000)
         asked = {"sell": (60, 70), "buy": (50, 80)}[side]
         bad = [await world.sell(seller, asked[0], 6000), await world.buy(buyer, asked[1], 6000)][side == "buy"]
-        deliver = world.ledger.escrow.deliver
-
-        async def lost(*args, **more):
-            monkeypatch.setattr(world.ledger.escrow, "deliver", deliver)
-            await lose(world, bad)
-            await deliver(*args, **more)
-
-        monkeypatch.setattr(world.ledger.escrow, "deliver", lost)
+        lose_when_settled(world, monkeypatch, bad)
         ran = await world.auction()
         trades = await world.exchange.trades(org_id=buyer)
         void = [trade for trade in trades if trade.void_at is not None]
@@ -506,14 +511,7 @@ class TestUnbacked:
         before = await world.exchange.status()
         bad = await world.sell(seller, 50, 6000)
         await world.buy(buyer, 50, 6000)
-        deliver = world.ledger.escrow.deliver
-
-        async def lost(*args, **more):
-            monkeypatch.setattr(world.ledger.escrow, "deliver", deliver)
-            await lose(world, bad)
-            await deliver(*args, **more)
-
-        monkeypatch.setattr(world.ledger.escrow, "deliver", lost)
+        lose_when_settled(world, monkeypatch, bad)
         assert (await world.auction()).auction.trades == 0
         exchange = world.exchange
         assert [trade.void_at is None for trade in await exchange.trades(org_id=seller)] == [False, True]
