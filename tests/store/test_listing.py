@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +35,8 @@ from shanhe.store.ranking import percentiles
 from shanhe.store.ranks import Ranks
 from shanhe.store.terms import check_terms
 from stage.market import MODEL, Market, Party
+
+from .ranked import After, UsedNow, month_of_its_own
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CONTENT = {"text": "Write a polite letter about {subject}."}
@@ -370,24 +371,11 @@ class TestIncome:
         assert await services.gateway.through(None, today, today) == uses
 
 
-class NextMonth:
-    """The city's clock, a month on."""
-
-    def __init__(self, clock: Any) -> None:
-        self._clock = clock
-
-    def now(self) -> Any:
-        return self._clock.now() + timedelta(days=31)
-
-    def today(self) -> Any:
-        return (self._clock.today().replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
 class TestMonth:
     async def test_is_ranked_once_and_its_first_are_rewarded(
         self, market: Market, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        services = market.services
+        services, month = market.services, await month_of_its_own(market)
         maker, payer = await market.party("ranked"), await market.party("ranking")
         for slug in ("month-first", "month-second", "month-unused"):
             await market.listed(maker.org, f"model/{slug}", CONTENT, fee_micro=20_000_000)
@@ -398,10 +386,10 @@ class TestMonth:
             await call(market, await market.party(f"ranking {n}"), "model/month-first")
         await services.gateway.through(None, services.clock.today(), services.clock.today())
         await services.programmes.budgets.fund("rank_credit", 10**12, reason="t", actor="t", funding_id=new_id())
-        monkeypatch.setattr(services.ranks, "_clock", NextMonth(services.clock))
+        monkeypatch.setattr(services.ranks, "_clock", After(services.clock, month))
+        monkeypatch.setattr(services.ranks, "_shop", UsedNow(services.store))
         before = await market.wallet(maker.org)
         await services.ranks.tick()
-        month = services.clock.today().replace(day=1)
         places = [one for one in await services.ranks.of(month) if one.kind == "model"]
         assert [one.place for one in places] == [1, 2]
         assert [one.application is not None for one in places] == [True, False]  # once a party, month and kind
@@ -419,7 +407,7 @@ class TestMonth:
     async def test_rewards_what_enough_pay_for_though_something_of_the_same_maker_stands_higher(
         self, market: Market
     ) -> None:
-        services, month, asked = market.services, date(2026, 12, 1), []
+        services, month, asked = market.services, await month_of_its_own(market), []
         maker = await market.party("ranked twice")
         first, second = [await market.listed(maker.org, f"model/twice-{n}", CONTENT) for n in range(2)]
         places = [
@@ -434,14 +422,14 @@ class TestMonth:
         kept = services.ranks
         ranks = Ranks(services.db, services.clock, kept._shop, kept._rulebook, related=kept._related, reward=reward)
         await ranks.tick()
-        assert asked.count((maker.org, "2026-12/model")) == 1
+        assert asked.count((maker.org, f"{month:%Y-%m}/model")) == 1
         assert [one.application is not None for one in await ranks.of(month)] == [False, True]
-        assert await ranks.stood(maker.org, "2026-12/model") == (2, 8_000, 5, 10**9)
+        assert await ranks.stood(maker.org, f"{month:%Y-%m}/model") == (2, 8_000, 5, 10**9)
 
     async def test_has_places_for_every_kind_that_is_offered(self, market: Market) -> None:
         maker = await market.party("ranked kinds")
         listing = await market.listed(maker.org, "model/kinds", CONTENT)
-        month = market.services.clock.today().replace(year=2020, day=1)
+        month = await month_of_its_own(market)
         places = [(kind, 1, listing.id, maker.org, 5_000, 1, 0) for kind in Kind]
         await rank_store.fix(market.services.db, month, places, market.services.clock.now())
         assert {one.kind for one in await market.services.ranks.of(month)} == set(Kind)

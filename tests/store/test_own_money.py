@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.store.ranks import Rank
 from stage.market import Market, Party
 
+from .ranked import After, UsedNow, month_of_its_own
 from .test_standing import call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -21,41 +21,15 @@ ENOUGH = 5
 """Payers that the rule asks for."""
 
 
-class MonthsOn:
-    """The city's clock on the first of a month whose month before is under the rule as it is now."""
-
-    def __init__(self, clock: Any, days: int) -> None:
-        self._clock, self._days = clock, days
-
-    def now(self) -> Any:
-        return self._clock.now() + timedelta(days=self._days)
-
-    def today(self) -> date:
-        return (self._clock.today() + timedelta(days=self._days)).replace(day=1)
-
-
-class UsedNow:
-    """The store's window, whose use until now counts for the month that the test is in."""
-
-    def __init__(self, shop: Any) -> None:
-        self._shop = shop
-
-    async def cards(self, kind: str, *, on: date) -> Any:
-        return await self._shop.cards(kind)
-
-    async def backing(self, name: str, most: int, last: date) -> Any:
-        return await self._shop.backing(name, most, self._shop._clock.today())
-
-
-async def ranked(market: Market, monkeypatch: pytest.MonkeyPatch, name: str, days: int) -> tuple[Rank, int]:
+async def ranked(market: Market, monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[Rank, int]:
     """A month fixed and paid: where the listing stands in it, and what the rule gives for that."""
-    services = market.services
+    services, month = market.services, await month_of_its_own(market)
     await services.programmes.budgets.fund("rank_credit", 10**12, reason="t", actor="t", funding_id=new_id())
-    monkeypatch.setattr(services.ranks, "_clock", MonthsOn(services.clock, days))
+    monkeypatch.setattr(services.ranks, "_clock", After(services.clock, month))
     monkeypatch.setattr(services.ranks, "_shop", UsedNow(services.store))
     await services.ranks.tick()
-    listing, newest = await services.store.listed(name), (await services.ranks.months())[0]
-    found = next(one for one in await services.ranks.of(newest) if one.listing == listing.id)
+    listing = await services.store.listed(name)
+    found = next(one for one in await services.ranks.of(month) if one.listing == listing.id)
     return found, services.ranks.due_micro(found)
 
 
@@ -73,7 +47,7 @@ class TestPayer:
         payers = [await market.party(f"buyer {n}") for n in range(ENOUGH)]
         await paid_by(market, payers, "data/bought")
         before = await market.wallet(maker.org)
-        found, due = await ranked(market, monkeypatch, "data/bought", 62)
+        found, due = await ranked(market, monkeypatch, "data/bought")
         assert found.payers == ENOUGH
         assert found.own_micro >= ENOUGH * FEE_MICRO
         assert 0 < due < found.own_micro
@@ -84,7 +58,7 @@ class TestPayer:
         await market.listed(maker.org, "prompt/pushed", CONTENT, markup_bps=2_000)
         puppets = [await market.party(f"puppet {n}", subsidy=10**9) for n in range(ENOUGH)]
         await paid_by(market, puppets, "prompt/pushed")
-        found, due = await ranked(market, monkeypatch, "prompt/pushed", 93)
+        found, due = await ranked(market, monkeypatch, "prompt/pushed")
         assert (await market.services.store.card("prompt/pushed")).payers == ENOUGH  # they did pay, of what was granted
         assert (found.payers, found.own_micro, due) == (0, 0, 0)
 
@@ -99,7 +73,7 @@ class TestPayer:
             return one in family and other in family
 
         monkeypatch.setattr(market.services.ranks, "_related", related)
-        found, due = await ranked(market, monkeypatch, "model/family", 124)
+        found, due = await ranked(market, monkeypatch, "model/family")
         assert (found.payers, due) == (1, 0)
         assert found.own_micro >= ENOUGH * FEE_MICRO
 
@@ -111,6 +85,6 @@ class TestPayer:
         await market.listed(maker.org, "data/fronted", CONTENT, fee_micro=FEE_MICRO, makers=shares)
         payers = [await market.party(f"fronting {n}") for n in range(ENOUGH - 1)]
         await paid_by(market, [maker, *payers], "data/fronted")
-        found, due = await ranked(market, monkeypatch, "data/fronted", 155)
+        found, due = await ranked(market, monkeypatch, "data/fronted")
         assert (await market.services.store.card("data/fronted")).payers == ENOUGH
         assert (found.payers, due) == (ENOUGH - 1, 0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from shanhe.gateway.api import CallError
 from shanhe.kernel.clock import FixedClock
@@ -22,12 +24,15 @@ LATER_DAYS = 30
 """So that the rule's days count, whichever day the tests run on."""
 
 
-@pytest.fixture
-def clock(market: Market, monkeypatch: pytest.MonkeyPatch) -> FixedClock:
-    """The store's clock, at a day on which a notice is due, and moved by the test."""
-    fixed = FixedClock(market.services.clock.now() + timedelta(days=LATER_DAYS))
-    monkeypatch.setattr(market.services.store, "_clock", fixed)
-    return fixed
+@pytest_asyncio.fixture(loop_scope="module")
+async def clock(market: Market, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FixedClock]:
+    """The store's clock, at a day on which a notice is due, and moved by the test; what it leaves announced is begun
+    after it."""
+    store, fixed = market.services.store, FixedClock(market.services.clock.now() + timedelta(days=LATER_DAYS))
+    monkeypatch.setattr(store, "_clock", fixed)
+    yield fixed
+    fixed.advance(days=days_of(market, fixed))
+    await store.start_due()
 
 
 def days_of(market: Market, clock: FixedClock) -> int:
