@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import pytest
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.paging import every
 from shanhe.ledger.api import (
     Account,
     AlreadyReversed,
@@ -274,6 +276,30 @@ class TestIssue:
             await books.ledger.post(Posting(id=new_id(), kind="test", transfers=legs, lots=(lot,)))
         assert (await books.ledger.balance(wallet.id)).balance == 0
         assert await books.clean()
+
+
+class TestList:
+    async def test_comes_in_pages_in_burn_order_whatever_is_spent_meanwhile(
+        self, wallet: Wallet, clock: FixedClock
+    ) -> None:
+        soon, later = clock.now() + timedelta(days=20), clock.now() + timedelta(days=60)
+        for end in (None, later, soon, soon, None):
+            for provenance in (Provenance.REWARD, Provenance.PURCHASED):
+                await wallet.lot(provenance, expires_at=end)
+        ledger, before, seen = wallet.books.ledger, None, list[UUID]()
+        whole = [lot.id for lot in await ledger.lots(wallet.account.id)]
+        while page := await ledger.lots(wallet.account.id, before=before, limit=3):
+            seen += [lot.id for lot in page]
+            await wallet.take("payment", SIZE * len(page))
+            before = seen[-1]
+        assert seen == whole
+        assert [lot.id async for lot in every(partial(ledger.lots, wallet.account.id, spent=True, limit=3))] == whole
+
+    async def test_of_all_lots_comes_in_pages_those_that_are_spent_last(self, wallet: Wallet) -> None:
+        lots = sorted([await wallet.lot() for _ in range(6)])
+        await wallet.take("payment", 2 * SIZE)
+        listed = partial(wallet.books.ledger.lots, wallet.account.id, spent=True, limit=2)
+        assert [lot.id async for lot in every(listed)] == lots[2:] + lots[:2]
 
 
 class TestHandedOn:

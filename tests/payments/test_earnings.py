@@ -20,6 +20,7 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
 )
+from shanhe.payments import earnings
 from shanhe.payments.api import (
     BANK_FILE,
     CheckResult,
@@ -89,6 +90,18 @@ class TestEarnings:
         later = soon + timedelta(days=1)
         await works.ledger.hold(account, 40 * MICRO, hold_id=new_id(), purpose="test", expires_at=later)
         assert (await works.payouts.earnings(works.maker)).reward_micro == 460 * MICRO
+
+    async def test_are_all_there_after_years_of_income_by_the_day(
+        self, works: Works, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A lot a day: a maker has more of them than one page of the ledger holds."""
+        monkeypatch.setattr(earnings, "LOTS_ROWS", 3)
+        for _ in range(8):
+            await works.ripe(100)
+        assert (await works.payouts.earnings(works.maker)).reward_micro == 800 * MICRO
+        await works.payee()
+        assert (await works.approved(800)).state is PayoutState.SENT
+        assert await works.income_micro() == 0
 
     async def test_that_were_asked_for_cannot_be_asked_for_again(self, works: Works) -> None:
         await works.ripe(500)

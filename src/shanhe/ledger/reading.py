@@ -91,9 +91,12 @@ class Reader:
             raise UnknownAccount(account)
         return found
 
-    async def lots(self, account: UUID, *, spent: bool = False, limit: int = 200) -> list[Lot]:
-        """Lots in burn order (C12), at most a page."""
-        return await self._store.lots(account, self._terms(self._clock.today()).order, spent=spent, limit=limit)
+    async def lots(
+        self, account: UUID, *, spent: bool = False, before: UUID | None = None, limit: int = 200
+    ) -> list[Lot]:  # fmt: skip
+        """Lots in burn order (C12), at most a page; `before` continues after the last one seen."""
+        order = self._terms(self._clock.today()).order
+        return await self._store.lots(account, order, spent=spent, before=before, limit=limit)
 
     async def lots_by_id(self, identifiers: Sequence[UUID]) -> dict[UUID, Lot]:
         """Lots as they stand now, spent ones too; unknown ids are left out."""

@@ -50,6 +50,10 @@ NO_CALL: Final = f"AND f.kind <> '{CALL}'"
 
 _ACCOUNT: Final = "id, owner, asset, kind, name, floor, lots"
 _BALANCE: Final = "a.balance + coalesce((SELECT sum(s.balance) FROM ledger.stripe s WHERE s.account = a.id), 0)::bigint"
+_BURNS: Final = (
+    "coalesce({0}.expires_at, 'infinity'), ledger.burn_rank($2::text[], {0}.provenance), {0}.issued_at, {0}.id"
+)
+"""Where a lot is in burn order."""
 _EPOCH: Final = datetime.fromtimestamp(0, tz=CITY_TZ)
 _END: Final = datetime(9999, 1, 1, tzinfo=CITY_TZ)
 
@@ -164,13 +168,16 @@ class Store:
         parts = {Provenance(lot["provenance"]): lot["amount"] for lot in lots}
         return Balance(row["total"], max(0, row["available"]) + leased, row["held"] - leased, leased, parts)
 
-    async def lots(self, account: UUID, order: list[str], *, spent: bool, limit: int) -> list[Lot]:
-        """In burn order."""
+    async def lots(
+        self, account: UUID, order: list[str], *, spent: bool, before: UUID | None, limit: int
+    ) -> list[Lot]:  # fmt: skip
+        """In burn order. The place of a lot that is spent meanwhile stays where it was."""
         rows = await self._db.fetch(
-            "SELECT * FROM ledger.lot WHERE account = $1 AND (open OR $3) "
-            "ORDER BY open DESC, expires_at NULLS LAST, ledger.burn_rank($2::text[], provenance), issued_at, id "
-            "LIMIT $4",
-            account, order, spent, min(limit, PAGE_MAX),
+            f"""SELECT l.* FROM ledger.lot l WHERE l.account = $1 AND (l.open OR $3) AND ($4::uuid IS NULL OR
+                  ($3 AND NOT l.open, {_BURNS.format("l")}) >
+                  (SELECT $3 AND NOT b.open, {_BURNS.format("b")} FROM ledger.lot b WHERE b.id = $4))
+                ORDER BY NOT l.open, {_BURNS.format("l")} LIMIT $5""",
+            account, order, spent, before, min(limit, PAGE_MAX),
         )  # fmt: skip
         return [lot_of(row) for row in rows]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -16,13 +17,14 @@ import msgspec
 
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.paging import every
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Lot, Provenance
 from shanhe.payments.payout_model import Earnings
 
 PAGE_ROWS: Final = 500
 PAGES_MAX: Final = 40
 """A lot that more postings fed in one day is left out rather than guessed at."""
-LOTS_MAX: Final = 500
+LOTS_ROWS: Final = 500
 
 
 class _Payer(msgspec.Struct):
@@ -83,7 +85,7 @@ class Earned:
         subsidy: list[tuple[UUID, int]] = []
         pending = related = 0
         known: dict[UUID, bool] = {}
-        for lot in await self._ledger.lots(account, limit=LOTS_MAX):
+        async for lot in every(partial(self._ledger.lots, account, limit=LOTS_ROWS)):
             free = lot.remaining - lot.held
             if free <= 0 or lot.earmark or (lot.expires_at is not None and lot.expires_at <= now):
                 continue
