@@ -123,10 +123,13 @@ class Shop:
         return {**listing(slug, state), "versions": versions, "open": slug != "rows", "moves": moves, "mark": "m2",
                 "form": {"markup": "20", "fee": "0", "title_zh": "公文助手", "title_en": "Letters"}}  # fmt: skip
 
-    async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
+    async def version(self, who: m.Who, name: str, n: int) -> Mapping[str, Any]:
+        return {"model": "x", "instructions": "写公文"}
+
+    async def open(self, who: m.Who, fields: Mapping[str, str], content: Mapping[str, Any] | None) -> str:
         if fields.get("slug") == "taken":
             raise Invalid("listing_name_taken", "Taken.", message_zh="名称已被占用。")
-        self.done.append(("open", fields["kind"], fields["slug"]))
+        self.done.append(("open", fields["kind"], fields["slug"], *(() if content is None else (content,))))
         return "agent/letters"
 
     async def save(self, who: m.Who, name: str, fields: Mapping[str, str]) -> None:

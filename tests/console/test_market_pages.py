@@ -95,6 +95,20 @@ class TestShop:
         assert answer.status_code == 303, answer.text
         assert desk.shop.done == done  # type: ignore[attr-defined]
 
+    async def test_begins_a_listing_with_a_file_that_it_gave_out(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert 'href="/makers/agent/letters/versions/1" download' in (await member.get("/makers/agent/letters")).text
+        given = await member.get("/makers/agent/letters/versions/1")
+        assert given.headers["content-disposition"] == 'attachment; filename="letters-1.json"'
+        fields = TOKEN | {"kind": "agent", "slug": "letters"}
+        await member.post("/makers", data=fields, files={"file": ("a.json", given.content)})
+        done = ("open", "agent", "letters", {"model": "x", "instructions": "写公文"})
+        assert desk.shop.done == [done]  # type: ignore[attr-defined]
+        refused = await member.post("/makers", data=fields, files={"file": ("a.json", b"[1]")})
+        assert refused.status_code == 422
+        assert "不是 JSON 对象" in refused.text
+        assert 'value="letters"' in refused.text
+        assert desk.shop.done == [done]  # type: ignore[attr-defined]
+
     @pytest.mark.parametrize(
         ("path", "fields", "words"),
         [

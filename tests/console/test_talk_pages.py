@@ -17,6 +17,7 @@ from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.shop_forms import _inputs_form, content_of
 from shanhe.console.pages.play import Ask, Turn, body_of
 from shanhe.console.ports import Desk
+from shanhe.kernel.errors import ShanheError
 
 OFFERED, DRAFT = "/store/agent/letters/talk", "/makers/agent/letters/talk"
 CHAT = "/makers/agent/letters/chat"
@@ -134,9 +135,24 @@ class TestForm:
         await LiveShop(modules, names).save(who, name, FIELDS | {"markup": "20", "fee": "0"})
         assert (shelf.kept["data_class"], shelf.kept["egress"]) == ("citizen", "open")
 
+    @pytest.mark.parametrize(("kind", "content", "words"), [
+        ("agent", {"model": "m"}, "instructions"),
+        ("agent", {"model": "m", "instructions": "写信", "tools": 5}, "tools"),
+        ("mcp", {"url": "https://a.cn"}, "begin with a file"),
+    ])  # fmt: skip
+    async def test_opens_nothing_with_a_file_that_is_no_definition(
+        self, kind: str, content: dict[str, Any], words: str
+    ) -> None:
+        names: Any = None
+        modules: Any = SimpleNamespace(store=Shelf("agent/letters", {}), earnings=None, clones=None, agents=None,
+                                       clock=None, ranks=None, library=None)  # fmt: skip
+        who: Any = SimpleNamespace(org_id=ident(1))
+        with pytest.raises(ShanheError, match=words):
+            await LiveShop(modules, names).open(who, {"kind": kind, "slug": "new"}, content)
+
 
 class Shelf:
-    """A store that holds one listing."""
+    """A store that holds one listing, and no other is opened in."""
 
     def __init__(self, name: str, content: dict[str, Any]) -> None:
         self._one = (SimpleNamespace(name=name), [SimpleNamespace(content=content)])

@@ -136,6 +136,32 @@ class TestListing:
         assert (await write("his", await mark())).content == {"text": "his"}
         assert (await write("without a word", None)).content == {"text": "without a word"}
 
+    async def test_begins_with_a_file_at_the_lowest_markup_and_sent_again_changes_nothing(self, market: Market) -> None:
+        maker, number = await market.party("file maker"), new_id()
+        body = {"id": str(number), "kind": "prompt", "slug": "from-a-file", "title_zh": "信函", "title_en": "Letters",
+                "summary_zh": "写信", "content": CONTENT}  # fmt: skip
+        assert (await maker.http.post("/api/store/listings", json=body)).json()["state"] == "draft"
+        ((opened, (draft,)),) = await market.services.store.mine(maker.org)
+        least = market.services.rulebook.parameter("P6", "lowest_markup", market.services.clock.today())
+        assert (opened.id, draft.state, draft.content) == (number, "draft", CONTENT)
+        assert draft.terms == Terms(int(least))
+        name, mine = "prompt/from-a-file", {"text": "My own."}
+        await market.services.store.draft(name, mine, Terms(3_000), owner=maker.org, actor="tests")
+        assert (await maker.http.post("/api/store/listings", json=body)).status_code == 201
+        ((_, (draft,)),) = await market.services.store.mine(maker.org)
+        assert (draft.content, draft.terms) == (mine, Terms(3_000))
+        assert (await market.services.store.version(name, 0, owner=maker.org)).content == mine
+        for number, owner in ((2, maker.org), (1, new_id())):
+            with pytest.raises(UnknownListing):
+                await market.services.store.version(name, number, owner=owner)
+
+    async def test_is_not_opened_with_more_than_a_version_holds(self, market: Market) -> None:
+        maker = await market.party("large maker")
+        new = NewListing(new_id(), Kind.PROMPT, "too-large", "信函", "Letters", "写信")
+        with pytest.raises(BadListing, match="content"):
+            await market.services.store.open(new, owner=maker.org, actor="tests", content={"text": "信" * 30_000})
+        assert await market.services.store.mine(maker.org) == []
+
     @pytest.mark.parametrize(
         "terms",
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,9 @@ def open_listing(
     summary: Annotated[str, typer.Option(help="What it does, Chinese.")] = "",
     summary_en: Annotated[str, typer.Option(help="What it does, English.")] = "",
     category: Annotated[str, typer.Option(help="See the store's categories.")] = "general",
+    content: Annotated[
+        Path | None, typer.Option("--content", help="JSON file: its first draft.", exists=True, dir_okay=False)
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -84,11 +88,12 @@ def open_listing(
     kind, _, slug = name.partition("/")
     if kind not in list(Kind):
         raise UnknownListing(name)
+    begun = None if content is None else json_object(content)
 
     async def work(services: Services) -> Any:
         owner = await find_org(services, org)
         new = NewListing(new_id(), Kind(kind), slug, title, title_en, summary, summary_en, category)
-        return listing_view(await services.store.open(new, owner=owner.id, actor=ACTOR))
+        return listing_view(await services.store.open(new, owner=owner.id, actor=ACTOR, content=begun))
 
     made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['name']}: {made['state']}")
@@ -121,6 +126,23 @@ def draft(
 
     made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {name} version {made['n']}: {made['state']}")
+
+
+@app.command()
+def content(
+    name: Name,
+    org: Owner,
+    number: Annotated[int, typer.Option("--version", help="The newest when not said.")] = 0,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a version of one's own says, as `draft`, `open --content` and the console take it."""
+
+    async def work(services: Services) -> Any:
+        return (await services.store.version(name, number, owner=(await find_org(services, org)).id)).content
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: json.dumps(found, ensure_ascii=False, indent=2))
 
 
 @app.command()

@@ -222,8 +222,12 @@ class Shop(Protocol):
         """A maker's listing with its versions and the form of its next one."""
         ...
 
-    async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
-        """The name of a new listing."""
+    async def open(self, who: m.Who, fields: Mapping[str, str], content: Mapping[str, Any] | None) -> str:
+        """The name of a new listing, begun with a file's `content`."""
+        ...
+
+    async def version(self, who: m.Who, name: str, n: int) -> Mapping[str, Any]:
+        """What a version of a maker's listing says."""
         ...
 
     async def save(self, who: m.Who, name: str, fields: Mapping[str, str]) -> None: ...

@@ -27,7 +27,7 @@ from shanhe.store.model import (
     VersionState,
     Words,
 )
-from shanhe.store.terms import check_terms, check_words
+from shanhe.store.terms import check_terms, check_words, lowest
 from shanhe.store.window import Window
 
 CHANGED: Final = ("已修改", "changed")
@@ -42,17 +42,24 @@ def mark_of(listing: Listing, newest: Version | None) -> str:
 class Making(Window):
     """What makers do with their own listings."""
 
-    async def open(self, new: NewListing, *, owner: UUID, actor: str) -> Listing:
-        """A new listing, not offered yet; the standing one for an id that is known. NameTaken, BadListing."""
+    async def open(
+        self, new: NewListing, *, owner: UUID, actor: str, content: Mapping[str, Any] | None = None
+    ) -> Listing:  # fmt: skip
+        """A new listing, not offered yet, with `content` as its first draft at the lowest markup (P6); the standing one
+        as it is for an id that is known. NameTaken, BadListing."""
         if not SLUG.fullmatch(new.slug):
             raise BadListing("slug", "2 to 63 of a–z, 0–9 and -, not beginning with -", "2–63 位小写字母、数字或连字符")
         check_words(new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category)
+        _check_content(content or {})
+        now, name = self._clock.now(), f"{new.kind}/{new.slug}"
         try:
             async with self._db.transaction() as conn:
-                await self._shelf.insert(conn, new, owner, self._clock.now(), actor)
+                if await self._shelf.insert(conn, new, owner, now, actor) and content is not None:
+                    opened, terms = await self._own(name, owner, conn=conn), lowest(self._rulebook, self._clock.today())
+                    await self._shelf.save_draft(conn, new_id(), opened, content, terms, "", now, actor)
         except asyncpg.UniqueViolationError as error:
-            raise NameTaken(f"{new.kind}/{new.slug}") from error
-        found = await self._own(f"{new.kind}/{new.slug}", owner)
+            raise NameTaken(name) from error
+        found = await self._own(name, owner)
         if found.id != new.id:
             raise NameTaken(found.name)
         return found
@@ -84,8 +91,7 @@ class Making(Window):
     ) -> Version:  # fmt: skip
         """Change the open draft, or begin the next version. WrongState while one waits for its review. `base`: mark of
         what was read before it was changed; ListingChanged where something else stands there by now."""
-        if len(msgspec.json.encode(content, enc_hook=str)) > CONTENT_MAX_BYTES:
-            raise BadListing("content", f"at most {CONTENT_MAX_BYTES} bytes", f"不超过 {CONTENT_MAX_BYTES} 字节")
+        _check_content(content)
         if len(notes) > NOTE_MAX_CHARS:
             raise BadListing("notes", f"at most {NOTE_MAX_CHARS} characters", f"不超过 {NOTE_MAX_CHARS} 字")
         check_terms(terms, self._rulebook, self._clock.today())
@@ -212,3 +218,8 @@ class Making(Window):
             gone += found.state in (ListingState.LISTED, ListingState.DEPRECATED)
         await contest_store.withdraw_all(self._db, owner, self._clock.now())
         return gone
+
+
+def _check_content(content: Mapping[str, Any]) -> None:
+    if len(msgspec.json.encode(content, enc_hook=str)) > CONTENT_MAX_BYTES:
+        raise BadListing("content", f"at most {CONTENT_MAX_BYTES} bytes", f"不超过 {CONTENT_MAX_BYTES} 字节")

@@ -64,6 +64,7 @@ class ListingBody(WordsBody):
     id: UUID | None = None
     kind: Kind
     slug: Slug
+    content: dict[str, Any] | None = None
 
 
 class PartyBody(Body):
@@ -175,10 +176,12 @@ def _making(routes: APIRouter, store: Store) -> None:
 
     @routes.post("/listings", status_code=201)
     async def open_listing(body: ListingBody, actor: Maker) -> Response:
-        """A new listing, not offered yet. Send an `id` of your own to be able to repeat the request."""
-        values = body.model_dump()
+        """A new listing, not offered yet, with `content` as its first draft. Send an `id` of your own to be able to
+        repeat the request."""
+        values = body.model_dump(exclude={"content"})
         new = NewListing(**values | {"id": body.id or new_id()})
-        return as_json(listing_view(await store.open(new, owner=org_of(actor), actor=actor.ref)), 201)
+        made = await store.open(new, owner=org_of(actor), actor=actor.ref, content=body.content)
+        return as_json(listing_view(made), 201)
 
     @routes.patch("/listings/{kind}/{slug}")
     async def describe(kind: Kind, slug: str, body: WordsBody, actor: Maker) -> Response:

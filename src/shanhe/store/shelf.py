@@ -43,10 +43,11 @@ class Shelf:
 
     # -- listings -----------------------------------------------------------------------------------------------------
 
-    async def insert(self, conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> None:
+    async def insert(self, conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> bool:
+        """Whether it is new: a known id changes nothing."""
         seal = await self._seals.of(owner)
         words: dict[str, Any] = {name: seal.text(f"{LISTING}.{name}", getattr(new, name)) for name in WORDS}
-        await store.insert(conn, replace(new, **words), owner, now, actor)
+        return await store.insert(conn, replace(new, **words), owner, now, actor)
 
     async def describe(self, conn: Connection | Database, found: Listing, words: Words) -> None:
         seal = await self._seals.of(found.owner)

@@ -73,14 +73,16 @@ def _words(stored: Any) -> Words | None:
     return msgspec.convert(stored, Words) if stored else None
 
 
-async def insert(conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> None:
-    await conn.execute(
+async def insert(conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> bool:
+    """Whether it is new: a known id changes nothing."""
+    done = await conn.execute(
         """INSERT INTO store.listing (id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category,
                                       state, created_at, created_by)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'draft', $10, $11) ON CONFLICT (id) DO NOTHING""",
         new.id, new.kind, new.slug, owner, new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category,
         now, actor,
     )  # fmt: skip
+    return bool(done == "INSERT 0 1")
 
 
 async def describe(conn: Connection, listing: UUID, words: Sequence[str]) -> None:

@@ -82,14 +82,19 @@ def check_words(title_zh: str, title_en: str, summary_zh: str, summary_en: str, 
         raise BadListing("category", "one of " + ", ".join(CATEGORIES), "须为：" + "、".join(CATEGORIES))
 
 
+def lowest(rulebook: Rulebook, today: date) -> Terms:
+    """What a draft asks for before its maker says something else: the lowest markup (P6) and no fee."""
+    return Terms(int(rulebook.parameter(DEVELOPER_RULE, "lowest_markup", today)))
+
+
 def check_terms(terms: Terms, rulebook: Rulebook, today: date) -> None:
     """BadListing unless markup, fee and shares are within the rules (P6, T16, T17)."""
-    lowest = int(rulebook.parameter(DEVELOPER_RULE, "lowest_markup", today))
-    if not lowest <= terms.markup_bps <= MARKUP_MAX_BPS:
+    least = lowest(rulebook, today).markup_bps
+    if not least <= terms.markup_bps <= MARKUP_MAX_BPS:
         raise BadListing(
             "markup_bps",
-            f"{lowest / PERCENT_BPS:g} % to {MARKUP_MAX_BPS / PERCENT_BPS:g} % (P6: every token pays)",
-            f"应为 {lowest / PERCENT_BPS:g} % 至 {MARKUP_MAX_BPS / PERCENT_BPS:g} %（规则 P6）",
+            f"{least / PERCENT_BPS:g} % to {MARKUP_MAX_BPS / PERCENT_BPS:g} % (P6: every token pays)",
+            f"应为 {least / PERCENT_BPS:g} % 至 {MARKUP_MAX_BPS / PERCENT_BPS:g} %（规则 P6）",
         )
     if not 0 <= terms.fee_micro <= FEE_MAX_MICRO:
         most = said_credits(FEE_MAX_MICRO)
@@ -100,12 +105,12 @@ def check_terms(terms: Terms, rulebook: Rulebook, today: date) -> None:
         or len({maker for maker, _ in terms.makers}) < len(terms.makers)
     ):
         raise BadListing("makers", "shares above 0 that sum to 100 % (T17)", "份额须为正，合计 100 %（规则 T17）")
-    lowest, highest = (int(rulebook.parameter(ROYALTY_RULE, one, today)) for one in ("lowest", "highest"))
-    if any(not lowest <= rate <= highest for _, rate in terms.holders):
+    fewest, highest = (int(rulebook.parameter(ROYALTY_RULE, one, today)) for one in ("lowest", "highest"))
+    if any(not fewest <= rate <= highest for _, rate in terms.holders):
         raise BadListing(
             "holders",
-            f"rates of {lowest / PERCENT_PPM:g} % to {highest / PERCENT_PPM:g} % (T16)",
-            f"费率应为 {lowest / PERCENT_PPM:g} % 至 {highest / PERCENT_PPM:g} %（规则 T16）",
+            f"rates of {fewest / PERCENT_PPM:g} % to {highest / PERCENT_PPM:g} % (T16)",
+            f"费率应为 {fewest / PERCENT_PPM:g} % 至 {highest / PERCENT_PPM:g} %（规则 T16）",
         )
     if max(len(terms.makers), len(terms.holders), len(terms.rights)) > PARTIES_MAX:
         raise BadListing("makers", f"at most {PARTIES_MAX} parties", f"不超过 {PARTIES_MAX} 方")

@@ -100,6 +100,14 @@ class Window:
                 return Offer(found, version)
         raise UnknownListing(name)
 
+    async def version(self, name: str, n: int, *, owner: UUID) -> Version:
+        """A version of one's own listing, 0: the newest; UnknownListing."""
+        found = await self._own(name, owner)
+        newest = next(iter(await self._shelf.versions(self._db, found, before=n + 1 if n else None)), None)
+        if newest is None or n not in (0, newest.n):
+            raise UnknownListing(f"{name} {n}" if n else name)
+        return newest
+
     async def names_of(self, owners: Sequence[UUID]) -> dict[UUID, list[tuple[str, str]]]:
         """(kind, name) of everything that each of these published; one question."""
         found: dict[UUID, list[tuple[str, str]]] = {}

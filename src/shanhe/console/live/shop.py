@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.agents.api import labelled_file
+from shanhe.agents.api import definition_of, labelled_file
 from shanhe.clones.api import UnknownMandate
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
@@ -33,6 +33,9 @@ from shanhe.store.api import (
     period,
 )
 from shanhe.store.routes import rating_view
+
+DEFINED = (Kind.AGENT, Kind.CLONE, Kind.ALLIANCE)
+"""Kinds whose content has one form, which a file can be compared with."""
 
 
 class LiveShop:
@@ -165,16 +168,24 @@ class LiveShop:
         except UnknownMandate:
             return ""
 
-    async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
+    async def open(self, who: m.Who, fields: Mapping[str, str], content: Mapping[str, Any] | None) -> str:
         kind = fields.get("kind", "")
         if kind not in list(Kind):
             raise Invalid("bad_kind", "Choose a kind.", message_zh="请选择类别。")
+        if content is not None:
+            if kind not in DEFINED:
+                raise Invalid("no_file_here", "Only agents, clones and alliances begin with a file.",
+                              message_zh="只有智能体、数字分身与联盟可从文件开始。")  # fmt: skip
+            definition_of(content, kind)  # before anything is made
         new = NewListing(
             new_id(), Kind(kind), fields.get("slug", "").strip(), fields.get("title_zh", "").strip(),
             fields.get("title_en", "").strip(), fields.get("summary_zh", "").strip(),
             fields.get("summary_en", "").strip(), fields.get("category", "general"),
         )  # fmt: skip
-        return (await self._store.open(new, owner=who.org_id, actor=actor_of(who).ref)).name
+        return (await self._store.open(new, owner=who.org_id, actor=actor_of(who).ref, content=content)).name
+
+    async def version(self, who: m.Who, name: str, n: int) -> Mapping[str, Any]:
+        return (await self._store.version(name, n, owner=who.org_id)).content
 
     async def save(self, who: m.Who, name: str, fields: Mapping[str, str]) -> None:
         content = content_of(name.partition("/")[0], fields, await self._kept(who, name))

@@ -14,6 +14,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
+from shanhe.console.definitions import definition_file, object_in
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form, form_with_file, go
 from shanhe.kernel.errors import Invalid, ShanheError
@@ -112,7 +113,7 @@ class RoutinesRoom(Room):
         who = await self.may(request)
         fields, _, data = await form_with_file(request, who)
         try:
-            content = _object(data.decode("utf-8-sig", "replace")) if data else FIRST
+            content = object_in(data) if data else FIRST
             slug = await self.desk.routines.make(who, fields.get("slug", ""), fields.get("title", ""), content)
         except ShanheError as error:
             found = await self.desk.routines.overview(who)
@@ -197,9 +198,7 @@ class RoutinesRoom(Room):
     async def version_file(self, request: Request, slug: str, n: int) -> Response:
         """A version as a file, as `/workflows` and `shanhe workflows save` take it."""
         who = await self.may(request)
-        data = json.dumps(await self.desk.routines.version(who, slug, n), ensure_ascii=False, indent=2, default=str)
-        headers = {"content-disposition": f'attachment; filename="{slug}-{n}.json"', "cache-control": "no-store"}
-        return Response(data.encode(), media_type="application/json", headers=headers)
+        return definition_file(await self.desk.routines.version(who, slug, n), f"{slug}-{n}.json")
 
     async def restore(self, request: Request, slug: str, n: int) -> Response:
         """An earlier version as the draft."""
@@ -422,7 +421,7 @@ def _value(widget: str, text: str) -> Any:
     if widget == "decimal":
         return _decimal(text)
     if widget == "json":
-        return _object(text)
+        return object_in(text)
     return text
 
 
@@ -431,14 +430,6 @@ def _decimal(text: str) -> float:
         return float(Decimal(text))
     except (InvalidOperation, OverflowError) as error:
         raise Invalid("bad_number", f"{text[:20]!r} is no number.", message_zh=f"“{text[:20]}”不是数字。") from error
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Invalid("bad_json", f"{text[:40]!r} is no JSON object.",
-                      message_zh=f"“{text[:40]}”不是 JSON 对象。") from error  # fmt: skip
 
 
 def added(content: dict[str, Any], kind: str) -> dict[str, Any]:

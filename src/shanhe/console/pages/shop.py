@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from shanhe.console import chart, once
 from shanhe.console import model as m
+from shanhe.console.definitions import definition_file, object_in
 from shanhe.console.pages.base import Room
 from shanhe.console.pages.credits import download
 from shanhe.console.pages.play import inputs_of
-from shanhe.console.render import form, go
+from shanhe.console.render import form, form_with_file, go
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.kernel.http import language
 from shanhe.kernel.ids import id_in
@@ -59,6 +60,7 @@ class ShopRoom(Room):
         add("/makers/income/statement.{fmt}", self.income_file, methods=["GET"])
         add("/makers/{kind}/{slug}", self.edit, methods=["GET"])
         add("/makers/{kind}/{slug}", self.save, methods=["POST"])
+        add("/makers/{kind}/{slug}/versions/{n}", self.version_file, methods=["GET"])
         add("/makers/{kind}/{slug}/show", self.expose, methods=["POST"])
         add("/makers/{kind}/{slug}/withdraw", self.withdraw, methods=["POST"])
         add("/makers/{kind}/{slug}/recall", self.recall, methods=["POST"])
@@ -188,9 +190,10 @@ class ShopRoom(Room):
         )
 
     async def open(self, request: Request) -> Response:
-        who, fields = await self.posted(request, "publish")
+        who = await self.allowed(request, "publish")
+        fields, _, data = await form_with_file(request, who)
         try:
-            name = await self.desk.shop.open(who, fields)
+            name = await self.desk.shop.open(who, fields, object_in(data) if data else None)
         except ShanheError as error:
             mistake = self.view.mistake(request, error)
             return await self._mine(request, who, fields, mistake=mistake, status=error.status)
@@ -207,6 +210,11 @@ class ShopRoom(Room):
         bases = await self.desk.knowledge.overview(who)
         one = await self.desk.shop.edit(who, name)
         return {"one": one, "models": models, "bases": bases, "categories": CATEGORIES}
+
+    async def version_file(self, request: Request, kind: str, slug: str, n: int) -> Response:
+        """What a version says as a file, as `/makers` and `shanhe store` take it."""
+        who = await self.allowed(request, "publish")
+        return definition_file(await self.desk.shop.version(who, f"{kind}/{slug}", n), f"{slug}-{n}.json")
 
     async def save(self, request: Request, kind: str, slug: str) -> Response:
         """Keep the draft; with the other button hand it in as well."""
