@@ -238,7 +238,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
         rulings=rulings, taking_in=TakingIn(clock, approvals, till.bank), webhooks=webhooks,
         by_hand=ByHand(
-            clock, approvals, identity.seals, rulings, payouts=till.payouts, credits=credits
+            clock, approvals, identity.seals, rulings, payouts=till.payouts, credits=credits, exchange=exchange
         ),
         leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows, clock),
     )  # fmt: skip

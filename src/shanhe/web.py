@@ -236,7 +236,7 @@ def _machine(app: FastAPI, services: Services) -> None:
         payments_routes.balance_router(
             services.bank, services.rulings.sign_balance, services.settings.city_name
         ),
-        payments_routes.payout_router(services.payouts, services.by_hand.fail_payout),
+        payments_routes.payout_router(services.payouts, services.by_hand.confirm_payout, services.by_hand.fail_payout),
         payments_routes.waiting_router(services.bank),
         pool_routes.router(services.pool, services.settings.city_name),
         batches_routes.router(services.workshop.batches),
@@ -253,7 +253,9 @@ def _market(app: FastAPI, services: Services) -> None:
     http.take(
         app,
         credits_routes.router(services.credits, services.moves, services.rulings.grant, services.by_hand.pay_refund),
-        exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
+        exchange_routes.router(
+            services.exchange, Feed(services.exchange, services.db), services.by_hand.pay_withdrawal
+        ),
         reconcile_routes.router(services.reconciliation, services.bills, services.moves.ask_write_off),
         contest_routes.router(services.contests),
         contest_routes.ranks_router(services.ranks),

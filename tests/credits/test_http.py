@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -69,7 +70,10 @@ async def site(city: City, tmp_path: Path) -> Site:
     rulings = Rulings(
         city.clock, approvals, identity.seals, city.rulebook, bank=nobody, disputes=city.credits.disputes, facts=nobody
     )
-    by_hand = ByHand(city.clock, approvals, identity.seals, rulings, payouts=nobody, credits=city.credits)
+    exchange: Any = SimpleNamespace(cash=nobody)
+    by_hand = ByHand(
+        city.clock, approvals, identity.seals, rulings, payouts=nobody, credits=city.credits, exchange=exchange
+    )
     http.take(app, credits_router(city.credits, moves, rulings.grant, by_hand.pay_refund))
     http.take(app, approvals_router(approvals, require))
     http.take(app, payments_router(city.payments, city.sandbox))

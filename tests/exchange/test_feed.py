@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -87,7 +88,7 @@ class TestSocket:
         seller = await world.seller(100)
         await world.sell(seller, 50, 6000)
         app = FastAPI()
-        http.take(app, router(world.exchange, Feed(world.exchange, world.db)))
+        http.take(app, router(world.exchange, Feed(world.exchange, world.db), AsyncMock()))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()

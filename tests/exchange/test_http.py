@@ -27,7 +27,7 @@ class Site:
         self.app = FastAPI()
         http.install(self.app)
         self.app.state.identity = self.identity
-        http.take(self.app, router(world.exchange, Feed(world.exchange, world.db)))
+        http.take(self.app, router(world.exchange, Feed(world.exchange, world.db), AsyncMock()))
         self.anybody = self.caller()
 
     def caller(self, token: str = "") -> httpx.AsyncClient:

@@ -371,6 +371,11 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     agree = f"/api/approvals/requests/{failing['id']}"
     assert (await operator.post(f"{agree}/approve", json={})).status_code == 403
     data(await second.post(f"{agree}/reject", json={"reason": "银行已付出"}))
+    arrived = data(await operator.post(f"{path}/confirm"), 202)
+    assert data(await operator.get(path))["state"] == "sent", "nobody but them has seen it"
+    agree = f"/api/approvals/requests/{arrived['id']}/approve"
+    assert (await operator.post(agree, json={})).status_code == 403
+    assert data(await second.post(agree, json={}))["state"] == "done"
     assert data(await operator.post(f"{path}/confirm"))["state"] == "confirmed"
     assert data(await operator.get(path))["trace"]
     (mine,) = data(await key.get("/api/payouts"))["data"]

@@ -262,12 +262,24 @@ class Cash:
 
     async def decide_withdrawal(self, withdrawal_id: UUID, *, paid: bool, reference: str, actor: str) -> Withdrawal:
         """An operator has paid it (the bank's reference) or refuses it (why). Never who asked for it."""
+        await self.check_withdrawal(withdrawal_id, reference=reference, actor=actor)
+        return await self.end_withdrawal(withdrawal_id, paid=paid, reference=reference, actor=actor)
+
+    async def check_withdrawal(self, withdrawal_id: UUID, *, reference: str, actor: str) -> Withdrawal:
+        """A withdrawal that somebody may say something of: UnknownItem, SecondPersonNeeded of who asked for it."""
         check_line("reference", reference)
         found = await store.withdrawal(self._db, withdrawal_id)
         if found is None:
             raise UnknownItem("withdrawal", "提现")
         if await self._approvals.same_person(found["actor"], actor):
             raise SecondPersonNeeded()
+        return await self._withdrawal(found)
+
+    async def end_withdrawal(self, withdrawal_id: UUID, *, paid: bool, reference: str, actor: str) -> Withdrawal:
+        """Book what was decided, once; ItemClosed where something else was."""
+        found = await store.withdrawal(self._db, withdrawal_id)
+        if found is None:
+            raise UnknownItem("withdrawal", "提现")
         state = "paid" if paid else "refused"
         if found["state"] == "open":
             booked = await self._end_hold(withdrawal_id, paid=paid, actor=actor)

@@ -14,6 +14,7 @@ from shanhe.exchange import fund_store as store
 from shanhe.exchange.cash import Cash
 from shanhe.exchange.errors import UnknownItem
 from shanhe.exchange.model import Market
+from shanhe.exchange.stability import FUND
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -22,6 +23,8 @@ from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import CITY_OWNER, Asset, InsufficientCredit, Ledger, Posting, Transfer
 
 FUND_PAYMENT: Final = "exchange.fund_payment"
+ENDOWMENT: Final = "exchange.endowment"
+STABILITY: Final = "稳定基金 Stability fund"
 PAGE: Final = "/city/exchange"
 """Where operators look after the exchange."""
 DECIDE_WITHIN: Final = timedelta(days=7)
@@ -62,7 +65,7 @@ class Fund:
         self._ledger = ledger
         self._approvals = approvals
         self._cash = cash
-        approvals.deeds[FUND_PAYMENT] = Deed(self._pay, PAGE)
+        approvals.deeds |= {FUND_PAYMENT: Deed(self._pay, PAGE), ENDOWMENT: Deed(self._endow, PAGE)}
 
     async def account(self, market: Market) -> UUID:
         """Where the fees of a market go; never below zero."""
@@ -137,6 +140,25 @@ class Fund:
             Posting(id=row["id"], kind="fund_payment", transfers=(transfer,), actor=request.signed, memo=row["reason"])
         )
         await store.close(self._db, row["id"], "paid", self._clock.now())
+
+    # -- the stability fund -------------------------------------------------------------------------------------------
+
+    async def ask_endowment(self, market: Market, amount_fen: int, *, by: str, request_id: UUID) -> Request:
+        """Ask to move cash to the stability fund; a second person decides within a week. Idempotent by id."""
+        payload = {"market": str(market), "amount_fen": amount_fen}
+        return await self._approvals.request(
+            ENDOWMENT, STABILITY, payload, by=by, expires_at=self._clock.now() + DECIDE_WITHIN, request_id=request_id
+        )
+
+    async def _endow(self, decided: Request) -> None:
+        asked = decided.payload
+        await self.endow(Market(asked["market"]), int(asked["amount_fen"]), posting_id=decided.id, actor=decided.signed)
+
+    async def endow(self, market: Market, amount_fen: int, *, posting_id: UUID, actor: str) -> None:
+        """Move cash to the stability fund. Idempotent by `posting_id`."""
+        _, cash = await self._cash.accounts(FUND, market)
+        transfer = Transfer(posting_id, await self.account(market), cash.id, amount_fen)
+        await self._ledger.post(Posting(id=posting_id, kind=store.ENDOWMENT, transfers=(transfer,), actor=actor))
 
     async def _get(self, request_id: UUID) -> FundPayment:
         row = await store.payment(self._db, request_id)

@@ -24,7 +24,7 @@ from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
 from shanhe.exchange.views import book_view, order_view, own_trade, public_trade, status_view
 from shanhe.identity.api import Actor, org_of, require
-from shanhe.kernel.asking import asked_view
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
@@ -112,14 +112,14 @@ Operator = Annotated[Actor, Depends(require("accounts"))]
 Reader = Annotated[Actor, Depends(require("ledger"))]
 
 
-def router(exchange: Exchange, feed: Feed) -> APIRouter:
-    """Everything under /api/exchange."""
+def router(exchange: Exchange, feed: Feed, pay: AskSecond) -> APIRouter:
+    """Everything under /api/exchange. `pay`: says that a withdrawal was paid, or asks a second person to agree."""
     routes = APIRouter(prefix="/api/exchange", tags=["exchange"])
     _market(routes, exchange)
     _stream(routes, feed)
     _orders(routes, exchange)
     _money(routes, exchange)
-    _operators(routes, exchange)
+    _operators(routes, exchange, pay)
     _fund(routes, exchange)
     dispute_routes.add(routes, exchange)
     return routes
@@ -292,7 +292,7 @@ def _money(routes: APIRouter, exchange: Exchange) -> None:
         return as_json({"data": [asdict(one) for one in await exchange.cash.withdrawals(org_of(actor))]})
 
 
-def _operators(routes: APIRouter, exchange: Exchange) -> None:
+def _operators(routes: APIRouter, exchange: Exchange, pay: AskSecond) -> None:
     @routes.post("/pause")
     async def pause(body: ReasonBody, actor: Operator) -> Response:
         """Stop trading; orders can still be cancelled."""
@@ -338,7 +338,11 @@ def _operators(routes: APIRouter, exchange: Exchange) -> None:
 
     @routes.post("/withdrawals/{withdrawal_id}/decide")
     async def decide(withdrawal_id: UUID, body: DecideBody, actor: Operator) -> Response:
-        """Say that it was paid (the bank's reference) or is refused (why)."""
+        """Say that it was paid (the bank's reference) or is refused (why). From the smallest payout on, of one or of
+        what one pays alone in a day, another operator agrees that it was paid (202)."""
+        asked = await pay(withdrawal_id, body.reference, by=actor.ref) if body.paid else None
+        if asked is not None:
+            return as_json(asked_view(asked), 202)
         done = await exchange.cash.decide_withdrawal(
             withdrawal_id, paid=body.paid, reference=body.reference, actor=actor.ref
         )
@@ -367,11 +371,12 @@ def _fund(routes: APIRouter, exchange: Exchange) -> None:
     async def reject(payment_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         return as_json(asdict(await exchange.fund.reject(payment_id, by=actor.ref, reason=body.reason)))
 
-    @routes.post("/stability", status_code=201)
+    @routes.post("/stability", status_code=202)
     async def endow(body: EndowBody, actor: Operator) -> Response:
-        """Move cash of the ecosystem fund to the stability fund."""
-        await exchange.endow_stability(body.amount_fen, posting_id=body.id, actor=actor.ref)
-        return as_json({"posting_id": body.id}, 201)
+        """Ask to move cash of the ecosystem fund to the stability fund; another operator agrees, then it is there."""
+        market = await exchange.market()
+        asked = await exchange.fund.ask_endowment(market, body.amount_fen, by=actor.ref, request_id=body.id)
+        return as_json(asked_view(asked), 202)
 
     @routes.get("/stability")
     async def interventions() -> Response:

@@ -367,10 +367,7 @@ class Exchange:
 
     async def endow_stability(self, amount_fen: int, *, posting_id: UUID, actor: str) -> None:
         """Move cash of the ecosystem fund to the stability fund; idempotent by `posting_id`."""
-        market = await self.market()
-        await self.stability.endow(
-            market, amount_fen, source=await self.fund.account(market), posting_id=posting_id, actor=actor
-        )
+        await self.fund.endow(await self.market(), amount_fen, posting_id=posting_id, actor=actor)
 
     async def dispute(self, order_id: UUID, org_id: UUID, text: str, *, dispute_id: UUID, actor: str) -> Dispute:
         """Say what is wrong with one's own order; an operator answers. Idempotent by `dispute_id`."""

@@ -11,13 +11,12 @@ from uuid import UUID
 from shanhe.exchange import fund_store as store
 from shanhe.exchange.cash import CREDIT_KIND, Cash
 from shanhe.exchange.clearing import VALUE_PER_FEN, cash_of
-from shanhe.exchange.model import BUY, SELL, BookView, Market, NewOrder, Validity
+from shanhe.exchange.model import BUY, SELL, BookView, NewOrder, Validity
 from shanhe.exchange.policy import Policy
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.texts import check_line
-from shanhe.ledger.api import Ledger, Posting, Transfer
+from shanhe.ledger.api import Ledger
 
 FUND: Final = UUID("f8f8f8f8-0000-5000-8000-000000000008")
 """The fund as an organisation: its accounts, its orders."""
@@ -86,10 +85,3 @@ class Stability:
     async def interventions(self) -> Sequence[Intervention]:
         """Newest first, a bounded page; public."""
         return [Intervention(**dict(row)) for row in await store.interventions(self._db, PAGE_ROWS)]
-
-    async def endow(self, market: Market, amount_fen: int, *, source: UUID, posting_id: UUID, actor: str) -> None:
-        """Move cash of the ecosystem fund to the stability fund. Idempotent by `posting_id`."""
-        check_line("actor", actor)
-        _, cash = await self._cash.accounts(FUND, market)
-        transfer = Transfer(posting_id, source, cash.id, amount_fen)
-        await self._ledger.post(Posting(id=posting_id, kind=store.ENDOWMENT, transfers=(transfer,), actor=actor))

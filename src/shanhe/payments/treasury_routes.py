@@ -262,12 +262,12 @@ class ReasonBody(Body):
     reason: Text
 
 
-def payout_router(payouts: Payouts, fail: AskSecond) -> APIRouter:
-    """Everything under /api/payouts: a maker's own, and the operators' side. `fail` says that one did not arrive:
-    (payout, reason, by)."""
+def payout_router(payouts: Payouts, confirm: AskSecond, fail: AskSecond) -> APIRouter:
+    """Everything under /api/payouts: a maker's own, and the operators' side. `confirm` says that one arrived, `fail`
+    that it did not: (payout, reason, by)."""
     routes = APIRouter(prefix="/api/payouts", tags=["payouts"])
     _own_payouts(routes, payouts)
-    _operators_payouts(routes, payouts, fail)
+    _operators_payouts(routes, payouts, confirm, fail)
     return routes
 
 
@@ -306,7 +306,7 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
         return as_json(payout_view(await payouts.cancel(org_of(actor), payout_id, by=actor.ref)))
 
 
-def _operators_payouts(routes: APIRouter, payouts: Payouts, fail: AskSecond) -> None:
+def _operators_payouts(routes: APIRouter, payouts: Payouts, confirm: AskSecond, fail: AskSecond) -> None:
     @routes.get("/all")
     async def everything(
         _: Reader, state: PayoutState | None = None, waiting: bool = False, before: UUID | None = None
@@ -349,9 +349,12 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts, fail: AskSecond) -> 
         return as_json(payout_view(await payouts.refuse(payout_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/all/{payout_id}/confirm")
-    async def confirm(payout_id: UUID, actor: Operator) -> Response:
-        """The money arrived."""
-        return as_json(payout_view(await payouts.confirm(payout_id, by=actor.ref)))
+    async def confirmed(payout_id: UUID, actor: Operator) -> Response:
+        """The money arrived, though no statement says so yet: another operator agrees (202)."""
+        asked = await confirm(payout_id, by=actor.ref)
+        if asked is not None:
+            return as_json(asked_view(asked), 202)
+        return as_json(payout_view(await payouts.get(payout_id)))
 
     @routes.post("/all/{payout_id}/fail")
     async def failed(payout_id: UUID, body: ReasonBody, actor: Operator) -> Response:

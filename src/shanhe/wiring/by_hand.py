@@ -1,7 +1,8 @@
-"""What an operator says of money that left by hand: a payout in a file for the bank did not arrive, a refund was paid.
+"""What an operator says of money that left by hand: a payout arrived or, in a file for the bank, did not; a refund or
+cash of an exchange account was paid.
 
 Nobody but them has seen it, and it gives income back or ends what is owed. So another operator agrees: to every payout
-that somebody may have given to the bank, and to refunds from the sum on at which a payout takes two.
+that arrived or that somebody may have given to the bank, and to the others from the sum on at which a payout takes two.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from shanhe.wiring.rulings import FORGOTTEN, Rulings
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
     from shanhe.credits.api import Credits
+    from shanhe.exchange.api import Exchange
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.sealing import Seals
     from shanhe.payments.api import Payouts
 
+CONFIRMED: Final = "payments.payout_confirmed"
 FAILED: Final = "payments.payout_failed"
 PAID: Final = "credits.refund_paid"
+WITHDRAWN: Final = "exchange.withdrawal_paid"
 
 
 class ByHand:
@@ -32,7 +36,7 @@ class ByHand:
 
     def __init__(
         self, clock: Clock, approvals: Approvals, seals: Seals, rulings: Rulings, *, payouts: Payouts,
-        credits: Credits,
+        credits: Credits, exchange: Exchange,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._approvals = approvals
@@ -40,11 +44,26 @@ class ByHand:
         self._rulings = rulings
         self._payouts = payouts
         self._refunds = credits.refunds
+        self._cash = exchange.cash
         self._said = partial(reason_of, seals)
         approvals.deeds |= {
+            CONFIRMED: Deed(self._confirm, "/city/payouts"),
             FAILED: Deed(self._fail, "/city/payouts", self._said),
             PAID: Deed(self._pay, "/city/credits/refunds", self._said),
+            WITHDRAWN: Deed(self._withdrawn, "/city/exchange", self._said),
         }
+
+    async def confirm_payout(self, payout_id: UUID, *, by: str) -> Request | None:
+        """Say that a payout arrived, of which no statement says so yet. One request a payout stands at a time."""
+        found = await self._payouts.get(payout_id)
+        if found.state not in (PayoutState.APPROVED, PayoutState.SENT):
+            await self._payouts.confirm(payout_id, by=by)  # it did, or can't
+            return None
+        payload = {"payout": str(payout_id), "amount_fen": found.net_fen}
+        return await self._approvals.standing(
+            numbers_of(f"{CONFIRMED}:{payout_id}"), CONFIRMED, str(payout_id), payload, by=by, about=found.org_id,
+            expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
 
     async def fail_payout(self, payout_id: UUID, *, reason: str, by: str) -> Request | None:
         """Say that a payout did not leave, or came back: its income returns. One request a payout stands at a time."""
@@ -81,6 +100,25 @@ class ByHand:
             about=found.org_id, expires_at=self._clock.now() + OPEN_FOR,
         )  # fmt: skip
 
+    async def pay_withdrawal(self, withdrawal_id: UUID, reference: str, *, by: str) -> Request | None:
+        """Say that cash of an exchange account was paid by bank transfer; neither person is who asked for it."""
+        found = await self._cash.check_withdrawal(withdrawal_id, reference=reference, actor=by)
+        if found.state != "open" or await self._rulings.alone(f"{WITHDRAWN}:{withdrawal_id}", found.amount_fen, by):
+            await self._cash.end_withdrawal(withdrawal_id, paid=True, reference=reference, actor=by)
+            return None
+        payload = {
+            "withdrawal": str(withdrawal_id), "amount_fen": found.amount_fen,
+            "reason": await self._seals.seal(found.org_id, REASON_FIELD, reference),
+            "not_by": [await self._approvals.person_behind(found.actor)],
+        }  # fmt: skip
+        return await self._approvals.standing(
+            numbers_of(f"{WITHDRAWN}:{withdrawal_id}:{reference}"), WITHDRAWN, str(withdrawal_id), payload, by=by,
+            about=found.org_id, expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
+
+    async def _confirm(self, decided: Request) -> None:
+        await self._payouts.confirm(UUID(str(decided.payload["payout"])), by=decided.signed)
+
     async def _fail(self, decided: Request) -> None:
         payout_id = UUID(str(decided.payload["payout"]))
         await self._payouts.fail(payout_id, by=decided.signed, reason=await self._said(decided) or FORGOTTEN)
@@ -90,4 +128,10 @@ class ByHand:
         await self._refunds.pay_by_hand(
             UUID(str(asked["refund"])), await self._said(decided) or FORGOTTEN, by=decided.signed,
             method=str(asked["method"]),
+        )  # fmt: skip
+
+    async def _withdrawn(self, decided: Request) -> None:
+        await self._cash.end_withdrawal(
+            UUID(str(decided.payload["withdrawal"])), paid=True, reference=await self._said(decided) or FORGOTTEN,
+            actor=decided.signed,
         )  # fmt: skip

@@ -71,7 +71,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         rights=LiveRights(modules),
         governance=LiveGovernance(modules),
         nomads=LiveNomads(modules.nomads, modules.identity),
-        exchange=LiveExchange(modules.exchange, modules.identity, names),
+        exchange=LiveExchange(modules.exchange, modules.by_hand, modules.identity, names),
         treasury=LiveTreasury(modules, names),
         shop=LiveShop(modules, names),
         workshop=LiveWorkshop(modules.workshop, modules.compute),

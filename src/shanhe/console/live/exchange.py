@@ -10,7 +10,7 @@ from shanhe.console import chart
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
-from shanhe.console.live.modules import Names, actor_of
+from shanhe.console.live.modules import ByHand, Names, actor_of
 from shanhe.exchange.api import (
     BUY,
     SIDES,
@@ -50,8 +50,9 @@ REVERSALS = (Col("calls.at", "minute"), Col("exchange.member"), Col("exchange.or
 class LiveExchange:
     """See `ports.ExchangeDesk`."""
 
-    def __init__(self, exchange: Exchange, identity: Identity, names: Names) -> None:
+    def __init__(self, exchange: Exchange, by_hand: ByHand, identity: Identity, names: Names) -> None:
         self._exchange = exchange
+        self._by_hand = by_hand
         self._identity = identity
         self._names = names
 
@@ -261,8 +262,12 @@ class LiveExchange:
         fund, by = self._exchange.fund, actor_of(who).ref
         await (fund.approve(payment_id, by=by) if yes else fund.reject(payment_id, by=by, reason=reason))
 
-    async def decide_withdrawal(self, who: m.Who, withdrawal_id: UUID, yes: bool, reason: str) -> None:
-        await self._exchange.cash.decide_withdrawal(withdrawal_id, paid=yes, reference=reason, actor=actor_of(who).ref)
+    async def decide_withdrawal(self, who: m.Who, withdrawal_id: UUID, yes: bool, reason: str) -> bool:
+        by = actor_of(who).ref
+        if yes:
+            return await self._by_hand.pay_withdrawal(withdrawal_id, reason, by=by) is not None
+        await self._exchange.cash.decide_withdrawal(withdrawal_id, paid=False, reference=reason, actor=by)
+        return False
 
     async def decide_dispute(self, who: m.Who, dispute_id: UUID, yes: bool, reason: str) -> None:
         await self._exchange.disputes.decide(dispute_id, upheld=yes, answer=reason, actor=actor_of(who).ref)

@@ -341,7 +341,7 @@ class LiveTreasury:
         elif action == "approve":
             await self._payouts.approve(payout, by=by, channel=fields.get("channel", ""))
         elif action == "confirm":
-            await self._payouts.confirm(payout, by=by)
+            return await self._by_hand.confirm_payout(payout, by=by) is not None
         elif action == "fail":
             return await self._by_hand.fail_payout(payout, by=by, reason=note) is not None
         else:

@@ -200,8 +200,13 @@ class ExchangeRoom(Room):
 
     async def decide_withdrawal(self, request: Request, withdrawal_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
-        return await self._decided(request, who, self.desk.exchange.decide_withdrawal(
-            who, withdrawal_id, fields.get("to") == "yes", fields.get("reason", "")))  # fmt: skip
+        try:
+            asked = await self.desk.exchange.decide_withdrawal(
+                who, withdrawal_id, fields.get("to") == "yes", fields.get("reason", "")
+            )
+        except ShanheError as error:
+            return await self._city(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/exchange", "payment_asked" if asked else "decided")
 
     async def decide_dispute(self, request: Request, dispute_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")

@@ -1,0 +1,106 @@
+"""What an auditor tries: to move with one operator's word, by another door, what takes two."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import httpx
+
+from shanhe.exchange.api import Market
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Posting, Transfer
+from stage.faults import lost_mark
+
+from .test_treasury_http import City, city, clerk, data
+
+__all__ = ["city"]
+MINIMUM_FEN = 10_000
+"""The smallest payout."""
+
+
+async def agreed(second: httpx.AsyncClient, asked: httpx.Response) -> None:
+    number = data(asked, 202)["id"]
+    assert data(await second.post(f"/api/approvals/requests/{number}/approve", json={}))["state"] == "done"
+
+
+class TestCashOfAnExchangeAccount:
+    """Nobody but who says so has seen that it left the bank, as with a refund that is paid by hand."""
+
+    async def put(self, city: City, fen: int) -> tuple[UUID, list[UUID]]:
+        """An organisation and two withdrawals it asked for, each of half of it."""
+        org, cash = await city.organisation(), city.services.exchange.cash
+        await cash.receive(org, fen, reference=str(uuid4()), actor="test")
+        asked = [uuid4(), uuid4()]
+        for number in asked:
+            await cash.withdraw(org, fen // 2, withdrawal_id=number, payee="山河银行 6222", actor="person:owner")
+        return org, asked
+
+    async def cash(self, city: City, org: UUID) -> int:
+        return (await city.services.exchange.cash.purse(org, Market.REAL)).cash_fen
+
+    async def test_is_said_to_be_paid_by_two_from_the_smallest_payout_on(self, city: City) -> None:
+        org, (asked, refused) = await self.put(city, 2 * MINIMUM_FEN)
+        first, second = await clerk(city), await clerk(city)
+        path, said = f"/api/exchange/withdrawals/{asked}/decide", {"paid": True, "reference": "回单 8841"}
+        waits = [await first.post(path, json=said) for _ in range(2)]
+        assert data(waits[0], 202)["id"] == data(waits[1], 202)["id"]
+        agree = f"/api/approvals/requests/{data(waits[0], 202)['id']}/approve"
+        assert (await first.post(agree, json={})).status_code == 403
+        assert await self.cash(city, org) == 2 * MINIMUM_FEN, "one word books nothing"
+        with lost_mark():
+            await second.post(agree, json={})
+        assert data(await second.post(agree, json={}))["state"] == "done"
+        assert await self.cash(city, org) == MINIMUM_FEN
+        (paid,) = [one for one in await city.services.exchange.cash.withdrawals(org) if one.state == "paid"]
+        assert (paid.reference, (paid.decided_by or "").count("key:")) == ("回单 8841", 2)
+        assert data(await first.post(path, json=said))["state"] == "paid"
+        no = {"paid": False, "reference": "账号不符"}
+        assert data(await first.post(f"/api/exchange/withdrawals/{refused}/decide", json=no))["state"] == "refused"
+
+    async def test_is_not_agreed_to_by_who_asked_for_it(self, city: City) -> None:
+        org = await city.organisation()
+        await city.services.exchange.cash.receive(org, MINIMUM_FEN, reference="r", actor="test")
+        first, second = await clerk(city), await clerk(city)
+        both, asked = await city.key("topup", "accounts", org=org), uuid4()
+        who = next(iter(await city.services.identity.keys.list(org))).id
+        await city.services.exchange.cash.withdraw(
+            org, MINIMUM_FEN, withdrawal_id=asked, payee="山河银行 6222", actor=f"key:{who}"
+        )
+        path, said = f"/api/exchange/withdrawals/{asked}/decide", {"paid": True, "reference": "回单 1"}
+        assert (await both.post(path, json=said)).status_code == 403
+        waits = await first.post(path, json=said)
+        agree = f"/api/approvals/requests/{data(waits, 202)['id']}/approve"
+        assert (await both.post(agree, json={})).status_code == 403
+        await agreed(second, waits)
+
+    async def test_takes_two_once_a_day_of_one_person_comes_to_it(self, city: City) -> None:
+        _, asked = await self.put(city, MINIMUM_FEN)
+        first, second = await clerk(city), await clerk(city)
+        said = {"paid": True, "reference": "回单 8841"}
+        small, more = [f"/api/exchange/withdrawals/{number}/decide" for number in asked]
+        assert data(await first.post(small, json=said))["state"] == "paid"
+        await agreed(second, await first.post(more, json=said))
+
+
+class TestTheEcosystemFund:
+    async def test_pays_into_the_stability_fund_by_two_as_it_pays_anybody(self, city: City) -> None:
+        exchange, first, second = city.services.exchange, await clerk(city), await clerk(city)
+        market = await exchange.market()
+        body = {"id": str(uuid4()), "amount_fen": 150}
+        asked = await first.post("/api/exchange/stability", json=body)
+        agree = f"/api/approvals/requests/{data(asked, 202)['id']}/approve"
+        assert (await first.post(agree, json={})).status_code == 403
+        other = await first.post("/api/exchange/stability", json=body | {"amount_fen": 151})
+        assert data(other, 409)["error"]["code"] == "request_conflict"
+        assert data(await second.post(agree, json={}), 402)["error"]["code"] == "insufficient_credit"
+        fees = await city.services.ledger.account(await exchange.fund.account(market))
+        await self.earn(city, fees.id)
+        again = f"/api/approvals/requests/{body['id']}/again"
+        assert data(await first.post(again, json={}))["state"] == "done"
+        view = await exchange.fund.view(market)
+        assert (view.balance_fen, view.stability_fen) == (50, 150)
+
+    async def earn(self, city: City, account: UUID) -> None:
+        ledger = city.services.ledger
+        source = await ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        await ledger.post(Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), source.id, account, 200),)))
