@@ -45,16 +45,19 @@ class LiveBooks:
     ) -> tuple[Sequence[mc.AccountRow], str]:
         ledger, wanted, named = self._of.ledger, Asset(asset) if asset else None, kind or None
         if find:
-            orgs = await self._of.identity.orgs.list(find=find, limit=OWNERS_SEARCHED)
+            number = id_in(find.strip())  # persons' names are sealed: they are found by their number alone
             found = [
                 view
-                for org in orgs
-                for view in await ledger.accounts(owner=org.id, asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
+                for owner in ([number] if number else await self._called(find))
+                for view in await ledger.accounts(owner=owner, asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
             ]
             return await self._account_rows(found), ""
         found = await ledger.accounts(after=id_in(after), asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
         following = str(found[-1].account.id) if len(found) == ACCOUNTS_SHOWN else ""
         return await self._account_rows(found), following
+
+    async def _called(self, find: str) -> Sequence[UUID]:
+        return [org.id for org in await self._of.identity.orgs.list(find=find, limit=OWNERS_SEARCHED)]
 
     async def unfinished(self, who: m.Who, through: date) -> Sequence[mc.UnfinishedRow]:
         found = await self._of.moves.unfinished(through)

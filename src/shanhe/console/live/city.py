@@ -12,8 +12,8 @@ from shanhe.console import model as m
 from shanhe.console import model_city as mc
 from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
-from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, OrgKind, Role
+from shanhe.console.live.modules import Modules, Names, actor_of, unnamed
+from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
@@ -78,7 +78,7 @@ class LiveCity:
         held, keys = await self._of.ledger.wallets(ids), await self._of.identity.keys.counts(ids)
         return [
             mc.OrgRow(
-                org.id, org.name, str(org.kind), str(org.state), held.get(org.id, 0), keys.get(org.id, 0),
+                org.id, *_called(org), held.get(org.id, 0), keys.get(org.id, 0),
                 org.created_at,
             )
             for org in found
@@ -90,7 +90,7 @@ class LiveCity:
         parts = {str(name): micro for name, micro in wallet.by_provenance.items()}
         wallets = await self._of.ledger.accounts(owner=org_id, asset=Asset.CREDIT, kind="wallet", limit=1)
         return mc.OrgRow(
-            org.id, org.name, str(org.kind), str(org.state), wallet.balance_micro, 0, org.created_at, parts,
+            org.id, *_called(org), wallet.balance_micro, 0, org.created_at, parts,
             org.registration or "", wallets[0].account.id if wallets else None,
         )  # fmt: skip
 
@@ -274,6 +274,12 @@ class LiveCity:
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None:
         await self._of.compute.set_enabled(self._engine(engine_id).name, enabled, actor=actor_of(who).ref)
+
+
+def _called(org: Organisation) -> tuple[str, str, str]:
+    """(name, kind, state); of somebody who was erased the end of the number is left."""
+    gone = org.kind is OrgKind.PERSON and not org.name
+    return org.name or unnamed(org.id), str(org.kind), "erased" if gone else str(org.state)
 
 
 def _models(text: str) -> dict[str, str]:

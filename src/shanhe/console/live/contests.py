@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.console import model as m
-from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.live.modules import Modules, actor_of, unnamed
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_yuan
@@ -91,7 +91,7 @@ class LiveContests:
         decides = await self._contests.may_decide(undecided, actor_of(who).ref)
         return [
             {
-                **self._shown(one), "jurors": [names.get(person, "") for person in juries[one.id]],
+                **self._shown(one), "jurors": [names.get(person) or unnamed(person) for person in juries[one.id]],
                 "heard": heard.get(one.id, ()), "decides": one.id in decides,
             }
             for one in found

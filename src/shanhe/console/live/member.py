@@ -9,7 +9,7 @@ from uuid import UUID
 from shanhe.compute.api import BUCKETS, NoPrice
 from shanhe.console import model as m
 from shanhe.console import model_postings as mp
-from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.console.live.modules import Modules, Names, actor_of, opened_by
 from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow, complete
 from shanhe.identity.api import Key, NewKey
 from shanhe.ledger.api import Asset
@@ -262,7 +262,7 @@ class LiveMember:
                 str(notice.severity),
                 (notice.title.zh, notice.title.en),
                 (notice.body.zh, notice.body.en),
-                notice.link,
+                opened_by(who, notice.link),
                 notice.read,
             )
             for notice in found

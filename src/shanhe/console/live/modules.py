@@ -52,6 +52,8 @@ from shanhe.trials.api import Trials
 from shanhe.webhooks.api import Webhooks
 from shanhe.workflows.api import Workflows
 
+AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile", "/city/bank", "/city/second")
+"""Pages of the city that auditors read and notices or requests lead to."""
 NAMES_KEPT = 2_000
 ACTOR_CHARS = 24
 
@@ -307,6 +309,11 @@ def actor_of(who: Who) -> Actor:
     return found
 
 
+def opened_by(who: Who, page: str) -> str:
+    """The page of the city where this person may open it; "" where it would refuse them."""
+    return page if who.may("accounts") or not page.startswith("/city/") or page.startswith(AUDITED) else ""
+
+
 async def hands(called: Callable[[str], Awaitable[str]], **by: str | None) -> list[tuple[str, str]]:
     """(what was done, the name of who did it) of everything that somebody is on record for."""
     return [(deed, await called(actor)) for deed, actor in by.items() if actor]
@@ -325,7 +332,7 @@ class Actors:
         wanted = {person for actor in actors for part in actor.split(" + ") if (person := _person_in(part))}
         if unknown := wanted - self._known.keys():
             found = await self._identity.people.officers(list(unknown))
-            self._known |= {person: found.get(person) or _unnamed(person) for person in unknown}
+            self._known |= {person: found.get(person) or unnamed(person) for person in unknown}
 
     async def __call__(self, actor: str) -> str:
         await self.know([actor])
@@ -363,9 +370,9 @@ class Names:
         try:
             found = await self._identity.orgs.get(owner)
         except Unknown:
-            return _unnamed(owner)
+            return unnamed(owner)
         if found.kind is OrgKind.PERSON:  # a person's name may be erased any moment
-            return found.name
+            return found.name or unnamed(owner)
         name = self._owners[owner] = found.name
         if len(self._owners) > NAMES_KEPT:
             self._owners.popitem(last=False)
@@ -375,9 +382,10 @@ class Names:
         """The same of everything on a page: two questions, however many they are."""
         wanted = set(owners)
         found = {owner: self._owners[owner] for owner in wanted if owner in self._owners}
-        found |= await self._identity.orgs.names(wanted - found.keys())
-        unnamed = {owner: _unnamed(owner) for owner in wanted}
-        return unnamed | {CITY_OWNER: self._identity.options.city_name} | found
+        asked = await self._identity.orgs.names(wanted - found.keys())
+        found |= {owner: name for owner, name in asked.items() if name}  # of whom was erased nothing is left
+        nobody = {owner: unnamed(owner) for owner in wanted}
+        return nobody | {CITY_OWNER: self._identity.options.city_name} | found
 
     async def labels(self, accounts: Iterable[UUID]) -> Mapping[UUID, str]:
         """`label` of everything on a page."""
@@ -422,7 +430,7 @@ class Names:
         return " · ".join(part for part in (owner, account.kind, name) if part)
 
 
-def _unnamed(number: UUID) -> str:
+def unnamed(number: UUID) -> str:
     """What is called nothing, by the end of its number."""
     return f"…{str(number)[-8:]}"
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.console import model as m
-from shanhe.console.live.modules import actor_of
+from shanhe.console.live.modules import actor_of, unnamed
 from shanhe.credentials.api import present
 from shanhe.identity.api import Identity, Unknown
 from shanhe.kernel.errors import Invalid
@@ -180,8 +180,10 @@ class LiveNomads:
         return {
             "figures": await self._nomads.figures(),
             "appeals": [appeal_view(one) for one in await self._nomads.appeals.open()],
-            "venues": [{**venue_view(item), "org": called.get(item.org_id, "")} for item in venues],
-            "organisations": [{**dict(row), "name": called.get(row["org_id"], "")} for row in organisations],
+            "venues": [{**venue_view(item), "org": called.get(item.org_id) or unnamed(item.org_id)} for item in venues],
+            "organisations": [
+                {**dict(row), "name": called.get(row["org_id"]) or unnamed(row["org_id"])} for row in organisations
+            ],
         }  # fmt: skip
 
     async def venue_add(self, who: m.Who, fields: Mapping[str, str]) -> None:

@@ -10,12 +10,10 @@ from uuid import UUID
 from shanhe.approvals.api import Request
 from shanhe.console import model as m
 from shanhe.console import model_city as mc
-from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.console.live.modules import Modules, Names, actor_of, opened_by
 from shanhe.kernel.ids import id_in
 from shanhe.kernel.money import format_credits, format_fen
 
-AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile", "/city/bank")
-"""Pages that auditors read."""
 SEARCH_PAGES_MAX = 10
 """Pages of the books that one search reads."""
 ENOUGH_ROWS = 20
@@ -98,7 +96,7 @@ class LiveSecond:
         deed, org = self._approvals.deeds.get(one.kind), one.about or id_in(one.payload.get("org_id"))
         page = deed.page.format(**one.payload) if deed is not None else ""
         page = page or (f"/city/accounts/{org}" if org is not None else "")
-        return page if who.may("accounts") or page.startswith(AUDITED) else ""
+        return opened_by(who, page)
 
     def _amount(self, one: Request) -> Mapping[str, Any]:
         """How much of what, where the move says it; of other moves the page of its own says more."""

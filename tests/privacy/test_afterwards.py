@@ -1,0 +1,89 @@
+"""What is left of somebody who was erased is shown as what it is: on pages of the city, nothing without a name."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+import httpx
+
+from shanhe.identity.api import Client, Role, Stage
+from shanhe.kernel.notify import Notice, Text
+from shanhe.nomads.api import NewVenue, VenueKind
+from stage.browsing import visitor
+
+from .conftest import House
+
+ROWS = re.compile(r"<tr[^>]*>.*?</tr>", re.S)
+
+
+async def clerk(house: House, login: str, *roles: Role) -> httpx.AsyncClient:
+    """Somebody of the city at their desk, with the second factor that it takes."""
+    person = await house.person(login, *roles, name="钱守一")
+    opened = await house.services.identity.sessions.open(
+        person, stage=Stage.FULL, methods=("password", "totp"), client=Client()
+    )
+    return visitor(house.site, cookie=f"shanhe_session={opened.token}", **{"x-csrf-token": opened.csrf})
+
+
+async def gone(house: House) -> UUID:
+    """Whoever bought credits, and is erased."""
+    person = await house.person("wei", name="卫临风")
+    org = await house.own(person)
+    await house.services.credits.top_up(org, 5_000_000, "柜台", "person:1", method="cash_desk")
+    await house.services.identity.people.erase(person, by="test")
+    return org
+
+
+class TestErased:
+    async def test_is_a_number_that_leads_somewhere_in_the_list_of_accounts(self, house: House) -> None:
+        org = await gone(house)
+        async with await clerk(house, "desk", Role.OPERATOR) as desk:
+            listed = (await desk.get("/city/accounts")).text
+            (row,) = [row for row in ROWS.findall(listed) if str(org) in row]
+            assert f"…{str(org)[-8:]}" in row
+            assert "已注销" in row
+            page = (await desk.get(f"/city/accounts/{org}")).text
+            assert f"<h1>…{str(org)[-8:]}" in page
+            assert "已注销" in page
+            assert f'action="/city/accounts/{org}/topup"' not in page, "nobody can use what is booked there"
+            assert f'action="/city/accounts/{org}/freeze"' not in page
+
+    async def test_is_named_by_number_and_their_account_in_words_in_the_ledger(self, house: House) -> None:
+        org = await gone(house)
+        async with await clerk(house, "auditor", Role.AUDITOR) as auditor:
+            assert f"…{str(org)[-8:]} · 钱包" in (await auditor.get("/city/ledger")).text
+            assert f"…{str(org)[-8:]}" in (await auditor.get("/city/ledger/accounts")).text
+
+
+class TestPerson:
+    async def test_has_their_accounts_a_link_away_though_no_search_finds_their_name(self, house: House) -> None:
+        person = await house.person("wei", name="卫临风")
+        org = await house.own(person)
+        await house.services.credits.top_up(org, 5_000_000, "柜台", "person:1", method="cash_desk")
+        async with await clerk(house, "desk", Role.OPERATOR) as desk:
+            page = (await desk.get(f"/city/accounts/{org}")).text
+            (books,) = re.findall(r'href="(/city/ledger/accounts\?find=[^"]*)"', page)
+            assert "卫临风" in (await desk.get(books)).text
+
+
+class TestAuditor:
+    async def test_is_led_by_notices_only_to_pages_that_auditors_may_open(self, house: House) -> None:
+        for page in ("/city/store", "/city/second#r1"):
+            await house.services.notifier.notify(Notice("test", Text(page, page), Text("", ""), link=page))
+        async with await clerk(house, "auditor", Role.AUDITOR) as auditor:
+            shown = (await auditor.get("/notices")).text
+            assert 'href="/city/second#r1"' in shown
+            assert 'href="/city/store"' not in shown
+        async with await clerk(house, "desk", Role.OPERATOR) as desk:
+            assert 'href="/city/store"' in (await desk.get("/notices")).text
+
+
+class TestGate:
+    async def test_is_offered_to_whom_it_opens(self, house: House) -> None:
+        org = await house.own(await house.person("host"))
+        made = await house.services.nomads.venues.add(NewVenue("青川咖啡", VenueKind.SPACE, org), actor="test")
+        async with await clerk(house, "desk", Role.OPERATOR) as desk:
+            gate = f"/venues/{made.id}/gate"
+            assert (await desk.get(gate)).status_code == 403
+            assert f'href="{gate}"' not in (await desk.get("/city/nomads")).text
