@@ -29,7 +29,7 @@ from shanhe.identity.api import (
 from shanhe.identity.service import registrations
 from shanhe.identity.service.passwords import FREE_FAILURES
 from shanhe.identity.service.registrations import WAIT_DAYS
-from shanhe.identity.store import arrivals, people
+from shanhe.identity.store import arrivals, orgs, people
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
 
@@ -344,3 +344,23 @@ class TestPersonalOrganisation:
             ]
         assert {answer.status_code for answer in answers} == {422}
         assert len({answer.text for answer in answers}) == 1
+
+
+class TestKey:
+    async def test_that_is_rotated_while_its_leak_is_reported_is_revoked(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Either had locked what the other wanted next, and the database ended one of the two."""
+        org = await city.org()
+        key, token = await city.identity.keys.create(org.id, NewKey("ci"), by="test")
+        with monkeypatch.context() as patch:
+            reached, go_on = pausing(patch, orgs, "get")
+            reporting = asyncio.create_task(city.identity.keys.report_leak(token, "somebody"))
+            await reached.wait()
+            rotating = asyncio.create_task(city.identity.keys.rotate(key.id, org.id, by="test"))
+            await somebody_waits(city)
+            go_on.set()
+            assert await reporting is not None
+            with pytest.raises(Conflict, match="revoked"):
+                await rotating
+        assert (await city.identity.keys.get(key.id)).revoked_reason == "leaked"

@@ -175,7 +175,9 @@ class Keys:
             raise Invalid("bad_grace", f"The grace is between 0 and {GRACE_MAX_S} s.", message_zh="宽限期超出范围。")
         token, now = new_token(), self._ground.now()
         async with self._ground.db.transaction() as conn:
-            old = _live(_found(await store.get(conn, key_id, org_id, lock=True)))
+            org = _found(await store.get(conn, key_id, org_id)).org_id
+            await self._locked(conn, org)  # before the key, as whoever reports its leak does
+            old = _live(_found(await store.get(conn, key_id, org, lock=True)))
             if old.successor_id is not None:
                 raise Conflict("rotated_already", "This key has a successor already.", message_zh="该密钥已轮换。")
             self._allowed(old.permissions, by)
