@@ -65,6 +65,18 @@ class TestMatch:
             await meetings.leave(number, firm, actor="test")
         assert (await town.ledger.verify()).clean
 
+    async def test_of_a_need_and_a_solution_named_the_wrong_way_round_waits_for_nobody(self, town: Town) -> None:
+        """Two who wait for each other's posts would both be refused, and one of them asked rightly."""
+        firm, lab, meetings = await town.company(), await town.company("农机所"), town.board.meetings
+        need, solution = await town.posted(firm, NEED), await town.posted(lab, SOLUTION)
+        async with town.db.transaction() as others, asyncio.timeout(20):
+            await others.fetchrow("SELECT FROM board.post WHERE id = $1 FOR UPDATE", need.id)
+            with pytest.raises(UnknownPost):
+                await meetings.interest(uuid4(), firm, solution.id, need.id, "愿意谈一谈", actor="test")
+        for one, other in ((need, need), (solution, solution), (need, replace(solution, id=uuid4()))):
+            with pytest.raises(UnknownPost):
+                await meetings.interest(uuid4(), firm, one.id, other.id, "愿意谈一谈", actor="test")
+
     async def test_ends_before_acceptance_by_either_word(self, town: Town) -> None:
         await town.fund()
         firm, lab, meetings = await town.company(), await town.company("农机所"), town.board.meetings

@@ -277,8 +277,11 @@ class Meetings:
         return match, mine
 
     async def _posts_of(self, conn: Any, need: UUID, solution: UUID) -> tuple[Post, Post]:
-        one, other = await store.post(conn, need, lock=True), await store.post(conn, solution, lock=True)
-        if one is None or other is None or (one.kind, other.kind) != (Kind.NEED, Kind.SOLUTION):
+        one = await store.post(conn, need, lock=True)
+        if one is None or one.kind is not Kind.NEED:  # before the other: whoever names both the wrong way round would
+            raise UnknownPost  # lock them so, and others who come the right way would be refused for it
+        other = await store.post(conn, solution, lock=True)
+        if other is None or other.kind is not Kind.SOLUTION:
             raise UnknownPost
         return await self._posts.opened(one), await self._posts.opened(other)
 
