@@ -21,6 +21,7 @@ from shanhe.log.leaf import Draft, canonical, commitment, private_of
 from shanhe.log.note import b64, open_checkpoint
 from shanhe.log.proof import verify
 from shanhe.log.service import Log
+from shanhe.log.store import Store
 from shanhe.log.tiles import TileReader
 
 
@@ -274,6 +275,38 @@ async def test_two_sealers_at_once_make_one_log(town: Town) -> None:
     await views[1].seal()
     size, _, _ = published(views[1])
     assert size == 52
+
+
+async def test_one_sealer_asked_twice_at_once_makes_one_log(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both went on with the same tree, which was then signed with entries twice; nothing could be signed after that."""
+    log = town.log()
+
+    def slow(name: str) -> None:
+        answer = getattr(Store, name)
+
+        async def slowly(*given: Any) -> Any:
+            await asyncio.sleep(0.05)
+            return await answer(*given)
+
+        patch.setattr(Store, name, slowly)
+
+    with monkeypatch.context() as patch:  # it ended between the indices and the signature
+        patch.setattr(log.sealer, "_publish", _killed)
+        async with town.db.transaction() as conn:
+            await log.record(conn, "decision", {"rule": "P1"}, {"person": "x"})
+        with pytest.raises(ConnectionError):
+            await log.seal()
+    with monkeypatch.context() as patch:
+        slow("head")
+        slow("leaves")
+        assert await asyncio.gather(log.seal(), log.seal()) == [0, 0]
+    status = await log.status()
+    assert status.signed == (await log.sealer.store.head()).size > 0
+    assert await log.seal() == 0
+
+
+async def _killed(*_: object) -> None:
+    raise ConnectionError
 
 
 class TestUpgrade:

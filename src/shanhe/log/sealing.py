@@ -74,7 +74,8 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Sealer:
-    """Seals what is waiting. `seal()` may be called in any process at any time; only one will do it."""
+    """Seals what is waiting. `seal()` may be called in any process at any time; only one will do it. In one process the
+    next waits for the one before, whose tree it goes on with."""
 
     def __init__(self, store: Store, clock: Clock, folder: Folder, keys: Keys, feed: PostingFeed, holder: str) -> None:
         self.store = store
@@ -90,15 +91,18 @@ class Sealer:
         self._shown: int | None = None  # the size that we know to be signed, with its row in the database
         self._place: str | None = None
         self._ahead: tuple[tuple[int, UUID], asyncio.Task[Sequence[PostingLike]]] | None = None
+        self._turn = asyncio.Lock()
 
     async def seal(self) -> int:
         """Give indices to what is waiting and sign the log; how many entries were added. 0 when another process seals.
 
         LogRewound, FeedRewound: the database is not the one that was signed; nothing is added or signed.
         """
-        head = await self.lead()
-        if head is None:
-            return 0
+        async with self._turn:
+            head = await self.lead()
+            return await self._seal(head) if head is not None else 0
+
+    async def _seal(self, head: Head) -> int:
         ring = self.ring()
         await self._check(head)
         first, self._fresh = head.size, []
