@@ -215,6 +215,52 @@ class TestCard:
         assert left in (await town.identity.people.get(person)).categories  # said again, it ended no later
         assert await town.sound()
 
+    async def test_that_is_over_takes_nothing_from_the_next_when_it_is_revoked(self, town: Town) -> None:
+        person = await town.carded()
+        (first,) = await town.nomads.cards.list(person)
+        town.day(first.valid_until - days(89))
+        await town.here(person, 90)
+        assert (await town.ask(person)).granted
+        town.day(first.valid_until + days(1))
+        await town.nomads.revoke(first.id, "冒名取得", actor="test")
+        assert (await town.nomads.cards.current(person))[1] is Standing.VALID
+        assert await town.fact(person, "nomad_id") is True
+
+    async def test_that_is_asked_for_again_after_it_was_revoked_holds_nothing(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person = await town.nomad()
+        await town.here(person, 90)
+
+        async def died(*_: Any, **__: Any) -> None:
+            raise ConnectionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(town.nomads.benefits, "open", died)
+            with pytest.raises(ConnectionError):
+                await town.nomads.apply(person, client_ref="one", actor="test")
+        (card,) = await town.nomads.cards.list(person)
+        await town.nomads.revoke(card.id, "冒名取得", actor="test")
+        await town.nomads.apply(person, client_ref="one", actor="test")
+        assert (await town.nomads.benefits.purse(person)).left == {"attraction": 0, "night": 0, "course": 0}
+
+    async def test_that_is_revoked_while_its_year_is_opened_holds_nothing(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person, post = await town.nomad(), town.nomads.benefits._post
+        await town.here(person, 90)
+
+        async def meanwhile(*given: Any, **named: Any) -> None:
+            monkeypatch.setattr(town.nomads.benefits, "_post", post)
+            (card,) = await town.nomads.cards.list(person)
+            await town.nomads.revoke(card.id, "冒名取得", actor="test")
+            await post(*given, **named)
+
+        monkeypatch.setattr(town.nomads.benefits, "_post", meanwhile)
+        await town.ask(person)
+        assert (await town.nomads.benefits.purse(person)).left == {"attraction": 0, "night": 0, "course": 0}
+        assert await town.sound()
+
     async def test_brings_the_yearly_credits_by_itself(self, town: Town) -> None:
         await town.fund("nomad_credit")
         person = await town.carded()

@@ -80,7 +80,8 @@ class Benefits:
     # -- a card's year ------------------------------------------------------------------------------------------------
 
     async def open(self, card: Card) -> None:
-        """Put the year's tickets, nights and courses on the ledger; safe to repeat."""
+        """Put the year's tickets, nights and courses on the ledger; safe to repeat. A card that was revoked meanwhile
+        keeps none of it."""
         posting_id, transfers = uuid5(card.id, "benefits"), []
         for number in range(1, 1 + int(self._ground.rulebook.parameter(*COUNTS[Benefit.ATTRACTION], card.valid_from))):
             await store.insert_ticket(self._ground.db, uuid4(), card.id, number)
@@ -90,6 +91,9 @@ class Benefits:
             transfers.append(Transfer(UUID(int=posting_id.int ^ index), source.id, target.id, amount))
         await self._post(posting_id, "nomad_card", transfers, memo=f"Nomad ID {card.id}")
         await store.mark_card(self._ground.db, card.id, "settled")
+        now_is = await self._cards.get(card.id)
+        if now_is.revoked_at is not None:
+            await self.end(now_is)
 
     async def end(self, card: Card) -> None:
         """Take back what a year left unused, whoever its holder is by now."""

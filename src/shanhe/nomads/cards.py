@@ -337,10 +337,11 @@ class Cards:
         async with self._ground.db.transaction() as conn:
             if await store.revoke_card(conn, card.id, self._ground.now()):
                 await self._ground.credentials.revoke(card.credential, reason.strip(), conn)
-                since = max(card.valid_from, today)
-                fact = NewFact(_derived(card.id, 3), card.person_id, "nomad_id", None, since,
-                               standing=Sound.MEASURED, source="revoked", evidence=str(card.id))  # fmt: skip
-                await self._ground.facts.publish(fact, actor=actor, conn=conn)
+                if today <= card.valid_until:  # what is over says nothing about the card after it
+                    since = max(card.valid_from, today)
+                    fact = NewFact(_derived(card.id, 3), card.person_id, "nomad_id", None, since, card.valid_until,
+                                   standing=Sound.MEASURED, source="revoked", evidence=str(card.id))  # fmt: skip
+                    await self._ground.facts.publish(fact, actor=actor, conn=conn)
                 await self._ground.notifier.notify(_revoked(card, reason.strip()), conn)
         revoked = await self.get(card_id)
         await self.unsettle(revoked, by=actor)

@@ -79,7 +79,7 @@ class Nomads:
         verdict = await self.cards.apply(person_id, client_ref=client_ref, actor=actor, holder=holder)
         if verdict.card is not None:
             card = await self.cards.get(verdict.card)
-            if not card.settled:
+            if not card.settled and card.revoked_at is None:
                 await self.benefits.open(card)
         return verdict
 
