@@ -84,6 +84,7 @@ UPLOADS: Final = (
     )
     | {
         "/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES,
+        "/api/labels/check-picture": agents_routes.PICTURE_MAX_BYTES,
         "/api/programmes/import/": TABLE_MAX_BYTES,
         "/city/programmes/import": 2 * TABLE_MAX_BYTES,
     }

@@ -27,7 +27,7 @@ OTHER_CREDENTIALS: Final = {
     "POST /api/pool/join", "POST /oauth/revoke", "POST /oauth/token",
 }  # fmt: skip
 CHANGES_NOTHING: Final = {
-    "POST /api/labels/check", "POST /api/labels/check-sound",
+    "POST /api/labels/check", "POST /api/labels/check-picture", "POST /api/labels/check-sound",
     "POST /api/rules/check", "POST /api/rules/replay", "POST /api/rules/{rule_id}/check",
     "POST /api/rules/{rule_id}/eval",
 }  # fmt: skip

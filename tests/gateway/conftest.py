@@ -72,6 +72,7 @@ class Engines:
     prices_now: Prices = field(default_factory=Prices)
     tokens_per_text: int | None = 7
     kind: str = "chat"
+    price_class: str = "small"
     aliases: dict[str, str] = field(default_factory=dict)
 
     def _table(self) -> RoutingTable:
@@ -86,7 +87,7 @@ class Engines:
             REGISTERED_AT,
             ("e",),
             frozenset({"tools"}),
-            "small",
+            self.price_class,
             True,
         )
         return RoutingTable((info,), {"syn": self.targets}, aliases=self.aliases)
@@ -110,9 +111,12 @@ class Engines:
         return self.tokens_per_text
 
 
-def target_for(engine: ScriptedEngine, name: str, *, contributor: uuid.UUID | None, idle_ms: int) -> Target:
+def target_for(
+    engine: ScriptedEngine, name: str, *, contributor: uuid.UUID | None, idle_ms: int, price_class: str = "small",
+    features: frozenset[str] = frozenset({"tools"}),
+) -> Target:  # fmt: skip
     url = f"http://127.0.0.1:{engine.port}/v1"
-    served = EngineModel("syn", "syn", Kind.CHAT, CONTEXT, Rates(1_000_000, 0, 2_000_000, 0, 0), "small")
+    served = EngineModel("syn", "syn", Kind.CHAT, CONTEXT, Rates(1_000_000, 0, 2_000_000, 0, 0), price_class)
     registered = Engine(
         new_id(),
         name,
@@ -122,7 +126,7 @@ def target_for(engine: ScriptedEngine, name: str, *, contributor: uuid.UUID | No
         contributor,
         True,
         frozenset({"general"}),
-        frozenset({"tools"}),
+        features,
         True,
         False,
         256,
@@ -242,7 +246,8 @@ async def desk(house: Desk) -> AsyncIterator[Desk]:
     await house.engine.start()
     await house.second.start()
     house.engines.targets = (target_for(house.engine, "first", contributor=new_id(), idle_ms=300),)
-    house.engines.kind = "chat"
+    house.engines.kind, house.engines.price_class, house.engines.prices_now = "chat", "small", Prices()
+    house.engines.price_revision += 1
     house.engines.aliases = {}
     house.keys.known[TOKEN] = house.caller()
     await house.fund(1_000_000_000)

@@ -55,6 +55,8 @@ FACES: Final[dict[str, tuple[str, Any, Script]]] = {
     "/v1/ocr": ("ocr", {"model": "syn", "image": png(280, 100)}, says({"lines": [], "text": "x"})),
     "/v1/forecast": ("forecast", {"model": "syn", "series": [[1, 2, 3]], "horizon": 2, "levels": [80]},
                      says({"forecasts": [ROW]})),
+    "/v1/images/generations": ("image", {"model": "syn", "prompt": "水库"},
+                               says({"data": [{"b64_json": png(2, 2)}]})),
     "/v1/audio/speech": ("speech", {"model": "syn", "input": "好的"}, raw(200, b"RIFF", "audio/wav")),
     "/v1/audio/transcriptions": ("transcription", FORM, says({"text": "x", "usage": {"seconds": 1.0}})),
 }  # fmt: skip

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
-from tests.gateway.test_scenes import says, wav
+from tests.gateway.test_scenes import png, says, wav
 
 from shanhe.gateway.faces.transcription import form_parts
+from shanhe.kernel.ids import new_id
 from stage.later import Later
 
-from .conftest import Desk
+from .conftest import Desk, target_for
 from .engine import raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,6 +31,8 @@ response_types: Any = Later("openai.types.responses.response_create_params")
 embedding_types: Any = Later("openai.types.embedding_create_params")
 speech_types: Any = Later("openai.types.audio.speech_create_params")
 sound_types: Any = Later("openai.types.audio.transcription_create_params")
+image_types: Any = Later("openai.types.image_generate_params")
+edit_types: Any = Later("openai.types.image_edit_params")
 message_types: Any = Later("anthropic.types.message_create_params")
 beta_types: Any = Later("anthropic.types.beta.message_create_params")
 
@@ -42,10 +46,13 @@ BASE: Final[dict[str, dict[str, Any]]] = {
     "/v1/embeddings": {"model": "syn", "input": "Hi"},
     "/v1/audio/speech": {"model": "syn", "input": "Hi"},
     "/v1/audio/transcriptions": {"model": "syn"},
+    "/v1/images/generations": {"model": "syn", "prompt": "Hi"},
+    "/v1/images/edits": {"model": "syn", "prompt": "Hi"},
     "/v1/messages": {"model": "syn", "max_tokens": 8, "messages": HELLO},
 }
 KIND: Final = {
     "/v1/embeddings": "embedding", "/v1/audio/speech": "speech", "/v1/audio/transcriptions": "transcription",
+    "/v1/images/generations": "image", "/v1/images/edits": "image",
 }  # fmt: skip
 VALUES: Final[dict[str, Any]] = {
     "audio": {"voice": "alloy", "format": "wav"}, "background": True, "best_of": 3, "betas": ["x-2026-01-01"],
@@ -57,7 +64,8 @@ VALUES: Final[dict[str, Any]] = {
     "inference_geo": "us", "instructions": "Whisper.", "keywords": ["Shanhe"], "known_speaker_names": ["A"],
     "known_speaker_references": ["data:"], "languages": ["zh"], "max_tool_calls": 2,
     "mcp_servers": [{"type": "url", "url": "https://x", "name": "x"}], "modalities": ["text", "audio"],
-    "moderation": {"model": "m"}, "prediction": {"type": "content", "content": "x"}, "previous_response_id": "resp_1",
+    "moderation": {"model": "m"}, "partial_images": 2, "prediction": {"type": "content", "content": "x"},
+    "previous_response_id": "resp_1",
     "prompt": {"id": "p"}, "prompt_cache_key": "k", "prompt_cache_options": {"mode": "explicit"},
     "prompt_cache_retention": "24h", "safety_identifier": "s", "service_tier": "priority", "speed": "fast",
     "store": True, "stream": True, "stream_format": "sse", "stream_options": {"include_obfuscation": False},
@@ -71,7 +79,8 @@ HARMLESS: Final[dict[str, list[Any]]] = {
     "functions": [None], "inference_geo": ["global", None], "instructions": [""], "mcp_servers": [[], None],
     "modalities": [["text"], None], "moderation": [None], "previous_response_id": [None], "prompt": [None],
     "stream_format": ["audio"], "suffix": [None], "thread": [None], "timestamp_granularities": [["segment"]],
-    "top_logprobs": [0], "truncation": ["disabled", None], "web_search_options": [None], "stream": [False],
+    "partial_images": [0], "top_logprobs": [0],
+    "truncation": ["disabled", None], "web_search_options": [None], "stream": [False],
 }  # fmt: skip
 SEEN: Final[dict[str, Any]] = {
     "/v1/chat/completions": {
@@ -94,6 +103,14 @@ SEEN: Final[dict[str, Any]] = {
     "/v1/embeddings": {"user": "u"},
     "/v1/audio/speech": {"voice": "a", "speed": 2, "response_format": "flac"},
     "/v1/audio/transcriptions": {"language": "zh", "prompt": "Shanhe", "temperature": 0.5},
+    "/v1/images/generations": {
+        "n": 2, "size": "64x64", "quality": "low", "style": "vivid", "background": "opaque", "output_format": "jpeg",
+        "output_compression": 50, "user": "u",
+    },
+    "/v1/images/edits": {
+        "n": 2, "size": "64x64", "quality": "low", "background": "opaque", "output_format": "jpeg",
+        "output_compression": 50, "input_fidelity": "high", "user": "u",
+    },
     "/v1/messages": {
         "temperature": 0.5, "top_p": 0.5, "top_k": 5, "system": "Be kind.", "stop_sequences": ["x"], "max_tokens": 7,
         "tools": [{"name": "f", "input_schema": SCHEMA}], "output_config": {"effort": "low"}, "stream": True,
@@ -139,7 +156,28 @@ async def ask(desk: Desk, path: str, **changes: Any) -> httpx.Response:
         fields = {f"{k}[]" if isinstance(v, list) else k: v for k, v in {**BASE[path], **changes}.items()}
         sent: dict[str, Any] = {name: str(v).lower() if isinstance(v, bool) else v for name, v in fields.items()}
         return await desk.http.post(path, data=sent, files={"file": ("a.wav", wav(1))})
+    elif path.startswith("/v1/images/"):
+        paint(desk)
+        if path.endswith("edits"):
+            return await edited(desk, {**BASE[path], **changes})
     return await desk.http.post(path, json={**BASE[path], **changes})
+
+
+def paint(desk: Desk) -> None:
+    """Let the engine make and change pictures."""
+    desk.engine.scripts, desk.engines.price_class = [says({"data": [{"b64_json": png(2, 2)}]})], "image"
+    desk.engines.targets = (
+        target_for(desk.engine, "first", contributor=new_id(), idle_ms=300, price_class="image",
+                   features=frozenset({"picture_edits"})),
+    )  # fmt: skip
+
+
+async def edited(desk: Desk, fields: dict[str, Any]) -> httpx.Response:
+    """A form with a picture."""
+    desk.engine.decode = lambda body: {name: data.decode() for name, (_, data) in form_parts(body).items()
+                                       if name != "image"}  # fmt: skip
+    sent = {name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
+    return await desk.http.post("/v1/images/edits", data=sent, files={"image": ("a.png", b64decode(png(2, 2)))})
 
 
 def asked(desk: Desk) -> str:
@@ -157,6 +195,8 @@ class TestTable:
             "/v1/embeddings": [embedding_types.EmbeddingCreateParams],
             "/v1/audio/speech": [speech_types.SpeechCreateParams],
             "/v1/audio/transcriptions": [sound_types.TranscriptionCreateParamsBase],
+            "/v1/images/generations": [image_types.ImageGenerateParamsBase],
+            "/v1/images/edits": [edit_types.ImageEditParamsBase],
             "/v1/messages": [message_types.MessageCreateParamsBase, beta_types.MessageCreateParamsBase],
         }
         names = {name for one in known[path] for name in one.__annotations__}

@@ -60,9 +60,11 @@ def price(tokens: int) -> int:
 
 
 class TestTerms:
-    @pytest.mark.parametrize(("kind", "rule"), [("ocr", "P11_scenes"), ("speech", "P11_scenes"), ("chat", "P11")])
+    @pytest.mark.parametrize(
+        ("kind", "rule"), [("ocr", "P11_scenes"), ("image", "P11_scenes"), ("image_tokens", "P11"), ("small", "P11")]
+    )
     async def test_name_the_rule_that_priced_the_unit(self, kind: str, rule: str) -> None:
-        target: Any = type("Target", (), {"model_kind": kind, "contributor": None, "cost": None})()
+        target: Any = type("Target", (), {"price_class": kind, "contributor": None, "cost": None})()
         ledger: Any = None  # nobody is paid but the platform
         terms = await TermsBook(ledger, Rulebook.load(), FixedClock(datetime(2026, 11, 20, 2, tzinfo=UTC))).load(target)
         assert [name for name in terms.rules if name in ("P11", "P11_scenes")] == [rule]

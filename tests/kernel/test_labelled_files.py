@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from datetime import date
 
 import pytest
 from pypdf import PdfReader
 
-from shanhe.kernel import labelled_files
+from shanhe.kernel import labelled_files, labelled_pictures
 from shanhe.kernel.documents.pdf import pdf_bytes
-from shanhe.kernel.labelling import FIELDS, MP3, WAV, Labels, check_sound, check_text, label_in
+from shanhe.kernel.labelled_pictures import label_in as label_in_picture
+from shanhe.kernel.labelling import FIELDS, MP3, WAV, Labels, check_picture, check_sound, check_text, label_in
 from stage.torn import locked, torn
 
 LABELS = Labels(b"k" * 32, "山河市", "本内容由人工智能生成（{by}），编号 {id}")
@@ -83,3 +86,74 @@ class TestSound:
         made, label = LABELS.media("id-4", WAV, out.getvalue())
         assert label_in(made) == label
         assert check_sound(made, LABELS.public_key).genuine
+
+
+def png_file(*more: tuple[bytes, bytes]) -> bytes:
+    made = b"\x89PNG\r\n\x1a\n"
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    for name, held in ((b"IHDR", head), *more, (b"IDAT", zlib.compress(b"\0\0")), (b"IEND", b"")):
+        made += struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held))
+    return made
+
+
+def webp_file(name: bytes, held: bytes) -> bytes:
+    body = b"WEBP" + name + struct.pack("<I", len(held)) + held + b"\0" * (len(held) % 2)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+JPEG_FILE = b"\xff\xd8\xff\xe0\0\x04ab\xff\xdb\0\x03c\xff\xda\0\x03dpoints\xff\xd9"
+LOSSY = b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 640, 480) + b"points"
+LOSSLESS = b"\x2f" + struct.pack("<I", 639 | 479 << 14 | 1 << 28) + b"points!"
+EXTENDED = webp_file(b"VP8X", b"\0" * 10)
+PICTURES = {
+    "png": png_file(),
+    "png of a maker": png_file((b"tEXt", b"Software\0x"), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")),
+    "jpeg": JPEG_FILE, "webp": webp_file(b"VP8 ", LOSSY), "webp without loss": webp_file(b"VP8L", LOSSLESS),
+    "webp extended": EXTENDED,
+}  # fmt: skip
+
+
+class TestPicture:
+    @pytest.mark.parametrize("name", PICTURES)
+    def test_carries_its_label_once_and_is_otherwise_the_same(self, name: str) -> None:
+        kind = labelled_pictures.kind_of(PICTURES[name])
+        made, label = LABELS.media("id-1", kind, PICTURES[name])
+        again, _ = LABELS.media("id-2", kind, made)
+        for picture, number in ((made, "id-1"), (again, "id-2")):
+            found = check_picture(picture, LABELS.public_key)
+            assert (found.labelled, found.genuine, found.content_id) == (True, True, number)
+            assert picture.count(b"TC260:AIGC") == 1
+        assert label_in_picture(made) == label
+        assert b"points" not in PICTURES[name] or b"points" in made
+
+    @pytest.mark.parametrize("name", PICTURES)
+    def test_that_was_changed_is_not_genuine(self, name: str) -> None:
+        made, _ = LABELS.media("id-1", labelled_pictures.kind_of(PICTURES[name]), PICTURES[name])
+        changed = (
+            made.replace(b"points", b"pointz")
+            .replace(b"IDAT", b"IDAU")
+            .replace(b"VP8X\x0a\0\0\0\x04\0", b"VP8X\x0a\0\0\0\x04\x01")
+        )
+        assert changed != made
+        assert not check_picture(changed, LABELS.public_key).genuine
+        assert not check_picture(PICTURES[name], LABELS.public_key).labelled
+
+    def test_of_the_extended_webp_says_its_size_and_its_xmp(self) -> None:
+        for name, alpha in (("webp", 0), ("webp without loss", 0x10)):
+            made, _ = LABELS.media("id-1", "image/webp", PICTURES[name])
+            assert made[12:30] == b"VP8X\x0a\0\0\0" + bytes([4 | alpha, 0, 0, 0]) + b"\x7f\x02\0" + b"\xdf\x01\0"
+            assert struct.unpack("<I", made[4:8])[0] == len(made) - 8
+
+    @pytest.mark.parametrize("name", PICTURES)
+    def test_that_ends_inside_is_refused_or_harmless(self, name: str) -> None:
+        for at in range(len(PICTURES[name])):
+            part = PICTURES[name][:at]
+            try:
+                made, _ = LABELS.media("id-1", labelled_pictures.kind_of(part) or "image/png", part)
+            except ValueError:
+                continue
+            assert check_picture(made, LABELS.public_key).genuine
+
+    def test_of_too_many_pieces_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="too many"):
+            LABELS.media("id-1", "image/png", png_file(*[(b"tEXt", b"")] * 5_000))

@@ -26,12 +26,13 @@ from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.asking import Named, asked_view
 from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
-from shanhe.kernel.labelling import check_sound, check_text
+from shanhe.kernel.labelling import check_picture, check_sound, check_text
 from shanhe.kernel.provenance import state_of
 from shanhe.kernel.routing import APIRouter, Body
 
 BODY_MAX_BYTES = 1024 * 1024
 SOUND_MAX_BYTES = 32 * 1024 * 1024
+PICTURE_MAX_BYTES = 32 * 1024 * 1024
 MESSAGES_MAX = 100
 TEXT_MAX = 200_000
 CARD_CACHE = {"cache-control": "public, max-age=60"}
@@ -261,6 +262,15 @@ def _labels(routes: APIRouter, agents: Agents) -> None:
             return as_json({**asdict(found), "c2pa": await asyncio.to_thread(state_of, sound)})
         except ValueError as error:
             raise Invalid("no_sound", f"{error}.", message_zh="不是 WAV 或 MP3 文件。") from error
+
+    @routes.post("/api/labels/check-picture")
+    async def check_a_picture(request: Request) -> Response:
+        """The same of a PNG, JPEG or WebP file, sent as the body."""
+        picture = await _body(request, PICTURE_MAX_BYTES)
+        try:
+            return as_json(asdict(await asyncio.to_thread(check_picture, picture, key)))
+        except ValueError as error:
+            raise Invalid("no_picture", f"{error}.", message_zh="不是完整的 PNG、JPEG 或 WebP 图片。") from error
 
     @routes.post("/api/labels/file")
     async def labelled(body: FileBody, actor: Asking) -> Response:

@@ -36,10 +36,15 @@ def add(
         str, typer.Option(help="Of input tokens that it writes to its cache; nothing said: as input.")
     ] = "",
     price_class: Annotated[
-        str, typer.Option("--class", help="tiny, small, medium, large or embedding: what its price is compared with.")
+        str,
+        typer.Option(
+            "--class", help="tiny, small, medium, large, embedding or image_tokens: what its price is compared with."
+        ),
     ] = "small",
     local: Annotated[bool, typer.Option("--local", help="On our own premises: may see government data.")] = False,
-    kind: Annotated[str, typer.Option(help="chat, embedding, rerank, ocr, forecast, transcription, speech.")] = "chat",
+    kind: Annotated[
+        str, typer.Option(help="chat, embedding, rerank, ocr, forecast, transcription, speech, image.")
+    ] = "chat",
     context_tokens: Annotated[
         int, typer.Option(min=0, help="Context of its models; 0 = what the server says, else 32,768.")
     ] = 0,
@@ -51,12 +56,12 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Register an engine, whether it answers now or not; its models get a price at once, by the pricing rule."""
-    from shanhe.compute.api import DEFAULT_FEATURES, SCENES, Kind, NewEngine
+    from shanhe.compute.api import DEFAULT_FEATURES, Kind, NewEngine, class_of
 
     what = one_of(Kind, kind)
 
     async def work(services: Services) -> Any:
-        cost = _cost(services, kind if kind in SCENES else price_class, cost_input, cost_output, cost_cache_write)
+        cost = _cost(services, class_of(what, price_class), cost_input, cost_output, cost_cache_write)
         new = NewEngine(name, url, _pairs(model or []), cost, key_env, local=local, kind=what,
                         context_tokens=context_tokens, price_class=price_class,
                         features=DEFAULT_FEATURES | frozenset(feature or []))  # fmt: skip

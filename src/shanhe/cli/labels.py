@@ -1,4 +1,4 @@
-"""`shanhe labels`: check offline whether a text or a sound was made by a model of this city."""
+"""`shanhe labels`: check offline whether a text, a sound or a picture was made by a model of this city."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 SOUNDS = (".wav", ".mp3")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @app.command()
@@ -34,7 +35,9 @@ def key(data: Data = None, as_json: Json = False) -> None:
 def check(
     file: Annotated[
         Path,
-        typer.Argument(help="A text, Markdown or Word file, a whole answer as JSON, a WAV or MP3 file.", exists=True),
+        typer.Argument(
+            help="A text, Markdown or Word file, a whole answer as JSON, a WAV or MP3 file, a picture.", exists=True
+        ),
     ],
     public_key: Annotated[str, typer.Option("--key", help="The city's public key, see `shanhe labels key`.")],
     label: Annotated[Path | None, typer.Option(help="JSON file with the text's AIGC label.", exists=True)] = None,
@@ -42,7 +45,7 @@ def check(
 ) -> None:
     """Whether a content carries a genuine label; asks no city and no network."""
     from shanhe.kernel.errors import Invalid
-    from shanhe.kernel.labelling import check_sound, check_text
+    from shanhe.kernel.labelling import check_picture, check_sound, check_text
     from shanhe.kernel.provenance import ABSENT, state_of
 
     body, c2pa = file.read_bytes(), ABSENT
@@ -51,6 +54,11 @@ def check(
             found, c2pa = check_sound(body, public_key), state_of(body)
         except ValueError as error:
             raise Invalid("no_sound", f"{error}.", message_zh="不是 WAV 或 MP3 文件。") from error
+    elif file.suffix.lower() in PICTURES:
+        try:
+            found = check_picture(body, public_key)
+        except ValueError as error:
+            raise Invalid("no_picture", f"{error}.", message_zh="不是完整的 PNG、JPEG 或 WebP 图片。") from error
     else:
         text, said = _read(body, label)
         found = check_text(text, said, public_key)

@@ -86,7 +86,7 @@ class EngineClient:
     async def test(self, target: Target) -> TestReport:
         """One tiny real call; reports what came back instead of raising."""
         began = time.perf_counter()
-        if target.model_kind not in TESTS:  # sound: there is no tiny call that says anything
+        if target.model_kind not in TESTS:  # of sounds and pictures there is no tiny call that says anything
             problem = await self.probe(target)
             return _report(target, 0 if problem else 200, began, "", None, [problem] if problem else [])
         path, fields = TESTS[target.model_kind]

@@ -34,7 +34,8 @@ FLAVOURS: Final = (
 )
 """How servers are told apart, the more particular first."""
 CONTEXT_FIELDS: Final = ("max_model_len", "context_length", "context_window", "n_ctx_train", "meta.n_ctx_train")
-KINDS: Final = {"llm": Kind.CHAT, "chat": Kind.CHAT, "embedding": Kind.EMBEDDING, "rerank": Kind.RERANK}
+KINDS: Final = {"llm": Kind.CHAT, "chat": Kind.CHAT, "embedding": Kind.EMBEDDING, "rerank": Kind.RERANK,
+                "image": Kind.IMAGE, "text-to-image": Kind.IMAGE}  # fmt: skip
 MISPLACED: Final = frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 """Statuses of a server that is asked in the wrong place; some show a page for any path."""
 ENDINGS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
@@ -45,6 +46,10 @@ WORDS: Final = (
     (Kind.TRANSCRIPTION, ("whisper", "sensevoice", "-asr", "asr-")),
     (Kind.SPEECH, ("-tts", "tts-", "kokoro", "cosyvoice")),
     (Kind.OCR, ("-ocr", "ocr-")),
+    (
+        Kind.IMAGE,
+        ("dall-e", "gpt-image", "-image", "stable-diffusion", "sdxl", "flux.", "cogview", "kolors", "seedream"),
+    ),
 )
 """Parts of names that give a kind away where a server does not tell it."""
 

@@ -37,6 +37,16 @@ ADDRESSED: Final = "picture_address"
 """Feature of an engine that may be given a picture's address to fetch. Not understood of itself: whoever calls would
 choose what a server inside the city's networks asks there, metadata services included."""
 EFFORT: Final = "reasoning_effort"
+EDITS: Final = "picture_edits"
+"""Feature of an engine that changes pictures which it is given. Not understood of itself: those that can't say 404, as
+one does that is broken."""
+QUALITY: Final = "picture_quality"
+"""Feature of an engine that may be asked for better pictures, which take more. Not understood of itself where a picture
+has one price: whoever calls would choose what the city pays."""
+NO_RESPONSE_FORMAT: Final = "no_response_format"
+"""Feature of an engine that refuses `response_format` in a call for pictures, and sends them in its answer anyway."""
+IMAGE_TOKENS: Final = "image_tokens"
+"""Class of image models whose supplier bills tokens; the others have a price for a picture."""
 THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})
 """Features that say by which field of a chat call an engine is told how much to think."""
 
@@ -53,10 +63,21 @@ class Kind(StrEnum):
     SPEECH = "speech"
     OCR = "ocr"
     FORECAST = "forecast"
+    IMAGE = "image"
+    """Makes pictures of texts, and of pictures."""
 
 
-SCENES: Final = frozenset({Kind.TRANSCRIPTION, Kind.SPEECH, Kind.OCR, Kind.FORECAST})
-"""Kinds that `scene_child` runs instead of llama.cpp."""
+SCENES: Final = frozenset({Kind.TRANSCRIPTION, Kind.SPEECH, Kind.OCR, Kind.FORECAST, Kind.IMAGE})
+"""Kinds with a price class of their own, in units of their own; those that the city runs itself `scene_child` runs
+instead of llama.cpp."""
+
+
+def class_of(kind: Kind, price_class: str) -> str:
+    """Class of a model in the market reference, of what its registration says; what counts no tokens has one of its
+    own."""
+    if kind is Kind.IMAGE and price_class == IMAGE_TOKENS:
+        return IMAGE_TOKENS
+    return kind.value if kind in SCENES else price_class or ("small" if kind is Kind.CHAT else "embedding")
 
 
 class EngineKind(StrEnum):
@@ -312,10 +333,7 @@ class NewEngine:
 
     @property
     def model_class(self) -> str:
-        """Class of the models in the market reference; what counts no tokens has one of its own."""
-        if self.kind in SCENES:
-            return self.kind.value
-        return self.price_class or ("small" if self.kind is Kind.CHAT else "embedding")
+        return class_of(self.kind, self.price_class)
 
 
 @dataclass(frozen=True, slots=True)

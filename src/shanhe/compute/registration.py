@@ -15,7 +15,9 @@ from shanhe.compute.model import (
     BUCKETS,
     CONTEXT_TOKENS,
     GENERAL,
+    IMAGE_TOKENS,
     LOCAL_CLASSES,
+    QUALITY,
     THINKING,
     Engine,
     EngineChange,
@@ -165,7 +167,7 @@ def _engine(new: NewEngine, cost: Rates, now: datetime) -> Engine:
         contributor=new.contributor,
         local=new.local,
         data_classes=new.data_classes,
-        features=new.features,
+        features=new.features | ({QUALITY} if new.model_class == IMAGE_TOKENS else set()),  # what it takes is paid for
         enabled=True,
         lazy=False,
         slots=new.slots,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from shanhe.compute.model import ADDRESSED, BOUND, HIDDEN
+from shanhe.compute.model import ADDRESSED, BOUND, EDITS, HIDDEN
 
 KNOWN: Final[Mapping[str, frozenset[str]]] = {
-    "openai.com": frozenset({BOUND, HIDDEN, ADDRESSED}),
-    "openai.azure.com": frozenset({BOUND, HIDDEN, ADDRESSED}),
+    "openai.com": frozenset({BOUND, HIDDEN, ADDRESSED, EDITS}),
+    "openai.azure.com": frozenset({BOUND, HIDDEN, ADDRESSED, EDITS}),
     "azure.com": frozenset({BOUND, HIDDEN}),
     "x.ai": frozenset({HIDDEN, ADDRESSED}),
     "generativelanguage.googleapis.com": frozenset({HIDDEN, ADDRESSED}),

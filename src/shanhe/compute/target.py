@@ -272,6 +272,7 @@ class Target:
         "owner_account_kind",
         "path_prefix",
         "port",
+        "price_class",
         "share_bps",
         "state",
         "thinks",
@@ -296,6 +297,7 @@ class Target:
         """Its usage covers only the first of several answers."""
         self.model = served.model
         self.model_kind = served.kind
+        self.price_class = served.price_class
         self.upstream_model = served.upstream
         adapter = served.adapter
         self.lora = b"" if adapter is None else b',"lora":[{"id":%d,"scale":1.0}]}' % adapter

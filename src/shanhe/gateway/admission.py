@@ -14,6 +14,7 @@ from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
 from shanhe.gateway.http import Client, Headers
 from shanhe.gateway.model import Admission, with_commission
+from shanhe.gateway.pictures import pictures_admitted
 from shanhe.gateway.tags import under_header
 from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
@@ -233,11 +234,13 @@ class Admitter:
             text = f"This reads {parsed.fixed_tokens} tokens; {model.id} reads {context} at once."
             raise invalid(text, None, "context_length_exceeded")
         prices = price_list.of(model.id, now)
+        if parsed.pictures is not None:
+            return pictures_admitted(parsed, parsed.pictures, model, prices)
         max_tokens = None
         if parsed.max_tokens_field is not None:
             max_tokens = parsed.max_tokens if parsed.max_tokens is not None else output_default(context)
         inputs = parsed.messages if parsed.kind != "chat" or parsed.path == "/completions" else 1
-        prompt = prompt_bound(parsed.text_bytes, parsed.messages, context * inputs)
+        prompt = parsed.fixed_tokens or prompt_bound(parsed.text_bytes, parsed.messages, context * inputs)
         completion = (max_tokens or 0) * parsed.answers
         return Admission(parsed.model, prompt, completion, max_tokens, prices.most(prompt, completion), prices)
 

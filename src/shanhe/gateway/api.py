@@ -296,7 +296,7 @@ class Gateway:
         self._pipeline.delegate = delegate
 
     def label(self, label: Label) -> None:
-        """Have every sound that a model makes labelled."""
+        """Have every sound and picture that a model makes labelled."""
         self._pipeline.label = label
 
     @property

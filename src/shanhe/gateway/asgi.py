@@ -17,6 +17,7 @@ from shanhe.gateway.faces.anthropic import CountTokens, Messages
 from shanhe.gateway.faces.base import Face
 from shanhe.gateway.faces.completions import TextCompletions
 from shanhe.gateway.faces.embeddings import Embeddings
+from shanhe.gateway.faces.images import Edits, Generations
 from shanhe.gateway.faces.openai import Chat
 from shanhe.gateway.faces.rerank import Marks, Rerank
 from shanhe.gateway.faces.responses import Responses
@@ -82,6 +83,8 @@ class GatewayApp:
             "/v1/forecast": Forecast(),
             "/v1/audio/speech": Speech(),
             "/v1/audio/transcriptions": Transcriptions(),
+            "/v1/images/generations": Generations(),
+            "/v1/images/edits": Edits(),
             "/v1/responses": Responses(),
             "/v1/messages": Messages(),
         }

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from shanhe.compute.api import BOUND, NO_STREAM_OPTIONS, EngineKind
+from shanhe.compute.api import BOUND, NO_RESPONSE_FORMAT, NO_STREAM_OPTIONS, EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError, TooLong
 from shanhe.gateway.faces.base import BOUNDARY, FORMS, THOUGHT, THOUGHT_OTHERWISE, Parsed
@@ -62,6 +62,7 @@ THOUGHT_KEY: Final = b'"%b"' % THOUGHT.encode()
 """Quotes inside a text are escaped, so this is a key wherever it stands."""
 CHAT_PATH: Final = "/chat/completions"
 STREAM_OPTIONS: Final = "stream_options"
+RESPONSE_FORMAT: Final = "response_format"
 TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -190,8 +191,11 @@ def upstream_body(
 
     `supposed`: features it is asked as if it had them, for what it said when it refused.
     """
-    if parsed.form is not None:
-        return parsed.form(target.upstream_model)
+    if parsed.form is not None or parsed.pictures is not None:
+        own = parsed.body | {"model": target.upstream_model}
+        if parsed.pictures is not None and not (target.has(NO_RESPONSE_FORMAT) or NO_RESPONSE_FORMAT in supposed):
+            own[RESPONSE_FORMAT] = "b64_json"  # addresses would be the engine's choice of where somebody looks
+        return _encode(own) if parsed.form is None else parsed.form(own)
     plain = parsed.plain
     if plain is not None:
         plain.model, plain.max_tokens, plain.stream = target.upstream_model, max_tokens, False
@@ -385,7 +389,7 @@ class Attempts:
 
     def _asks_otherwise(self, target: Target, said: bytes) -> bool:
         """Whether an engine that refused is asked again, once for each field that it names: a stream without
-        `stream_options`, a bound by its newer name.
+        `stream_options`, a bound by its newer name, pictures without `response_format`.
 
         The words may be the caller's, quoted. That it answers what it is asked otherwise is what shows that it meant
         them.
@@ -396,6 +400,8 @@ class Attempts:
             named.add(NO_STREAM_OPTIONS)
         if parsed.path == CHAT_PATH and BOUND.encode() in said:
             named.add(BOUND)
+        if parsed.pictures is not None and RESPONSE_FORMAT.encode() in said:
+            named.add(NO_RESPONSE_FORMAT)
         news = frozenset(one for one in named if not target.has(one)) - before
         if not news:
             return False

@@ -117,7 +117,8 @@ class Flight:
     def depart(self) -> None:
         """Send the request; the engine's answer calls `_landed`."""
         exchange = None
-        if not (self.call.parsed.stream or self.call.parsed.media):
+        parsed = self.call.parsed
+        if not (parsed.stream or parsed.media or parsed.pictures):
             try:
                 exchange = self._attempts.begin()
             except Exception:  # no engine, or none that fits: the pipeline says so

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -49,21 +49,28 @@ class Timings(msgspec.Struct, frozen=True):
     engine_done_ms: float
 
 
+SCENE_RULE: Final = "P11_scenes"
+"""Prices what counts no tokens."""
 UNITS: Final = {"ocr": "tile", "openai.transcriptions": "tick", "openai.speech": "sign", "forecast": "number"}
 """What a face counts; the others count tokens."""
+PICTURES: Final = frozenset({"openai.images", "openai.edits"})
+"""Faces that count pictures where that is what has a price."""
 
 
-def unit_of(face: str) -> str:
-    """What a call through a face is charged by: a token, a tile of 784 pixels, a tick of a fiftieth of a second, a sign
-    of a text, a number of a series."""
+def unit_of(face: str, rules: Collection[str]) -> str:
+    """What a call through a face, priced by these rules, is charged by: a token, a tile of 784 pixels, a tick of a
+    fiftieth of a second, a sign of a text, a number of a series, a picture."""
+    if face in PICTURES and SCENE_RULE in rules:
+        return "picture"
     return UNITS.get(face, "token")
 
 
 class Evidence(msgspec.Struct, frozen=True):
     """Why a call cost what it cost; stored on its posting, versioned, never with prompt or answer.
 
-    Amounts in µ, prices in µ per million tokens, `usage_source` one of engine, tokenizer, estimate, fee. `through`: the
-    listings a call came through, None for a plain one. `tags`: ids of what the caller counts it under, see `tags`.
+    Amounts in µ, prices in µ per million tokens, `usage_source` one of engine, tokenizer, estimate, request, answer,
+    fee. `through`: the listings a call came through, None for a plain one. `tags`: ids of what the caller counts it
+    under, see `tags`.
     """
 
     v: int

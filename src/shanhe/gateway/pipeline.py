@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -26,12 +26,15 @@ from shanhe.gateway.coding import CODINGS
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange, reported
 from shanhe.gateway.errand import Errand
 from shanhe.gateway.errors import CallError, ChargedLater
-from shanhe.gateway.faces.base import Completion, Face, present
+from shanhe.gateway.faces.base import Completion, Face, Pictures, present
+from shanhe.gateway.faces.images import ANSWER_MAX_BYTES as PICTURES_MAX_BYTES
+from shanhe.gateway.faces.images import drawn
 from shanhe.gateway.faces.righting import read_answer
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
 from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import weighed
+from shanhe.gateway.pictures import pictures_metered
 from shanhe.gateway.relay import Relay
 from shanhe.gateway.settlement import Outcome, Settler, Unsettled
 from shanhe.gateway.sse import EventTooLarge
@@ -55,6 +58,11 @@ ENGINE_FAULTS: Final = (
 """What an engine can do wrong with its answer."""
 SHAPE_FAULTS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 """What an answer of the wrong shape does to the code that reads it."""
+
+PICTURES_AT_ONCE: Final = 4
+"""Answers with pictures that one process reads at once: each may be tens of MB, several times over while it is read."""
+PICTURES_WAIT_S: Final = 120.0
+"""Longest time such an answer may take to arrive once it has begun."""
 
 Delegate = Callable[[Call, Client, bytes], Awaitable[None] | None]
 
@@ -98,7 +106,19 @@ class Collected:
 
 
 Label = Callable[[str, str, bytes], tuple[bytes, Mapping[str, str]]]
-"""(id, media type, sound): the sound with the label of generated content in it where it can be, and the label."""
+"""(id, media type, body): a sound or a picture with the label of generated content in it where it can be, and the
+label."""
+
+
+class Read(NamedTuple):
+    """An engine's whole answer, read: what the caller gets, with which headers, what it comes to, and when it was
+    there."""
+
+    answer: bytes
+    headers: Headers
+    completion: Completion
+    metered: Metered
+    done_at: float
 
 
 class Pipeline:
@@ -111,6 +131,7 @@ class Pipeline:
         self._metrics = metrics
         self.in_flight: set[UUID] = set()
         self.label: Label | None = None
+        self._drawing = asyncio.Semaphore(PICTURES_AT_ONCE)
         self.delegate: Delegate | None = None
         """Whoever answers calls that name no model but an agent; None from it = an ordinary call."""
 
@@ -234,15 +255,7 @@ class Pipeline:
             with await attempts.next() as exchange:
                 await self._settler.prepare(exchange)
                 try:
-                    body = await exchange.connection.body(call.seconds_left(), ANSWER_MAX_BYTES)
-                    body, completion = (body, Completion()) if call.parsed.media else read_whole(call, body)
-                    done_at = perf_counter()
-                    metered = believed(call, exchange, completion.usage, completion.delivered_bytes)
-                    metered = metered or await self._count(call, exchange, completion.delivered_bytes, completion)
-                    answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
-                    told: Headers = [JSON_TYPE]
-                    if call.parsed.media:
-                        answer, told = await self._sound(call, call.parsed.media, answer)
+                    answer, told, completion, metered, done_at = await self._read(call, exchange)
                 except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
                     attempts.failed(error)
@@ -257,6 +270,34 @@ class Pipeline:
                 await client.answer(200, answer, receipt_headers(call, *told))
                 self._metrics.answered(call, exchange, outcome)
                 return
+
+    async def _read(self, call: Call, exchange: Exchange) -> Read:
+        """The engine's answer, and what it comes to; one of ENGINE_FAULTS or SHAPE_FAULTS where it is none."""
+        if call.parsed.pictures is not None:
+            async with asyncio.timeout(call.seconds_left()), self._drawing:
+                return await self._pictures(call, exchange, call.parsed.pictures)
+        body = await exchange.connection.body(call.seconds_left(), ANSWER_MAX_BYTES)
+        body, completion = (body, Completion()) if call.parsed.media else read_whole(call, body)
+        done_at = perf_counter()
+        metered = believed(call, exchange, completion.usage, completion.delivered_bytes)
+        metered = metered or await self._count(call, exchange, completion.delivered_bytes, completion)
+        answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
+        headers: Headers = [JSON_TYPE]
+        if call.parsed.media:
+            answer, headers = await self._sound(call, call.parsed.media, answer)
+        return Read(answer, headers, completion, metered, done_at)
+
+    async def _pictures(self, call: Call, exchange: Exchange, asked: Pictures) -> Read:
+        """The same of pictures, which take a thread: they are decoded, labelled and encoded again."""
+        body = await exchange.connection.body(PICTURES_WAIT_S, PICTURES_MAX_BYTES)
+        done_at = perf_counter()
+        label = None if self.label is None else partial(self.label, call.receipt)
+        found = await asyncio.to_thread(drawn, body, asked, label)
+        if present(found.made.error) and not found.entries:
+            raise reported(found.made.error)
+        metered = pictures_metered(found, call.admission, exchange.target)
+        answer = found.answer(metered.buckets, tokens=metered.source == "engine")
+        return Read(answer, [JSON_TYPE], Completion(), metered, done_at)
 
     async def _sound(self, call: Call, media: bytes, answer: bytes) -> tuple[bytes, Headers]:
         """A sound with its label, inside where its format can, and the headers that say what it is."""

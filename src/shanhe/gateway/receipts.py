@@ -194,7 +194,7 @@ class Receipts:
             transfers=tuple(msgspec.to_builtins(transfer) for transfer in posting.transfers),
             lots=tuple(msgspec.to_builtins(lot) for lot in posting.lots),
             trace=self._trace(posting, seen),
-            unit=unit_of(seen.face),
+            unit=unit_of(seen.face, seen.rules),
             decisions=self._decisions(posting, seen),
         )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shanhe.compute.api import SCENES
 from shanhe.gateway.meter import BUCKETS
-from shanhe.gateway.model import Terms
+from shanhe.gateway.model import SCENE_RULE, Terms
 from shanhe.gateway.tariff import Party, Prices
 from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.ledger.api import Asset, Ledger
@@ -21,8 +21,6 @@ TARGETS_MAX: Final = 1024
 """Targets whose terms are remembered; a changed engine is another target."""
 CONTRIBUTION_RULE: Final = "P10"
 PRICING_RULE: Final = "P11"
-SCENE_RULE: Final = "P11_scenes"
-"""Prices what counts no tokens."""
 CHARGE_RULE: Final = "P11_call_charge"
 BURN_RULE: Final = "C12"
 BATCH_RULE: Final = "P11_batch"
@@ -109,7 +107,7 @@ class TermsBook:
         """Read the terms of an engine from the rulebook and open the accounts they name."""
         today, edition = self._today(), self._rulebook.edition
         parties: list[Party] = []
-        pricing = SCENE_RULE if target.model_kind in SCENES else PRICING_RULE
+        pricing = SCENE_RULE if target.price_class in SCENES else PRICING_RULE
         rules = {name: self._rulebook.version(name, today) for name in (pricing, CHARGE_RULE, BURN_RULE)}
         if target.contributor is not None:
             account = await self._ledger.ensure_account(target.contributor, Asset.CREDIT, "income")

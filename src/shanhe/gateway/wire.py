@@ -22,6 +22,9 @@ from shanhe.gateway.http import (
     too_slow,
 )
 
+SLOWEST_BYTES_PER_S: Final = 128 * 1024
+"""A client that reads a whole answer more slowly than this, after SEND_WAIT_S, counts as gone: it is kept in memory."""
+
 if TYPE_CHECKING:
     from shanhe.gateway.server import GatewayProtocol
 
@@ -153,7 +156,18 @@ class WireClient:
         head = self._head_lines(status, headers, b"content-length: %d\r\n" % len(body))
         if not self.disconnected:
             self._protocol.transport.write(head + (b"" if self.method == "HEAD" else body))
+            await self._read_within(SEND_WAIT_S + len(body) / SLOWEST_BYTES_PER_S)
         self._finish()
+
+    async def _read_within(self, seconds: float) -> None:
+        """Wait until the client has read what is written, or drop it."""
+        if self._protocol.flow.write_paused:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._protocol.flow.drain()
+            except TimeoutError:
+                self.disconnected = True
+                self._protocol.transport.abort()
 
     def heartbeat(self, sign: bytes, head: Callable[[], Headers]) -> None:
         if self._beat is not None:
@@ -189,15 +203,9 @@ class WireClient:
             if last:
                 self._finish()
             return
-        if self._protocol.flow.write_paused:
-            try:
-                async with asyncio.timeout(SEND_WAIT_S):
-                    await self._protocol.flow.drain()
-            except TimeoutError:
-                self.disconnected = True
-                self._protocol.transport.abort()
-                return
-        self._send(data, last=last)
+        await self._read_within(SEND_WAIT_S)
+        if not self.disconnected:
+            self._send(data, last=last)
 
     def _send(self, data: bytes, *, last: bool) -> None:
         if self._chunked:

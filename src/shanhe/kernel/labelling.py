@@ -3,7 +3,7 @@
 The metadata is the `AIGC` object of GB 45438-2025: `Label` 1 = generated, who produced it, an id of the piece; the
 reserved code is this city's Ed25519 signature over the three and the content's hash, so that anybody can check a label
 with the city's public key alone. A sound carries its label in its WAV file: in a chunk of its own, and as a comment
-that common players show.
+that common players show; pictures do so in their XMP, see `labelled_pictures`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shanhe.kernel import labelled_pictures
 
 GENERATED: Final = "1"
 FIELDS: Final = (
@@ -79,7 +81,11 @@ class Labels:
         return self.of(content_id, text_digest(text))
 
     def media(self, content_id: str, kind: str, body: bytes) -> tuple[bytes, dict[str, str]]:
-        """(file, label) of a sound: WAV and MP3 carry the label inside, of others it goes beside them."""
+        """(file, label) of a picture or a sound: PNG, JPEG, WebP, WAV and MP3 carry the label inside, others have it
+        beside them; ValueError for a picture that can't be read."""
+        if kind in labelled_pictures.FORMS:
+            picture, found = labelled_pictures.labelled(body, lambda digest: self.of(content_id, digest))
+            return picture, dict(found)
         try:
             if kind == WAV:
                 label = self.of(content_id, wav_digest(body))
@@ -116,6 +122,12 @@ def check_sound(sound: bytes, public_key: str) -> Verdict:
     if sound[:3] != ID3:
         return check_wav(sound, public_key)
     return _verdict(label_in_id3(sound), mp3_digest(sound), public_key, marked=True)
+
+
+def check_picture(picture: bytes, public_key: str) -> Verdict:
+    """The same of a picture, PNG, JPEG or WebP; ValueError for what is neither. What is seen in it is not looked at."""
+    label = labelled_pictures.label_in(picture)
+    return _verdict(label, labelled_pictures.digest(picture), public_key, marked=False)
 
 
 def check_wav(wav: bytes, public_key: str) -> Verdict:

@@ -38,12 +38,16 @@ class Chip(msgspec.Struct, frozen=True):
     memory_mb: int = 0
 
 
+OfferKind = Literal["chat", "embedding", "rerank", "transcription", "speech", "ocr", "forecast"]
+"""Kinds that nodes serve; no card of this city's makes pictures."""
+
+
 class Offer(msgspec.Struct, frozen=True):
     """A model that a node can serve. Speeds are the node's own measurement; the city measures for itself."""
 
     model: str
     context_tokens: int = 8_192
-    kind: Literal["chat", "embedding", "rerank", "transcription", "speech", "ocr", "forecast"] = "chat"
+    kind: OfferKind = "chat"
     price_class: str = "small"
     memory_mb: int = 0
     loaded: bool = True

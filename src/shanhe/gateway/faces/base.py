@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
@@ -16,7 +16,7 @@ TAGS_MAX = 8
 TAG_MAX_CHARS = 64
 BOUNDARY: Final = secrets.token_hex(24)
 """Between the parts of a form that goes to an engine."""
-FORMS: Final = frozenset({"/audio/transcriptions"})
+FORMS: Final = frozenset({"/audio/transcriptions", "/images/edits"})
 """Where an engine wants a form."""
 FINISH_MAX_CHARS: Final = 64
 """Longest word for why an answer ended: it stays in the books, where nothing of an answer belongs."""
@@ -184,6 +184,16 @@ class PlainChat(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     user: msgspec.Raw = ABSENT
 
 
+class Pictures(msgspec.Struct, frozen=True):
+    """What a call for pictures asks: how many, and of how many points each (0 = the engine decides); how many it brings
+    along; whether they come as `data:` URLs."""
+
+    asked: int
+    points: int = 0
+    brought: int = 0
+    addressed: bool = False
+
+
 class Parsed(msgspec.Struct):
     """A request understood: what admission, routing and metering need, and the body to send on.
 
@@ -220,8 +230,9 @@ class Parsed(msgspec.Struct):
     """What the caller wants it counted under; see `tags_of`."""
     media: bytes = b""
     """Type of the answer where it is not JSON."""
-    form: Callable[[str], bytes] | None = None
-    """Makes the body for the engine where that is no JSON, of the model's name there."""
+    form: Callable[[Mapping[str, Any]], bytes] | None = None
+    """Makes the body for the engine where that is no JSON, of its fields."""
+    pictures: Pictures | None = None
 
 
 class StreamWriter(Protocol):

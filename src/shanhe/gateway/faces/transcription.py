@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.gateway.errors import invalid
-from shanhe.gateway.faces.base import BOUNDARY, Completion, Metadata, Parsed, tags_named, tags_of
+from shanhe.gateway.faces.base import Completion, Parsed
+from shanhe.gateway.faces.forms import LIST_SIGN, File, form_parts, form_tags, written
 from shanhe.gateway.faces.openai import Chat
-from shanhe.gateway.faces.reading import decode
 from shanhe.gateway.meter import Metered
 
 TOKENS_PER_SECOND: Final = 50
@@ -25,9 +25,6 @@ LEAST_BYTES_PER_SECOND: Final = 750
 CHUNKS_MAX: Final = 64
 PLAIN_CODINGS: Final = (1, 3)
 """PCM and floats; whatever else a WAV file may hold is compressed."""
-PARTS_MAX: Final = 32
-LIST_SIGN: Final = ","
-HEAD_MAX_BYTES: Final = 4 * 1024
 FORMATS: Final = ("json", "verbose_json", "text", "srt", "vtt")
 UNSERVED: Final = (
     "include", "keywords", "known_speaker_names", "known_speaker_references", "languages", "stream",
@@ -53,7 +50,6 @@ class Heard(msgspec.Struct):
 
 
 _heard = msgspec.json.Decoder(Heard)
-_metadata = msgspec.json.Decoder(Metadata)
 
 
 class Transcriptions(Chat):
@@ -71,15 +67,17 @@ class Transcriptions(Chat):
         if shape not in FORMATS:
             raise invalid(f"response_format is one of {', '.join(FORMATS)}.", "response_format", "invalid_value")
         _served(words)
-        fields = {field: words[field] for field in PASSED if field in words} | {"response_format": "verbose_json"}
+        fields: dict[str, Any] = {field: words[field] for field in PASSED if field in words} | {
+            "response_format": "verbose_json"
+        }
         seconds = wav_seconds(sound)
         most = math.ceil(len(sound) / LEAST_BYTES_PER_SECOND) if seconds is None else seconds
         media = b"" if shape in ("json", "verbose_json") else b"text/plain; charset=utf-8"
         return Parsed(
-            model=words.get("model", ""), body={}, path="/audio/transcriptions",
+            model=words.get("model", ""), body=fields, path="/audio/transcriptions",
             text_bytes=math.ceil(most * TOKENS_PER_SECOND), messages=1, max_tokens=None, max_tokens_field=None,
-            answers=0, kind="transcription", echo=shape, media=media, tags=_tags(words),
-            form=lambda model: written({**fields, "model": model}, name or "sound", sound),
+            answers=0, kind="transcription", echo=shape, media=media, tags=form_tags(words),
+            form=lambda fields: written(fields, [File("file", name or "sound", sound)]),
         )  # fmt: skip
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
@@ -97,14 +95,6 @@ class Transcriptions(Chat):
         return _encode(answer)
 
 
-def _tags(words: Mapping[str, str]) -> tuple[str, ...]:
-    """What a form is counted under: `metadata[tags]`, as clients write a nested field, or `metadata` as JSON."""
-    named = words.get("metadata[tags]")
-    if named is None and "metadata" in words:
-        return tags_of(decode(_metadata, words["metadata"].encode(), "metadata"))
-    return tags_named(named or "", "metadata[tags]")
-
-
 def _served(words: Mapping[str, str]) -> None:
     """CallError 400 for what is known and not done here."""
     for name in UNSERVED:
@@ -113,47 +103,6 @@ def _served(words: Mapping[str, str]) -> None:
     if set(words.get("timestamp_granularities", "segment").split(LIST_SIGN)) != {"segment"}:
         text = "Times are given for segments, not for words."
         raise invalid(text, "timestamp_granularities", "unsupported_value")
-
-
-def form_parts(body: bytes) -> dict[str, tuple[str, bytes]]:
-    """(file name, data) by field of a multipart form, whose boundary its first line names; bounded. A list, which comes
-    as `name[]` once for each entry, is one field with commas."""
-    first = body.split(b"\r\n", 1)[0]
-    if not first.startswith(b"--") or not 3 <= len(first) <= 72:
-        raise invalid("The body is not a multipart form.", None, "invalid_type")
-    found: dict[str, tuple[str, bytes]] = {}
-    for part in body.split(b"\r\n" + first, PARTS_MAX + 1)[: PARTS_MAX + 1]:
-        head, separator, data = part.removeprefix(first).removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        if separator and len(head) <= HEAD_MAX_BYTES:
-            field = _parameter(head, "name")
-            if field.endswith("[]"):  # comes once for each entry
-                field = field.removesuffix("[]")
-                data = b"%b%b%b" % (found[field][1], LIST_SIGN.encode(), data) if field in found else data
-            if field:
-                found[field] = _parameter(head, "filename"), data
-    return found
-
-
-def _parameter(head: bytes, name: str) -> str:
-    """A quoted parameter of a part's content-disposition."""
-    text = head.decode(errors="replace")
-    at = text.find(f' {name}="')
-    if at < 0:
-        return ""
-    begin = at + len(name) + 3
-    return text[begin : text.find('"', begin)][:200]
-
-
-def written(fields: dict[str, str], name: str, sound: bytes) -> bytes:
-    """A form for the engine."""
-    plain = "".join(ch for ch in name if ch.isalnum() or ch in "._-")[-100:] or "sound"
-    parts = [
-        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
-        for field, value in fields.items()
-    ]
-    head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="{plain}"\r\n'
-    return b"".join([*parts, head.encode(), b"content-type: application/octet-stream\r\n\r\n", sound,
-                     f"\r\n--{BOUNDARY}--\r\n".encode()])  # fmt: skip
 
 
 def wav_seconds(sound: bytes) -> float | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import httpx
 import msgspec
 
 from shanhe.compute.api import DEFAULT_SOURCES, LlamaSupervisor, Speed, card, private_folder, socket_path
 from shanhe.pool.measure import measure
-from shanhe.pool.model import Offer
+from shanhe.pool.model import Offer, OfferKind
 
 CONNECT_S: Final = 5.0
 IDLE_S: Final = 600.0
@@ -93,7 +93,7 @@ class LlamaHost:
         self.offer = Offer(
             model,
             known.context_tokens,
-            known.kind.value,
+            cast(OfferKind, known.kind.value),
             known.price_class,
             known.memory_mb,
             loaded=False,

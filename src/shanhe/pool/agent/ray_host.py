@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 
 from shanhe.compute.api import card
 from shanhe.kernel.errors import Unavailable
 from shanhe.pool.agent.hosts import CONNECT_S, IDLE_S, Door, measured, replaced
-from shanhe.pool.model import Offer
+from shanhe.pool.model import Offer, OfferKind
 
 APPLICATION: Final = "shanhe.pool.agent.ray_app:build"
 PREFIX: Final = "shanhe-"
@@ -57,8 +57,8 @@ class RayHost:
         )
         self._door = Door(self._client, f"{cluster.serve.rstrip('/')}/{self._name}/v1", model)
         self.offer = Offer(
-            model, known.context_tokens, known.kind.value, known.price_class, known.memory_mb, loaded=False,
-            movable=True,
+            model, known.context_tokens, cast(OfferKind, known.kind.value), known.price_class, known.memory_mb,
+            loaded=False, movable=True,
         )  # fmt: skip
 
     async def start(self) -> None:
