@@ -278,7 +278,12 @@ class Member:
                 date(2026, 10, 1),
                 "",
             ),
-        ]
+            m.ModelRow(
+                "qwen-image", ("通义万相", "Qwen Image"), "image", 32_768, "Qwen", ("painter",),
+                {"input": 0, "cached_input": 0, "output": 230_000 * MICRO}, valid_from=date(2026, 11, 1), local=False,
+                price_class="image",
+            ),
+        ]  # fmt: skip
 
     async def notices(self, who: m.Who, limit: int) -> Sequence[m.NoticeRow]:
         if self.empty:
@@ -391,12 +396,33 @@ OFFERED_RUN = ident(62)
 """A run of an agent as it is offered; the others are of a draft."""
 
 
+PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
+
+
 class Talk:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
     given: Thumb | None = None
     sent: Mapping[str, str] = {}
 
-    async def stream(self, who: m.Who, body: bytes) -> AsyncIterator[tuple[int, Mapping[str, str], bytes]]:
+    async def stream(
+        self, who: m.Who, body: bytes, path: str = "/v1/chat/completions", name: str = ""
+    ) -> AsyncIterator[tuple[int, Mapping[str, str], bytes]]:
         ask = json.loads(body)
+        if path == "/v1/images/generations":
+            self.asked.append((name, ask))
+            if ask["prompt"] == "拒绝":
+                yield 402, {}, b'{"error": {"code": "insufficient_quota", "message": "no"}}'
+                return
+            yield (
+                200,
+                {"x-shanhe-receipt": str(ident(60))},
+                json.dumps({"data": [{"url": PICTURE}] * ask["n"]}).encode(),
+            )
+            return
         words = ("复式记账，", "就是每一笔钱", "都同时记下", "来处与去处。")
         head = {"x-shanhe-receipt": str(ident(60))}
         if not ask["stream"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import ClassVar
 from uuid import UUID
 
 import httpx
@@ -13,6 +14,7 @@ from tests.console import (
     double_house,
 )
 from tests.console.double_ground import TOKEN, ident
+from tests.console.double_member import PICTURE
 
 from shanhe.console.ports import Desk
 
@@ -195,6 +197,41 @@ class TestPlayground:
     async def test_refuses_what_is_beyond_its_bounds(self, member: httpx.AsyncClient, body: dict[str, object]) -> None:
         answer = await member.post("/playground/chat", json=body, headers={"x-csrf-token": TOKEN["csrf"]})
         assert answer.status_code == 422
+
+
+class TestPictures:
+    ASKED: ClassVar[dict[str, str]] = {"model": "qwen-image", "prompt": "清晨的水库", "n": "2", "size": "1024x1024"}
+
+    async def test_are_shown_with_their_receipt_beside_them(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/playground/pictures")).text
+        assert "0.23" in page
+        once = page.split('name="once" value="')[1].split('"')[0]
+        answer = await member.post("/playground/pictures", data={**TOKEN, **self.ASKED, "once": once})
+        assert answer.status_code == 200
+        assert answer.text.count(f'src="{PICTURE}"') == 2
+        assert f"/receipts/{ident(60)}" in answer.text
+        assert desk.talk.asked == [(once, {**self.ASKED, "n": 2, "response_format": "url"})]  # type: ignore[attr-defined]
+
+    async def test_come_as_a_part_where_scripts_run_and_the_next_form_has_another_name(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        answer = await member.post(
+            "/playground/pictures", data={**TOKEN, **self.ASKED, "once": "a"}, headers={"hx-request": "true"}
+        )
+        assert "<html" not in answer.text
+        assert 'hx-swap-oob="true"' in answer.text
+        assert 'name="once" value="a"' not in answer.text
+
+    async def test_that_are_refused_say_why_and_keep_what_was_typed(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/playground/pictures", data={**TOKEN, **self.ASKED, "prompt": "拒绝"})
+        assert answer.status_code == 402
+        assert "余额不足" in answer.text
+        assert ">拒绝</textarea>" in answer.text
+
+    async def test_are_priced_each_on_the_models_page(self, member: httpx.AsyncClient) -> None:
+        row = (await member.get("/models")).text.split("qwen-image")[1].split("</tr>")[0]
+        assert "0.23" in row
+        assert "每张" in row
 
 
 class TestApps:

@@ -45,6 +45,8 @@ QUALITY: Final = "picture_quality"
 has one price: whoever calls would choose what the city pays."""
 NO_RESPONSE_FORMAT: Final = "no_response_format"
 """Feature of an engine that refuses `response_format` in a call for pictures, and sends them in its answer anyway."""
+IMAGE_CONTEXT_TOKENS: Final = 8_192
+"""Of a model whose pictures are billed by tokens: what one may take, where its registration says no more."""
 IMAGE_TOKENS: Final = "image_tokens"
 """Class of image models whose supplier bills tokens; the others have a price for a picture."""
 THINKING: Final = frozenset({TEMPLATE, SWITCH, TYPE, EFFORT})

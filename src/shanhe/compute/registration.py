@@ -15,6 +15,7 @@ from shanhe.compute.model import (
     BUCKETS,
     CONTEXT_TOKENS,
     GENERAL,
+    IMAGE_CONTEXT_TOKENS,
     IMAGE_TOKENS,
     LOCAL_CLASSES,
     QUALITY,
@@ -52,11 +53,12 @@ def completed(new: NewEngine, found: Discovery | None) -> NewEngine:
     if not models:
         raise NoModelsListed(new.url, new.kind.value)
     contexts = [one.context_tokens for one in listed if one.context_tokens and one.id in models.values()]
+    usual = IMAGE_CONTEXT_TOKENS if new.model_class == IMAGE_TOKENS else CONTEXT_TOKENS
     word = None if found is None or new.features & THINKING else SERVERS.get(found.flavour)
     return replace(
         new,
         models=models,
-        context_tokens=new.context_tokens or min(contexts, default=CONTEXT_TOKENS),
+        context_tokens=new.context_tokens or min(contexts, default=usual),
         features=new.features | ({word} if word else frozenset()),
     )
 

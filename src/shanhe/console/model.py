@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 BUCKETS = ("input", "cached_input", "output", "reasoning", "tool", "cache_write")
+UNITS = {"ocr": "tile", "transcription": "tick", "speech": "sign", "forecast": "number", "image": "picture"}
+"""What models of a price class count that is no token."""
 Bilingual = tuple[str, str]
 """A text that comes from data, Chinese first."""
 
@@ -186,6 +188,12 @@ class ModelRow:
     price_version: str = ""
     local: bool = True
     aliases: tuple[str, ...] = ()
+    price_class: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What its prices are of, a million each; a `unit_of`."""
+        return UNITS.get(self.price_class, "token")
 
     def priced(self, prices: Mapping[str, int], source: Priced) -> ModelRow:
         """The same model with its prices and what is to be said about them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from shanhe.console import model as m
@@ -56,11 +56,17 @@ class Member(Protocol):
     async def notices_read(self, who: m.Who, ids: Sequence[UUID]) -> None: ...
 
 
+CHAT: Final = "/v1/chat/completions"
+
+
 class Talk(Protocol):
     """The playground's line to the gateway."""
 
-    def stream(self, who: m.Who, body: bytes) -> AsyncIterator[tuple[int, Mapping[str, str], bytes]]:
-        """Yields (status, headers, first bytes) once, then (0, {}, bytes); closing it disconnects the call."""
+    def stream(
+        self, who: m.Who, body: bytes, path: str = CHAT, name: str = ""
+    ) -> AsyncIterator[tuple[int, Mapping[str, str], bytes]]:
+        """Asks under `name` where there is one, so that what is sent again is not made again. Yields (status, headers,
+        first bytes) once, then (0, {}, bytes); closing it disconnects the call."""
         ...
 
     async def face(self, name: str, maker: UUID | None = None) -> Mapping[str, Any]:

@@ -34,6 +34,7 @@ from shanhe.console.pages.knowledge import KnowledgeRoom
 from shanhe.console.pages.known import KnownRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.nomads import NomadDeskRoom, NomadRoom, VenueRoom
+from shanhe.console.pages.pictures import PictureRoom
 from shanhe.console.pages.play import PlayRoom
 from shanhe.console.pages.pool import PoolRoom
 from shanhe.console.pages.promises import PromisesRoom
@@ -64,6 +65,7 @@ ROOMS = (
     TillRoom,
     CreditsRoom,
     CreditsDesk,
+    PictureRoom,
     PlayRoom,
     ProofRoom,
     PromisesRoom,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from shanhe.compute.api import Engine, EngineChange, Kind, NewEngine, Rates
+from shanhe.compute.api import IMAGE_TOKENS, Engine, EngineChange, Kind, NewEngine, Rates
 from shanhe.console import model as m
 from shanhe.console import model_city as mc
 from shanhe.console.live.house import called
@@ -20,6 +20,8 @@ from shanhe.kernel.money import parse_credits
 from shanhe.ledger.api import Asset
 
 TIMEOUT_MAX_S: Final = 3_600
+REFERENCE_CHIP: Final = "datacentre_gpu"
+"""Whose reference cost an engine has that is registered without one."""
 
 ORGS_SHOWN = 50
 STANDING = {"operational": "up", "degraded": "degraded", "outage": "down"}
@@ -207,17 +209,24 @@ class LiveCity:
         return found
 
     async def engine_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
-        local = fields.get("local") == "1"
-        costs = {bucket: parse_credits(fields.get(f"cost_{bucket}") or "0") for bucket in ("input", "output")}
+        local, said = fields.get("local") == "1", fields.get("kind") or "chat"
+        kind = Kind.IMAGE if said == IMAGE_TOKENS else Kind(said)
+        costs = {side: parse_credits(typed) for side in ("input", "output") if (typed := fields.get(f"cost_{side}"))}
+        if len(costs) == 1 and said != Kind.IMAGE:  # the other side would be sold for nothing
+            raise Invalid("one_cost", "Give the cost of input and of output, or neither.",
+                          message_zh="输入成本与输出成本请都填写，或都不填。")  # fmt: skip
         new = NewEngine(
             name=fields.get("name", ""),
             url=fields.get("url", ""),
             models=_models(fields.get("models", "")),
-            cost=Rates.of(costs),
+            cost=Rates.of(costs) if costs else None,
+            chip_class="" if costs else REFERENCE_CHIP,
             key_env=fields.get("key_env", ""),
             local=local,
             data_classes=frozenset(map(str, DataClass)) if local else frozenset({str(DataClass.GENERAL)}),
-            kind=Kind(fields.get("kind") or "chat"),
+            kind=kind,
+            price_class=said if said == IMAGE_TOKENS else "",
+            context_tokens=0,
         )
         new, _ = await self._of.compute.looked_at(new)
         await self._of.compute.add_engine(new, actor=actor_of(who).ref)

@@ -243,6 +243,7 @@ class LiveMember:
                 engines=info.engines,
                 local=info.local,
                 aliases=tuple(aliases.get(info.id, ())),
+                price_class=info.price_class,
             )
             try:
                 prices = self._of.compute.prices(info.id, today)

@@ -13,13 +13,13 @@ from shanhe.agents.api import FACE_TRY, Published, Told, events, rated
 from shanhe.console import model as m
 from shanhe.console.live.member import PLAY_KEY
 from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.ports import CHAT
 from shanhe.identity.api import NewKey
 from shanhe.kernel.errors import Invalid, ShanheError
 
 KEY_LIFE = timedelta(hours=12)
 KEY_SPARE = timedelta(minutes=10)
 SESSIONS_KEPT = 500
-PATH = "/v1/chat/completions"
 Piece = tuple[int, Mapping[str, str], bytes]
 
 
@@ -34,8 +34,8 @@ class LiveTalk:
         self._modules = modules
         self._keys: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
 
-    async def stream(self, who: m.Who, body: bytes) -> AsyncIterator[Piece]:
-        call = _Call(await self._key(who), body)
+    async def stream(self, who: m.Who, body: bytes, path: str = CHAT, name: str = "") -> AsyncIterator[Piece]:
+        call = _Call(await self._key(who), body, path, name)
         running = asyncio.create_task(self._gateway.app(call.scope, call.receive, call.send))
         running.add_done_callback(lambda _: call.pieces.put_nowait(None))
         try:
@@ -111,7 +111,7 @@ class LiveTalk:
 class _Call:
     """One request to an ASGI application, whose answer is read as it comes."""
 
-    def __init__(self, key: str, body: bytes) -> None:
+    def __init__(self, key: str, body: bytes, path: str, name: str) -> None:
         self.pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
         self.gone = asyncio.Event()
         self._body: bytes | None = body
@@ -121,8 +121,8 @@ class _Call:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": PATH,
-            "raw_path": PATH.encode(),
+            "path": path,
+            "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
             "headers": [
@@ -130,6 +130,7 @@ class _Call:
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),
                 (b"authorization", f"Bearer {key}".encode()),
+                *([(b"idempotency-key", name.encode())] if name else []),
             ],
             "client": None,
             "server": None,

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
+from shanhe.compute.api import IMAGE_TOKENS, Kind
 from shanhe.console import chart
 from shanhe.console.model import Who
 from shanhe.console.model_city import ActsWanted
@@ -156,7 +157,7 @@ class CityRoom(Room):
         return await self._engines(request, who, report=await self.answer_of(request, who) or None)
 
     async def _engines(self, request: Request, who: Who, **values: Any) -> Response:
-        shown = {"fields": {}, "report": None, **values}
+        shown = {"fields": {}, "report": None, "kinds": (*map(str, Kind), IMAGE_TOKENS), **values}
         engines = await self.desk.city.engines(who)
         if request.headers.get("hx-target") == "engines":
             return self.show(request, "parts/engines.html", who, engines=engines)

@@ -82,10 +82,12 @@ class PlayRoom(Room):
         return await self._page(request, who, **kept, receipt=receipt)
 
     async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:
-        models = [model for model in await self.desk.member.models() if model.kind == "chat"]
+        every = await self.desk.member.models()
+        models = [model for model in every if model.kind == "chat"]
         offered, _ = await self.desk.shop.window("agent", "", most=AGENTS_SHOWN_MAX)
         agents = [row["name"] for row in offered]
         shown = {"prompt": "", "answer": "", "receipt": None, "chosen": "", "strip": [], "lapsed": False, **values}
+        shown["paints"] = any(model.kind == "image" for model in every)
         return self.show(request, "playground.html", who, models=models, agents=agents, tokens=TOKENS_DEFAULT, **shown)
 
     async def chat(self, request: Request) -> Response:
