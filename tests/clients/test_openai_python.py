@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +13,7 @@ from pydantic import BaseModel
 
 from stage.fixtures import Stage, Tenant
 from stage.later import Later
+from stage.upstream import picture
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -151,3 +155,67 @@ class TestErrors:
     def test_a_stream_that_breaks_off_raises(self, client: OpenAI) -> None:
         with pytest.raises(openai.APIError):
             list(client.chat.completions.create(model="cut", messages=HELLO, stream=True))
+
+
+@pytest.fixture(scope="module")
+def painter(stage: Stage) -> str:
+    stage.city.command(
+        "engines", "add", "stage-painter", "--kind", "image", "--url", f"http://127.0.0.1:{stage.upstream_port}/v1",
+        "--model", "painter=painter", "--cost-output", "100000", "--feature", "picture_edits",
+    )  # fmt: skip
+    return "painter"
+
+
+@pytest.fixture(scope="module")
+def buyer(stage: Stage) -> Tenant:
+    return stage.tenant("Painters", credits="1")
+
+
+@pytest.fixture(scope="module")
+def artist(stage: Stage, buyer: Tenant) -> OpenAI:
+    return openai.OpenAI(base_url=f"{stage.url}/v1", api_key=buyer.token, max_retries=0, timeout=30)
+
+
+class TestImages:
+    """Pictures, from the engine's registration to what stands in the books."""
+
+    def test_are_made_charged_and_labelled(
+        self, stage: Stage, painter: str, buyer: Tenant, artist: OpenAI, tmp_path: Path
+    ) -> None:
+        raw = artist.images.with_raw_response.generate(model=painter, prompt="水库", n=2, size="1024x1024")
+        pictures = raw.parse().data
+        assert pictures is not None
+        receipt = stage.receipt(buyer, raw.headers["x-shanhe-receipt"])
+        assert (len(pictures), receipt["unit"], receipt["amount_micro"]) == (2, "picture", 230_000)
+        assert receipt["evidence"]["held_micro"] == 230_000
+        assert {"P11_scenes", "P11_call_charge", "C12"} == {rule["id"] for rule in receipt["rules"]}
+        assert sum(transfer["amount"] for transfer in receipt["transfers"]) == 230_000
+        assert stage.balance_micro(buyer) == 1_000_000 - 230_000
+        file = tmp_path / "picture.png"
+        file.write_bytes(base64.b64decode(pictures[0].b64_json or ""))
+        key = str(stage.city.command("labels", "key")["public_key"])
+        found = stage.city.command("labels", "check", str(file), "--key", key)
+        assert (found["genuine"], found["content_id"]) == (True, raw.headers["x-shanhe-receipt"])
+        with stage.client(buyer) as client:
+            told = client.post("/api/labels/check-picture", content=file.read_bytes())
+            assert told.json()["genuine"]
+            assert client.post("/api/labels/check-picture", content=b"x").json()["error"]["code"] == "no_picture"
+            head, row = list(csv.reader(client.get("/api/usage?group=day,model&format=csv").text.splitlines()))
+            told = dict(zip(head, row, strict=True))
+            assert (told["model"], told["calls"], told["output"], told["credits"]) == ("painter", "1", "2", "0.230000")
+
+    def test_are_changed_until_the_balance_is_spent(
+        self, stage: Stage, painter: str, buyer: Tenant, artist: OpenAI
+    ) -> None:
+        file = ("a.png", base64.b64decode(picture()), "image/png")
+        before = stage.balance_micro(buyer)
+        artist.images.edit(model=painter, prompt="更亮", image=file)
+        assert before - stage.balance_micro(buyer) == 115_000
+        with pytest.raises(openai.APIStatusError) as told:
+            artist.images.generate(model=painter, prompt="水库", n=10)
+        assert told.value.status_code == 402
+        assert before - stage.balance_micro(buyer) == 115_000
+        assert stage.verify()["clean"]
+
+    def test_are_a_kind_of_model(self, painter: str, artist: OpenAI) -> None:
+        assert artist.models.retrieve(painter).model_dump()["kind"] == "image"

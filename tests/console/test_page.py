@@ -36,6 +36,7 @@ PAGES = (
     "/welcome",
     "/city/registrations",
     "/playground",
+    "/playground/pictures",
     "/usage",
     "/usage?by=model",
     "/usage?by=key",

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import struct
 import sys
+import zlib
 from typing import Any
 
 GOOD_TEXT = "Hello there, friend of the city."
@@ -40,7 +43,8 @@ async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
                 if line.lower().startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
             body = await reader.readexactly(length) if length else b"{}"
-            await answer(head.split(b" ")[1].decode(), json.loads(body), writer)
+            form = b"multipart/form-data" in head
+            await answer(head.split(b" ")[1].decode(), {} if form else json.loads(body), writer)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError, Hangup):
         pass
@@ -52,6 +56,8 @@ async def answer(path: str, request: dict[str, Any], writer: asyncio.StreamWrite
     model = str(request.get("model", ""))
     if path.endswith("/models"):
         return whole(writer, 200, {"object": "list", "data": [{"id": "good", "object": "model"}]})
+    if path.endswith(("/images/generations", "/images/edits")):
+        return whole(writer, 200, {"created": 1, "data": [{"b64_json": picture()}] * int(request.get("n") or 1)})
     if path.endswith("/embeddings"):
         inputs = request["input"] if isinstance(request["input"], list) else [request["input"]]
         data = [{"object": "embedding", "index": i, "embedding": [0.6, 0.8]} for i in range(len(inputs))]
@@ -87,6 +93,16 @@ async def answer(path: str, request: dict[str, Any], writer: asyncio.StreamWrite
         body["object"] = "text_completion"
     usage = usage_of(model, request)
     return whole(writer, 200, {**body, "choices": choices} | ({"usage": usage} if usage is not None else {}))
+
+
+def picture(side: int = 64) -> str:
+    """A PNG file, base64."""
+    rows = b"".join(b"\0" + bytes(v for x in range(side) for v in (4 * x, 4 * y, 128)) for y in range(side))
+    made = b"\x89PNG\r\n\x1a\n"
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    for name, held in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        made += struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held))
+    return base64.b64encode(made).decode()
 
 
 def message_of(model: str, request: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -136,7 +136,6 @@ def usage_csv(rows: list[UsageRow]) -> str:
     """Rows as CSV with a byte-order mark, so that spreadsheets read the Chinese in it."""
     lines = [csv_line(CSV_COLUMNS)]
     for row in rows:
-        values = [getattr(row, name) for name in CSV_COLUMNS[:-2]]
-        amount = Decimal(row.amount_micro).scaleb(-6)
-        lines.append(csv_line((*values, amount, str(row.tag or ""))))
+        said: dict[str, Decimal | str] = {"credits": Decimal(row.amount_micro).scaleb(-6), "tag": str(row.tag or "")}
+        lines.append(csv_line([said[name] if name in said else getattr(row, name) for name in CSV_COLUMNS]))
     return BOM + "".join(lines)
