@@ -30,7 +30,7 @@ from shanhe.ledger.api import (
     Provenance,
 )
 from shanhe.ledger.commit import ConnectionLost, Line
-from shanhe.ledger.leases import SHRINK
+from shanhe.ledger.leases import GRANT, SHRINK
 from shanhe.ledger.reservation import Lease, Reservation
 
 from .conftest import TERMS, Books
@@ -195,6 +195,28 @@ class TestLease:
         await lent.ledger._book.shrink(lent.lease, [running], everything=True)
         await lent.ledger.settle(running, lent.books.charge(700))
         assert (await lent.ledger.find_hold(running.receipt_id)).state == "captured"
+        assert await lent.returned() == 0
+        assert await lent.books.clean()
+
+    async def test_that_was_lent_more_and_did_not_hear_of_it_is_not_renewed_with_it(
+        self, lent: Lent, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While its account is in use a lease is renewed for ever: nobody could spend what this worker does not know
+        of, and it would lapse there."""
+        faults, book = Faults(monkeypatch), lent.ledger._book
+        faults.after = lambda query: ConnectionLost("its answer was lost") if query == GRANT else None
+        running = [lent.call() for _ in range(lent.lease.free // 1000)]
+        await asyncio.gather(*book._tasks)
+        faults.none()
+        for one in running:
+            await lent.ledger.release(one)
+        for _ in range(6):
+            clock.advance(seconds=10)
+            await book.housekeep()
+            await lent.books.call(lent.payer, 1000)
+        await lent.ledger.sweep()
+        leased = (await lent.ledger.balance(lent.payer.id)).leased
+        assert leased == sum(piece.amount for lease in book._leases.values() for piece in lease.pieces) > 0
         assert await lent.returned() == 0
         assert await lent.books.clean()
 

@@ -210,7 +210,9 @@ class LeaseBook:
                     parts * largest, parts, now + LEASE_TTL, now + SOON,
                     self._terms(city_date(now)).order,
                 )  # fmt: skip
-            except ConnectionLost:
+            except ConnectionLost as lost:
+                if lost.sent and lease is not None:  # it may have more than is known here: that ends with it
+                    self._retire(lease)
                 return False  # the hold that follows waits for the server, with a bound
             return self._granted(payer, lease, answer, now, growth)
 
