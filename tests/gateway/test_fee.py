@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.gateway.commission import Commission, Maker, Markup, Referral, Royalty, part
 from shanhe.gateway.meter import Buckets
+from shanhe.gateway.settlement import FEE_METER, Outcome, Settler
+from shanhe.gateway.terms import TermsBook
 from shanhe.gateway.tolls import NO_PRICES
 from shanhe.ledger.api import Provenance
 
@@ -42,6 +47,24 @@ class TestFee:
 
         if asked.whole:
             assert split(one) == split(other)
+
+    @pytest.mark.parametrize(("fee_micro", "earned"), [(5_000, {4_000}), (2, {1, 2})])
+    async def test_that_does_not_divide_is_rounded_by_the_number_of_each_receipt(
+        self, fee_micro: int, earned: set[int]
+    ) -> None:
+        none: Any = None
+        asked, terms = commission([fee_micro], 0, 0), cast(TermsBook, SimpleNamespace(platform=PLATFORM))
+        settler = Settler(none, terms, none, lambda amount, weights: [amount], none, none)
+        reservation = SimpleNamespace(burning=lambda total, most: {Provenance.PURCHASED: total})
+        amounts = set()
+        for receipt in (UUID(int=n << 120) for n in range(200)):
+            call: Any = SimpleNamespace(
+                receipt_id=receipt, reservation=reservation, admission=SimpleNamespace(prices=NO_PRICES)
+            )
+            shares = settler._fee_parted(call, asked, Outcome(FEE_METER, "completed", None, none)).charged.shares
+            assert sum(share.amount_micro for share in shares) == fee_micro
+            amounts.add(shares[0].amount_micro)
+        assert amounts == earned
 
     def test_that_does_not_divide_is_not_whole(self) -> None:
         assert commission([5_000], 0, 0).whole

@@ -24,7 +24,7 @@ from shanhe.gateway.tags import tags_in
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError, Unavailable
-from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
+from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg
 
 if TYPE_CHECKING:
     from shanhe.gateway.call import Call
@@ -264,17 +264,14 @@ class Settler:
         return Fee(call, reservation, charge, parted, outcome, self._usage.today())
 
     def _fee_parted(self, call: Call, commission: Commission, outcome: Outcome) -> Parted:
-        """The split of a fee; of one that divides into whole µ and burns no subsidy it is always the same."""
-        burning, known = call.reservation.burning, self._fees.get(commission)
-        if known is not None:
-            burned = burning(known.charged.total_micro, known.through.subsidy_max_micro)
-            if not burned.get(Provenance.SUBSIDY):
-                return known
+        """The split of a fee, of which no subsidy pays any (R1); of one that divides into whole µ always the same."""
+        if (known := self._fees.get(commission)) is not None:
+            return known
         parted = part(
             call.admission.prices, outcome.metered.buckets, (), commission, self._terms.platform, call.receipt_id,
-            burning, self._divide,
+            call.reservation.burning, self._divide,
         )  # fmt: skip
-        if commission.whole and parted.through.paid_micro == parted.charged.total_micro:
+        if commission.whole:
             if len(self._fees) >= FEES_MAX:
                 self._fees.clear()
             self._fees[commission] = parted
