@@ -84,6 +84,16 @@ class TestCall:
             }  # fmt: skip
             assert desk.gateway.in_flight == 0
 
+    async def test_whose_capture_has_to_wait_goes_on_in_the_pipeline_and_is_charged_once(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with warm(desk) as line:
+            before = await desk.balance()
+            monkeypatch.setattr(desk.ledger, "settle_soon", lambda *_: False)  # its reservation is moving, say
+            status, _, answer = await line.ask()
+        assert (status, answer["choices"][0]["message"]["content"]) == (200, "Hello there")
+        assert (before - await desk.balance(), len(desk.engine.requests)) == (WHOLE_COST, 2)
+
     async def test_counts_against_the_budget_of_its_key_exactly(self, desk: Desk) -> None:
         held = (10 + 16 + 32) * RATES.input // 1_000_000 + 64 * RATES.output // 1_000_000
         desk.keys.known[TOKEN] = desk.caller(budget_day_micro=held + 3 * WHOLE_COST)

@@ -204,6 +204,17 @@ class TestWholeAnswer:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")
         assert lossy.desk.engine.requests == []
 
+    async def test_is_not_begun_as_a_stream_while_the_database_cannot_say_who_is_paid(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def away(_: Any) -> None:
+            raise OSError("away")
+
+        lossy.desk.engine.scripts.append(stream(chunk("He"), chunk("llo", finish="stop"), usage_chunk(9, 2), DONE))
+        monkeypatch.setattr(lossy.desk.gateway._settler._terms, "load", away)
+        answer = await lossy.desk.chat(stream=True)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ledger_unavailable")
+
     async def test_that_its_asker_keeps_is_asked_for_until_it_is_known_and_never_given_back(
         self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
