@@ -106,6 +106,12 @@ class Holder:
         return self._terms(self._clock.today()).order
 
     async def _flush(self, rows: list[HoldRow]) -> None:
+        while rows:  # the same id twice: the first one decides, and fails nobody who is asked for with them
+            first = {row.id: row for row in reversed(rows)}
+            await self._ask(list(first.values()))
+            rows = [row for row in rows if first[row.id] is not row]
+
+    async def _ask(self, rows: list[HoldRow]) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
             try:
                 found = await self._line.fetch(
