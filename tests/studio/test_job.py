@@ -17,6 +17,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import InsufficientCredit
+from shanhe.studio import store
 from shanhe.studio.api import sample_of, template, templates
 from shanhe.studio.errors import BadRecipe, JobEnded, JobNotResumable, NameOfAnother, TooManyJobs
 from shanhe.studio.model import Recipe
@@ -56,6 +57,49 @@ class TestJob:
         first = await house.order(request_key="k")
         assert (await house.order(request_key="k")).id == first.id
         assert len(await house.studio.jobs(house.org)) == 1
+
+    async def test_that_is_ordered_twice_at_once_under_one_key_is_one_whose_budget_is_held(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the second gives back is its own: without a budget the job would be had for nothing."""
+        hold, one_by_one, both = house.ledger.hold, asyncio.Lock(), asyncio.Barrier(2)
+
+        async def holds(*some: Any, **more: Any) -> Any:
+            async with one_by_one:
+                held = await hold(*some, **more)
+            await both.wait()
+            return held
+
+        monkeypatch.setattr(house.ledger, "hold", holds)
+        one, other = await asyncio.gather(*(house.order(request_key="k") for _ in range(2)))
+        assert one == other
+        assert await house.money() == (FUNDS, FUNDS - one.budget_micro)
+        assert await house.foreman().work_once()
+        done = await house.studio.job(one.id, None)
+        assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
+        assert done.spent_micro > 0
+
+    async def test_that_is_not_kept_in_the_end_holds_nothing_and_one_that_is_keeps_its_budget(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A connection may break just as the job is kept, or before."""
+        keep, kept = store.insert_job, False
+
+        async def insert(*some: Any) -> None:
+            if kept:
+                async with house.studio.db.transaction() as conn:
+                    await keep(conn, *some[1:])
+            raise OSError("away")
+
+        monkeypatch.setattr(store, "insert_job", insert)
+        with pytest.raises(OSError, match="away"):
+            await house.order(request_key="k")
+        assert await house.money() == (FUNDS, FUNDS)
+        kept = True
+        with pytest.raises(OSError, match="away"):
+            await house.order(request_key="k")
+        job = await house.order(request_key="k")
+        assert await house.money() == (FUNDS, FUNDS - job.budget_micro)
 
     async def test_goes_on_from_its_checkpoint_after_a_crash(self, house: House) -> None:
         house.tell(hang=3)

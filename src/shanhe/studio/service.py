@@ -144,7 +144,7 @@ class Studio:
             id=job_id, org_id=org_id, name=name, dataset_id=dataset_id, version_id=version_id,
             recipe=msgspec.to_builtins(recipe) | {"rubric": ""}, rubric=recipe.rubric, state="waiting",
             steps=len(steps), budget_micro=budget_micro or self._cost(steps)["budget_micro"], spent_micro=0, core_ms=0,
-            hold_id=uuid5(job_id, "hold"), worker=None, cancel_asked=False, error=None, made_by=by, made_at=now,
+            hold_id=new_id(), worker=None, cancel_asked=False, error=None, made_by=by, made_at=now,
             started_at=None, ended_at=None, settled_at=None,
         )  # fmt: skip
         if not 0 < job.budget_micro <= BUDGET_MAX_MICRO:
@@ -155,20 +155,28 @@ class Studio:
             wallet.id, job.budget_micro, hold_id=job.hold_id, purpose=PURPOSE, expires_at=until
         )
         try:
-            await self._insert(job, request_key, steps)
+            kept = await self._kept(job, request_key, steps)
         except BaseException:
-            await self._ledger.void(hold)
+            found = await store.job(self.db, job.id, org_id)
+            if found is None or found.hold_id != job.hold_id:  # a connection may break just after it was kept
+                await self._ledger.release(hold)
             raise
-        return job
+        if kept.hold_id != job.hold_id:  # of two that came at once under one key
+            await self._ledger.release(hold)
+        return kept
 
-    async def _insert(self, job: Job, request_key: str | None, steps: Sequence[StepPlan]) -> None:
+    async def _kept(self, job: Job, request_key: str | None, steps: Sequence[StepPlan]) -> Job:
+        """The job, or the one that its key has by now."""
         seal = await self._seals.of(job.org_id)
         async with self.db.transaction() as conn:
             await store.lock_org(conn, job.org_id)
+            if request_key is not None and (known := await store.job_by_key(conn, job.org_id, request_key)) is not None:
+                return known
             if await store.open_count(conn, job.org_id) >= JOBS_MAX:
                 raise TooManyJobs(JOBS_MAX)
             stored = msgspec.structs.replace(job, rubric=seal.text(RUBRIC_FIELD, job.rubric))
             await store.insert_job(conn, stored, request_key, steps)
+        return job
 
     def _judge_there(self, name: str) -> None:
         found = self._compute.model(name) if name else None
