@@ -250,11 +250,11 @@ class TestCard:
         person, post = await town.nomad(), town.nomads.benefits._post
         await town.here(person, 90)
 
-        async def meanwhile(*given: Any, **named: Any) -> None:
+        async def meanwhile(*given: Any, **named: Any) -> bool:
             monkeypatch.setattr(town.nomads.benefits, "_post", post)
             (card,) = await town.nomads.cards.list(person)
             await town.nomads.revoke(card.id, "冒名取得", actor="test")
-            await post(*given, **named)
+            return await post(*given, **named)
 
         monkeypatch.setattr(town.nomads.benefits, "_post", meanwhile)
         await town.ask(person)

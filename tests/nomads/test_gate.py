@@ -428,3 +428,18 @@ class TestStay:
             assert [one["uses"] for one in await town.nomads.tallies(venue.id, 7)] == [uses]
         with pytest.raises(NotEligible, match="no such offer"):
             await town.nomads.benefits.stay(await town.venue("别处"), await town.pass_of(person), 1)
+
+    async def test_that_is_asked_for_twice_at_once_is_counted_once(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person, inn = await town.carded(), await town.venue("竹溪客栈", VenueKind.LODGING)
+        benefits, once, pass_ = town.nomads.benefits, town.nomads.benefits._once, await town.pass_of(person)
+
+        async def meanwhile(code: codes.Code, purpose: str) -> bool:
+            monkeypatch.setattr(benefits, "_once", once)
+            await benefits.stay(inn, pass_, 2)
+            return await once(code, purpose)
+
+        monkeypatch.setattr(benefits, "_once", meanwhile)
+        assert (await benefits.stay(inn, pass_, 2)).left == 58
+        assert [one["uses"] for one in await town.nomads.tallies(inn.id, 7)] == [1]

@@ -136,14 +136,19 @@ class TestCut:
             assert (await call).status_code == 404
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guide(market: Market, shelf: tuple[Party, str]) -> str:
+    """An agent that answers out of the base."""
+    definition: dict[str, Any] = {"model": MODEL, "instructions": "Answer.", "knowledge": ["政策"]}
+    await market.listed(shelf[0].org, "agent/shelf-guide", definition)
+    return "agent/shelf-guide"
+
+
 class TestAgent:
-    async def test_looks_up_first_and_cites(self, market: Market, shelf: tuple[Party, str]) -> None:
-        owner, _ = shelf
+    async def test_looks_up_first_and_cites(self, market: Market, guide: str) -> None:
         payer = await market.party("asks the guide")
-        definition: dict[str, Any] = {"model": MODEL, "instructions": "Answer.", "knowledge": ["政策"]}
-        await market.listed(owner.org, "agent/shelf-guide", definition)
         market.engine.replies = [says("停留满九十天可以申请数字游民身份。")]
-        body = {"model": "agent/shelf-guide", "messages": [{"role": "user", "content": "停留满几天可以申请数字游民"}]}
+        body = {"model": guide, "messages": [{"role": "user", "content": "停留满几天可以申请数字游民"}]}
         before = await market.wallet(payer.org)
         answer = (await payer.http.post("/v1/chat/completions", json=body)).json()
         assert answer["choices"][0]["message"]["content"] == "停留满九十天可以申请数字游民身份。[1]"
@@ -156,10 +161,10 @@ class TestAgent:
         receipt = await market.services.gateway.receipt(UUID(told["steps"][0]["receipt_id"]), payer.org)
         assert receipt.amount_micro == told["steps"][0]["paid_micro"]
 
-    async def test_declines_what_its_base_does_not_say(self, market: Market, shelf: tuple[Party, str]) -> None:
+    async def test_declines_what_its_base_does_not_say(self, market: Market, guide: str) -> None:
         payer = await market.party("asks too much")
         asked = len(market.engine.requests)
-        body = {"model": "agent/shelf-guide", "messages": [{"role": "user", "content": "蓝鲸潜水多深"}]}
+        body = {"model": guide, "messages": [{"role": "user", "content": "蓝鲸潜水多深"}]}
         answer = (await payer.http.post("/v1/chat/completions", json=body)).json()
         assert answer["shanhe"]["declined"] == "unsupported"
         assert "没有找到" in answer["choices"][0]["message"]["content"]

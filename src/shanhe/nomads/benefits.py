@@ -312,12 +312,12 @@ class Benefits:
             CITY_OWNER, Asset.CNY, "budget", name=COURSE_BUDGET, floor=0, lots=False
         )
         target = await self._wallet(venue.org_id, Asset.CNY)
-        await self._post(
+        fresh = await self._post(
             posting_id, "course",
             [Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, 1),
              Transfer(UUID(int=posting_id.int ^ 2), budget.id, target.id, subsidy)], memo=f"Course at {venue.name}",
         )  # fmt: skip
-        if not known:
+        if fresh:
             await store.tally(ground.db, venue.id, today, "course", 1)
         return CourseTaken(posting_id, subsidy, int(outputs["pays_fen"]), await self._left(card, Benefit.COURSE))
 
@@ -348,8 +348,8 @@ class Benefits:
         if wanted:
             account, source = await self._account(card, Benefit.NIGHT), await self._source(Benefit.NIGHT)
             leg = Transfer(UUID(int=posting_id.int ^ 1), account.id, source.id, wanted)
-            await self._post(posting_id, "stay", [leg], memo="Nights at a partner")
-        if not known and (wanted or fresh):  # what takes no nights has no posting to be known by
+            fresh = await self._post(posting_id, "stay", [leg], memo="Nights at a partner")
+        if fresh:  # what takes no nights has no posting to be known by
             await store.tally(ground.db, venue.id, today, offer, 1)
         return Stay(posting_id, offer, wanted, await self._left(card, Benefit.NIGHT))
 
@@ -392,9 +392,10 @@ class Benefits:
     async def _wallet(self, org_id: UUID, asset: Asset) -> Account:
         return await self._ground.ledger.ensure_account(org_id, asset, "wallet")
 
-    async def _post(self, posting_id: UUID, kind: str, transfers: Sequence[Transfer], *, memo: str) -> None:
+    async def _post(self, posting_id: UUID, kind: str, transfers: Sequence[Transfer], *, memo: str) -> bool:
+        """False where it was booked before."""
         posting = Posting(id=posting_id, kind=kind, transfers=tuple(transfers), actor="nomads", memo=memo)
-        await self._ground.ledger.post(posting)
+        return not (await self._ground.ledger.post(posting)).known
 
 
 def initial(name: str) -> str:
