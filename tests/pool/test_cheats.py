@@ -358,6 +358,18 @@ class TestWithheld:
         )
         assert (await judged.services.ledger.verify()).clean
 
+    async def test_pays_the_refund_of_a_call_however_many_others_are_withheld_since(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "WITHHELD_MAX", 1)
+        machine, receipts, earned, _ = await self.held(judged, "long-ago", 3)
+        assert await judged.services.pool.sweep() == 0, "each is taken once"
+        await judged.services.ledger.reverse(min(receipts), actor="tests", reason="a dispute")
+        assert await judged.services.pool.withholding.refunds() == 1
+        assert await self.owed(judged, machine.owner) == 0
+        given = await judged.services.pool.decide_withheld("long-ago", give_back=True, actor="tests", reason="so")
+        assert given == await judged.income(machine.owner) < earned
+
     async def test_pays_a_refund_that_comes_while_it_is_given_back(
         self, judged: Town, monkeypatch: pytest.MonkeyPatch
     ) -> None:

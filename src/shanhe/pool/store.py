@@ -336,14 +336,19 @@ async def add_withheld(
     )
 
 
-async def withheld(db: Database, node_id: UUID, *, open_only: bool = False) -> list[dict[str, Any]]:
-    """What was withheld of a node; `open_only`: what was not given back, the city's part too."""
+async def withheld(
+    db: Database, node_id: UUID, *, open_only: bool = False, before: UUID | None = None
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What was withheld of a node, a page, the newest receipts first; `open_only`: what was not given back, the city's
+    part too."""
     rows = await db.fetch(
         """SELECT receipt_id, posting_id, amount_micro, at, decided, kept_by, restored_by FROM pool.withheld
-           WHERE node_id = $1 AND (NOT $2 OR restored_by IS NULL) ORDER BY receipt_id DESC LIMIT $3""",
+           WHERE node_id = $1 AND (NOT $2 OR restored_by IS NULL) AND ($4::uuid IS NULL OR receipt_id < $4)
+           ORDER BY receipt_id DESC LIMIT $3""",
         node_id,
         open_only,
         WITHHELD_MAX,
+        before,
     )
     return [dict(row) for row in rows]
 

@@ -3,8 +3,10 @@ refunded. One posting for each receipt, so that each way can be undone by itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -14,6 +16,7 @@ import structlog
 from shanhe.compute.api import Decision
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
+from shanhe.kernel.paging import every
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, LotDelta, Posting, PostingView, Transfer
 from shanhe.pool import store
 from shanhe.pool.earnings import PAGE, PAGES_MAX, Earnings
@@ -53,7 +56,7 @@ class Withholding:
             return 0
         account = await self._ledger.ensure_account(node.contributor, Asset.CREDIT, "income")
         held = await self._ledger.system_account(ACCOUNT, Asset.CREDIT, node.engine)
-        known = {row["receipt_id"] for row in await store.withheld(self._db, node.id)}
+        known = {row["receipt_id"] async for row in self._withheld(node)}
         taken = 0
         for back, (posting, proof) in enumerate((await self._earnings.served(node, calls, None))[0], 1):
             if posting.id in known or proof.amount_micro == 0:
@@ -94,7 +97,7 @@ class Withholding:
     async def _note_taken(self, node: Node) -> None:
         """Note what the ledger says was withheld of a node: whoever took it may have ended before it did."""
         held = await self._ledger.system_account(ACCOUNT, Asset.CREDIT, node.engine)
-        known = {row["posting_id"] for row in await store.withheld(self._db, node.id)}
+        known = {row["posting_id"] async for row in self._withheld(node)}
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await self._ledger.postings(account=held.id, kind=WITHHELD, cursor=cursor, limit=PAGE)
@@ -141,22 +144,30 @@ class Withholding:
         """Close what is withheld, or was kept, of calls that were refunded since; how many."""
         done = 0
         for node in await store.withholding(self._db):
-            for row in await self._refunded(node):
+            async for row in self._refunded(node):
                 done += await self._return(node, row)
         return done
 
     async def _decide(self, node: Node, decision: str, *, in_quarantine: bool = True) -> list[dict[str, Any]]:
         """Rows that are to be ended so; what belongs to refunded calls is ended first, and of those nobody decides."""
         await self._note_taken(node)
-        for row in await self._refunded(node):
+        async for row in self._refunded(node):
             await self._return(node, row)
         return await store.decide(self._db, node.id, decision, in_quarantine=in_quarantine)
 
-    async def _refunded(self, node: Node) -> list[dict[str, Any]]:
+    async def _refunded(self, node: Node) -> AsyncIterator[dict[str, Any]]:
         """What is not given back yet of calls that were refunded, each with its `refund`."""
-        rows = await store.withheld(self._db, node.id, open_only=True)
-        undone = await self._ledger.reversed_among([row["receipt_id"] for row in rows])
-        return [row | {"refund": undone[row["receipt_id"]]} for row in rows if row["receipt_id"] in undone]
+        before = None
+        while rows := await store.withheld(self._db, node.id, open_only=True, before=before):
+            undone = await self._ledger.reversed_among([row["receipt_id"] for row in rows])
+            for row in rows:
+                if row["receipt_id"] in undone:
+                    yield row | {"refund": undone[row["receipt_id"]]}
+            before = rows[-1]["receipt_id"]
+
+    def _withheld(self, node: Node) -> AsyncIterator[dict[str, Any]]:
+        """All that was withheld of a node."""
+        return every(partial(store.withheld, self._db, node.id), itemgetter("receipt_id"))
 
     async def _return(self, node: Node, row: Mapping[str, Any]) -> bool:
         """The payer has a call's price back, and its contributor was charged for it: out of other income, else as a
