@@ -191,6 +191,20 @@ class TestRecord:
         rows = list(csv.DictReader(io.StringIO(sheet.text.removeprefix("\ufeff"))))
         assert [(row["what"], row["to"]) for row in rows] == [("purpose", f"'=cmd{n}") for n in (4, 3, 2, 1, 0)]
 
+    @pytest.mark.parametrize(("acts", "cut"), [(4, False), (5, True)])
+    async def test_says_at_its_end_that_a_sheet_leaves_something_out(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch, acts: int, cut: bool
+    ) -> None:
+        monkeypatch.setattr(acts_sheet, "AUDIT_PAGE_MAX", 2)
+        monkeypatch.setattr(acts_sheet, "SHEET_ROWS_MAX", 4)
+        for n in range(acts):
+            await town.identity.record("cli", "person.copy", "person:x", {"purpose": f"{n}"})
+        async with await town.browser(await town.person(Role.AUDITOR)) as api:
+            sheet = await api.get("/api/audit.csv", params={"action": "person.copy"})
+        lines = sheet.text.splitlines()
+        assert len(lines) == 1 + 4 + cut
+        assert ("其余未列" in lines[-1]) is cut
+
     async def test_says_yes_no_and_nothing_alike_on_its_page_and_in_its_sheet(self, town: Town) -> None:
         told = {"seen": True, "left": None, "parts": ["a", None, False]}
         await town.identity.record("cli", "person.copy", "person:x", told)

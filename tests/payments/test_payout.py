@@ -18,6 +18,7 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
 )
+from shanhe.payments import payout_sheet
 from shanhe.payments import payouts as payouts_module
 from shanhe.payments.api import (
     BANK_FILE,
@@ -35,6 +36,23 @@ from shanhe.payments.api import (
 
 from .conftest import NOON
 from .treasury import CLERK, MICRO, RULES, Works
+
+
+class TestSheet:
+    @pytest.mark.parametrize(("most", "cut"), [(2, True), (3, False)])
+    async def test_that_leaves_payouts_out_says_so_in_its_last_line(
+        self, works: Works, monkeypatch: pytest.MonkeyPatch, most: int, cut: bool
+    ) -> None:
+        for module in (payouts_module, payout_sheet):
+            monkeypatch.setattr(module, "PAGE_ROWS", 1)
+        monkeypatch.setattr(payout_sheet, "SHEET_ROWS_MAX", most)
+        await works.ripe(900)
+        await works.payee()
+        for ref in ("a", "b", "c"):
+            await works.payouts.request(works.maker, 200 * MICRO, client_ref=ref, actor="person:maker")
+        lines = "".join([line async for line in payout_sheet.payouts_csv(works.payouts)]).splitlines()
+        assert len(lines) == 1 + most + cut
+        assert ("其余未列" in lines[-1]) is cut
 
 
 class TestPayout:

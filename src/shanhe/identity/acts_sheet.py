@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from shanhe.identity.model import ActsAsked, AuditRow
 from shanhe.identity.service import AUDIT_PAGE_MAX, Identity
-from shanhe.kernel.documents import BOM, csv_line
+from shanhe.kernel.documents import BOM, csv_cut, csv_line
 
 HEAD: Final = ("at", "id", "actor", "door", "action", "object", "org_id", "what", "from", "to")
 SHEET_ROWS_MAX: Final = 200_000
@@ -25,6 +25,8 @@ async def acts_csv(identity: Identity, asked: ActsAsked) -> AsyncIterator[str]:
         if len(rows) < AUDIT_PAGE_MAX:
             return
         before, left = rows[-1].id, left - len(rows)
+    if await identity.audit(asked, before=before, limit=1):
+        yield csv_cut(SHEET_ROWS_MAX, "请按日期导出", "ask for it by its days")
 
 
 def _lines(rows: list[AuditRow]) -> Iterator[str]:

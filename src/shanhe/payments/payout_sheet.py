@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from shanhe.kernel.asking import Names
-from shanhe.kernel.documents import BOM, csv_line
+from shanhe.kernel.documents import BOM, csv_cut, csv_line
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.payments.payout_model import PayoutState
 from shanhe.payments.payouts import PAGE_ROWS, Payouts
@@ -41,3 +41,5 @@ async def payouts_csv(
         if len(page) < PAGE_ROWS:
             return
         before, left = page[-1].id, left - len(page)
+    if await payouts.list(state=state, waiting=waiting, before=before, limit=1):
+        yield csv_cut(SHEET_ROWS_MAX, "请按状态导出", "ask for it by state")

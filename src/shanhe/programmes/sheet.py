@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.kernel.asking import Names
-from shanhe.kernel.documents import BOM, csv_line
+from shanhe.kernel.documents import BOM, csv_cut, csv_line
 from shanhe.programmes.service import LIST_ROWS_MAX, Programmes
 from shanhe.programmes.views import application_view
 
@@ -40,3 +40,5 @@ async def applications_csv(
         if len(page) < LIST_ROWS_MAX:
             return
         before, left = page[-1].id, left - len(page)
+    if await programmes.applications(orgs=orgs, programme=programme, state=state, before=before, limit=1):
+        yield csv_cut(SHEET_ROWS_MAX, "请按项目或状态导出", "ask for it by programme or state")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from shanhe.kernel.documents.model import Cell, Column, Document, DocumentTooLarge, Kind, Table
 from shanhe.kernel.documents.render import MEDIA, Format, file_name, render, save_headers
-from shanhe.kernel.documents.sheets import BOM, csv_cell, csv_line
+from shanhe.kernel.documents.sheets import BOM, csv_cell, csv_cut, csv_line
 
 __all__ = [
     "BOM",
@@ -22,6 +22,7 @@ __all__ = [
     "Kind",
     "Table",
     "csv_cell",
+    "csv_cut",
     "csv_line",
     "file_name",
     "render",

@@ -51,6 +51,11 @@ def csv_line(cells: Iterable[Cell]) -> str:
     return out.getvalue()
 
 
+def csv_cut(most: int, zh: str, en: str) -> str:
+    """The last line of a CSV that ends before its list does: how to have the rest."""
+    return csv_line((f"……本表至多 {most:,} 行，其余未列：{zh} · at most {most:,} rows, the rest is left out: {en}",))
+
+
 def csv_cell(cell: Cell) -> str:
     """A cell as a CSV carries it: on one line, and nothing that a spreadsheet would run."""
     if cell is None:
