@@ -32,6 +32,7 @@ from shanhe.payments.api import (
     PayoutState,
 )
 from shanhe.wiring.payments import tell_makers
+from stage.reading import asked
 
 from .treasury import CLERK, MICRO, PENDING_DAYS, Works
 
@@ -179,6 +180,20 @@ class TestPayee:
         works.vault.destroy(works.person)
         with pytest.raises(PersonErased):
             await works.payouts.payees.open(payee.id)
+
+    async def test_of_many_are_opened_by_one_question_without_those_whose_key_is_gone(self, works: Works) -> None:
+        made = []
+        for _ in range(3):
+            works.maker, works.person = uuid4(), uuid4()
+            works.vault.create(works.person)
+            await works.payee()
+            made.append(await works.payouts.payees.of(works.maker))
+        works.vault.destroy(works.person)
+        wanted = [one.id for one in made if one is not None]
+        with asked() as said:
+            found = await works.payouts.payees.open_all(wanted)
+        assert len(said) == 1
+        assert {one: plain.account for one, plain in found.items()} == dict.fromkeys(wanted[:2], "6200000011112222")
 
     async def test_must_be_checked_before_the_first_approval(self, works: Works) -> None:
         await works.ripe(500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -13,7 +14,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.texts import check_line
-from shanhe.kernel.vault import Vault
+from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.payments import payout_store
 from shanhe.payments.payout_errors import UnknownPayee
 from shanhe.payments.payout_model import OpenPayee, Payee, PayeeCheck, PayeeKind, PayeeState
@@ -109,7 +110,17 @@ class Payees:
 
     async def open(self, payee_id: UUID) -> OpenPayee:
         """Name and account in plain text, for whoever sends or checks; PersonErased when their key is gone."""
-        person_id, holder, account, bank = await payout_store.sealed(self._db, payee_id)
+        return self._plain(*(await payout_store.sealed(self._db, [payee_id]))[payee_id])
+
+    async def open_all(self, payees: Collection[UUID]) -> dict[UUID, OpenPayee]:
+        """The same of several, without those whose key is gone; one question."""
+        found: dict[UUID, OpenPayee] = {}
+        for payee_id, sealed in (await payout_store.sealed(self._db, payees)).items():
+            with suppress(PersonErased):
+                found[payee_id] = self._plain(*sealed)
+        return found
+
+    def _plain(self, person_id: UUID, holder: bytes, account: bytes, bank: str) -> OpenPayee:
         return OpenPayee(
             self._vault.decrypt(person_id, HOLDER_FIELD, holder),
             self._vault.decrypt(person_id, ACCOUNT_FIELD, account),

@@ -80,9 +80,11 @@ async def passed(db: Database, payee_id: UUID) -> bool:
     return found
 
 
-async def sealed(db: Database, payee_id: UUID) -> tuple[UUID, bytes, bytes, str]:
-    row = await db.fetchrow("SELECT person_id, holder, account, bank FROM payments.payee WHERE id = $1", payee_id)
-    return row["person_id"], row["holder"], row["account"], row["bank"]
+async def sealed(db: Database, payees: Collection[UUID]) -> dict[UUID, tuple[UUID, bytes, bytes, str]]:
+    rows = await db.fetch(
+        "SELECT id, person_id, holder, account, bank FROM payments.payee WHERE id = ANY($1)", list(payees)
+    )
+    return {row["id"]: (row["person_id"], row["holder"], row["account"], row["bank"]) for row in rows}
 
 
 async def set_check(

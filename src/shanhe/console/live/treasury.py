@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Final
@@ -18,7 +18,6 @@ from shanhe.identity.api import OrgKind, Role
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import id_in
 from shanhe.kernel.money import parse_yuan
-from shanhe.kernel.vault import PersonErased
 from shanhe.payments.api import (
     RESEND,
     BankFile,
@@ -146,7 +145,7 @@ class LiveTreasury:
         if item.kind == RESEND:
             first = await self._outgoing(who, await self._bank.origin(item))
             known = await self._payouts.payees.of(first.org) if first.org is not None else None
-            shown = None if known is None else await self._open(known, sending=who.may("accounts"))
+            shown = None if known is None else (await self._opened([known], sending=who.may("accounts")))[known.id]
             return replace(row, whose=first.whose, org=first.org, account=shown)
         if item.kind != "refund":
             payout = await self._payouts.get(item.subject_id)
@@ -311,11 +310,12 @@ class LiveTreasury:
         asked = await self._payouts.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
         payees = await self._payouts.payees.of_all({one.org_id for one in asked})
         whose = await self._names.owners(one.org_id for one in asked)
+        opened = await self._opened(payees.values()) if who.may("accounts") else {}
         for one in asked:
             payee = payees.get(one.org_id)
             shown = None
             if payee is not None and payee.id == one.payee_id:
-                shown = await self._open(payee) if who.may("accounts") else _payee(payee)
+                shown = opened.get(payee.id) or _payee(payee)
             row = replace(await self._payout(one, whose[one.org_id], payee), payee=shown)
             by = await hands(
                 called, asked=one.requested_by, reviewed=one.reviewed_by, first=one.first_by, second=one.second_by,
@@ -324,15 +324,16 @@ class LiveTreasury:
             found.append(replace(row, hands=by))
         return found
 
-    async def _open(self, payee: Payee, *, sending: bool = False) -> mt.PayeeRow:
+    async def _opened(self, payees: Collection[Payee], *, sending: bool = False) -> Mapping[UUID, mt.PayeeRow]:
         """With name and number while somebody has to compare them, or to send to them."""
-        if not sending and payee.state is not PayeeState.UNCHECKED:
-            return _payee(payee)
-        try:
-            plain = await self._payouts.payees.open(payee.id)
-        except PersonErased:
-            return _payee(payee)
-        return mt.PayeeRow(payee.id, payee.last4, payee.bank, str(payee.state), plain.holder, plain.account)
+        wanted = [one.id for one in payees if sending or one.state is PayeeState.UNCHECKED]
+        plain = await self._payouts.payees.open_all(wanted)
+        return {
+            one.id: replace(_payee(one), holder=plain[one.id].holder, account=plain[one.id].account)
+            if one.id in plain
+            else _payee(one)
+            for one in payees
+        }
 
     async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> bool:
         by, note = actor_of(who).ref, fields.get("note", "")
