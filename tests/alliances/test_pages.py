@@ -37,7 +37,7 @@ class TestPages:
             assert (refused.status_code, "不在开放时段内" in refused.text) == (422, True)
             assert (await page.post("/bookings", data=csrf | form | {"units": "2"})).status_code == 303
             assert "讲堂" in (await page.get("/bookings")).text
-            (booked,) = await services.incubator.bookings(firm)
+            (booked,) = (await services.incubator.bookings(firm)).rows
             assert (await page.post(f"/bookings/{booked.id}/cancel", data=csrf)).status_code == 303
             assert "没有担保" in (await page.get("/guarantees")).text
             assert (await page.get("/city/services")).status_code == 403

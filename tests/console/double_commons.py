@@ -78,10 +78,10 @@ class Commons:
             return WHOLE | {"id": ASKED, "state": "draft", "asked": True, "waiting": waits, "officer": False}
         return WHOLE | ({"id": FILED, "state": "filed"} if entry == FILED else {})
 
-    async def my_rights(self, who: m.Who) -> Mapping[str, Any]:
+    async def my_rights(self, who: m.Who, before: int | None) -> Mapping[str, Any]:
         rows = [ENTRY, ENTRY | {"state": "draft", "asked": True, "rate": ""}, ENTRY | {"state": "refused"}]
         return {"rows": [] if self.fresh else rows, "kinds": ["software_copyright", "invention_patent"],
-                "id": str(UUID(int=831)), "officer": True}  # fmt: skip
+                "id": str(UUID(int=831)), "officer": True, "before": before, "following": None}  # fmt: skip
 
     async def register(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         if fields.get("number") == "taken":
@@ -105,10 +105,11 @@ class Commons:
             return MADE | {"id": RETRACTED, "state": "retracted", "retraction": "单位记错", "draft": False}
         return MADE
 
-    async def my_outputs(self, who: m.Who) -> Mapping[str, Any]:
+    async def my_outputs(self, who: m.Who, before: int | None) -> Mapping[str, Any]:
         rows = [MADE, MADE | {"state": "draft", "asked": True}]
         return {
             "rows": [] if self.fresh else rows, "waiting": [] if self.fresh else [REUSED],
+            "before": before, "following": None,
             "declared": [] if self.fresh else [REUSED | {"state": "refused", "reason": "文中未引用"}],
             "kinds": ["dataset", "negative"], "licences": ["CC-BY-4.0"], "id": str(UUID(int=832)), "reviewer": True,
         }  # fmt: skip

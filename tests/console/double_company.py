@@ -79,7 +79,9 @@ class Company:
             raise Conflict("already_allied", "It is in one.", message_zh="该企业已在联盟中。")
         self.done.append((step, fields.get("name") or fields.get("company") or fields.get("ref") or ""))
 
-    async def bookings(self, who: m.Who, service: str, day: str) -> Mapping[str, Any]:
+    async def bookings(
+        self, who: m.Who, service: str, day: str, past: UUID | None = None
+    ) -> Mapping[str, Any]:  # fmt: skip
         on = date(2026, 12, 1)
         slots = [{"starts_at": AT + timedelta(hours=n), "free": n % 2} for n in range(3)]
         return {
@@ -87,7 +89,7 @@ class Company:
             "after": on + timedelta(days=1), "id": str(BOOKING),
             "quotas": [{"service": "desk", "used": 2, "left": 8}, {"service": "mentoring", "used": 4, "left": 0}],
             "resources": [] if self.fresh else [HOUSE | {"slots": slots}],
-            "booked": [] if self.fresh else [BOOKED, BOOKED | {"open": False}],
+            "booked": [] if self.fresh else [BOOKED, BOOKED | {"open": False}], "following": None,
         }  # fmt: skip
 
     async def book(self, who: m.Who, fields: Mapping[str, str]) -> None:

@@ -33,7 +33,7 @@ class Counter:
     def _sheet(self, key: str, columns: tuple[c.Col, ...], empty: str, *rows: c.Row) -> c.Sheet:
         return c.Sheet(key, columns, () if self.empty else rows, empty)
 
-    async def statement(self, who: m.Who, month: str) -> c.StatementPage:
+    async def statement(self, who: m.Who, month: str, past: UUID | None) -> c.StatementPage:
         columns = (Col("statement.lot", "short"), Col("wallet.provenance", "word:provenance"),
                    Col("wallet.expires", "day"), Col("statement.closing", "credits"),
                    Col("statement.value", "yuan"))  # fmt: skip

@@ -119,7 +119,7 @@ class TestBooking:
             patch.setattr(house.ledger, "post", away)
             with pytest.raises(LedgerUnavailable):
                 await house.book(firm, hall, at(DAY, 9))
-        (made,) = await house.incubator.bookings(firm)
+        (made,) = (await house.incubator.bookings(firm)).rows
         late = list[Posting]()
 
         async def kept(posting: Posting) -> PostingResult:
@@ -199,7 +199,7 @@ class TestBooking:
         await house.know(firm, inside=False, on=date(2026, 3, 5))
         house.clock.set(at(date(2026, 3, 5), 12))
         await house.incubator.tick()
-        assert await house.incubator.bookings(firm) == []
+        assert (await house.incubator.bookings(firm)).rows == []
         assert await house.units(firm, "training") == 0
         assert (await house.ledger.verify()).clean
 
@@ -214,7 +214,7 @@ class TestBooking:
             await house.know(firm, inside=False, on=date(2026, 3, 5))
         house.clock.set(at(date(2026, 3, 5), 12))
         await house.incubator.tick()
-        assert [len(await house.incubator.bookings(firm)) for firm in firms] == [1, 0, 0, 0]
+        assert [len((await house.incubator.bookings(firm)).rows) for firm in firms] == [1, 0, 0, 0]
 
     async def test_once_for_an_id_whatever_a_crash_left(self, house: House, database: Database) -> None:
         firm, hall, number = await house.firm(), await house.resource("training"), uuid4()
@@ -275,7 +275,7 @@ class TestBooking:
         await house.incubator.close(hall.id)
         await house.incubator.close(desk.id)
         assert (await house.units(firm, "training"), await house.units(firm, "desk")) == (1, 0)
-        assert [one.starts_at for one in await house.incubator.bookings(firm)] == [at(DAY, 9)]
+        assert [one.starts_at for one in (await house.incubator.bookings(firm)).rows] == [at(DAY, 9)]
 
     async def test_of_a_resource_that_closes_are_all_given_back_however_many(
         self, house: House, monkeypatch: pytest.MonkeyPatch

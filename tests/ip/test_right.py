@@ -97,7 +97,7 @@ class TestShares:
             await city.rights.propose(entry, ((org, WHOLE),), 5_000, org_id=org, actor="test")
         monkeypatch.setattr(store, "ROWS_MAX", 3)
         monkeypatch.setattr(store, "TERMS_MAX", 1)
-        found = await city.rights.mine(org)
+        found = (await city.rights.mine(org)).rows
         assert [one.in_force.rate_ppm for one in found if one.in_force] == [5_000] * 3
 
     async def test_are_found_in_all_of_the_register(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:

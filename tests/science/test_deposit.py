@@ -179,6 +179,20 @@ class TestDeposit:
         with pytest.raises(WrongState):
             await science.revise(found.id, version((author, WHOLE)), org_id=author, actor="test")
 
+    async def test_of_many_reuses_counts_them_all_and_tells_every_user_that_it_is_retracted(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        author, users = await city.company("甲"), [await city.company(f"乙{n}") for n in range(3)]
+        science, found = science_of(city), await published(city, author)
+        for user in users:
+            await science.confirm((await reused(city, found, user)).id, org_id=author, actor="test")
+        monkeypatch.setattr(store.reuses, "__kwdefaults__", (store.reuses.__kwdefaults__ or {}) | {"most": 1})
+        async with city.visitor() as anybody:
+            assert (await anybody.get(f"/api/science/deposits/{found.id}")).json()["reused"] == len(users)
+        await science.retract(found.id, reason="标注有误", org_id=author, actor="test")
+        for user in users:
+            assert any("撤回" in one.title.zh for one in await city.services.notifier.inbox(new_id(), [user]))
+
     async def test_is_retracted_by_who_deposited_it_and_once(self, city: City) -> None:
         one, two = await city.company("甲所"), await city.company("乙所")
         science, found = science_of(city), await published(city, one, two, shares=(500_000, 500_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -246,10 +247,11 @@ def bookings(
 
     async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.incubator.api import booking_view
+        from shanhe.kernel.paging import leaves
 
         incubator = services.incubator
         if org:
-            found = await incubator.bookings((await find_org(services, org)).id)
+            found = await leaves(partial(incubator.bookings, (await find_org(services, org)).id))
         else:
             offered = [one.id for one in await incubator.resources()]
             booked = await incubator.booked(offered)

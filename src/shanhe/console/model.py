@@ -79,6 +79,7 @@ class WalletView:
     held_micro: int
     by_provenance: Mapping[str, int]
     lots: Sequence[LotRow] = ()
+    more: bool = False
     income_micro: int = 0
 
 

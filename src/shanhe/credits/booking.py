@@ -14,9 +14,12 @@ import msgspec
 
 from shanhe.credits.model import LotView, Purchase, Source, Wallet
 from shanhe.credits.policy import LotTerms
+from shanhe.kernel.paging import cut
 from shanhe.kernel.sealing import sealed
 from shanhe.ledger.api import Asset, Ledger, Lot, NewLot, Posting, Provenance, Transfer, UnknownPosting
 
+LOTS_ROWS = 200
+"""A page of a wallet's lots."""
 KIND_PURCHASE = "purchase"
 KIND_TOP_UP = "top_up"
 CASH_IN, SALE, PURCHASED, SUBSIDY = 1, 2, 3, 4
@@ -118,10 +121,11 @@ def _evidence(purchase: Purchase, terms: LotTerms, paid_at: datetime) -> bytes:
     )
 
 
-async def wallet(ledger: Ledger, org_id: UUID) -> Wallet:
-    """An organisation's credits and lots."""
+async def wallet(ledger: Ledger, org_id: UUID, before: UUID | None = None) -> Wallet:
+    """An organisation's credits and, in burn order, a page of its lots: the first, or the one after a lot."""
     account = await ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
     balance = await ledger.balance(account.id)
+    lots = cut(await ledger.lots(account.id, before=before, limit=LOTS_ROWS + 1), LOTS_ROWS)
     return Wallet(
         org_id=org_id,
         account_id=account.id,
@@ -129,7 +133,8 @@ async def wallet(ledger: Ledger, org_id: UUID) -> Wallet:
         available_micro=balance.available,
         held_micro=balance.held,
         by_provenance={str(key): amount for key, amount in balance.by_provenance.items()},
-        lots=[_lot(lot) for lot in await ledger.lots(account.id)],
+        lots=[_lot(lot) for lot in lots.rows],
+        next=lots.following,
     )
 
 

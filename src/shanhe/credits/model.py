@@ -128,7 +128,8 @@ class LotView:
 
 @dataclass(frozen=True)
 class Wallet:
-    """An organisation's credits and lots. `held_micro` includes what gateway workers have leased for running calls."""
+    """An organisation's credits and lots. `held_micro` includes what gateway workers have leased for running calls.
+    `next`: the lot after which the list of them goes on; None where it ends here."""
 
     org_id: UUID
     account_id: UUID
@@ -137,6 +138,7 @@ class Wallet:
     held_micro: int
     by_provenance: Mapping[str, int]
     lots: Sequence[LotView]
+    next: UUID | None = None
 
 
 @dataclass(frozen=True)

@@ -440,9 +440,9 @@ class Purchases:
     async def _opened(self, purchase: Purchase) -> Purchase:
         return replace(purchase, reason=await self._seals.open(purchase.org_id, REASON_FIELD, purchase.reason))
 
-    async def wallet(self, org_id: UUID) -> Wallet:
-        """Balance and lots."""
-        return await booking.wallet(self._ledger, org_id)
+    async def wallet(self, org_id: UUID, *, before: UUID | None = None) -> Wallet:
+        """Balance and lots, a page at a time; `before`: the last one seen."""
+        return await booking.wallet(self._ledger, org_id, before)
 
     async def purchases(self, org_id: UUID, *, before: UUID | None = None, limit: int = PAGE_ROWS) -> list[Purchase]:
         """Newest first, a page at a time."""

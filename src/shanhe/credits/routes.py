@@ -140,14 +140,15 @@ def _purchases(routes: APIRouter, credits: Credits, asks: Asks) -> None:
 
 def _wallet(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/balance")
-    async def balance(actor: Payer) -> Response:
-        """Balance and lots of the caller's organisation."""
-        return as_json(wallet_view(await credits.wallet(org_of(actor))))
+    async def balance(actor: Payer, before: UUID | None = None) -> Response:
+        """Balance and lots of the caller's organisation, in the order in which they are spent; `next` names the lot
+        `before` which to ask for the following ones."""
+        return as_json(wallet_view(await credits.wallet(org_of(actor), before=before)))
 
     @routes.get("/balance/{org_id}")
-    async def balance_of(org_id: UUID, actor: Operator) -> Response:
+    async def balance_of(org_id: UUID, actor: Operator, before: UUID | None = None) -> Response:
         """Balance and lots of any organisation; for operators."""
-        return as_json(wallet_view(await credits.wallet(org_id)))
+        return as_json(wallet_view(await credits.wallet(org_id, before=before)))
 
 
 def _alerts(routes: APIRouter, credits: Credits) -> None:

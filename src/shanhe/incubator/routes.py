@@ -69,11 +69,12 @@ def _members(routes: APIRouter, incubator: Incubator, clock: Clock) -> None:
         return as_json({"data": [quota_view(one) for one in found]})
 
     @routes.get("/bookings")
-    async def mine(who: Member) -> Response:
-        """The caller's bookings from this month on."""
-        found = await incubator.bookings(org_of(who))
-        of = await incubator.resources_of(found)
-        return as_json({"data": [booking_view(one, of[one.resource]) for one in found]})
+    async def mine(who: Member, before: UUID | None = None) -> Response:
+        """The caller's bookings from this month on, the earliest first. `next`: `before` of the next page."""
+        found = await incubator.bookings(org_of(who), before=before)
+        of = await incubator.resources_of(found.rows)
+        views = [booking_view(one, of[one.resource]) for one in found.rows]
+        return as_json({"data": views, "next": found.following})
 
     @routes.post("/bookings", status_code=201)
     async def book(body: BookBody, who: Member) -> Response:

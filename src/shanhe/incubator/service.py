@@ -41,7 +41,7 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text
-from shanhe.kernel.paging import every
+from shanhe.kernel.paging import Leaf, cut, every
 from shanhe.ledger.api import CITY_OWNER, AlreadyReversed, Asset, Ledger, Posting, Transfer
 from shanhe.rulebook.api import Rulebook
 
@@ -267,9 +267,11 @@ class Incubator:
             raise UnknownBooking
         return await self._settle(found, by=by)
 
-    async def bookings(self, org_id: UUID) -> list[Booking]:
-        """An organisation's standing bookings from this month on, the earliest first."""
-        return await store.bookings(self._db, org_id, *self._shown())
+    async def bookings(
+        self, org_id: UUID, *, before: UUID | None = None, most: int = store.ROWS_MAX
+    ) -> Leaf[Booking]:  # fmt: skip
+        """An organisation's standing bookings from this month on, the earliest first; `before`: the last one seen."""
+        return cut(await store.bookings(self._db, org_id, *self._shown(), most + 1, before), most)
 
     async def booked(self, resources: Sequence[UUID]) -> dict[UUID, list[Booking]]:
         """Standing bookings of each of these from this month on, the earliest first; one question."""
@@ -318,7 +320,7 @@ class Incubator:
         now = self._clock.now()
         async for org_id in every(partial(store.booked_orgs, self._db, now, LEAVERS_ROWS), lambda org_id: org_id):
             if not await self._incubated(org_id, self._clock.today().replace(day=1)):
-                for one in await self.bookings(org_id):
+                async for one in every(partial(store.bookings, self._db, org_id, *self._shown(), store.ROWS_MAX)):
                     if one.starts_at > now and one.service != ADVISER:
                         await self._cancel(one, "left", by="system")
                         done += 1

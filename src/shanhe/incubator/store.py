@@ -108,12 +108,16 @@ async def booking(conn: Connection, identifier: UUID, *, lock: bool = False) -> 
     return None if row is None else Booking(**dict(row))
 
 
-async def bookings(conn: Connection, org_id: UUID, since: datetime, until: datetime) -> list[Booking]:
-    """An organisation's standing bookings that begin in a time, the earliest first, a bounded page."""
+async def bookings(
+    conn: Connection, org_id: UUID, since: datetime, until: datetime, most: int, before: UUID | None
+) -> list[Booking]:
+    """An organisation's standing bookings that begin in a time, the earliest first, a page; `before` continues after
+    one, which may be cancelled meanwhile."""
     rows = await conn.fetch(
         f"""SELECT {BOOKING} FROM incubator.booking WHERE state = 'booked' AND org_id = $1
-              AND starts_at >= $2 AND starts_at < $3 ORDER BY starts_at, id LIMIT $4""",
-        org_id, since, until, ROWS_MAX,
+              AND starts_at >= $2 AND starts_at < $3 AND ($5::uuid IS NULL OR (starts_at, id) >
+                (SELECT starts_at, id FROM incubator.booking WHERE id = $5)) ORDER BY starts_at, id LIMIT $4""",
+        org_id, since, until, most, before,
     )  # fmt: skip
     return [Booking(**dict(row)) for row in rows]
 

@@ -26,6 +26,7 @@ from shanhe.kernel.routing import APIRouter, Body
 FIND_MAX = 80
 PARTIES_MAX = 32
 Member = Annotated[Actor, Depends(require("apply"))]
+Place = Annotated[int | None, Query(ge=1, le=PLACE_MAX)]
 Officer = Annotated[Actor, Depends(person_actor)]
 Find = Callable[[str], Awaitable[UUID]]
 
@@ -83,7 +84,7 @@ def _public(routes: APIRouter, rights: Rights) -> None:
     @routes.get("")
     async def verified(
         find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None, pooled: bool = False,
-        before: Annotated[int | None, Query(ge=1, le=PLACE_MAX)] = None,
+        before: Place = None,
     ) -> Response:  # fmt: skip
         """Verified rights, newest first; public. `pooled`: those that calls may use. `next`: `before` of the next page,
         which may have more although few were found so far."""
@@ -156,10 +157,11 @@ def _entries(routes: APIRouter, rights: Rights, clock: Clock, find: Find) -> Non
 
 def _holders(routes: APIRouter, rights: Rights) -> None:
     @routes.get("/mine")
-    async def mine(who: Member) -> Response:
-        """What the caller's organisation registered, holds or is asked to hold."""
-        found = await rights.mine(org_of(who))
-        return as_json({"data": await line_views(rights, found, org_of(who))})
+    async def mine(who: Member, before: Place = None) -> Response:
+        """What the caller's organisation registered, holds or is asked to hold, newest first. `next`: `before` of the
+        next page."""
+        found = await rights.mine(org_of(who), before=before)
+        return as_json({"data": await line_views(rights, found.rows, org_of(who)), "next": found.following})
 
     @routes.post("/entries/{entry}/answer")
     async def answer(entry: UUID, body: AnswerBody, who: Member) -> Response:

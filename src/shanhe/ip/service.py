@@ -55,7 +55,7 @@ from shanhe.kernel.asking import Akin, Named, Names, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier, Text
-from shanhe.kernel.paging import Leaf, every, leaf
+from shanhe.kernel.paging import Leaf, cut, every, leaf
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger
@@ -118,9 +118,10 @@ class Rights:
         page = partial(store.shown, self._desk.db, kind or None)
         return await leaf(page, self._desk.files, fits, before=before, most=most, place=attrgetter("n"))
 
-    async def mine(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[File]:
+    async def mine(self, org_id: UUID, *, before: int | None = None, most: int = store.ROWS_MAX) -> Leaf[File]:
         """What an organisation registered, holds or is asked to hold, newest first."""
-        return await self._desk.files(await store.of(self._desk.db, org_id, most))
+        found = cut(await store.of(self._desk.db, org_id, most + 1, before=before), most, attrgetter("n"))
+        return Leaf(await self._desk.files(found.rows), found.following)
 
     async def queue(self, person_id: UUID) -> list[File]:
         """What waits for the office, oldest first. NotYourOffice."""

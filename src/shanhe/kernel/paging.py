@@ -43,6 +43,11 @@ class Leaf(Generic[Row]):
     following: Any
 
 
+def cut(rows: Sequence[Row], most: int, place: Callable[[Row], Any] = attrgetter("id")) -> Leaf[Row]:
+    """The leaf of rows of which one more than `most` was asked for."""
+    return Leaf(list(rows[:most]), place(rows[most - 1]) if len(rows) > most else None)
+
+
 async def leaf(
     page: Callable[..., Awaitable[Sequence[Any]]], opened: Callable[[Sequence[Any]], Awaitable[Sequence[Row]]],
     fits: Callable[[Row], bool], *, before: Any, most: int, place: Callable[[Any], Any],

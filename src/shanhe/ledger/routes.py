@@ -109,10 +109,12 @@ def _accounts(routes: APIRouter, ledger: Ledger) -> None:
         return as_json({"items": found, "next": following})
 
     @routes.get("/accounts/{account_id}")
-    async def account(account_id: UUID) -> Response:
-        known = await ledger.account(account_id)
-        balance, lots = await ledger.balance(account_id), await ledger.lots(account_id)
-        return as_json({"account": _account(known), "balance": balance, "lots": lots})
+    async def account(account_id: UUID, before: UUID | None = None, limit: Page = 200) -> Response:
+        """With its lots in burn order; `next` names the lot `before` which to ask for the following ones."""
+        known, balance = await ledger.account(account_id), await ledger.balance(account_id)
+        lots = await ledger.lots(account_id, before=before, limit=limit)
+        following = lots[-1].id if len(lots) == limit else None
+        return as_json({"account": _account(known), "balance": balance, "lots": lots, "next": following})
 
     @routes.get("/trial-balance")
     async def trial_balance() -> Response:

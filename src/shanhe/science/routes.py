@@ -26,6 +26,7 @@ FIND_MAX = 80
 AUTHORS_MAX = 32
 WHOLE_PPM = 1_000_000
 Member = Annotated[Actor, Depends(require("apply"))]
+Place = Annotated[int | None, Query(ge=1, le=PLACE_MAX)]
 Person = Annotated[Actor, Depends(person_actor)]
 Find = Callable[[str], Awaitable[UUID]]
 
@@ -87,7 +88,7 @@ def _public(routes: APIRouter, science: Science, url: str, city: str) -> None:
     @routes.get("")
     async def published(
         find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None,
-        before: Annotated[int | None, Query(ge=1, le=PLACE_MAX)] = None,
+        before: Place = None,
     ) -> Response:  # fmt: skip
         """Published outputs, newest first; public. `next`: `before` of the next page, which may have more although few
         were found so far."""
@@ -99,9 +100,9 @@ def _public(routes: APIRouter, science: Science, url: str, city: str) -> None:
     async def one(deposit: str) -> Response:
         """A published output with its history and who reused it; public. `deposit`: its id."""
         found = await science.get(await science.find(deposit))
-        reuses = [each for each in await science.reuses(found.id) if each.state == "confirmed"]
+        reuses = await science.reuses(found.id, "confirmed")
         past = [{"id": each.id, "event": each.event, "at": each.at} for each in await science.history(found.id)]
-        (view,) = await deposit_views(science, [found], {found.id: len(reuses)})
+        (view,) = await deposit_views(science, [found], await science.counts([found]))
         return as_json({**view, "reuses": await reuse_views(science, reuses), "history": past})
 
     @routes.get("/deposits/{deposit}/cite/{form}")
@@ -124,9 +125,11 @@ def _authors(routes: APIRouter, science: Science, find: Find) -> None:
         return as_json(await own_view(science, await science.get(deposit, org_of(who)), org_of(who)), status)
 
     @routes.get("/mine")
-    async def mine(who: Member) -> Response:
-        """What the caller's organisation deposited, is an author of, or is asked to be."""
-        return as_json({"data": await own_views(science, await science.mine(org_of(who)), org_of(who))})
+    async def mine(who: Member, before: Place = None) -> Response:
+        """What the caller's organisation deposited, is an author of, or is asked to be, newest first. `next`: `before`
+        of the next page."""
+        found = await science.mine(org_of(who), before=before)
+        return as_json({"data": await own_views(science, found.rows, org_of(who)), "next": found.following})
 
     @routes.post("", status_code=201)
     async def deposit(body: DepositBody, who: Member) -> Response:
@@ -177,7 +180,7 @@ def _reuses(routes: APIRouter, science: Science) -> None:
     async def declared(who: Member) -> Response:
         """What the caller declared, and what others declared of the caller's outputs."""
         own = org_of(who)
-        of_mine = await science.reuses_of([one.id for one in await science.mine(own)])
+        of_mine = await science.reuses_of(own)
         return as_json({
             "declared": await reuse_views(science, await science.declared_by(own), whole=True),
             "of_mine": await reuse_views(science, of_mine, whole=True),

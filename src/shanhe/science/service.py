@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -17,7 +17,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier, Text
-from shanhe.kernel.paging import Leaf, every, leaf
+from shanhe.kernel.paging import Leaf, cut, every, leaf
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.science import store
@@ -99,9 +99,10 @@ class Science:
             place=attrgetter("n"),
         )  # fmt: skip
 
-    async def mine(self, org_id: UUID, *, most: int = store.ROWS_MAX) -> list[Deposit]:
+    async def mine(self, org_id: UUID, *, before: int | None = None, most: int = store.ROWS_MAX) -> Leaf[Deposit]:
         """What an organisation deposited or is an author of, or is asked to be, newest first."""
-        return await self._desk.all_opened(await store.of(self._desk.db, org_id, most))
+        found = cut(await store.of(self._desk.db, org_id, most + 1, before=before), most, attrgetter("n"))
+        return Leaf(await self._desk.all_opened(found.rows), found.following)
 
     async def get(self, identifier: UUID, org_id: UUID | None = None) -> Deposit:
         """A deposit: everybody what was published (a retracted one says so), its parties all of it."""
@@ -129,13 +130,13 @@ class Science:
         """What happened to a deposit, oldest first; each line is an entry of the transparency log."""
         return await store.history(self._desk.db, identifier)
 
-    async def reuses(self, identifier: UUID) -> list[Reuse]:
-        """Who reused a deposit, newest first."""
-        return await self._desk.said(await store.reuses(self._desk.db, deposits=[identifier]))
+    async def reuses(self, identifier: UUID, state: str | None = None) -> list[Reuse]:
+        """Who reused a deposit, newest first; in one state where it is given."""
+        return await self._desk.said(await store.reuses(self._desk.db, deposit=identifier, state=state))
 
-    async def reuses_of(self, deposits: Sequence[UUID], state: str | None = None) -> list[Reuse]:
-        """Who reused any of these, newest first; in one state where it is given."""
-        return await self._desk.said(await store.reuses(self._desk.db, deposits=deposits, state=state))
+    async def reuses_of(self, org_id: UUID, state: str | None = None) -> list[Reuse]:
+        """Who reused what an organisation deposited or is an author of, newest first; perhaps in one state."""
+        return await self._desk.said(await store.reuses(self._desk.db, of=org_id, state=state))
 
     async def all_of(self, deposits: Collection[UUID]) -> Mapping[UUID, Deposit]:
         """Each of these deposits, published or not, by its id."""
@@ -283,9 +284,9 @@ class Science:
                 raise WrongState(found.state, "retracted", "撤回")
             await store.retract(conn, identifier, said, desk.clock.now())
             await desk.note(conn, found, "retracted", actor)
-            users = {one.org_id for one in await store.reuses(conn, deposits=[identifier])}
+            users = await store.users(conn, identifier)
             await desk.tell(
-                conn, str(identifier), sorted(users), f"{identifier}:retracted",
+                conn, str(identifier), users, f"{identifier}:retracted",
                 Text(f"贵方复用的成果 {found.name} 已撤回", f"{found.name}, which you reused, was retracted"),
                 Text("撤回理由见成果页面。", "The reason is on its page."),
             )  # fmt: skip

@@ -177,17 +177,25 @@ async def reuse(conn: Connection, identifier: UUID, *, lock: bool = False) -> Re
 
 
 async def reuses(
-    conn: Connection, *, deposits: Sequence[UUID] | None = None, org_id: UUID | None = None, state: str | None = None,
-    most: int = ROWS_MAX,
+    conn: Connection, *, deposit: UUID | None = None, of: UUID | None = None, org_id: UUID | None = None,
+    state: str | None = None, most: int = ROWS_MAX,
 ) -> list[Reuse]:  # fmt: skip
-    """Newest first, of some deposits, of who reused, or in one state."""
+    """Newest first: of a deposit, of what somebody deposited or is an author of, of who reused, or in one state."""
     rows = await conn.fetch(
-        f"""SELECT {_REUSE} FROM science.reuse WHERE ($1::uuid[] IS NULL OR deposit = ANY($1))
-              AND ($2::uuid IS NULL OR org_id = $2) AND ($3::text IS NULL OR state = $3)
-            ORDER BY declared_at DESC, id LIMIT $4""",
-        deposits, org_id, state, most,
+        f"""SELECT {_REUSE} FROM science.reuse WHERE ($1::uuid IS NULL OR deposit = $1)
+              AND ($2::uuid IS NULL OR deposit IN (SELECT deposit FROM science.author WHERE party = $2
+                                             UNION SELECT id FROM science.deposit WHERE org_id = $2))
+              AND ($3::uuid IS NULL OR org_id = $3) AND ($4::text IS NULL OR state = $4)
+            ORDER BY declared_at DESC, id LIMIT $5""",
+        deposit, of, org_id, state, most,
     )  # fmt: skip
     return [_reuse(row) for row in rows]
+
+
+async def users(conn: Connection, deposit: UUID) -> list[UUID]:
+    """Whoever declared to reuse it."""
+    rows = await conn.fetch("SELECT DISTINCT org_id FROM science.reuse WHERE deposit = $1 ORDER BY org_id", deposit)
+    return [row["org_id"] for row in rows]
 
 
 async def known(conn: Connection, deposit_id: UUID, key: bytes) -> bool:

@@ -246,8 +246,8 @@ class _Drawers:
         """Rights that the person registered or holds, outputs of which they are an author, and what they reused."""
         rights, science = self._s.commons.rights, self._s.commons.science
         return {
-            "rights": [asdict(one) for org in orgs for one in await rights.mine(org, most=ALL)],
-            "outputs": [asdict(one) for org in orgs for one in await science.mine(org, most=ALL)],
+            "rights": [asdict(one) for org in orgs for one in (await rights.mine(org, most=ALL)).rows],
+            "outputs": [asdict(one) for org in orgs for one in (await science.mine(org, most=ALL)).rows],
             "reuses": [asdict(one) for org in orgs for one in await science.declared_by(org, most=ALL)],
         }
 

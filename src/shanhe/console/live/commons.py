@@ -82,10 +82,11 @@ class LiveCommons:
         terms = found.in_force or found.open
         return next((one["shares"] for one in view["terms"] if terms is not None and one["n"] == terms.n), [])
 
-    async def my_rights(self, who: m.Who) -> Mapping[str, Any]:
-        found = await self._rights.mine(who.org_id)
-        rows = [_right(one) for one in await line_views(self._rights, found, who.org_id)]
-        return {"rows": rows, "kinds": list(RightKind), "id": str(new_id()), "officer": await self._officer(who)}
+    async def my_rights(self, who: m.Who, before: int | None) -> Mapping[str, Any]:
+        found = await self._rights.mine(who.org_id, before=before, most=PAGE_ROWS)
+        rows = [_right(one) for one in await line_views(self._rights, found.rows, who.org_id)]
+        return {"rows": rows, "before": before, "following": found.following, "kinds": list(RightKind),
+                "id": str(new_id()), "officer": await self._officer(who)}  # fmt: skip
 
     async def register(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         number = UUID(fields.get("id", ""))
@@ -143,7 +144,7 @@ class LiveCommons:
         found = await science.get(deposit, org)
         party = org is not None and org in found.parties
         reviewer = who is not None and await science.is_reviewer(who.person_id)
-        reuses = await science.reuses(deposit)
+        counts, reuses = await science.counts([found]), await science.reuses(deposit)
         shares = await self._lines(found.versions[0].authors, org)
         seen = [one for one in reuses if one.state == "confirmed" or party or reviewer]
         view = await own_output(science, found, org) if party else (await deposit_views(science, [found]))[0]
@@ -153,17 +154,18 @@ class LiveCommons:
             "offered": _output(view["versions"][0]) if view.get("asked") else None,
             "author": author, "reviewer": reviewer, "licences": LICENCES, "fields": _output_fields(found, shares),
             "hows": MANUAL_HOWS, "next_id": str(new_id()),
-            "reused": sum(one.state == "confirmed" for one in reuses),
+            "reused": counts.get(deposit, 0),
             "reuses": await reuse_views(science, seen, whole=party or reviewer),
             "history": [{"event": one.event, "at": one.at} for one in await science.history(deposit)],
         })  # fmt: skip
 
-    async def my_outputs(self, who: m.Who) -> Mapping[str, Any]:
+    async def my_outputs(self, who: m.Who, before: int | None) -> Mapping[str, Any]:
         science, org = self._science, who.org_id
-        mine = await science.mine(org)
-        of_mine = await science.reuses_of([one.id for one in mine], "declared")
+        mine = await science.mine(org, before=before, most=PAGE_ROWS)
+        of_mine = await science.reuses_of(org, "declared")
         return {
-            "rows": [_output(one) for one in await own_views(science, mine, org)],
+            "rows": [_output(one) for one in await own_views(science, mine.rows, org)],
+            "before": before, "following": mine.following,
             "waiting": await reuse_views(science, of_mine, whole=True),
             "declared": await reuse_views(science, await science.declared_by(org), whole=True),
             "kinds": list(OutputKind), "licences": LICENCES, "id": str(new_id()),

@@ -17,6 +17,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
 from shanhe.programmes.api import Guarantee, Programmes, guarantee_view, index_view, quarter_end, site_view
 
+BOOKED_ROWS = 100
 DIMENSIONS = ("usage", "innovation", "jobs", "data")
 
 
@@ -84,7 +85,7 @@ class LiveCompany:
 
     # -- bookings -----------------------------------------------------------------------------------------------------
 
-    async def bookings(self, who: m.Who, service: str, day: str) -> Mapping[str, Any]:
+    async def bookings(self, who: m.Who, service: str, day: str, past: UUID | None = None) -> Mapping[str, Any]:
         """Quotas, a day's free slots of one service, and what is booked."""
         today = self._clock.today()
         wanted = service if service in SERVICES else SERVICES[0]
@@ -94,8 +95,8 @@ class LiveCompany:
             on = today
         resources = await self._incubator.resources(wanted)
         month = on.replace(day=1)
-        booked = await self._incubator.bookings(who.org_id)
-        of = await self._incubator.resources_of(booked)
+        booked = await self._incubator.bookings(who.org_id, before=past, most=BOOKED_ROWS)
+        of = await self._incubator.resources_of(booked.rows)
         slots = await self._incubator.slots_of(resources, on)
         return {
             "service": wanted, "services": SERVICES, "day": on, "today": today, "id": str(new_id()),
@@ -105,8 +106,10 @@ class LiveCompany:
                 {**resource_view(one), "slots": [asdict(slot) for slot in slots[one.id]]} for one in resources
             ],
             "booked": [
-                {**booking_view(one, of[one.resource]), "open": one.starts_at > self._clock.now()} for one in booked
+                {**booking_view(one, of[one.resource]), "open": one.starts_at > self._clock.now()}
+                for one in booked.rows
             ],
+            "following": booked.following,
         }  # fmt: skip
 
     async def book(self, who: m.Who, fields: Mapping[str, str]) -> None:

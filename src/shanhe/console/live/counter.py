@@ -30,6 +30,7 @@ from shanhe.kernel.money import parse_credits
 
 MONTHS_SHOWN = 24
 DAYS_AHEAD = 366
+LOTS_ROWS = 100
 Col = c.Col
 REFUNDS = (
     Col("refunds.at", "minute"),
@@ -74,13 +75,14 @@ class LiveCounter:
 
     # -- statements ---------------------------------------------------------------------------------------------------
 
-    async def statement(self, who: m.Who, month: str) -> c.StatementPage:
+    async def statement(self, who: m.Who, month: str, past: UUID | None) -> c.StatementPage:
         found = await self._credits.statements.month(who.org_id, month_of(month))
+        first = next((n for n, lot in enumerate(found.lots, 1) if lot.id == past), 0)
         standing = await self._credits.loyalty.standing(who.org_id)
         lots = [
             c.Row(lot.id, (lot.id, lot.provenance, lot.issued_at, lot.expires_at, lot.opening_micro,
                            lot.closing_micro - lot.opening_micro, lot.closing_micro, lot.cost_fen, lot.value_fen))
-            for lot in found.lots
+            for lot in found.lots[first : first + LOTS_ROWS]
         ]  # fmt: skip
         columns = (
             Col("statement.lot", "short"), Col("wallet.provenance", "word:provenance"), Col("statement.issued", "day"),
@@ -101,7 +103,9 @@ class LiveCounter:
             taken_cost_fen=found.taken_cost_fen,
             cost_fen=found.cost_fen,
             value_fen=found.value_fen,
-            lots=c.Sheet("statement.lots", columns, lots, "statement.none", total),
+            lots=c.Sheet(
+                "statement.lots", columns, lots, "statement.none", total, more=len(found.lots) > first + LOTS_ROWS
+            ),
             moves=c.Sheet(
                 "statement.moves", (Col("statement.kind", "word:posting_kind"), Col("statement.change", "credits")),
                 moves, "statement.no_moves",

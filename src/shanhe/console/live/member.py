@@ -43,7 +43,9 @@ class LiveMember:
             if lot.remaining_micro
         ]
         parts = {str(name): micro for name, micro in found.by_provenance.items()}
-        return m.WalletView(found.balance_micro, found.available_micro, found.held_micro, parts, lots)
+        return m.WalletView(
+            found.balance_micro, found.available_micro, found.held_micro, parts, lots, more=found.next is not None
+        )
 
     async def spend(self, who: m.Who, days: int) -> Sequence[m.DaySpend]:
         today = self._of.clock.today()

@@ -85,7 +85,7 @@ class CommonsRoom(Room):
         return await self._my_rights(request, await self.allowed(request, "apply"))
 
     async def _my_rights(self, request: Request, who: m.Who, error: Exception | None = None, **values: Any) -> Response:
-        page = await self.desk.commons.my_rights(who)
+        page = await self.desk.commons.my_rights(who, place_of(request.query_params.get("before", "")))
         shown = {"page": page, "fields": {}, **values}
         if error is None:
             return self.show(request, "ip_mine.html", who, **shown)
@@ -143,7 +143,7 @@ class CommonsRoom(Room):
     async def _my_outputs(
         self, request: Request, who: m.Who, error: Exception | None = None, **values: Any
     ) -> Response:
-        page = await self.desk.commons.my_outputs(who)
+        page = await self.desk.commons.my_outputs(who, place_of(request.query_params.get("before", "")))
         shown = {"page": page, "fields": {}, **values}
         if error is None:
             return self.show(request, "science_mine.html", who, **shown)

@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.routing import APIRouter
@@ -60,7 +60,8 @@ class CompanyRoom(Room):
 
     async def _calendar(self, request: Request, who: m.Who) -> Any:
         asked = request.query_params
-        return await self.desk.company.bookings(who, asked.get("service", ""), asked.get("day", ""))
+        service, day = asked.get("service", ""), asked.get("day", "")
+        return await self.desk.company.bookings(who, service, day, uuid_in(asked, "past"))
 
     async def book(self, request: Request) -> Response:
         who, fields = await self.posted(request, "apply")

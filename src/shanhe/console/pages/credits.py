@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.model_credits import File
-from shanhe.console.pages.base import Room, queue_in
+from shanhe.console.pages.base import Room, queue_in, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import ShanheError
@@ -46,7 +46,8 @@ class CreditsRoom(Room):
 
     async def statement(self, request: Request) -> Response:
         who = await self.allowed(request, "topup")
-        page = await self.desk.counter.statement(who, request.query_params.get("month", "")[:7])
+        asked = request.query_params
+        page = await self.desk.counter.statement(who, asked.get("month", "")[:7], uuid_in(asked, "past"))
         return self.show(request, "credits_statement.html", who, page=page, formats=FORMATS)
 
     async def statement_file(self, request: Request, fmt: str) -> Response:
