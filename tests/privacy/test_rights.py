@@ -25,8 +25,11 @@ from shanhe.privacy.api import (
 from shanhe.privacy.errors import BadText
 from shanhe.privacy.model import Copy
 from shanhe.privacy.paper import copy_paper
+from shanhe.programmes.api import file_view
 from shanhe.rulebook.api import Rulebook
 from shanhe.wiring.erasure import follow_erasures
+from shanhe.wiring.personal_copy import drawers_of
+from stage.reading import asked
 
 from .conftest import House
 
@@ -61,6 +64,25 @@ class TestCopy:
         for part in ("林晓", "138 0013 8000", "青川县某路 7 号", "2026SR1", "软著登字第 1 号"):
             assert part in answer.text, part
         assert paper.content.startswith(b"%PDF")
+
+    async def test_of_many_applications_asks_the_database_as_often_as_of_few(self, house: House) -> None:
+        person = await house.person()
+        org, programmes = await house.own(person), house.services.programmes
+        draw, counts, made = drawers_of(house.services)["programmes"], list[int](), list[UUID]()
+        for many in (2, 6):
+            for n in range(many):
+                answers = ANSWERS | {"registration_number": f"2026SR{many}00{n}"}
+                made.append((await programmes.applying.apply(
+                    "software_copyright", org, answers=answers, evidence={"certificate": f"软著登字第 {many}{n} 号"},
+                    client_ref=f"{many}-{n}", actor=f"person:{person}",
+                )).id)  # fmt: skip
+            with asked() as said:
+                drawn = await draw(person, [org])
+            counts.append(len(said))
+        assert counts[0] == counts[1]
+        alone = [file_view(await programmes.file(one), programmes.programme("software_copyright"),
+                           programmes.catalogue) for one in reversed(made)]  # fmt: skip
+        assert drawn == alone
 
     async def test_is_ones_own(self, house: House) -> None:
         mine, other = await house.person("mine"), await house.person("other", name="别人")

@@ -45,24 +45,33 @@ async def set_met(conn: Connection, application: UUID, n: int, on: date) -> None
 
 
 async def tranches(conn: Connection, application: UUID, *, lock: bool = False) -> tuple[Tranche, ...]:
+    return (await tranches_of(conn, [application], lock=lock)).get(application, ())
+
+
+async def tranches_of(
+    conn: Connection, applications: Sequence[UUID], *, lock: bool = False
+) -> dict[UUID, tuple[Tranche, ...]]:
     rows = await conn.fetch(
         f"""SELECT application, n, state, due_on, planned_on, met_on, committed, posting, reason, changed_at, freed
-            FROM programmes.tranche WHERE application = $1 ORDER BY n{' FOR UPDATE' if lock else ''}""",
-        application,
+            FROM programmes.tranche WHERE application = ANY($1)
+            ORDER BY application, n{' FOR UPDATE' if lock else ''}""",
+        list(applications),
     )  # fmt: skip
     paid = await conn.fetch(
-        """SELECT n, to_org, asset, budget, amount, provenance, released, earmark FROM programmes.payment
-           WHERE application = $1 ORDER BY n, ordinal""",
-        application,
+        """SELECT application, n, to_org, asset, budget, amount, provenance, released, earmark FROM programmes.payment
+           WHERE application = ANY($1) ORDER BY application, n, ordinal""",
+        list(applications),
     )  # fmt: skip
-    by_n: dict[int, list[Payment]] = {}
+    parts: dict[tuple[UUID, int], list[Payment]] = {}
     for item in paid:
         values = dict(item)
-        by_n.setdefault(values.pop("n"), []).append(Payment(**values))
-    return tuple(
-        Tranche(**dict(row) | {"state": TrancheState(row["state"])}, payments=tuple(by_n.get(row["n"], ())))
-        for row in rows
-    )
+        parts.setdefault((values.pop("application"), values.pop("n")), []).append(Payment(**values))
+    found: dict[UUID, list[Tranche]] = {}
+    for row in rows:
+        payments = tuple(parts.get((row["application"], row["n"]), ()))
+        tranche = Tranche(**dict(row) | {"state": TrancheState(row["state"])}, payments=payments)
+        found.setdefault(tranche.application, []).append(tranche)
+    return {application: tuple(of) for application, of in found.items()}
 
 
 async def move_tranche(

@@ -66,6 +66,11 @@ async def row(conn: Connection, application: UUID, *, lock: bool = False) -> Any
     )
 
 
+async def rows(conn: Connection, applications: Sequence[UUID]) -> dict[UUID, Any]:
+    found = await conn.fetch(f"SELECT {APPLICATION} FROM programmes.application WHERE id = ANY($1)", list(applications))
+    return {row["id"]: row for row in found}
+
+
 async def page(
     conn: Connection, *, org_id: UUID | None = None, orgs: Sequence[UUID] | None = None,
     programme: str | None = None, state: str | None = None, before: UUID | None = None, limit: int = PAGE_ROWS,
@@ -142,11 +147,21 @@ async def checked_month(conn: Connection, application: UUID, month: str) -> bool
 
 
 async def history(conn: Connection, application: UUID) -> tuple[HistoryRow, ...]:
-    rows = await conn.fetch(
-        "SELECT at, event, actor, details FROM programmes.history WHERE application = $1 ORDER BY seq LIMIT $2",
-        application, HISTORY_ROWS,
+    return (await histories(conn, [application])).get(application, ())
+
+
+async def histories(conn: Connection, applications: Sequence[UUID]) -> dict[UUID, tuple[HistoryRow, ...]]:
+    """Of each its first `HISTORY_ROWS`."""
+    found = await conn.fetch(
+        """SELECT a.id AS application, h.* FROM unnest($1::uuid[]) AS a(id) CROSS JOIN LATERAL (
+             SELECT at, event, actor, details FROM programmes.history WHERE application = a.id ORDER BY seq LIMIT $2) h
+        """,
+        list(applications), HISTORY_ROWS,
     )  # fmt: skip
-    return tuple(HistoryRow(**dict(row)) for row in rows)
+    made: dict[UUID, list[HistoryRow]] = {}
+    for row in found:
+        made.setdefault((values := dict(row)).pop("application"), []).append(HistoryRow(**values))
+    return {application: tuple(of) for application, of in made.items()}
 
 
 # -- claims -----------------------------------------------------------------------------------------------------------
@@ -208,10 +223,17 @@ async def add_verdict(
 
 async def turn(conn: Connection, application: UUID) -> int:
     """How often the application was returned."""
-    value: int = await conn.fetchval(
-        "SELECT count(*) FROM programmes.history WHERE application = $1 AND event = 'returned'", application
-    )
-    return value
+    return (await turns(conn, [application])).get(application, 0)
+
+
+async def turns(conn: Connection, applications: Sequence[UUID]) -> dict[UUID, int]:
+    """How often each was returned, of those that were."""
+    found = await conn.fetch(
+        """SELECT application, count(*)::int AS n FROM programmes.history
+            WHERE application = ANY($1) AND event = 'returned' GROUP BY 1""",
+        list(applications),
+    )  # fmt: skip
+    return {row["application"]: row["n"] for row in found}
 
 
 async def voices(conn: Connection, application: UUID) -> Sequence[Any]:
@@ -318,15 +340,20 @@ async def insert_decision(
     return identifier
 
 
-async def decisions(conn: Connection, app: Application, vault: Vault) -> tuple[DecisionRow, ...]:
-    rows = await conn.fetch(
-        "SELECT * FROM programmes.decision WHERE application = $1 ORDER BY id LIMIT $2", app.id, HISTORY_ROWS
-    )
-    found = []
-    for row in rows:
-        content = unseal(vault, app.person_id, row["content"], row["sealed"])
-        found.append(
+async def decisions(
+    conn: Connection, applications: Sequence[Application], vault: Vault
+) -> dict[UUID, tuple[DecisionRow, ...]]:
+    """Of each its first `HISTORY_ROWS`."""
+    people, made = {one.id: one.person_id for one in applications}, dict[UUID, list[DecisionRow]]()
+    found = await conn.fetch(
+        """SELECT d.* FROM unnest($1::uuid[]) AS a(id) CROSS JOIN LATERAL (
+             SELECT * FROM programmes.decision WHERE application = a.id ORDER BY id LIMIT $2) d""",
+        list(people), HISTORY_ROWS,
+    )  # fmt: skip
+    for row in found:
+        content = unseal(vault, people[row["application"]], row["content"], row["sealed"])
+        made.setdefault(row["application"], []).append(
             DecisionRow(row["id"], row["kind"], row["at"], row["actor"], row["versions"],
                         tuple(content.get("reasons", ())), content.get("traces", {}), content.get("note", ""))
         )  # fmt: skip
-    return tuple(found)
+    return {application: tuple(of) for application, of in made.items()}
