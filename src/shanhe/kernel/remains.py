@@ -7,6 +7,7 @@ it; the kernel gives that back whatever happens, and a file that nobody holds is
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -38,7 +39,8 @@ class Remains:
         descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(descriptor, bytes(size))  # all of it now: a full disk must not kill who maps it
+            if os.write(descriptor, bytes(size)) < size:  # all of it now: a full disk must not kill who maps it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(making))
             making.rename(path)
             return cls(path, descriptor)
         except BaseException:
