@@ -68,6 +68,7 @@ from shanhe.wiring.studio import Workshop, open_workshop
 from shanhe.wiring.tariffs import COST_RULES, PRICING_RULES, rule_of_class
 from shanhe.wiring.truths import Truths, open_truths
 from shanhe.wiring.webhooks import open_webhooks
+from shanhe.wiring.withheld import Withheld
 from shanhe.wiring.workflows import Routines, open_routines
 
 Role = Literal["gateway", "jobs", "cli"]
@@ -136,6 +137,7 @@ class Services:
     rulings: Rulings
     taking_in: TakingIn
     by_hand: ByHand
+    withheld: Withheld
     filings: Filings
     webhooks: Webhooks
     leavings: Leavings
@@ -240,6 +242,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         by_hand=ByHand(
             clock, approvals, identity.seals, rulings, payouts=till.payouts, credits=credits, exchange=exchange
         ),
+        withheld=Withheld(clock, approvals, rulings, machine.pool, relatives.akin),
         leavings=Leavings(identity, bazaar.oauth, webhooks, routines.workflows, clock),
     )  # fmt: skip
 

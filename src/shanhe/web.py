@@ -239,7 +239,7 @@ def _machine(app: FastAPI, services: Services) -> None:
         ),
         payments_routes.payout_router(services.payouts, services.by_hand.confirm_payout, services.by_hand.fail_payout),
         payments_routes.waiting_router(services.bank),
-        pool_routes.router(services.pool, services.settings.city_name),
+        pool_routes.router(services.pool, services.withheld, services.settings.city_name),
         batches_routes.router(services.workshop.batches),
         datasets_routes.router(services.workshop.datasets),
         studio_routes.router(services.workshop.studio),

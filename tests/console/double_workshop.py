@@ -120,10 +120,11 @@ class Pool:
             "checks": {"count": {"checks": 40, "failures": 1}},
         }  # fmt: skip
 
-    async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> None:
+    async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> bool:
         if step == "quarantine" and not reason:
             raise Invalid("reason_missing", "Say why.", message_zh="须写明隔离原因。")
         self.done.append((name, step, reason))
+        return False
 
 
 class Workshop:

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 
 from shanhe.compute.api import NewEngine, Rates
+from shanhe.identity.api import Actor, NewKey, NewPerson, Role
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, LotDelta, NewLot, Posting, Provenance, Transfer
 from shanhe.pool import store
@@ -216,6 +218,27 @@ class TestCheat:
         assert await judged.income(machine.owner) == earned
         await until(lambda: judged.serves("wronged"))
         assert await pool.sweep() == 0
+
+    async def test_that_was_cleared_is_not_blamed_for_what_a_process_found_before_and_wrote_down_late(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine, pool = await judged.machine("cleared"), judged.services.pool
+        before = await pool.node("cleared")
+        pool.inspector.know(before, {"count": (40, 30, 1e9)})
+        pool.inspector._wards[before.id].dirty = True
+        await pool._flush()
+        assert await store.suspicion(judged.services.db, before.id) == {"count": (40, 30, 1e9)}
+        pool.inspector._wards[before.id].dirty = True
+        late = pool.inspector.figures()
+        await pool.quarantine("cleared", actor="tests", reason="a mistake")
+        await pool.release("cleared", actor="tests", reason="cleared")
+        monkeypatch.setattr(pool.inspector, "figures", lambda: late)
+        await pool._flush()
+        assert await store.suspicion(judged.services.db, before.id) == {}
+        await until(lambda: judged.serves("cleared"))
+        monkeypatch.undo()
+        assert pool.inspector._wards[before.id].cleared == (await pool.node("cleared")).cleared == 1
+        await machine.stop()
 
     async def test_that_was_blamed_wrongly_gets_the_rest_back_after_an_interruption(
         self, judged: Town, monkeypatch: pytest.MonkeyPatch
@@ -445,6 +468,53 @@ class TestWithheld:
         node = await pool.node("between")
         assert not any(row["waits"] for row in await pool.withheld(node))
         assert await self.system(judged, "withheld", node.engine) == 0
+
+    @pytest.mark.parametrize("path", ["withheld", "release"])
+    async def test_is_given_back_by_two_from_the_smallest_payout_on(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        name = f"two-{path}"
+        machine, _, earned, _ = await self.held(judged, name, 2)
+        rulings, approvals, pool = judged.services.rulings, judged.services.approvals, judged.services.pool
+        alone = rulings.alone_micro
+
+        async def as_of_much(subject: str, micro: int, by: str) -> bool:
+            return await alone(subject, micro * 10_000_000, by)
+
+        monkeypatch.setattr(rulings, "alone_micro", as_of_much)
+        first, second = await self.operator(judged), await self.operator(judged)
+        body = {"reason": "it did not cheat", "give_back": True} | ({"restore": True} if path == "release" else {})
+        if path == "release":
+            del body["give_back"]
+        asked = [await first.post(f"/api/pool/nodes/{name}/{path}", json=body) for _ in range(2)]
+        assert [one.status_code for one in asked] == [202, 202], asked[0].text
+        assert asked[0].json()["id"] == asked[1].json()["id"]
+        assert await judged.income(machine.owner) == 0, "one word moves nothing"
+        assert ((await pool.node(name)).state is NodeState.QUARANTINED) == (path == "withheld")
+        agree = f"/api/approvals/requests/{asked[0].json()['id']}/approve"
+        assert (await first.post(agree, json={})).status_code == 403
+        owner = await self.operator(judged, org=machine.owner)
+        said = await owner.post(agree, json={})
+        assert (said.status_code, said.json()["error"]["code"]) == (403, "party_to_it")
+        done = await second.post(agree, json={})
+        assert done.json()["state"] == "done", done.text
+        assert await judged.income(machine.owner) == earned
+        told = (await judged.services.notifier.inbox(uuid4(), [machine.owner]))[0]
+        assert "已退还" in told.title.zh
+        assert (await approvals.get(UUID(asked[0].json()["id"]))).payload["amount_micro"] == earned
+
+    async def operator(self, judged: Town, org: UUID | None = None) -> httpx.AsyncClient:
+        """A person with a key for nodes; of an organisation, one of its owners."""
+        identity = judged.services.identity
+        person = await identity.people.create(NewPerson("赵六", login=f"u{uuid4().hex[:10]}"), by="tests")
+        await identity.people.grant(person.id, Role.OPERATOR, by="tests")
+        if org is not None:
+            await identity.orgs.set_member(org, person.id, Role.OWNER, by="tests")
+        issuer = await judged.org(f"运营 {person.id}")
+        permissions = frozenset({"engines", "accounts"})
+        maker = Actor(person.id, None, None, frozenset({Role.OPERATOR}), permissions)
+        _, token = await identity.keys.create(issuer, NewKey("k", permissions=permissions), by=maker)
+        return httpx.AsyncClient(base_url=judged.url, headers={"authorization": f"Bearer {token}"}, trust_env=False)
 
 
 class TestHonestNode:

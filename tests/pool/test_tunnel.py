@@ -120,7 +120,7 @@ class TestOwner:
         machine = await town.machine("zhu")
         client, pool = await keyed(town, machine.owner), town.services.pool
         node = await pool.node("zhu")
-        pool.inspector.know(node.id, {"count": (40, 3, 1.5)})
+        pool.inspector.know(node, {"count": (40, 3, 1.5)})
         async with town.services.db.transaction() as conn:
             await conn.execute("INSERT INTO pool.suspicion VALUES ($1, 'count', 40, 3, 1.5)", node.id)
         assert (await client.post("/api/pool/nodes/zhu/drain", json={"reason": "搬机房"})).json()["own_drain"] is True

@@ -117,6 +117,8 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "credits.refund_paid": ("认定退款已人工付出", "Say that a refund was paid by hand"),
     "exchange.withdrawal_paid": ("认定交易账户资金已付出", "Say that cash of an exchange account was paid"),
     "exchange.endowment": ("生态基金划入稳定基金", "From the ecosystem fund to the stability fund"),
+    "pool.withheld_back": ("退还节点的暂扣收益", "Give back what is withheld of a node"),
+    "pool.withheld_kept": ("节点的暂扣收益不予退还", "Keep what is withheld of a node"),
     "exchange.receipt": ("登记转入机构交易账户的资金", "Cash into an exchange account"),
     "payments.bank_balance": ("复核银行存款余额调节表", "Sign the bank's balance against the books'"),
     "credits.budget": ("注入兑换码预算", "Credits for codes"),

@@ -48,6 +48,8 @@ class Ward:
     calls: int = 0
     dirty: bool = False
     condemned: bool = False
+    cleared: int = 0
+    """How often the node had been cleared when this began."""
 
 
 class Inspector:
@@ -72,9 +74,9 @@ class Inspector:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    def know(self, node_id: UUID, found: Mapping[str, tuple[int, int, float]]) -> None:
+    def know(self, node: Node, found: Mapping[str, tuple[int, int, float]]) -> None:
         """Go on where another process, or a former life, left off."""
-        ward = self._wards[node_id] = Ward()
+        ward = self._wards[node.id] = Ward(cleared=node.cleared)
         for kind, values in found.items():
             ward.tests[Check(kind)] = Suspicion(*values)
 
@@ -83,18 +85,18 @@ class Inspector:
         ward = self._wards.get(node_id)
         return ward is not None and ward.condemned
 
-    def figures(self) -> dict[UUID, dict[str, tuple[int, int, float]]]:
-        """Tests that changed since the last time, by node."""
+    def figures(self) -> dict[UUID, tuple[int, dict[str, tuple[int, int, float]]]]:
+        """Tests that changed since the last time, by node, with how often it had been cleared before them."""
         changed = {node_id: ward for node_id, ward in self._wards.items() if ward.dirty}
         for ward in changed.values():
             ward.dirty = False
-        return {node_id: figures_of(ward) for node_id, ward in changed.items()}
+        return {node_id: (ward.cleared, figures_of(ward)) for node_id, ward in changed.items()}
 
     # -- calls that pass --------------------------------------------------------------------------------------------
 
     def saw(self, session: Session, seen: Seen, answer: Answer | None) -> None:
         """One call of a customer went through a node's tunnel."""
-        ward = self._wards.setdefault(session.node.id, Ward())
+        ward = self._wards.setdefault(session.node.id, Ward(cleared=session.node.cleared))
         asked = asked_of(seen.request)
         if ward.condemned or asked is None or not seen.path.endswith("/chat/completions") or seen.left:
             return

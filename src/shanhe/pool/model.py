@@ -111,6 +111,8 @@ class Node(msgspec.Struct, frozen=True):
     worker: str
     own_drain: bool = False
     """It is draining because its owner wants it so: then its owner may end that."""
+    cleared: int = 0
+    """How often it was let out of quarantine."""
 
     @property
     def owner_may_release(self) -> bool:

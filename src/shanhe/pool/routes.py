@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 
 from shanhe.identity.api import Actor, PermissionMissing, org_or_all, org_with, require
 from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.asking import asked_view
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
@@ -74,12 +75,19 @@ def changer_of(actor: Actor) -> UUID | None:
     return None if "engines" in actor.permissions else org_with(actor, "keys")
 
 
-def router(pool: Pool, city: str) -> APIRouter:
+class Deciding(Protocol):
+    """Who ends what is withheld, or asks a second person to agree."""
+
+    async def decide(self, name: str, *, give_back: bool, reason: str, by: str) -> Any: ...
+    async def release(self, name: str, *, reason: str, by: str) -> Any: ...
+
+
+def router(pool: Pool, withheld: Deciding, city: str) -> APIRouter:
     """Everything under /api/pool."""
     routes = APIRouter(prefix="/api/pool", tags=["pool"])
     _joining(routes, pool, city)
     _reading(routes, pool)
-    _states(routes, pool)
+    _states(routes, pool, withheld)
 
     @routes.websocket("/tunnel")
     async def tunnel(socket: WebSocket) -> None:
@@ -144,7 +152,7 @@ def _reading(routes: APIRouter, pool: Pool) -> None:
         return plainly(await pool.hours(pool.now() - timedelta(hours=last), found))
 
 
-def _states(routes: APIRouter, pool: Pool) -> None:
+def _states(routes: APIRouter, pool: Pool, desk: Deciding) -> None:
     async def changed(name: str, actor: Actor) -> tuple[Node, bool]:
         """The node, and whether its owner changes it rather than the city."""
         org = changer_of(actor)
@@ -169,18 +177,25 @@ def _states(routes: APIRouter, pool: Pool) -> None:
 
     @routes.post("/nodes/{name}/release")
     async def release(name: str, body: ReleaseBody, actor: Asking) -> Response:
-        """Back to work: measured again; `restore` gives back the income that was withheld. Owners may end a drain of
-        their own."""
+        """Back to work: measured again; `restore` gives back the income that was withheld, from the smallest payout on
+        when another operator agrees (202). Owners may end a drain of their own."""
         node, own = await changed(name, actor)
         if own and body.restore:
             raise PermissionMissing("engines")
-        done = await pool.release(node.name, actor=actor.ref, reason=body.reason, restore=body.restore, own=own)
-        return plainly(node_view(done))
+        if body.restore:
+            asked = await desk.release(node.name, reason=body.reason, by=actor.ref)
+            if asked is not None:
+                return plainly(asked_view(asked), 202)
+            return plainly(node_view(await pool.node(node.name)))
+        return plainly(node_view(await pool.release(node.name, actor=actor.ref, reason=body.reason, own=own)))
 
     @routes.post("/nodes/{name}/withheld")
     async def withheld(name: str, body: WithheldBody, actor: Operator) -> Response:
-        """What is withheld of a node, a removed one too, is its owner's again or the city's; how much it was."""
-        done = await pool.decide_withheld(name, give_back=body.give_back, actor=actor.ref, reason=body.reason)
+        """What is withheld of a node, a removed one too, is its owner's again or the city's; how much it was. From the
+        smallest payout on another operator agrees first (202)."""
+        done = await desk.decide(name, give_back=body.give_back, reason=body.reason, by=actor.ref)
+        if not isinstance(done, int):
+            return plainly(asked_view(done), 202)
         return plainly({"name": name, "amount_micro": done, "given_back": body.give_back})
 
     @routes.post("/nodes/{name}/load")

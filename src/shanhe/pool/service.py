@@ -40,7 +40,7 @@ from shanhe.pool.planner import Planner, node_of
 from shanhe.pool.suspicion import AuditTerms
 from shanhe.pool.tally import Tally, cost_of
 from shanhe.pool.tunnel import Tunnels
-from shanhe.pool.withholding import RETURNED, Withholding, WithholdRule
+from shanhe.pool.withholding import KEPT, RESTORED, RETURNED, Withholding, WithholdRule
 
 REFRESH_S: Final = 3.0
 """How often speeds are exchanged between processes and sums are written."""
@@ -142,8 +142,8 @@ class Pool:
             await asyncio.sleep(REFRESH_S)
 
     async def _flush(self) -> None:
-        for node_id, figures in self.inspector.figures().items():
-            await store.put_suspicion(self._db, node_id, figures)
+        for node_id, (cleared, figures) in self.inspector.figures().items():
+            await store.put_suspicion(self._db, node_id, cleared, figures)
         sums = self._tally.take_hours()
         if sums:
             try:
@@ -280,8 +280,7 @@ class Pool:
 
     async def quarantine(self, name: str, *, actor: str, reason: str) -> Node:
         """Nothing new for a node, and its recent income is withheld; `reason` is what its owner reads."""
-        if not reason.strip():
-            raise ReasonMissing()
+        self.check_reason(reason)
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
 
     async def release(
@@ -345,14 +344,25 @@ class Pool:
             for row in await store.withheld(self._db, node.id)
         ]
 
-    async def decide_withheld(self, name: str, *, give_back: bool, actor: str, reason: str) -> int:
-        """End what is withheld of a node, a removed one too: its owner's again, or the city's; the amount, µ. Its owner
-        reads the reason."""
+    async def waiting(self, node: Node, *, give_back: bool) -> tuple[int, UUID | None]:
+        """What a decision would end, µ, and its newest call: what nobody decided on, or so and was interrupted."""
+        return await store.waiting(self._db, node.id, RESTORED if give_back else KEPT)
+
+    @staticmethod
+    def check_reason(reason: str) -> None:
+        """ReasonMissing: a node's owner is told why."""
         if not reason.strip():
             raise ReasonMissing()
+
+    async def decide_withheld(
+        self, name: str, *, give_back: bool, actor: str, reason: str, through: datetime | None = None
+    ) -> int:  # fmt: skip
+        """End what is withheld of a node, a removed one too: its owner's again, or the city's; the amount, µ. Its owner
+        reads the reason. `through`: only of what was withheld until then."""
+        self.check_reason(reason)
         node = await self.node(name)
         decide = self.withholding.restore if give_back else self.withholding.keep
-        amount = await decide(node, actor)
+        amount = await decide(node, actor, through=through)
         if amount:
             async with self._db.transaction() as conn:
                 event = "income_restored" if give_back else "income_kept"
@@ -428,12 +438,12 @@ class Pool:
         was, session.node = session.node.state, node
         if node.state is NodeState.JOINING and was is not NodeState.JOINING:
             if was is NodeState.QUARANTINED or self.inspector.condemned(node.id):
-                self.inspector.know(node.id, {})  # after a drain, which is no verdict, what was found still counts
+                self.inspector.know(node, {})  # after a drain, which is no verdict, what was found still counts
             await self._begin(session)
 
     async def _changed(self, session: Session, what: str) -> None:
         if what == "welcome":
-            self.inspector.know(session.node.id, await store.suspicion(self._db, session.node.id))
+            self.inspector.know(session.node, await store.suspicion(self._db, session.node.id))
         if what == "welcome" or (what == "report" and session.node.state is NodeState.JOINING):
             self._spawn(self._begin(session))
         elif what == "report":

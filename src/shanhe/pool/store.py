@@ -284,8 +284,12 @@ async def suspicion(db: Connection | Database, node_id: UUID) -> dict[str, tuple
     return {row["kind"]: (row["checks"], row["failures"], row["score"]) for row in rows}
 
 
-async def put_suspicion(db: Database, node_id: UUID, found: Mapping[str, tuple[int, int, float]]) -> None:
+async def put_suspicion(db: Database, node_id: UUID, cleared: int, found: Mapping[str, tuple[int, int, float]]) -> None:
+    """Of a node that was cleared since, nothing: what is found from then on counts."""
     async with db.transaction() as conn:
+        wanted = "SELECT true FROM pool.node WHERE id = $1 AND cleared = $2 FOR SHARE"
+        if not await conn.fetchval(wanted, node_id, cleared):
+            return
         await conn.executemany(
             """INSERT INTO pool.suspicion VALUES ($1, $2, $3, $4, $5) ON CONFLICT (node_id, kind) DO UPDATE
                SET checks = excluded.checks, failures = excluded.failures, score = excluded.score""",
@@ -294,7 +298,9 @@ async def put_suspicion(db: Database, node_id: UUID, found: Mapping[str, tuple[i
 
 
 async def clear_suspicion(conn: Connection, node_id: UUID) -> None:
+    """Forget what was found, and what another process found and did not write down yet."""
     await conn.execute("DELETE FROM pool.suspicion WHERE node_id = $1", node_id)
+    await conn.execute("UPDATE pool.node SET cleared = cleared + 1 WHERE id = $1", node_id)
 
 
 async def quarantined_since(db: Database, since: datetime) -> list[Node]:
@@ -364,17 +370,33 @@ async def withholding(db: Database) -> list[Node]:
     return [_node(row) for row in rows]
 
 
-async def decide(db: Database, node_id: UUID, decision: str, *, in_quarantine: bool = True) -> list[dict[str, Any]]:
+async def waiting(db: Database, node_id: UUID, decision: str) -> tuple[int, UUID | None]:
+    """How much of a node would be ended by a decision, and the newest receipt of it."""
+    row = await db.fetchrow(
+        """SELECT coalesce(sum(amount_micro), 0)::bigint AS micro,
+                  (array_agg(receipt_id ORDER BY receipt_id DESC))[1] AS newest FROM pool.withheld
+           WHERE node_id = $1 AND (decided IS NULL OR decided = $2) AND restored_by IS NULL AND kept_by IS NULL""",
+        node_id,
+        decision,
+    )
+    return row["micro"], row["newest"]
+
+
+async def decide(
+    db: Database, node_id: UUID, decision: str, *, in_quarantine: bool = True, through: datetime | None = None
+) -> list[dict[str, Any]]:
     """Of a node, what is to be ended as decided: nobody decided otherwise before, and it was not done. Without
-    `in_quarantine` nothing of one that is in it by now."""
+    `in_quarantine` nothing of one that is in it by now; nothing that was withheld after `through`."""
     rows = await db.writes.fetch(
         """UPDATE pool.withheld SET decided = $2
            WHERE node_id = $1 AND (decided IS NULL OR decided = $2) AND restored_by IS NULL AND kept_by IS NULL
              AND ($3 OR EXISTS (SELECT FROM pool.node WHERE id = $1 AND state <> 'quarantined'))
+             AND ($4::timestamptz IS NULL OR at <= $4)
            RETURNING receipt_id, posting_id, amount_micro""",
         node_id,
         decision,
         in_quarantine,
+        through,
     )
     return [dict(row) for row in rows]
 

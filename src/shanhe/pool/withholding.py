@@ -4,7 +4,7 @@ refunded. One posting for each receipt, so that each way can be undone by itself
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final
@@ -117,11 +117,13 @@ class Withholding:
 
     # -- what becomes of it -------------------------------------------------------------------------------------------
 
-    async def restore(self, node: Node, actor: str, *, in_quarantine: bool = True) -> int:
+    async def restore(
+        self, node: Node, actor: str, *, in_quarantine: bool = True, through: datetime | None = None
+    ) -> int:  # fmt: skip
         """Give back what is withheld, by reversing it; the amount, µ. Goes on where an interrupted one stopped. Without
-        `in_quarantine` nothing of a node that is in it by now."""
+        `in_quarantine` nothing of a node that is in it by now; of what was withheld `through` an instant alone."""
         given = 0
-        for row in await self._decide(node, RESTORED, in_quarantine=in_quarantine):
+        for row in await self._decide(node, RESTORED, in_quarantine=in_quarantine, through=through):
             receipt = row["receipt_id"]
             by = await self._reverse_once(row["posting_id"], actor, f"{node.name} was cleared")
             refund = (await self._ledger.reversed_among([receipt])).get(receipt)
@@ -132,10 +134,10 @@ class Withholding:
             given += row["amount_micro"]
         return given
 
-    async def keep(self, node: Node, actor: str) -> int:
+    async def keep(self, node: Node, actor: str, *, through: datetime | None = None) -> int:
         """The city keeps what is withheld; the amount, µ. Goes on where an interrupted one stopped."""
         kept = 0
-        for row in await self._decide(node, KEPT):
+        for row in await self._decide(node, KEPT, through=through):
             await store.mark_kept(self._db, row["receipt_id"], await self._keep(node, row, actor))
             kept += row["amount_micro"]
         return kept
@@ -148,12 +150,14 @@ class Withholding:
                 done += await self._return(node, row)
         return done
 
-    async def _decide(self, node: Node, decision: str, *, in_quarantine: bool = True) -> list[dict[str, Any]]:
+    async def _decide(
+        self, node: Node, decision: str, *, in_quarantine: bool = True, through: datetime | None = None
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """Rows that are to be ended so; what belongs to refunded calls is ended first, and of those nobody decides."""
         await self._note_taken(node)
         async for row in self._refunded(node):
             await self._return(node, row)
-        return await store.decide(self._db, node.id, decision, in_quarantine=in_quarantine)
+        return await store.decide(self._db, node.id, decision, in_quarantine=in_quarantine, through=through)
 
     async def _refunded(self, node: Node) -> AsyncIterator[dict[str, Any]]:
         """What is not given back yet of calls that were refunded, each with its `refund`."""

@@ -82,6 +82,11 @@ class Rulings:
         below = int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
         return await self._approvals.alone(subject, fen, by=by, below_fen=below)
 
+    async def alone_micro(self, subject: str, micro: int, by: str) -> bool:
+        """As `alone`, of credits at the list price."""
+        price_fen = int(self._rulebook.parameter(PRICE_RULE, PRICE, self._clock.today()))
+        return await self.alone(subject, micro * price_fen // MICRO, by)
+
     # -- stray money --------------------------------------------------------------------------------------------------
 
     async def close(self, item_id: UUID, ending: Ending, *, by: str) -> Request | None:
@@ -149,8 +154,7 @@ class Rulings:
         behind = self._approvals.person_behind
         if await behind(by) == (disputing := await behind(dispute.actor)):
             raise OwnDispute
-        price_fen = int(self._rulebook.parameter(PRICE_RULE, PRICE, self._clock.today()))
-        if await self.alone(f"{GRANT}:{dispute_id}", charged_micro * price_fen // MICRO, by):
+        if await self.alone_micro(f"{GRANT}:{dispute_id}", charged_micro, by):
             await self._disputes.grant(dispute_id, answer=answer, by=by)
             return None
         payload = {

@@ -75,7 +75,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         treasury=LiveTreasury(modules, names),
         shop=LiveShop(modules, names),
         workshop=LiveWorkshop(modules.workshop, modules.compute),
-        pool=LivePool(modules.pool),
+        pool=LivePool(modules.pool, modules.withheld),
         knowledge=LiveKnowledge(modules.library),
         connect=LiveConnect(modules),
         company=LiveCompany(modules),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shanhe.console import model as m
-from shanhe.console.live.modules import actor_of
+from shanhe.console.live.modules import Withheld, actor_of
 from shanhe.identity.api import PermissionMissing
 from shanhe.kernel.clock import city_date
 from shanhe.pool.api import Pool
@@ -19,8 +19,9 @@ DAYS, PROOFS = 30, 20
 
 
 class LivePool:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, withheld: Withheld) -> None:
         self._pool = pool
+        self._withheld = withheld
 
     async def nodes(self, who: m.Who) -> Mapping[str, Any]:
         nodes = await node_list(self._pool, owner_of(actor_of(who)))
@@ -47,7 +48,8 @@ class LivePool:
             "proofs": await self._pool.earnings.proofs(node, PROOFS),
         }
 
-    async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> None:
+    async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> bool:
+        """Whether a second person has to agree."""
         org = changer_of(actor_of(who))
         node, own = await self._pool.node(name, org), org is not None
         actor = actor_of(who).ref
@@ -56,15 +58,19 @@ class LivePool:
         if step == "restart":
             await self._pool.restart(node.name, actor=actor)
         elif step == "withheld":
-            await self._pool.decide_withheld(node.name, give_back=restore, actor=actor, reason=reason)
+            done = await self._withheld.decide(node.name, give_back=restore, reason=reason, by=actor)
+            return not isinstance(done, int)
         elif step == "quarantine":
             await self._pool.quarantine(node.name, actor=actor, reason=reason)
         elif step == "remove":
             await self._pool.remove(node.name, actor=actor, own=own)
+        elif step == "release" and restore:
+            return await self._withheld.release(node.name, reason=reason, by=actor) is not None
         elif step == "release":
-            await self._pool.release(node.name, actor=actor, reason=reason, restore=restore, own=own)
+            await self._pool.release(node.name, actor=actor, reason=reason, own=own)
         else:
             await self._pool.drain(node.name, actor=actor, reason=reason, own=own)
+        return False
 
 
 def plain(value: Any) -> Any:

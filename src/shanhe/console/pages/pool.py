@@ -61,7 +61,8 @@ class PoolRoom(Room):
             raise NotFound("not_found", "There is nothing at this address.", message_zh="此地址没有内容。")
         reason, restore = fields.get("reason", "")[:REASON_CHARS_MAX].strip(), "restore" in fields
         try:
-            await self.desk.pool.change(who, name, step, reason, restore=restore)
+            asked = await self.desk.pool.change(who, name, step, reason, restore=restore)
         except (Invalid, Conflict) as error:
             return await self._node(request, who, name, mistake=self.view.mistake(request, error), status=error.status)
-        return go("/nodes" if step == "remove" else f"/nodes/{name}", "node_changed")
+        done = "payment_asked" if asked else "node_changed"
+        return go("/nodes" if step == "remove" else f"/nodes/{name}", done)
