@@ -33,9 +33,12 @@ STAYS = {
     "TreasuryRoom.file": "a file",
     "ConnectRoom.answer": "an authorisation that was asked for once; its page closes itself",
     "PlayRoom.rate": "a part of the page that htmx fills in",
+    "PictureRoom.ask": "a part of the page that htmx fills in",
     "NomadRoom.apply": "a refusal, kept once by the id of its form",
 }
-HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull", "PlayRoom.rate"})
+HTMX = frozenset(
+    {"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull", "PictureRoom.ask", "PlayRoom.rate"}
+)
 """Whose staying answer goes to a script only; without scripts they lead on."""
 LOOKS = frozenset({
     "connect.asked", "governance.form", "knowledge.base", "knowledge.preview", "nomads.mine", "nomads.venue",

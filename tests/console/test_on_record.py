@@ -16,8 +16,8 @@ WHO: Final = ("actor", "who", "acting")
 DONE: Final = ("None", "bool", "str", "UUID")
 """What a page is answered with when something was done; everything else is there to be shown."""
 UNNAMED: Final = {
-    "changes nothing": {"agents.check_label", "agents.check_a_sound", "ledger.verify", "gate.unmanned",
-                        "rulebook.check_all", "rulebook.check_one"},
+    "changes nothing": {"agents.check_label", "agents.check_a_picture", "agents.check_a_sound", "ledger.verify",
+                        "gate.unmanned", "rulebook.check_all", "rulebook.check_one"},
     "has credentials of its own": {
         "agents.any_agent", "agents.one_agent", "agents.one_clone", "workflows.receive", "pool.join", "log.cosign",
         "oauth.register", "oauth.token", "oauth.revoke", "payments.notify", "payments.decide", "payments.sign_mandate",

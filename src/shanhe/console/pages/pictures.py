@@ -14,6 +14,7 @@ from starlette.responses import Response
 from shanhe.console import model as m
 from shanhe.console import model_postings as mp
 from shanhe.console.pages.base import Room
+from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.routing import APIRouter
 
@@ -43,12 +44,20 @@ class PictureRoom(Room):
         return routes
 
     async def page(self, request: Request) -> Response:
-        return await self._show(request, await self.allowed(request, "chat"), {})
+        who = await self.allowed(request, "chat")
+        models = [model for model in await self.desk.member.models() if model.kind == "image"]
+        return self.show(request, "pictures.html", who, models=models, sizes=SIZES, numbers=NUMBERS, **_empty())
 
     async def ask(self, request: Request) -> Response:
-        """Pictures of a prompt, as this person's session. A form that is sent again gets the same ones: it has a name
-        of its own."""
+        """Pictures of a prompt, in their place on the page. They are too large to be kept for a page of their own, so
+        without a script none are made."""
         who, fields = await self.posted(request, "chat")
+        if "hx-request" in request.headers:
+            return await self._made(request, who, fields)
+        return go("/playground/pictures")
+
+    async def _made(self, request: Request, who: m.Who, fields: Mapping[str, str]) -> Response:
+        """As this person's session. A form that is sent again gets the same ones: it has a name of its own."""
         number = fields.get("n", "")
         wanted = {
             "model": fields.get("model", ""), "prompt": fields.get("prompt", "")[:PROMPT_CHARS_MAX],
@@ -61,28 +70,21 @@ class PictureRoom(Room):
         async for code, headers, piece in self.desk.talk.stream(who, msgspec.json.encode(wanted), PATH, name):
             status, head = code or status, dict(headers) or head
             parts.append(piece)
-        data = b"".join(parts)
-        if status >= REFUSED:
-            return await self._show(request, who, fields, status=status, mistake=self.view.refusal(request, data))
-        pictures = [one.url for one in msgspec.json.decode(data, type=Answer).data]
-        receipt = await self._receipt(who, head.get("x-shanhe-receipt", ""))
-        return await self._show(request, who, fields, pictures=pictures, receipt=receipt)
-
-    async def _show(
-        self, request: Request, who: m.Who, asked: Mapping[str, str], *, status: int = 200, **values: Any
-    ) -> Response:
-        """The page, or the part of it that a script puts in its place."""
-        part = "hx-request" in request.headers
-        shown = {"pictures": (), "receipt": None, **values, "asked": asked, "part": part,
-                 "once": secrets.token_hex(16)}  # fmt: skip
-        if part:
-            return self.show(request, "parts/pictures.html", who, status=status, **shown)
-        models = [model for model in await self.desk.member.models() if model.kind == "image"]
-        return self.show(request, "pictures.html", who, status=status, models=models, sizes=SIZES, numbers=NUMBERS,
-                         **shown)  # fmt: skip
+        data, shown = b"".join(parts), _empty() | {"part": True, "prompt": wanted["prompt"]}
+        if status >= REFUSED:  # with its own status the script would show nothing
+            shown["mistake"] = self.view.refusal(request, data)
+        else:
+            shown["pictures"] = [one.url for one in msgspec.json.decode(data, type=Answer).data]
+            shown["receipt"] = await self._receipt(who, head.get("x-shanhe-receipt", ""))
+        return self.show(request, "parts/pictures.html", who, **shown)
 
     async def _receipt(self, who: m.Who, receipt_id: str) -> mp.Receipt | None:
         try:
             return await self.desk.member.receipt(who, UUID(receipt_id))
         except (ShanheError, ValueError):
             return None
+
+
+def _empty() -> dict[str, Any]:
+    """What the page shows before anything was asked, and the name of the form that asks."""
+    return {"pictures": (), "receipt": None, "part": False, "prompt": "", "once": secrets.token_hex(16)}
