@@ -26,8 +26,13 @@ from .likeness import PERSONA, asked, consent, person
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 WORKER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "studio" / "worker.py"))
 BASE = "qwen2.5-coder-0.5b-instruct"
-NEEDLES = ("桂花树下的老院子", "三十年没换过的钢笔", "先问孩子想写什么", "家里的地址从不外传")
-"""In the persona, the knowledge base, a correction, a document's name: nothing of these may be left."""
+WORDS = ("桂花树下的老院子", "三十年没换过的钢笔", "先问孩子想写什么", "家里的地址从不外传")
+"""In the persona, the knowledge base, a correction, a document's name."""
+
+
+def needles(slug: str) -> tuple[str, ...]:
+    """The words of one clone: nothing of these may be left."""
+    return tuple(f"{one}（{slug}）" for one in WORDS)
 
 
 class Child(TalkingEngine):
@@ -75,7 +80,8 @@ async def taught(market: Market, maker: Party, name: str, count: int = 10) -> UU
         answer = given_answer.json()
         text, run = answer["choices"][0]["message"]["content"], UUID(answer["shanhe"]["run_id"])
         given: dict[str, Any] = {"good": False, "question": f"第{n}个问题怎么答？", "answer": text,
-                                 "label": answer["AIGC"], "correction": f"{NEEDLES[2]}，第{n}步再动笔。"}  # fmt: skip
+                                 "label": answer["AIGC"],
+                                 "correction": f"{needles(name[6:])[2]}，第{n}步再动笔。"}  # fmt: skip
         say = services.teaching.say
         if n == 0:
             with pytest.raises(PurposeRefused):  # the user has to agree, too
@@ -101,15 +107,32 @@ async def taught(market: Market, maker: Party, name: str, count: int = 10) -> UU
 async def made(market: Market, maker: Party, slug: str) -> tuple[UUID, UUID]:
     """A clone with a persona and a knowledge base: (person, mandate)."""
     services, who = market.services, await person(market, slug)
-    found = await consent(market, maker, f"clone/{slug}", who, called="王老师")
+    found = await consent(market, maker, f"clone/{slug}", who, called=f"王老师 {slug}")
     base = await services.library.knowledge.make(maker.org, NewBase(f"{slug}的资料", "org", "general", ""), by="t")
-    text = f"# 写作\n\n{NEEDLES[1]}，写作文要先列提纲再动笔。".encode()
-    await services.library.knowledge.bring(base, f"{NEEDLES[3]}.md", text, by="t")
+    words = needles(slug)
+    text = f"# 写作\n\n{words[1]}，写作文要先列提纲再动笔。".encode()
+    await services.library.knowledge.bring(base, f"{words[3]}.md", text, by="t")
     await market.indexed()
-    content = {**PERSONA, "model": BASE, "instructions": f"你常说{NEEDLES[0]}。", "grounded": False,
+    content = {**PERSONA, "model": BASE, "instructions": f"你常说{words[0]}。", "grounded": False,
                "knowledge": [str(base.id)], "clone": {"mandate": str(found.id)}}  # fmt: skip
     await market.listed(maker.org, f"clone/{slug}", content)
     return who, found.id
+
+
+async def trained(market: Market, maker: Party, name: str, lessons: UUID) -> None:
+    """Lessons were made a version of a clone."""
+    await market.services.teaching.train(name, maker.org, lessons, {"epochs": 1}, by="t")
+    await work(market)
+
+
+async def reviewed(market: Market, child: Child, maker: Party, slug: str) -> str:
+    """A clone's first version answers now: its engine."""
+    services, name = market.services, f"clone/{slug}"
+    n = await services.teaching.offer(name, maker.org, 1, by="t")
+    await services.store.review(name, n, approve=True, note="better", reviewer="tests", reviewer_org=None)
+    (engine,) = [one for one in services.compute.engines() if one.models[0].model == f"clone-{slug}"]
+    await child.listen(socket_path(services.settings.data, engine.url.removeprefix(UNIX)))
+    return engine.name
 
 
 async def left(market: Market, texts: tuple[str, ...]) -> list[str]:
@@ -140,14 +163,12 @@ class TestNextVersion:
         stranger = await market.party("trains others")
         with pytest.raises(CloneRefused):  # a name of a person's clone is nobody else's
             await services.workshop.studio.order(stranger.org, "clone-improves", version, _recipe(), by="t")
-        await teaching.train(name, maker.org, version, {"epochs": 1}, by="t")
-        await work(market)
+        await trained(market, maker, name, version)
         (gate,) = await teaching.gates(name, maker.org)
         assert (gate.number, gate.passed, gate.standing_bps) == (1, True, 0)
         with pytest.raises(NotDeployable):  # not before the listing's review
             await services.workshop.studio.deploy("clone-improves", maker.org, 1, by="t")
-        n = await teaching.offer(name, maker.org, 1, by="t")
-        await services.store.review(name, n, approve=True, note="better", reviewer="tests", reviewer_org=None)
+        await reviewed(market, child, maker, "improves")
 
         # the adapter answers now, through the clone alone
         model = services.compute.model("clone-improves")
@@ -155,8 +176,6 @@ class TestNextVersion:
         listed = [one["id"] for one in (await payer.http.get("/v1/models")).json()["data"]]
         assert "clone-improves" not in listed
         assert (await asked(market, payer, "clone-improves", "Hi")).status_code == 404
-        (engine,) = [one for one in services.compute.engines() if one.models[0].model == "clone-improves"]
-        await child.listen(socket_path(services.settings.data, engine.url.removeprefix(UNIX)))
         child.default = says("先问孩子。")
         answer = await asked(market, payer, name, "作文怎么写？")
         assert answer.status_code == 200, answer.text
@@ -190,13 +209,14 @@ class TestNextVersion:
 
 class TestRevocation:
     async def test_unloads_and_deletes_everything(self, market: Market, child: Child) -> None:
-        services, name = market.services, "clone/improves"
-        (mandate,) = [one for one in await self._all(market) if one.name == name]
-        maker, payer = mandate.org_id, await market.party("asks too late")
-        (engine,) = [one for one in services.compute.engines() if one.models[0].model == "clone-improves"]
-        adapters = list((services.settings.data / "models").rglob("*clone-improves*"))
-        assert adapters
-        assert {text for text in NEEDLES for one in await left(market, NEEDLES) if text in one} >= set(NEEDLES[:2])
+        services, name, words = market.services, "clone/taken-back", needles("taken-back")
+        owner, payer = await market.party("loses a clone"), await market.party("asks too late")
+        _, number = await made(market, owner, "taken-back")
+        await trained(market, owner, name, await taught(market, owner, name))
+        engine, maker = await reviewed(market, child, owner, "taken-back"), owner.org
+        mandate = await services.clones.of_maker(number, maker)
+        assert list((services.settings.data / "models").rglob("*clone-taken-back*"))
+        assert {text for text in words for one in await left(market, words) if text in one} >= set(words[:2])
         assert mandate.person_id is not None
 
         done = await services.clones.revoke(mandate.id, mandate.person_id)
@@ -205,21 +225,21 @@ class TestRevocation:
         assert done.cleared["definitions"] == done.cleared["knowledge_bases"] == 1
         assert done.cleared["feedback"] == 10
 
-        assert await left(market, (*NEEDLES, "王老师")) == []
-        assert not list(services.settings.data.rglob("*clone-improves*"))
-        assert [one for one in services.compute.engines() if one.name == engine.name] == []
-        assert services.compute.model("clone-improves") is None or not services.compute.route(
-            "clone-improves", data_class="general", exclude=frozenset(), needs=frozenset()
+        assert await left(market, (*words, "王老师 taken-back")) == []
+        assert not list(services.settings.data.rglob("*clone-taken-back*"))
+        assert [one for one in services.compute.engines() if one.name == engine] == []
+        assert services.compute.model("clone-taken-back") is None or not services.compute.route(
+            "clone-taken-back", data_class="general", exclude=frozenset(), needs=frozenset()
         )
         assert (await asked(market, payer, name, "Hi")).status_code == 404
-        assert (await payer.http.get("/a2a/clone/improves/.well-known/agent-card.json")).status_code == 404
+        assert (await payer.http.get("/a2a/clone/taken-back/.well-known/agent-card.json")).status_code == 404
         skills = (await payer.http.get("/.well-known/agent-card.json")).json()["skills"]
         assert name not in [skill["id"] for skill in skills]
         assert name not in [card.listing.name for card in await services.store.cards()]
         with pytest.raises(UnknownBase):
-            await services.library.knowledge.named(maker, "improves的资料")
+            await services.library.knowledge.named(maker, "taken-back的资料")
         with pytest.raises(NotDeployable):
-            await services.workshop.studio.deploy("clone-improves", maker, 1, by="t", reviewed=True)
+            await services.workshop.studio.deploy("clone-taken-back", maker, 1, by="t", reviewed=True)
         ledger = [one for one in await services.identity.consents.of(mandate.person_id) if one.about]
         assert all(one.withdrawn_at is not None for one in ledger)
         # again changes nothing, and the maker can't bring it back
@@ -231,10 +251,6 @@ class TestRevocation:
         await services.store.draft(listing.name, content, Terms(2_000), owner=maker, actor="t")
         with pytest.raises(ShanheError):
             await services.store.submit(listing.name, owner=maker)
-
-    async def _all(self, market: Market) -> list[Any]:
-        rows = await market.services.db.fetch("SELECT id FROM clones.mandate WHERE state = 'granted'")
-        return [await market.services.clones.of_maker(row["id"], None) for row in rows]
 
     async def test_in_the_ledger_of_consents_is_enough(self, market: Market, child: Child) -> None:
         """Withdrawn on the page of one's data: refused at once, deleted by the next tick."""
