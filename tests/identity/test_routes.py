@@ -24,6 +24,7 @@ from shanhe.identity.api import (
 )
 from shanhe.identity.service.signin import JUST_S
 from shanhe.kernel import http
+from shanhe.kernel.ids import new_id
 
 from .conftest import PASSWORD, URL, City
 from .test_passkey import Authenticator
@@ -294,9 +295,13 @@ class TestTenant:
     async def test_is_managed_by_operators(self, city: City) -> None:
         _, theirs = await city.member("other", "theirs")
         async with city.browser(await operator(city)) as browser:
-            made = await browser.post(f"/api/keys?org={theirs.id}", json={"name": "k", "budget_day_micro": 5})
-            assert made.status_code == 201
-            key_id = made.json()["key"]["id"]
+            key, token = await city.identity.keys.create(theirs.id, NewKey("k"), by="test")
+            for path, body in ((f"/api/keys?org={theirs.id}", {"name": "k"}), (f"/api/keys/{key.id}/rotate", {})):
+                refused = await browser.post(path, json=body)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (409, "has_an_owner"), path
+            await city.identity.caller(token)  # as it was
+            key_id = key.id
+            assert (await browser.patch(f"/api/keys/{key_id}", json={"budget_day_micro": 5})).status_code == 200
             assert (await browser.get("/api/orgs", params={"find": "THEI"})).json()["data"][0]["id"] == str(theirs.id)
             frozen = await browser.post(f"/api/orgs/{theirs.id}/freeze", json={"reason": "unpaid"})
             assert frozen.json()["state"] == "frozen"
@@ -396,6 +401,35 @@ class TestOwnCase:
             other = await city.person("li.na")
             assert (await browser.post(f"/api/people/{other.id}/categories", json=ground)).status_code == 200
             assert (await browser.put(f"/api/orgs/{theirs.id}/members/{other.id}", json={})).status_code == 200
+
+    async def test_names_nobody_in_an_organisation_that_has_an_owner(self, city: City) -> None:
+        """Or one clerk alone has an accomplice, who is somebody else, spend for any company."""
+        issued = await operator(city)
+        owner, theirs = await city.member("boss", "theirs")
+        friend, ownerless = await city.person("friend"), await city.org("nobody's")
+        named = {"role": "owner"}
+        async with city.browser(issued) as browser:
+            for method, path, body in (
+                ("PUT", f"/api/orgs/{theirs.id}/members/{friend.id}", named),
+                ("PUT", f"/api/orgs/{theirs.id}/members/{owner.id}", {"role": "member"}),
+                ("DELETE", f"/api/orgs/{theirs.id}/members/{owner.id}?left=take", None),
+                ("POST", f"/api/orgs/{theirs.id}/left/key/{uuid4()}", {"fate": "take"}),
+                ("POST", f"/api/orgs/{theirs.id}/invitations",
+                 {"id": str(new_id()), "person_id": str(friend.id)} | named),
+            ):  # fmt: skip
+                refused = await browser.request(method, path, json=body)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (409, "has_an_owner"), path
+            asked = await browser.post(
+                f"/api/orgs/{ownerless.id}/invitations", json={"id": str(new_id()), "person_id": str(friend.id)} | named
+            )
+            assert asked.status_code == 201, asked.text
+            first = await browser.put(f"/api/orgs/{ownerless.id}/members/{owner.id}", json=named)
+            assert first.status_code == 200, "its first owner, whom a court or a register names"
+        async with city.browser(await city.sign_in("friend")) as browser:
+            late = await browser.post(f"/api/identity/me/invitations/{asked.json()['id']}/accept")
+            assert (late.status_code, late.json()["error"]["code"]) == (409, "invitation_over"), (
+                "it has an owner by now"
+            )
 
     async def test_of_a_suspended_officer_is_an_administrator_s(self, city: City) -> None:
         issued = await operator(city)

@@ -265,6 +265,18 @@ class PermissionMissing(Forbidden):
         )
 
 
+class HasAnOwner(Conflict):
+    """Nobody acts for an organisation by an office of the city's: not by naming its people, not by a key of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "has_an_owner", "It has an owner, who names whoever else is to act for it and makes its keys.",
+            message_zh="该机构已有负责人，成员与密钥由负责人办理。",
+            hint="Ask its owner; an operator may limit or revoke its keys, or freeze it.",
+            hint_zh="请联系其负责人；运营人员可限制、吊销其密钥或冻结该机构。",
+        )  # fmt: skip
+
+
 class OwnCase(Forbidden):
     """Nobody decides for the city about themselves, or makes themselves part of an organisation by an office."""
 

@@ -14,7 +14,7 @@ from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of, unnamed
 from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
-from shanhe.kernel.errors import Conflict, Invalid, NotFound
+from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
 from shanhe.ledger.api import Asset
@@ -115,11 +115,7 @@ class LiveCity:
     async def org_invite(self, who: m.Who, org_id: UUID, login: str) -> None:
         identity, by = self._of.identity, actor_of(who)
         await identity.invitations.invites(org_id)
-        if (await self.org_people(who, org_id)).owners:
-            raise Conflict(
-                "has_an_owner", "It has an owner, who invites whoever else is to act for it.",
-                message_zh="该机构已有负责人，成员由负责人邀请。",
-            )  # fmt: skip
+        await identity.orgs.no_owner(org_id)
         person = await called(identity, login, by)
         await identity.invitations.invite(new_id(), org_id, person, Role.OWNER, called=login, by=by)
 

@@ -21,7 +21,7 @@ from shanhe.identity.api import (
     require,
 )
 from shanhe.identity.routes import forms
-from shanhe.identity.routes.orgs import Acting, writable
+from shanhe.identity.routes.orgs import Acting, names, writable
 from shanhe.kernel.http import private_json
 from shanhe.kernel.routing import APIRouter
 
@@ -91,6 +91,7 @@ def _invite(routes: APIRouter, identity: Identity) -> None:
         """Ask somebody to become a member. Until they accept they have no right of the organisation's."""
         writable(acting, org_id)
         await identity.invitations.invites(org_id)  # before names are looked up: an own account would tell them
+        await names(identity, acting, org_id)
         person = body.person_id
         if person is None:
             who = acting.ref if acting.person_id is not None else f"org:{org_id}"  # all its keys together

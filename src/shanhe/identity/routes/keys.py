@@ -47,6 +47,13 @@ def scope(acting: Actor, org: UUID | None) -> UUID:
     return acting.org_id
 
 
+async def acts_for(identity: Identity, acting: Actor, org: UUID) -> UUID:
+    """The organisation, whose token this person may have: their own, or one that has no owner; HasAnOwner."""
+    if org != acting.org_id:
+        await identity.orgs.no_owner(org)
+    return org
+
+
 def owner_of(acting: Actor, org: UUID | None) -> UUID | None:
     """Whose keys one may touch by id: any for operators, one's organisation's for the rest."""
     if "accounts" in acting.permissions and org is None and "keys" not in acting.permissions:
@@ -75,11 +82,12 @@ def _keys(routes: APIRouter, identity: Identity) -> None:
 
     @routes.post("")
     async def create(body: KeyBody, acting: Acting, org: Org = None) -> Response:
-        """Make a key; `token` is in this answer and nowhere else."""
+        """Make a key; `token` is in this answer and nowhere else. An organisation that has an owner makes its own."""
+        of = await acts_for(identity, acting, scope(acting, org))
         values = body.model_dump(exclude={"id"})
         values["models"] = None if body.models is None else frozenset(body.models)
         values["permissions"] = frozenset(body.permissions)
-        key, token = await identity.create_key(scope(acting, org), NewKey(**values), by=acting, key_id=body.id)
+        key, token = await identity.create_key(of, NewKey(**values), by=acting, key_id=body.id)
         return private_json({"key": shown(key), "token": token}, 201)
 
     @routes.get("/{key_id}")
@@ -99,6 +107,7 @@ def _keys(routes: APIRouter, identity: Identity) -> None:
     async def rotate(key_id: UUID, body: RotateBody, acting: Acting, org: Org = None) -> Response:
         """A successor with the same scope and the same budgets; the old key still works for `grace_s` seconds."""
         owner = owner_of(acting, org)
+        await acts_for(identity, acting, (await identity.keys.get(key_id, owner)).org_id)
         key, token = await identity.keys.rotate(key_id, owner, grace_s=body.grace_s, by=acting)
         return private_json({"key": shown(key), "token": token}, 201)
 

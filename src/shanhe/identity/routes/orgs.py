@@ -46,6 +46,12 @@ def writable(acting: Actor, org_id: UUID) -> None:
         raise PermissionMissing("members")
 
 
+async def names(identity: Identity, acting: Actor, org_id: UUID) -> None:
+    """HasAnOwner for whoever would name people of an organisation, or have its secrets, by an office of the city's."""
+    if not (acting.org_id == org_id and "members" in acting.permissions):
+        await identity.orgs.no_owner(org_id)
+
+
 def settled_view(done: Settled) -> dict[str, Any]:
     """What became of something that was left behind; `id` is a taken one's new id."""
     found = {"kind": str(done.left.kind), "id": done.id, "name": done.left.name, "fate": str(done.fate)}
@@ -56,7 +62,7 @@ def router(identity: Identity, leaving: Leaving) -> APIRouter:
     routes = APIRouter(prefix="/api/orgs", tags=["organisations"])
     _organisations(routes, identity)
     _people(routes, identity, leaving)
-    _left(routes, leaving)
+    _left(routes, identity, leaving)
     return routes
 
 
@@ -117,8 +123,10 @@ def _people(routes: APIRouter, identity: Identity, leaving: Leaving) -> None:
 
     @routes.put("/{org_id}/members/{person_id}")
     async def set_member(org_id: UUID, person_id: UUID, body: forms.MemberBody, acting: Acting) -> Response:
-        """Change a member's role or department. Operators make members; whom an owner names is invited (202)."""
+        """Change a member's role or department. Whom an owner names is invited (202); operators make members of an
+        organisation that has no owner."""
         writable(acting, org_id)
+        await names(identity, acting, org_id)
         if "accounts" not in acting.permissions and not await identity.orgs.is_member(org_id, person_id):
             invited = await identity.invitations.invite(
                 new_id(), org_id, person_id, body.role, department_id=body.department_id, by=acting
@@ -140,11 +148,13 @@ def _people(routes: APIRouter, identity: Identity, leaving: Leaving) -> None:
         """End a membership. `left`: what becomes of what the member made and knows the secrets of; 409 where there is
         something and nobody says. Secrets of what one takes over are in this answer and nowhere else."""
         writable(acting, org_id)
+        if left is Fate.TAKE:
+            await names(identity, acting, org_id)
         done = await leaving.remove(org_id, person_id, left, grace_s=grace_s, by=acting)
         return private_json({"removed": True, "left": [settled_view(one) for one in done]})
 
 
-def _left(routes: APIRouter, leaving: Leaving) -> None:
+def _left(routes: APIRouter, identity: Identity, leaving: Leaving) -> None:
     @routes.get("/{org_id}/left")
     async def left(org_id: UUID, acting: Acting, person: UUID | None = None) -> Response:
         """What people who are no members any more made and what goes on; of one person, also before they go."""
@@ -155,5 +165,7 @@ def _left(routes: APIRouter, leaving: Leaving) -> None:
     async def settle(org_id: UUID, kind: LeftKind, left_id: UUID, body: forms.FateBody, acting: Acting) -> Response:
         """Take one over or end it; the secret of what one takes is in this answer and nowhere else."""
         writable(acting, org_id)
+        if body.fate is Fate.TAKE:
+            await names(identity, acting, org_id)
         done = await leaving.settle(org_id, kind, left_id, body.fate, grace_s=body.grace_s, by=acting)
         return private_json(settled_view(done))

@@ -139,8 +139,15 @@ class Invitations:
             if key is None or (key.revoked_at is not None and key.revoked_reason != ROTATED):
                 return False
             maker = key.created_by
-            return maker is None or bool(NAMING & await self._permissions(conn, maker, org_id))
-        return kind != "person" or bool(NAMING & await self._permissions(conn, UUID(text), org_id))
+            return maker is None or await self._names(conn, maker, org_id)
+        return kind != "person" or await self._names(conn, UUID(text), org_id)
+
+    async def _names(self, conn: Any, person_id: UUID, org_id: UUID) -> bool:
+        """An owner names its people; the city's officers the first owner alone."""
+        held = NAMING & await self._permissions(conn, person_id, org_id)
+        if "members" in held or not held:
+            return bool(held)
+        return not any(member.role == Role.OWNER for member in await orgs.members(conn, org_id))
 
     @staticmethod
     async def _permissions(conn: Any, person_id: UUID, org_id: UUID) -> frozenset[str]:

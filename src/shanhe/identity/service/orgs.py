@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shanhe.identity.errors import LastOwner, Taken, TooManyOfThem, Unknown
+from shanhe.identity.errors import HasAnOwner, LastOwner, Taken, TooManyOfThem, Unknown
 from shanhe.identity.model import (
     ORG_ROLES,
     Actor,
@@ -268,6 +268,11 @@ class Organisations:
 
     async def is_member(self, org_id: UUID, person_id: UUID) -> bool:
         return await store.member(self._ground.db, org_id, person_id) is not None
+
+    async def no_owner(self, org_id: UUID) -> None:
+        """HasAnOwner, where it is for the organisation itself to say who acts for it."""
+        if any(member.role == Role.OWNER for member in await store.members(self._ground.db, org_id)):
+            raise HasAnOwner()
 
     async def share_a_member(self, one: UUID, other: UUID) -> bool:
         """Whether somebody is a member of both."""
