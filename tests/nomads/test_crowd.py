@@ -78,7 +78,7 @@ class Crowd(crowds.Crowd):
         self.numbers = itertools.count()
         self.draws = [
             (self.apply, 12), (self.apply_again, 4), (self.revoke, 2), (self.tick, 6), (self.look, 6),
-            (self.redeem, 10), (self.scan, 8), (self.report_again, 4), (self.show, 14), (self.show_again, 8),
+            (self.redeem, 10), (self.scan, 8), (self.report_again, 4), (self.show, 16), (self.show_again, 12),
             (self.check_in, 4), (self.appeal, 4), (self.decide, 4), (self.erase, 1),
         ]  # fmt: skip
 
@@ -220,7 +220,7 @@ class Crowd(crowds.Crowd):
         """The same once more, or the same pass for something else."""
         if self.sent:
             code, venue, units = self.rng.choice(self.sent[-3:])
-            if self.rng.random() < 0.3:
+            if self.rng.random() < 0.5:
                 venue, units = self.rng.choice(self.places), self.rng.choice((1, 7))
             await self._send(code, venue, units)
 
