@@ -261,6 +261,25 @@ class TestCard:
         assert (await town.nomads.benefits.purse(person)).left == {"attraction": 0, "night": 0, "course": 0}
         assert await town.sound()
 
+    async def test_whose_revocation_ended_halfway_while_its_year_was_opened_makes_nobody_a_nomad(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person, post = await town.nomad(), town.nomads.benefits._post
+        await town.here(person, 90)
+
+        async def meanwhile(*given: Any, **named: Any) -> bool:
+            async with town.db.transaction() as conn:
+                await conn.execute("UPDATE nomads.card SET revoked_at = $1", town.clock.now())
+            return await post(*given, **named)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(town.nomads.benefits, "_post", meanwhile)
+            await town.ask(person)
+        await town.nomads.tick()
+        who = await town.identity.people.get(person)
+        assert not any(one.verified for one in who.categories if one.category == "nomad")
+        assert (await town.nomads.benefits.purse(person)).left == {"attraction": 0, "night": 0, "course": 0}
+
     async def test_brings_the_yearly_credits_by_itself(self, town: Town) -> None:
         await town.fund("nomad_credit")
         person = await town.carded()

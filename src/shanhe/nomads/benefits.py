@@ -93,7 +93,7 @@ class Benefits:
         await store.mark_card(self._ground.db, card.id, "settled")
         now_is = await self._cards.get(card.id)
         if now_is.revoked_at is not None:
-            await self.end(now_is)
+            await self._over(now_is)
 
     async def end(self, card: Card) -> None:
         """Take back what a year left unused, whoever its holder is by now."""
