@@ -251,6 +251,15 @@ class TestLease:
             await lent.ledger.settle(running, lent.books.charge(700))
         assert lent.refuses(1)
 
+    async def test_that_asks_for_more_and_hears_that_it_was_reclaimed_makes_way_for_another(self, lent: Lent) -> None:
+        assert await lent.ledger.reclaim_worker("one") == 1
+        call = await lent.ledger.admit(lent.payer.id, lent.lease.free + 1, receipt_id=new_id())
+        assert call.lease not in (None, lent.lease)
+        assert lent.lease.gone
+        await lent.ledger.settle(call, lent.books.charge(700))
+        assert await lent.returned() == 0
+        assert await lent.books.clean()
+
     async def test_that_was_reclaimed_pays_no_call_over_two_lots_either(self, books: Books) -> None:
         payer = await books.wallet(1500)
         await books.fund(payer, WEALTH)
