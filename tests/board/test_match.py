@@ -12,13 +12,16 @@ from shanhe.board.api import (
     AlreadyMeeting,
     BadMatch,
     Kind,
+    Match,
     MatchState,
     OfferChanged,
     OwnPost,
     PostState,
+    TooManyMatches,
     UnknownMatch,
     UnknownPost,
     WrongMatchState,
+    WrongPostState,
 )
 from shanhe.identity.api import NewPerson, Role
 from shanhe.kernel.errors import ShanheError
@@ -57,6 +60,8 @@ class TestMatch:
         for _ in range(2):
             done = await meetings.accept(number, lab, round_=2, actor="test")
         assert done.match.state is MatchState.AGREED
+        assert [word.kind for word in done.words] == ["interest", "offer", "offer", "accept"]
+        assert [one.kind for one in await town.notifier.inbox(uuid4(), [firm])].count("board.accept") == 1
         assert done.reward is not None
         assert (done.reward["state"], done.reward["reasons"]) == ("completed", [])
         assert (await town.balance(firm), await town.balance(lab)) == (REWARD, REWARD)
@@ -89,6 +94,29 @@ class TestMatch:
         for _ in range(2):
             assert (await meetings.leave(match, firm, actor="test")).match.state is MatchState.WITHDRAWN
         assert (await town.balance(firm), await town.balance(lab)) == (0, 0)
+
+    async def test_begins_between_posts_that_stand_on_the_board_alone(self, town: Town) -> None:
+        firm, lab, meetings = await town.company(), await town.company("农机所"), town.board.meetings
+        need, solution = await town.posted(firm, NEED), await town.posted(lab, SOLUTION)
+        await town.board.posts.withdraw(need.id, firm)
+        for who, refusal in ((firm, WrongPostState), (lab, UnknownPost)):
+            with pytest.raises(refusal):
+                await meetings.interest(uuid4(), who, need.id, solution.id, "愿意谈一谈", actor="t")
+        assert await meetings.of(firm) == []
+
+    async def test_is_one_of_so_many_that_a_post_has_at_a_time(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.board.meetings.MEETINGS_MAX", 1)
+        firm, meetings = await town.company(), town.board.meetings
+        need = await town.posted(firm, NEED)
+        labs = [await town.company(f"所{n}") for n in range(2)]
+        one, other = [await town.posted(lab, SOLUTION) for lab in labs]
+        first = await town.meet(need, one)
+        with pytest.raises(TooManyMatches):
+            await town.meet(need, other, by=Kind.SOLUTION)
+        await meetings.leave(first, labs[0], actor="t")
+        await town.meet(need, other, by=Kind.SOLUTION)
 
     async def test_is_nobody_elses(self, town: Town) -> None:
         firm, lab, stranger = await town.company(), await town.company("农机所"), await town.company("路人")
@@ -177,6 +205,24 @@ class TestReward:
         await asyncio.gather(town.board.tick(), town.board.tick())
         assert (await town.board.meetings.get(match.id, firm)).match.application == match.application
         assert await town.balance(firm) == REWARD
+
+    async def test_that_there_can_be_none_of_is_said_and_asked_for_no_more(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        firm, lab, meetings = await town.company(), await town.company("农机所"), town.board.meetings
+        why = {"zh": "已有奖励", "en": "There is one"}
+        answers: list[tuple[None, dict[str, str] | None]] = [(None, None), (None, why), (None, why)]
+
+        async def award(_: Match) -> tuple[None, dict[str, str] | None]:
+            return answers.pop(0)
+
+        monkeypatch.setattr(meetings, "_award", award)
+        match = await town.agreed(firm, lab)  # it can't be asked for just now
+        assert (await meetings.get(match.id, firm)).reward is None
+        assert [await meetings.tick(), await meetings.tick()] == [1, 0]
+        view = await meetings.get(match.id, firm)
+        assert view.reward == {"state": "barred", "reasons": [why], "payments": []}
+        assert len(answers) == 1
 
     async def test_is_not_for_somebody_elses_match_or_another_partner(self, town: Town) -> None:
         await town.fund()
