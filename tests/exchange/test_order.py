@@ -271,6 +271,16 @@ class TestAmendment:
         with pytest.raises(BelowFilled):
             await world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=50 * CREDIT, actor="test")
 
+    async def test_of_an_order_that_is_filled_in_part_asks_for_what_is_left_of_it(self, world):
+        buyer, seller = await world.buyer(72), await world.seller(40)
+        order = await world.buy(buyer, 100, 6000)
+        await world.sell(seller, 40, 6000)
+        await world.auction()
+        assert await world.cash(buyer) == (4_800, 1_200)
+        await world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=120 * CREDIT, actor="test")
+        assert await world.cash(buyer) == (4_800, 0)
+        await world.verify()
+
     async def test_of_what_could_not_be_placed_is_refused(self, world):
         buyer = await world.buyer()
         order = await world.buy(buyer, 50, 6000)

@@ -411,6 +411,17 @@ class TestEngineSees:
         assert "cache_control" not in json.dumps(seen)
         assert (seen["messages"][0], seen["tools"]) == ({"role": "system", "content": [part]}, [tool, tool])
 
+    async def test_a_context_of_its_own_for_each_of_several_prompts(self, desk: Desk) -> None:
+        told = {
+            "choices": [{"index": n, "text": "!", "finish_reason": "stop"} for n in range(3)],
+            "usage": {"prompt_tokens": 3 * CONTEXT - 9, "completion_tokens": 3, "total_tokens": 3 * CONTEXT - 6},
+        }
+        desk.engine.scripts.append(raw(200, json.dumps(told).encode()))
+        body = {"model": "syn", "prompt": ["x" * 2 * CONTEXT] * 3, "max_tokens": 5}
+        answer = await desk.http.post("/v1/completions", json=body)
+        receipt = await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), desk.org)
+        assert (receipt.evidence.buckets.input, receipt.evidence.usage_clamped) == (3 * CONTEXT - 9, False)
+
     async def test_no_prompt_that_mixes_tokens_and_texts(self, desk: Desk) -> None:
         body = {"model": "syn", "prompt": [1, "x" * 100_000], "max_tokens": 5}
         assert (await desk.http.post("/v1/completions", json=body)).status_code == 400

@@ -353,6 +353,13 @@ class TestFee:
         await toll.book()
         assert (toll.paid_micro, before - await lossy.desk.balance()) == (FEE_MICRO, FEE_MICRO)
 
+    async def test_of_a_call_that_came_to_nothing_is_free_again(self, lossy: Lossy) -> None:
+        toll = await lossy.toll()
+        assert toll.call is not None
+        reservation = toll.call.reservation
+        await toll.give_back()
+        assert reservation.state is State.RELEASED
+
     async def test_is_paid_by_a_wallet_that_has_just_as_much_and_a_budget_too(self, lossy: Lossy) -> None:
         desk = lossy.desk
         desk.org = new_id()
