@@ -165,8 +165,10 @@ def check_split(
     price = cost * (1 + Fraction(commission.rate_bps, 10_000)) + commission.fee_micro + carried
     assert abs(price - total) <= Fraction(1, 2)
     got: Counter[tuple[str, str]] = Counter()
+    each: Counter[tuple[UUID, str]] = Counter()
     for share in shares:
         got[share.role, share.resource] += share.amount_micro
+        each[share.account, share.resource] += share.amount_micro * (share.role != "ip_holder")
     assert parted.through.model_micro == round(cost)
     for party in engine:
         if party.cost is not None:  # what a call's price does not cover is the city's loss, and said
@@ -186,6 +188,9 @@ def check_split(
                 continue
             due = ((cost + markup.carried_micro) * markup.rate_bps / 10_000 + markup.fee_micro) * Fraction(8, 10)
             assert abs(got[markup.role, markup.resource] - due) < 1
+            whole = sum(maker.weight for maker in markup.makers)
+            for maker in markup.makers:
+                assert abs(each[maker.account, markup.resource] - due * maker.weight / whole) < ROUNDINGS - 1
         if commission.referral is not None:
             assert abs(got["referrer", ""] - Fraction(parted.through.paid_micro * 3, 100)) < 1
     burned = reservation.burning(total, parted.through.subsidy_max_micro)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -125,3 +125,21 @@ async def test_tags_that_somebody_looks_at_while_they_are_first_written_are_coun
     assert names == ["team=blue"]
     (row,) = await usage.read(org_id, clock.today(), clock.today(), ("tag",))
     assert (row.tag, row.calls, row.amount_micro) == ("team=blue", 1, 7)
+
+
+async def test_every_bucket_is_counted_on_the_day_that_its_call_had(database: Database) -> None:
+    clock = FixedClock(NOON)
+    usage = UsageBook(UsageStore(database), Today(clock), TagBook(database, clock, Seals(), unkeyed))
+    caller = SimpleNamespace(org_id=new_id(), key_id=new_id(), tags=())
+    call = cast(Any, SimpleNamespace(caller=caller, parsed=SimpleNamespace(model="m", tags=("team=blue",))))
+    outcome = cast(Any, SimpleNamespace(metered=SimpleNamespace(buckets=Buckets(1, 2, 3, 4, 5, 6))))
+    before, today = clock.today() - timedelta(days=1), clock.today()
+    usage.count(call, outcome, 7)
+    usage.count(call, outcome, 7, before)
+    usage.count(call, outcome, 7)
+    for group in (("day",), ("day", "tag")):
+        rows = await usage.read(caller.org_id, before, today, group)
+        assert [row.day for row in rows] == [today, before]
+        for row, calls in zip(rows, (2, 1), strict=True):
+            found = [row.input, row.cached_input, row.output, row.reasoning, row.tool, row.cache_write]
+            assert (row.calls, found, row.amount_micro) == (calls, [n * calls for n in range(1, 7)], 7 * calls)
