@@ -17,7 +17,7 @@ from shanhe.gateway.errors import CallError
 from shanhe.gateway.meter import BUCKETS
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.purse import Budget
-from shanhe.ledger.api import earmark
+from shanhe.ledger.api import Asset, Posting, Transfer, earmark
 
 from .conftest import CONTEXT, OPENED_AT, RATES, TOKEN, Desk, target_for
 from .engine import DONE, chunk, raw, stream, usage_chunk, whole
@@ -75,6 +75,15 @@ class TestAnswer:
         answer = await desk.chat()
         with pytest.raises(Exception, match="no receipt"):
             await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), uuid.uuid4())
+
+    async def test_is_no_other_posting(self, desk: Desk) -> None:
+        """What a job of the studio cost, say, is evidence of another shape."""
+        wallet = await desk.ledger.ensure_account(desk.org, Asset.CREDIT, "wallet")
+        revenue, number = await desk.ledger.system_account("revenue", Asset.CREDIT), new_id()
+        transfer = Transfer(new_id(), wallet.id, revenue.id, 5)
+        await desk.ledger.post(Posting(id=number, kind="studio", transfers=(transfer,), evidence=b'{"job": "a"}'))
+        with pytest.raises(Exception, match="no receipt"):
+            await desk.gateway.receipt(number, desk.org)
 
     @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     @given(
