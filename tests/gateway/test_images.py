@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -82,7 +83,7 @@ async def receipt(desk: Desk, raw_answer: Any) -> Any:
 
 class TestGeneration:
     async def test_comes_as_base64_and_is_charged_by_the_picture(self, desk: Desk, client: AsyncOpenAI) -> None:
-        desk.engine.scripts = [made(IMAGE, size="1024x1024", quality="low", output_format="png")]
+        desk.engine.scripts = [made(IMAGE, size="1024x1024", quality=["x"], output_format="png", background="x" * 99)]
         answer = await client.images.with_raw_response.generate(model="syn", prompt="水库的清晨", size="1024x1024")
         pictures = answer.parse()
         assert base64.b64decode(pictures.data[0].b64_json) == base64.b64decode(IMAGE)
@@ -122,7 +123,7 @@ class TestGeneration:
         [{"data": []}, {"data": None}, {}, [], {"data": [{"url": "http://169.254.169.254/latest/meta-data"}]},
          {"data": [{"b64_json": "%%%"}]}, {"data": [{"b64_json": base64.b64encode(b"<svg onload=x>").decode()}]},
          {"data": [{"b64_json": 7}]}, {"data": ["x"]}, {"error": {"message": "no GPU"}},
-         {"data": [{"b64_json": IMAGE[:60]}]}],
+         {"data": [{"b64_json": IMAGE[:60]}]}, {"data": [{"b64_json": IMAGE}, *[{}] * 5_000]}],
     )  # fmt: skip
     async def test_that_holds_no_picture_has_failed_and_costs_nothing(
         self, desk: Desk, client: AsyncOpenAI, body: Any
@@ -239,21 +240,30 @@ class TestBound:
     async def test_of_what_is_read_at_once_keeps_others_waiting(
         self, desk: Desk, client: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        reading, most = 0, 0
-        real = pipeline.drawn
+        reading, most, go_on, real = 0, 0, threading.Event(), pipeline.drawn
 
         def counted(*what: Any) -> Any:
             nonlocal reading, most
             reading += 1
             most = max(most, reading)
+            go_on.wait(20)
             found = real(*what)
             reading -= 1
             return found
 
         monkeypatch.setattr(pipeline, "drawn", counted)
-        calls = [client.images.generate(model="syn", prompt="水库") for _ in range(3 * pipeline.PICTURES_AT_ONCE)]
+        calls = [
+            asyncio.create_task(client.images.generate(model="syn", prompt="水库"))
+            for _ in range(pipeline.PICTURES_AT_ONCE + 2)
+        ]
+        async with asyncio.timeout(20):
+            while reading < pipeline.PICTURES_AT_ONCE or len(desk.engine.requests) < len(calls):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        for _ in range(10):  # what else would be read has come by then
+            await client.models.list()
+        go_on.set()
         assert all(len(one.data) == 1 for one in await asyncio.gather(*calls))
-        assert most <= pipeline.PICTURES_AT_ONCE
+        assert most == pipeline.PICTURES_AT_ONCE
 
     async def test_of_an_answer_is_kept(self, desk: Desk, client: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipeline, "PICTURES_MAX_BYTES", 1_000)

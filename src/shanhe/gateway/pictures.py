@@ -49,7 +49,8 @@ def pictures_metered(found: Drawn, admission: Admission, target: Target) -> Mete
         raise msgspec.ValidationError("an answer without a picture")
     if target.price_class in SCENES:
         return Metered(Buckets(output=came), "answer", found.more)
-    bounds = Bounds(admission.prompt_tokens_max, came * target.context_tokens)
+    most = min(came * target.context_tokens, admission.completion_tokens_max)
+    bounds = Bounds(admission.prompt_tokens_max, most)
     metered = believe(found.as_tokens(), bounds)
     if metered is None or not (metered.buckets.prompt and metered.buckets.completion):
         raise msgspec.ValidationError("an answer that does not say how many tokens it took")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -33,7 +33,10 @@ POINTS_MAX: Final = ANSWER_MAX_BYTES // 4
 SIDE: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})\Z")
 BETTER: Final = frozenset({"medium", "high", "hd"})
 DATA: Final = "data:"
-WORD_MAX_CHARS: Final = 32
+WORD_MAX_BYTES: Final = 64
+PARTS_MAX: Final = 4_096
+"""Of an engine's answer: objects of nothing take thirty times what they are written in."""
+REVISED_MAX_BYTES: Final = 6 * PROMPT_MAX_CHARS
 TOLD: Final = ("background", "output_format", "quality", "size")
 """What an engine says of its pictures and is passed on."""
 PASSED: Final = (
@@ -47,6 +50,7 @@ PASSED: Final = (
     "user",
 )
 _encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
 Label = Callable[[str, bytes], tuple[bytes, Mapping[str, str]]]
 """(media type, picture): the picture with its label in it; ValueError where it can't be read."""
 
@@ -75,15 +79,22 @@ class ImagesRequest(msgspec.Struct):
 _request = msgspec.json.Decoder(ImagesRequest)
 
 
-class Made(msgspec.Struct):
-    """An engine's answer, as far as it has to be understood."""
+class Row(msgspec.Struct):
+    """One of an engine's pictures."""
 
-    data: list[dict[str, Any]] = []
-    created: Any = 0
-    background: Any = None
-    output_format: Any = None
-    quality: Any = None
-    size: Any = None
+    b64_json: str | None = None
+    revised_prompt: msgspec.Raw = ABSENT
+
+
+class Made(msgspec.Struct):
+    """An engine's answer, as far as it has to be understood: of what is only passed on nothing is made yet."""
+
+    data: list[Row] = []
+    created: msgspec.Raw = ABSENT
+    background: msgspec.Raw = ABSENT
+    output_format: msgspec.Raw = ABSENT
+    quality: msgspec.Raw = ABSENT
+    size: msgspec.Raw = ABSENT
     usage: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
@@ -201,10 +212,9 @@ class Drawn(msgspec.Struct):
     def answer(self, buckets: Buckets, *, tokens: bool) -> bytes:
         """For the caller; `usage` where tokens are what is charged."""
         made = self.made
-        head: dict[str, Any] = {"created": made.created if type(made.created) is int else 0}
+        head: dict[str, Any] = {"created": _value(made.created, int, WORD_MAX_BYTES) or 0}
         for name in TOLD:
-            word = getattr(made, name)
-            if isinstance(word, str) and len(word) <= WORD_MAX_CHARS:
+            if word := _value(getattr(made, name), str, WORD_MAX_BYTES):
                 head[name] = word
         if tokens:
             text = (self.usage.input_tokens_details or InputDetails()).text_tokens
@@ -234,6 +244,8 @@ class Drawn(msgspec.Struct):
 def drawn(body: bytes, asked: Pictures, label: Label | None) -> Drawn:
     """The pictures of an engine's answer, labelled; ValueError or MsgspecError where it can't be read. Takes its time:
     not for the event loop."""
+    if body.count(b"{") > PARTS_MAX:
+        raise ValueError("an answer of too many parts")
     made = _made.decode(body)
     entries: list[bytes] = []
     for row in made.data:
@@ -246,10 +258,10 @@ def drawn(body: bytes, asked: Pictures, label: Label | None) -> Drawn:
     return Drawn(entries[: asked.asked], more, made)
 
 
-def _entry(row: dict[str, Any], label: Label | None, *, addressed: bool) -> bytes | None:
+def _entry(row: Row, label: Label | None, *, addressed: bool) -> bytes | None:
     """A picture for the caller; None for what is none."""
-    word = row.pop("b64_json", None)
-    if not isinstance(word, str):
+    word, row.b64_json = row.b64_json, None
+    if word is None:
         return None
     try:
         picture = binascii.a2b_base64(word.partition(",")[2] if word.startswith(DATA) else word)
@@ -261,8 +273,18 @@ def _entry(row: dict[str, Any], label: Label | None, *, addressed: bool) -> byte
     if not kind:
         return None
     shown = base64.b64encode(picture)
-    said = row.get("revised_prompt")
-    rest = b',"revised_prompt":' + _encode(said) if isinstance(said, str) and len(said) <= PROMPT_MAX_CHARS else b""
+    said = _value(row.revised_prompt, str, REVISED_MAX_BYTES)
+    rest = b"" if said is None else b',"revised_prompt":' + _encode(said)
     if addressed:
         return b'{"url":"data:%b;base64,%b"%b}' % (kind.encode(), shown, rest)
     return b'{"b64_json":"%b"%b}' % (shown, rest)
+
+
+def _value(raw: msgspec.Raw, kind: type[T], most_bytes: int) -> T | None:
+    """What an engine says in a field, if it is of that kind and no longer."""
+    if len(memoryview(raw)) > most_bytes:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
