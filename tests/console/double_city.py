@@ -20,6 +20,7 @@ from shanhe.console import model_rules as mr
 from shanhe.console.live.exchange import DISPUTES, ORDERS, REVERSALS, TRADES
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.money import MICRO, parse_yuan
+from shanhe.kernel.paging import Leaf
 
 
 class Rules:
@@ -169,7 +170,7 @@ class City:
     async def org(self, who: m.Who, org_id: UUID) -> mc.OrgRow:
         return next(row for row in await self.orgs(who, "") if row.id == org_id)
 
-    async def org_keys(self, who: m.Who, org_id: UUID) -> Sequence[m.KeyRow]:
+    async def org_keys(self, who: m.Who, org_id: UUID, before: UUID | None) -> Leaf[m.KeyRow]:
         return await Member().keys(who)
 
     async def org_create(self, who: m.Who, name: str, kind: str) -> UUID:

@@ -22,6 +22,7 @@ from shanhe.console import model_postings as mp
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.money import MICRO
+from shanhe.kernel.paging import Leaf
 from shanhe.store.errors import UnknownListing
 
 
@@ -169,11 +170,11 @@ class Member:
             decisions=[TRACE | {"rule": "P6_developer_share"}],
         )
 
-    async def keys(self, who: m.Who) -> Sequence[m.KeyRow]:
+    async def keys(self, who: m.Who, before: UUID | None = None) -> Leaf[m.KeyRow]:
         if self.empty:
-            return []
+            return Leaf([], None)
         base = NOW - timedelta(days=60)
-        return [
+        rows = [
             *self.made,
             m.KeyRow(
                 ident(1),
@@ -205,6 +206,7 @@ class Member:
             ),
             m.KeyRow(ident(3), "旧版小程序", "sk-sh-…0aZz", "revoked", None, None, None, None, None, base, None, None),
         ]
+        return Leaf(rows, None)
 
     async def key_create(self, who: m.Who, wanted: m.NewKey) -> tuple[m.KeyRow, str]:
         key = m.KeyRow(
@@ -225,7 +227,7 @@ class Member:
         return key, "sk-sh-" + "A1b2C3d4" * 5
 
     async def key_rotate(self, who: m.Who, key_id: UUID) -> tuple[m.KeyRow, str]:
-        return (await self.keys(who))[0], "sk-sh-" + "Z9y8X7w6" * 5
+        return (await self.keys(who)).rows[0], "sk-sh-" + "Z9y8X7w6" * 5
 
     async def key_revoke(self, who: m.Who, key_id: UUID) -> None:
         self.made = [replace(key, state="revoked") for key in self.made]

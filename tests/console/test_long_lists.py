@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
 import pytest
 from tests.ip.conftest import City, city
 
-from shanhe.console.live import commons, company
+from shanhe.console.live import commons, company, member
+from shanhe.identity.api import NewKey, Role
 from shanhe.incubator import store as incubator_store
 from shanhe.ip import store as ip_store
 from shanhe.ip.service import Rights
@@ -18,6 +20,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.science import store as science_store
 from shanhe.science.api import Kind, NewVersion
 from shanhe.science.service import Science
+from shanhe.wiring.books import Books
 from stage.reading import fill
 
 __all__ = ["city"]
@@ -61,6 +64,22 @@ class TestList:
             shown = await reached(browser, "/science/mine", r'href="/science/([0-9a-f-]{36})"')
         assert shown == [str(one) for one in reversed(outputs)]
 
+    async def test_of_keys_shows_those_that_people_made_however_often_the_playground_was_used_since(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each of its sessions makes a key; what nobody sees nobody can revoke."""
+        for name in ("KEYS_MAX", "KEYS_ROWS"):
+            monkeypatch.setattr(member, name, PAGE)
+        org, keys = await city.company(), city.services.identity.keys
+        made = [str((await keys.create(org, NewKey(f"客服 {n}"), by="test"))[0].id) for n in range(PAGE + 2)]
+        for _ in range(MANY):
+            await city.services.identity.create_key(org, NewKey(member.PLAY_KEY), by="test", own=True)
+        async with await city.browser(org) as browser:
+            assert await reached(browser, "/keys", r'action="/keys/([0-9a-f-]{36})/revoke"') == made[::-1]
+        async with await city.browser(await city.company(), Role.OPERATOR) as clerk:
+            shown = await reached(clerk, f"/city/accounts/{org}", r">(客服 \d) <code")
+        assert shown == [f"客服 {n}" for n in reversed(range(PAGE + 2))]
+
     async def test_of_bookings_goes_on_to_its_end(self, city: City) -> None:
         org = await city.company()
         booked = await book(city, org)
@@ -89,6 +108,19 @@ class TestList:
                 seen += [one["id"] for one in page["data"]]
                 before = f"?before={page['next']}" if page["next"] else None
         assert len(set(seen)) == len(seen) == MANY
+
+
+class TestKey:
+    async def test_that_works_is_named_to_who_is_told_of_a_price_however_many_came_after_it(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        org, keys = await city.company(), city.services.identity.keys
+        for n in range(MANY):
+            await keys.create(org, NewKey(f"客服 {n}"), by="test")
+        monkeypatch.setitem(type(keys).list.__kwdefaults__ or {}, "limit", PAGE)
+        books = Books(city.services.identity, cast("Any", None), cast("Any", None), city.clock, "")
+        (told,) = [one for one in await books.affected("any") if one.org_id == org]
+        assert len(told.keys) == MANY
 
 
 async def book(city: City, org: UUID) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import typer
 
 from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, out, pairs, rows, show
 from shanhe.kernel.money import parse_credits
+from shanhe.kernel.paging import every
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -90,7 +92,8 @@ def list_keys(org: OrgOption, data: Data = None, as_json: Json = False) -> None:
     """Keys of an organisation, newest first."""
 
     async def work(services: Services) -> Sequence[Key]:
-        return await services.identity.keys.list((await find_org(services, org)).id)
+        listed = partial(services.identity.keys.list, (await find_org(services, org)).id)
+        return [key async for key in every(listed)]
 
     plain = [_plain(key) for key in in_city(data, work)]
     show(as_json, plain, lambda: rows(("id", "name", "key", "state", "expires"), [

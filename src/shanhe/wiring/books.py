@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from shanhe.identity.api import Identity, LeakReport, OrgKind, OrgState
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text, WebhookSender
+from shanhe.kernel.paging import every
 from shanhe.programmes.api import Standings
 from shanhe.webhooks import api as webhooks
 from shanhe.wiring.relatives import Relatives
@@ -99,8 +101,8 @@ class Books:
         found = []
         now = self._clock.now()
         for org_id in await self._identity.keys.affected_by(model):
-            keys = await self._identity.keys.list(org_id)
-            live = [k for k in keys if k.state(now) == "active" and (k.models is None or model in k.models)]
+            keys = every(partial(self._identity.keys.list, org_id))
+            live = [k async for k in keys if k.state(now) == "active" and (k.models is None or model in k.models)]
             # A notice outlives an erasure: what a person called a key stays out of it.
             own = (await self._identity.orgs.get(org_id)).person_id is not None
             names = [f"…{key.last4}" if own else key.name for key in live]

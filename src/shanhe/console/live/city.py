@@ -17,6 +17,7 @@ from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisat
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
+from shanhe.kernel.paging import Leaf
 from shanhe.ledger.api import Asset
 
 TIMEOUT_MAX_S: Final = 3_600
@@ -96,8 +97,8 @@ class LiveCity:
             org.registration or "", wallets[0].account.id if wallets else None,
         )  # fmt: skip
 
-    async def org_keys(self, who: m.Who, org_id: UUID) -> Sequence[m.KeyRow]:
-        return await self._member.keys_of(org_id)
+    async def org_keys(self, who: m.Who, org_id: UUID, before: UUID | None) -> Leaf[m.KeyRow]:
+        return await self._member.keys_of(org_id, before)
 
     async def org_create(self, who: m.Who, name: str, kind: str) -> UUID:
         org = await self._of.identity.orgs.create(NewOrganisation(OrgKind(kind), name), by=actor_of(who))

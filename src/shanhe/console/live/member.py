@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
+from operator import attrgetter
 from uuid import UUID
 
 from shanhe.compute.api import BUCKETS, NoPrice
@@ -12,6 +14,7 @@ from shanhe.console import model_postings as mp
 from shanhe.console.live.modules import Modules, Names, actor_of, opened_by
 from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow, complete
 from shanhe.identity.api import Key, NewKey
+from shanhe.kernel.paging import Leaf, leaf
 from shanhe.ledger.api import Asset
 
 MARKUP_SCALE = 1_000_000 * 10_000
@@ -22,7 +25,7 @@ HIDDEN = "~"
 """Keys whose names begin with it were made by the city for its own pages; they are not listed."""
 ROTATE_GRACE_S = 86_400
 LAST_USED_DAYS = 30
-KEYS_MAX = 200
+KEYS_MAX, KEYS_ROWS = 1_000, 100
 NOBODY = UUID(int=0)
 
 
@@ -69,9 +72,8 @@ class LiveMember:
 
     async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]:
         rows = complete(await self._of.gateway.usage(who.org_id, start, end, (by,)))
-        names = {}
-        if by == "key":
-            names = {key.id: key.name for key in await self._of.identity.keys.list(who.org_id, limit=KEYS_MAX)}
+        keys = await self._of.identity.keys.among(who.org_id, {row.key_id for row in rows if row.key_id is not None})
+        names = {key.id: key.name for key in keys.values()}
         found = [_usage(row, by, names) for row in rows]
         return sorted(found, key=lambda row: row.label) if by in WINDOWS else found
 
@@ -80,7 +82,7 @@ class LiveMember:
             return await self._app_costs(None if kind == "city_app" else who.org_id, start, end)
         source = self._of.agents if kind == "agent" else self._of.routines.workflows
         found = await source.costs(who.org_id, start, end)
-        keys = {key.id: key for key in await self._of.identity.keys.list(who.org_id, limit=KEYS_MAX)} if found else {}
+        keys = await self._of.identity.keys.among(who.org_id, {one.key_id for one in found})
         people = {one.person_id: one.name for one in await self._of.identity.orgs.members(who.org_id)} if found else {}
 
         def called(key_id: UUID) -> str:
@@ -170,22 +172,23 @@ class LiveMember:
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
-    async def keys(self, who: m.Who) -> Sequence[m.KeyRow]:
-        if who.org_id == NOBODY:
-            return []
-        return await self.keys_of(who.org_id)
+    async def keys(self, who: m.Who, before: UUID | None = None) -> Leaf[m.KeyRow]:
+        return Leaf([], None) if who.org_id == NOBODY else await self.keys_of(who.org_id, before)
 
-    async def keys_of(self, org_id: UUID) -> Sequence[m.KeyRow]:
-        """Keys of an organisation that people made, the working ones first."""
+    async def keys_of(self, org_id: UUID, before: UUID | None) -> Leaf[m.KeyRow]:
+        """Keys of an organisation that people made, a page, of it the working ones first."""
         today = self._of.clock.today()
         used = await self._of.gateway.usage(org_id, today - timedelta(days=LAST_USED_DAYS), today, ("day", "key"))
         last: dict[UUID, date] = {}
         for row in used:
             if row.key_id is not None and row.day is not None:
                 last[row.key_id] = max(row.day, last.get(row.key_id, row.day))
-        keys = await self._of.identity.keys.list(org_id, limit=KEYS_MAX)
-        rows = [self._key(key, last.get(key.id)) for key in keys if not key.name.startswith(HIDDEN)]
-        return sorted(rows, key=lambda row: row.state != "active")
+        found = await leaf(
+            partial(self._of.identity.keys.list, org_id, limit=KEYS_MAX), _read,
+            lambda key: not key.name.startswith(HIDDEN), before=before, most=KEYS_ROWS, place=attrgetter("id"),
+        )  # fmt: skip
+        rows = [self._key(key, last.get(key.id)) for key in found.rows]
+        return Leaf(sorted(rows, key=lambda row: row.state != "active"), found.following)
 
     def _key(self, key: Key, last: date | None = None) -> m.KeyRow:
         state = key.state(self._of.clock.now())
@@ -273,6 +276,10 @@ class LiveMember:
 
     async def notices_read(self, who: m.Who, ids: Sequence[UUID]) -> None:
         await self._of.notifier.mark_read(who.person_id, ids)
+
+
+async def _read(keys: Sequence[Key]) -> Sequence[Key]:
+    return keys
 
 
 def _usage(row: UsageRow, by: str, names: dict[UUID, str]) -> m.UsageRow:

@@ -13,7 +13,7 @@ from shanhe.compute.api import IMAGE_TOKENS, Kind
 from shanhe.console import chart
 from shanhe.console.model import Who
 from shanhe.console.model_city import ActsWanted
-from shanhe.console.pages.base import Room, days_in
+from shanhe.console.pages.base import Room, days_in, uuid_in
 from shanhe.console.pages.entrance import LOGIN_CHARS_MAX
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go
@@ -86,10 +86,12 @@ class CityRoom(Room):
 
     async def _org(self, request: Request, who: Who, org_id: UUID, **values: Any) -> Response:
         org = await self.desk.city.org(who, org_id)
-        keys = await self.desk.city.org_keys(who, org_id)
-        shown = {"strip": chart.strip(org.by_provenance), "client_ref": str(new_id()), "fields": {}, "methods": MANUAL}
+        before = uuid_in(request.query_params, "before")
+        keys = await self.desk.city.org_keys(who, org_id, before)
+        shown: dict[str, Any] = {"before": before, "following": keys.following, "fields": {}, "methods": MANUAL}
+        shown |= {"strip": chart.strip(org.by_provenance), "client_ref": str(new_id())}
         people = await self.desk.city.org_people(who, org_id)
-        return self.show(request, "org.html", who, org=org, keys=keys, people=people, **shown | values)
+        return self.show(request, "org.html", who, org=org, keys=keys.rows, people=people, **shown | values)
 
     async def org_invite(self, request: Request, org_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")

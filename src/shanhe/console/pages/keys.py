@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room, optional_int
+from shanhe.console.pages.base import Room, optional_int, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError, Unreadable
@@ -41,7 +41,10 @@ class KeysRoom(Room):
         shown: dict[str, Any] = {"secret": made.get("secret", ""), "secret_name": made.get("name", "")}
         base = str(request.base_url).rstrip("/")
         chat = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
-        shown |= {"keys": await self.desk.member.keys(who), "base": base, "model": chat[0] if chat else MODEL_EXAMPLE}
+        before = uuid_in(request.query_params, "before")
+        keys = await self.desk.member.keys(who, before)
+        shown |= {"keys": keys.rows, "before": before, "following": keys.following}
+        shown |= {"base": base, "model": chat[0] if chat else MODEL_EXAMPLE}
         return self.handed(request, self.show(request, "keys.html", who, **shown))
 
     async def new(self, request: Request) -> Response:

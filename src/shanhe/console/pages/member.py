@@ -77,7 +77,7 @@ class MemberRoom(Room):
             "narrow": chart.columns(spend[-14:], width=330, height=180, every=4),
             "calls": (await member.calls(who, HOME_CALLS))[0],
             "notices": [notice for notice in await member.notices(who, HOME_NOTICES) if not notice.read],
-            "keys": await member.keys(who),
+            "keys": (await member.keys(who)).rows,
         }
         if request.headers.get("hx-target") == "wallet":
             return self.show(request, "parts/wallet.html", who, **values)
@@ -201,7 +201,7 @@ class MemberRoom(Room):
                 found += [("nav.accounts", org.name, f"/city/accounts/{org.id}") for org in orgs]
             found += [
                 ("nav.keys", key.name, "/keys")
-                for key in (await self.desk.member.keys(who) if who.may("keys") else ())
+                for key in ((await self.desk.member.keys(who)).rows if who.may("keys") else ())
                 if wanted in key.name.casefold()
             ]
             for model in await self.desk.member.models():

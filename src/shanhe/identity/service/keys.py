@@ -142,6 +142,11 @@ class Keys:
         found = await store.of_org(self._ground.db, org_id, before=before, limit=min(max(limit, 1), KEYS_MAX))
         return [await self._opened(key) for key in found]
 
+    async def among(self, org_id: UUID, ids: Collection[UUID]) -> dict[UUID, Key]:
+        """Those of these that are an organisation's, by id."""
+        found = await store.among(self._ground.db, org_id, ids) if ids else []
+        return {key.id: await self._opened(key) for key in found}
+
     async def told(self, org_id: UUID) -> Sequence[Key]:
         """Live keys of an organisation whose token some person was told, oldest first. Of keys that were
         rotated those whose maker did so themselves: for how long the old one works is nobody else's word yet."""

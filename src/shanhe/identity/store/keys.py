@@ -122,6 +122,13 @@ async def of_org(conn: Connection, org_id: UUID, *, before: UUID | None, limit: 
     return [_key(row) for row in rows]
 
 
+async def among(conn: Connection, org_id: UUID, ids: Collection[UUID]) -> list[Key]:
+    rows = await conn.fetch(
+        f"SELECT {COLUMNS} FROM identity.api_key WHERE org_id = $1 AND id = ANY($2)", org_id, list(ids)
+    )
+    return [_key(row) for row in rows]
+
+
 async def told(conn: Connection, org_id: UUID, now: datetime) -> list[Key]:
     rows = await conn.fetch(
         f"""SELECT {COLUMNS} FROM identity.api_key k
