@@ -15,6 +15,7 @@ from shanhe.ip.api import Kind as Right
 from shanhe.ip.api import NewEntry
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset
+from shanhe.programmes.second import CLAWBACK
 from shanhe.science.api import How, NewVersion
 from shanhe.science.api import Kind as Output
 from shanhe.store.api import Kind as Thing
@@ -27,7 +28,7 @@ PAGES: Final = (
     "/settings", "/api/identity/me", "/city/audit", "/city/ledger/accounts", "/members", "/api/board/matches",
     "/science", "/api/science", "/science/mine", "/api/science/mine", "/api/science/reuses", "/ip", "/api/ip",
     "/ip/mine", "/api/ip/mine", "/bookings", "/bookings?service=desk", "/api/incubator/bookings",
-    "/city/services", "/city/contests", "/city/accounts",
+    "/city/services", "/city/contests", "/city/accounts", "/store/ranks", "/city/second", "/city/programmes",
 )  # fmt: skip
 MARKUP_BPS: Final = 2_000
 TEXT: Final = "要一套焊缝检测设备，节拍三十秒，能认出气孔与咬边，现场有网络，九月试机。"
@@ -62,6 +63,7 @@ async def grow(town: Town, person: UUID, rows: int) -> None:
             listing.name, {"text": "Write about {subject}."}, Terms(MARKUP_BPS), owner=town.company, actor=BY
         )
     await book(town, rows)
+    await ask(town, rows)
     await fill(
         services.db,
         f"""INSERT INTO kernel.act (id, at, actor, action, object, details, door)
@@ -85,6 +87,32 @@ async def register(town: Town, own: UUID) -> None:
         await science.publish(outputs[author], org_id=author, actor=BY)
     for author, user in ((own, town.company), (town.company, own)):
         await science.declare(new_id(), outputs[author], How.PAPER, f"10.1234/{number}.{user}", org_id=user, actor=BY)
+
+
+async def ask(town: Town, rows: int) -> None:
+    """Awards of as many organisations that a second person is asked to take back, and listings with a place."""
+    now = town.services.clock.now()
+    await fill(
+        town.services.db,
+        f"""WITH made AS (
+              INSERT INTO identity.organisation (id, kind, name, created_at)
+              SELECT gen_random_uuid(), 'company', '公司 ' || gen_random_uuid(), '{now}'
+                FROM generate_series(1, {rows}) RETURNING id),
+            applied AS (
+              INSERT INTO programmes.application (id, programme, org_id, subject, client_ref, digest, state, applied_on,
+                                                  content, actor, created_at, changed_at)
+              SELECT gen_random_uuid(), 'software_copyright', id, id, 'a', '', 'active', '{now:%Y-%m-%d}', '{{}}', 'x',
+                     '{now}', '{now}' FROM made RETURNING id, org_id)
+            INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at, expires_at,
+                                           about)
+            SELECT gen_random_uuid(), '{CLAWBACK}', id, '{{"amount": 1, "reason": "r", "note": "n"}}', 'open',
+                   'person:' || gen_random_uuid(), '{now}', timestamptz '{now}' + interval '9 days', org_id
+              FROM applied""",
+        """INSERT INTO store.rank_month (month, fixed_at) VALUES ('2026-01-01', '2026-02-01') ON CONFLICT DO NOTHING""",
+        """INSERT INTO store.rank (month, kind, place, listing, owner, score)
+           SELECT '2026-01-01', kind, row_number() OVER (ORDER BY id), id, owner, 1 FROM store.listing
+               ON CONFLICT DO NOTHING""",
+    )
 
 
 async def book(town: Town, rows: int) -> None:

@@ -14,11 +14,13 @@ import asyncpg
 import pytest
 from msgspec import structs
 
+from shanhe.approvals.api import RequestState
 from shanhe.identity.api import OrgKind, Role
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Posting, Transfer
 from shanhe.programmes import award_store
+from shanhe.programmes import second as second_module
 from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Tranche, Verdict
 from shanhe.programmes.errors import AlreadyAssessed, JudgesItself, WrongState
 
@@ -337,6 +339,18 @@ class TestAward:
         assert await city.budget("ip_credit") == (0, 0)
         assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
         assert await city.sound()
+
+    async def test_that_waits_is_found_however_many_were_decided_since(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(second_module, "PAGE_ROWS", 1)
+        second, waits = city.programmes.second, uuid4()
+        await second.fund("nomad_credit", 1_000, reason="more", by="person:a", request_id=waits)
+        for _ in range(2):
+            number = uuid4()
+            await second.fund("nomad_credit", 1_000, reason="more", by="person:a", request_id=number)
+            await second.reject(number, by="person:b", reason="no")
+        assert [one.id for one in await second.requests(RequestState.OPEN)] == [waits]
 
     async def test_that_was_never_given_is_not_taken_back(self, city: City) -> None:
         second, number = city.programmes.second, uuid4()

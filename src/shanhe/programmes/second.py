@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -136,9 +137,10 @@ class Second:
         await self._mine(request_id)
         return await self._approvals.reject(request_id, by=by, reason=reason)
 
-    async def requests(self) -> list[Request]:
-        """What was asked, newest first, a bounded page."""
-        found = [one for kind in KINDS for one in await self._approvals.requests(kind=kind, limit=PAGE_ROWS)]
+    async def requests(self, state: RequestState | None = None) -> list[Request]:
+        """What was asked, perhaps in one state, newest first, a bounded page."""
+        asked = partial(self._approvals.requests, state=state, limit=PAGE_ROWS)
+        found = [one for kind in KINDS for one in await asked(kind=kind)]
         return sorted(found, key=lambda one: one.requested_at, reverse=True)
 
     async def _mine(self, request_id: UUID) -> Request:

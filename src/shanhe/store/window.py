@@ -83,6 +83,10 @@ class Window:
         """A listing whatever its state; UnknownListing."""
         return await self._any(name)
 
+    async def listings(self, ids: Sequence[UUID]) -> dict[UUID, Listing]:
+        """The same of several, by id; some at a time."""
+        return {one.id: one async for one in self._shelf.listings(self._db, ids)}
+
     async def honours(self, name: str) -> list[Honour]:
         """Places that a listing took in contests (P8), the newest first."""
         return await contest_store.honours(self._db, (await self._any(name)).id)

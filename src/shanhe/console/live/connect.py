@@ -22,11 +22,9 @@ class LiveConnect:
         self._orgs = modules.identity.orgs
 
     async def apps(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        now = self._oauth.now()
-        return [
-            {**asdict(one), "acts": one.acts(now), "org": (await self._orgs.get(one.org_id)).name}
-            for one in await self._oauth.apps(who.person_id)
-        ]
+        now, found = self._oauth.now(), await self._oauth.apps(who.person_id)
+        names = await self._orgs.names({one.org_id for one in found})
+        return [{**asdict(one), "acts": one.acts(now), "org": names[one.org_id]} for one in found]
 
     async def end(self, who: m.Who, app: UUID) -> None:
         await self._oauth.end(app, who.person_id)

@@ -101,7 +101,7 @@ class LiveMember:
         """By who let the app act; of every organisation by organisation."""
         found = await self._of.oauth.costs(org_id, start, end)
         if org_id is None:
-            orgs = {one: (await self._of.identity.orgs.get(one)).name for one in {row.org_id for row in found}}
+            orgs = await self._of.identity.orgs.names({row.org_id for row in found})
             return [m.CostRow(row.day, row.name, orgs[row.org_id], row.calls, row.paid_micro) for row in found]
         people = {one.person_id: one.name for one in await self._of.identity.orgs.members(org_id)} if found else {}
         return [m.CostRow(row.day, row.name, people.get(row.person_id, ""), row.calls, row.paid_micro) for row in found]

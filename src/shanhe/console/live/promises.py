@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from shanhe.approvals.api import RequestState
 from shanhe.console import model as m
 from shanhe.console.live.modules import Names, actor_of
 from shanhe.identity.api import Identity, Unknown
@@ -246,19 +247,26 @@ class LivePromises:
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         """Money moves that wait for a second operator; `mine` are those this one asked for."""
         own = actor_of(who).ref
-        asked = [request_view(one) for one in await self._programmes.second.requests() if one.state == "open"]
+        asked = [request_view(one) for one in await self._programmes.second.requests(RequestState.OPEN)]
+        budgets = self._programmes.catalogue.budgets
+        files = await self._programmes.files([UUID(s) for one in asked if (s := one["subject"]) not in budgets])
+        apps = {str(one.application.id): one.application for one in files}
+        whose = await self._names.owners(one.org_id for one in apps.values())
         return [
-            {**one, "mine": one["asked_by"] == own, "amount_text": self._amount(one), **await self._about(one)}
+            {**one, "mine": one["asked_by"] == own, "amount_text": self._amount(one),
+             **self._about(one["subject"], apps, whose)}
             for one in asked
-        ]
+        ]  # fmt: skip
 
-    async def _about(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _about(
+        self, subject: str, apps: Mapping[str, Application], names: Mapping[UUID, str]
+    ) -> dict[str, Any]:  # fmt: skip
         """What a money move is about: a budget by its title, an award by its programme and applicant."""
-        subject, known = request["subject"], self._programmes.catalogue
+        known = self._programmes.catalogue
         if subject in known.budgets:
             return {"what": {"zh": known.budgets[subject].zh, "en": known.budgets[subject].en}, "href": ""}
-        app = (await self._programmes.file(UUID(subject))).application
-        title, whose = known.programmes[app.programme].title, await self._names.owner(app.org_id)
+        app = apps[subject]
+        title, whose = known.programmes[app.programme].title, names[app.org_id]
         what = {"zh": f"{title.zh}（{whose}）", "en": f"{title.en} ({whose})"}
         return {"what": what, "href": f"/applications/{subject}"}
 

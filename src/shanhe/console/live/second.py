@@ -62,9 +62,11 @@ class LiveSecond:
 
     async def _rows(self, who: m.Who, found: Sequence[tuple[Request, str]]) -> Sequence[Mapping[str, Any]]:
         own, called = actor_of(who).ref, self._names.actors()
+        await called.know(by for one, _ in found for by in (one.requested_by, one.decided_by or ""))
+        owners = await self._names.owners(org for one, _ in found if (org := _org_of(one)) is not None)
         return [
             {
-                "id": one.id, "kind": one.kind, "subject": await self._subject(one),
+                "id": one.id, "kind": one.kind, "subject": self._subject(one, owners),
                 "link": self._link(who, one), "why": why,
                 "asked_at": one.requested_at, "asked_by": await called(one.requested_by),
                 "expires_at": one.expires_at, "mine": one.requested_by == own,
@@ -77,11 +79,10 @@ class LiveSecond:
             for one, why in found
         ]  # fmt: skip
 
-    async def _subject(self, one: Request) -> str | tuple[str, str]:
-        given = one.payload
-        org = one.about or id_in(given.get("org_id"))
+    def _subject(self, one: Request, owners: Mapping[UUID, str]) -> str | tuple[str, str]:
+        given, org = one.payload, _org_of(one)
         if org is not None:
-            return await self._names.owner(org)
+            return owners[org]
         if one.kind == "programmes.funding" and (budget := self._catalogue.budgets.get(str(given["budget"]))):
             return budget.zh, budget.en
         if one.kind == "ledger.opening":
@@ -93,7 +94,7 @@ class LiveSecond:
 
     def _link(self, who: m.Who, one: Request) -> str:
         """Where this person may look at it; "" for nowhere."""
-        deed, org = self._approvals.deeds.get(one.kind), one.about or id_in(one.payload.get("org_id"))
+        deed, org = self._approvals.deeds.get(one.kind), _org_of(one)
         page = deed.page.format(**one.payload) if deed is not None else ""
         page = page or (f"/city/accounts/{org}" if org is not None else "")
         return opened_by(who, page)
@@ -139,3 +140,8 @@ def fits(row: Mapping[str, Any], find: str) -> bool:
         texts.append(AMOUNTS.get(row["asset"], str)(row["amount"]))
     sought = find.casefold()
     return any(sought in text.casefold() or sought in text.replace(",", "") for text in texts)
+
+
+def _org_of(one: Request) -> UUID | None:
+    """Whom it is about."""
+    return one.about or id_in(one.payload.get("org_id"))

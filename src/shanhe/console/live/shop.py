@@ -115,14 +115,16 @@ class LiveShop:
         chosen = next((one for one in months if f"{one:%Y-%m}" == month), months[0] if months else None)
         rows = [] if chosen is None else await self._ranks.of(chosen)
         called = await self._names.owners(row.owner for row in rows)
+        listings, best = await self._store.listings([row.listing for row in rows]), dict[tuple[UUID, str], int]()
+        for row in rows:
+            best[row.owner, row.kind] = min(row.place, best.get((row.owner, row.kind), row.place))
         shown = []
         for row in rows:
-            one = listing_of(await self._store.listed(row.name))
             shown.append({
-                **one, "place": row.place, "points": f"{row.score / BPS_PERCENT:.1f}", "payers": row.payers,
-                "own_micro": row.own_micro, "due_micro": self._ranks.due_micro(row),
+                **listing_of(listings[row.listing]), "place": row.place, "points": f"{row.score / BPS_PERCENT:.1f}",
+                "payers": row.payers, "own_micro": row.own_micro, "due_micro": self._ranks.due_micro(row),
                 "paid": row.application is not None,
-                "second": any((one.owner, one.kind) == (row.owner, row.kind) and one.place < row.place for one in rows),
+                "second": best[row.owner, row.kind] < row.place,
                 "maker": called[row.owner],
             })  # fmt: skip
         return {"month": None if chosen is None else f"{chosen:%Y-%m}", "months": [f"{one:%Y-%m}" for one in months],
