@@ -94,7 +94,7 @@ class Governance:
     async def proposals(self, who: m.Who | None) -> Sequence[Mapping[str, Any]]:
         return [row(VOTING, "voting"), row(ADOPTED, "adopted")]
 
-    async def proposal(self, who: m.Who | None, proposal: UUID) -> Mapping[str, Any]:
+    async def proposal(self, who: m.Who | None, proposal: UUID, past: UUID | None = None) -> Mapping[str, Any]:
         voting = proposal == VOTING
         change = {"name": "discount", "title": words("优惠比例", "Discount"), "before": 3000, "after": 2500,
                   "words": words("优惠比例由 30 % 变为 25 %", "Discount goes from 30 % to 25 %"),
@@ -102,7 +102,7 @@ class Governance:
         return {
             **row(proposal, "voting" if voting else "adopted"), "content": {}, "changes": [change] if voting else [],
             "votes": [{"step": 1, "vote": "for", "reason": "", "at": AT}] if voting else [],
-            "comments": [{"text": "同意", "at": AT}, {"text": "", "at": AT}] if voting else [],
+            "comments_next": None, "comments": [{"text": "同意", "at": AT}, {"text": "", "at": AT}] if voting else [],
             "history": [{"at": AT, "event": "voting", "details": {}}], "sample": None if voting else SAMPLE,
             "simulations": [simulated(one) for one in (RUNNING, DONE)] if voting else [],
             "can": ["comment", "vote", "veto", "withdraw", "simulate"] if who is not None and voting else [],

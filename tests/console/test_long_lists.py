@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import pytest
 from tests.ip.conftest import City, city
 
 from shanhe.console.live import commons, company, member
+from shanhe.governance.api import NewProposal
 from shanhe.identity.api import NewKey, Role
 from shanhe.incubator import store as incubator_store
 from shanhe.ip import store as ip_store
@@ -108,6 +109,27 @@ class TestList:
                 seen += [one["id"] for one in page["data"]]
                 before = f"?before={page['next']}" if page["next"] else None
         assert len(set(seen)) == len(seen) == MANY
+
+
+class TestComments:
+    async def test_on_a_proposal_are_there_to_the_last_for_everybody(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deciding, person = city.services.governance.deciding, await city.someone()
+        monkeypatch.setitem(type(deciding).file.__kwdefaults__ or {}, "most", PAGE)
+        await deciding.seat(person, "digital", by="test")
+        content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange",
+                   "outcome": "captured_micro"}  # fmt: skip
+        new = NewProposal(new_id(), "policy_lab", "数据流通沙盒", "试一试", date(2027, 1, 1), content)
+        made = await deciding.propose(new, person_id=person)
+        texts = [f"意见 {n}" for n in range(MANY)]
+        for text in texts:
+            await deciding.comment(made.id, person, text, comment_id=new_id())
+        async with city.visitor() as anybody:
+            assert await reached(anybody, f"/governance/{made.id}", r"<p>(意见 \d) <") == texts
+            page = (await anybody.get(f"/api/governance/proposals/{made.id}")).json()
+            rest = (await anybody.get(f"/api/governance/proposals/{made.id}?past={page['comments_next']}")).json()
+        assert [one["text"] for one in page["comments"] + rest["comments"]] == texts[: 2 * PAGE]
 
 
 class TestKey:

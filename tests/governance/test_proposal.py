@@ -303,6 +303,21 @@ class TestProposal:
         await hall.identity.people.erase(writer, by="test")
         assert [one.text for one in (await deciding.file(made.id)).comments] == [""]
 
+    async def test_shows_all_that_was_said_of_it_page_after_page(self, hall: Hall) -> None:
+        """Everybody who signs in may say something: what was taken must be there to read."""
+        deciding, writer = hall.governance.deciding, await hall.person()
+        made = await deciding.propose(change(), person_id=await hall.person("digital"))
+        texts = [f"意见 {n}" for n in range(7)]
+        for text in texts:
+            await deciding.comment(made.id, writer, text, comment_id=new_id())
+        said, past = list[str](), None
+        while True:
+            file = await deciding.file(made.id, past=past, most=3)
+            said += [one.text for one in file.comments]
+            if (past := file.following) is None:
+                break
+        assert said == texts
+
     async def test_takes_no_step_that_is_not_in_the_table(self, hall: Hall) -> None:
         person = await hall.person("digital")
         made = await hall.governance.deciding.propose(change(), person_id=person)

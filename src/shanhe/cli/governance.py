@@ -203,8 +203,9 @@ def show_(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
 
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import file_view
+        from shanhe.kernel.paging import COPY_ROWS
 
-        return file_view(await services.governance.deciding.file(proposal))
+        return file_view(await services.governance.deciding.file(proposal, most=COPY_ROWS))
 
     _show(as_json, in_city(data, work))
 

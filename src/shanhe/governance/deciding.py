@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,10 +39,13 @@ from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.paging import cut
 from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.rulebook.api import Amendments, RuleAmendment, Rulebook, proved
 
 TERMS, VETO_RULE = "P4_decision_terms", "P4_major_veto"
+COMMENTS_ROWS: Final = 200
+"""A page of what was said of a proposal."""
 TITLE_CHARS, WHY_CHARS, REASON_CHARS, COMMENT_CHARS = 200, 4_000, 1_000, 1_000
 COMMENT_FIELD: Final = "governance.comment"
 OPEN: Final = (State.DISCUSSION, State.VOTING, State.APPROVED, State.ANNOUNCED)
@@ -383,13 +387,14 @@ class Deciding:
         states = OPEN if open_only else None
         return await store.page(self._db, states=states, matter=matter, before=before, limit=limit)
 
-    async def file(self, proposal: UUID) -> File:
-        """A proposal with its changes in words and numbers, voices, comments and history."""
+    async def file(self, proposal: UUID, *, past: UUID | None = None, most: int = COMMENTS_ROWS) -> File:
+        """A proposal with its changes in words and numbers, voices, a page of comments (the first, or beyond `past`)
+        and history."""
         found = await self.get(proposal)
-        comments = [self._comment(row) for row in await store.comments(self._db, proposal)]
+        said = cut(await store.comments(self._db, proposal, most=most + 1, past=past), most, itemgetter("id"))
         return File(
-            found, self.changes(found), await store.votes(self._db, proposal), comments,
-            await store.history(self._db, proposal),
+            found, self.changes(found), await store.votes(self._db, proposal),
+            [self._comment(row) for row in said.rows], await store.history(self._db, proposal), said.following,
         )  # fmt: skip
 
     def changes(self, found: Proposal) -> list[Mapping[str, Any]]:

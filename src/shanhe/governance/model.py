@@ -144,13 +144,15 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A proposal with everything about it; `changes` are a rule's differences, in words and numbers."""
+    """A proposal with everything about it; `changes` are a rule's differences, in words and numbers. `following`: the
+    comment beyond which more were said; None where these are the last."""
 
     proposal: Proposal
     changes: Sequence[Mapping[str, Any]]
     votes: Sequence[Voice]
     comments: Sequence[Comment]
     history: Sequence[Mapping[str, Any]]
+    following: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,10 @@ def _public(routes: APIRouter, governance: Governance) -> None:
         return as_json({"data": [views.proposal_view(one) for one in page], "next": following})
 
     @routes.get("/proposals/{proposal}")
-    async def proposal(proposal: UUID) -> Response:
-        """A proposal with what it changes in words and numbers, how it was voted, and what was said."""
-        return as_json(views.file_view(await deciding.file(proposal)))
+    async def proposal(proposal: UUID, past: UUID | None = None) -> Response:
+        """A proposal with what it changes in words and numbers, how it was voted, and what was said; `comments_next`:
+        `past` of the next page of comments."""
+        return as_json(views.file_view(await deciding.file(proposal, past=past)))
 
     @routes.get("/scorecard")
     async def scorecard() -> Response:

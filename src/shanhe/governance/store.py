@@ -196,12 +196,15 @@ async def add_comment(
 
 
 async def comments(
-    conn: Connection, proposal: UUID | None, person_id: UUID | None = None, most: int = HISTORY_ROWS
-) -> list[Any]:
+    conn: Connection, proposal: UUID | None, person_id: UUID | None = None, most: int = HISTORY_ROWS,
+    past: UUID | None = None,
+) -> list[Any]:  # fmt: skip
+    """The oldest first, beyond one where it is given."""
     rows: list[Any] = await conn.fetch(
         """SELECT id, proposal, person_id, text, at FROM governance.comment
-           WHERE ($1::uuid IS NULL OR proposal = $1) AND ($2::uuid IS NULL OR person_id = $2) ORDER BY id LIMIT $3""",
-        proposal, person_id, most,
+           WHERE ($1::uuid IS NULL OR proposal = $1) AND ($2::uuid IS NULL OR person_id = $2)
+             AND ($4::uuid IS NULL OR id > $4) ORDER BY id LIMIT $3""",
+        proposal, person_id, most, past,
     )  # fmt: skip
     return rows
 

@@ -35,7 +35,7 @@ def file_view(file: File) -> dict[str, Any]:
     return {
         **proposal_view(file.proposal), "content": file.proposal.content, "changes": list(file.changes),
         "votes": [{"step": one.step + 1, "vote": one.vote, "reason": one.reason, "at": one.at} for one in file.votes],
-        "comments": [{"text": one.text, "at": one.at} for one in file.comments],
+        "comments": [{"text": one.text, "at": one.at} for one in file.comments], "comments_next": file.following,
         "history": [{"at": row["at"], "event": row["event"], "details": row["details"]} for row in file.history],
     }  # fmt: skip
 

@@ -57,9 +57,9 @@ class LiveGovernance:
     async def proposals(self, who: m.Who | None) -> Sequence[Mapping[str, Any]]:
         return [proposal_view(one) for one in await self._deciding.proposals()]
 
-    async def proposal(self, who: m.Who | None, proposal: UUID) -> Mapping[str, Any]:
+    async def proposal(self, who: m.Who | None, proposal: UUID, past: UUID | None = None) -> Mapping[str, Any]:
         """With its simulations, and what this person can do: `comment`, `vote`, `veto`, `withdraw`, `simulate`."""
-        file = await self._deciding.file(proposal)
+        file = await self._deciding.file(proposal, past=past)
         one, can = file.proposal, list[str]()
         if who is not None:
             seats = await self._deciding.seats_of(who.person_id)

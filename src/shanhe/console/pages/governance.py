@@ -74,11 +74,12 @@ class GovernanceRoom(Room):
 
     async def proposal(self, request: Request, proposal: UUID) -> Response:
         who = await self.desk.gate.who(request)
-        return self.show(request, "governance_proposal.html", who, **await self._proposal(who, proposal))
+        past = uuid_in(request.query_params, "past")
+        return self.show(request, "governance_proposal.html", who, **await self._proposal(who, proposal, past))
 
-    async def _proposal(self, who: Any, proposal: UUID) -> dict[str, Any]:
+    async def _proposal(self, who: Any, proposal: UUID, past: UUID | None = None) -> dict[str, Any]:
         numbers = {"comment_id": str(new_id()), "simulation_id": str(new_id())}
-        return {"one": await self.desk.governance.proposal(who, proposal), "fields": {}, **numbers}
+        return {"one": await self.desk.governance.proposal(who, proposal, past), "fields": {}, **numbers}
 
     async def comment(self, request: Request, proposal: UUID) -> Response:
         who, fields = await self.posted(request)
