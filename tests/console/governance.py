@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.paging import Leaf
 
 AT = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 SAMPLE = {
@@ -91,8 +92,8 @@ class Governance:
     def __init__(self) -> None:
         self.done: list[Any] = []
 
-    async def proposals(self, who: m.Who | None) -> Sequence[Mapping[str, Any]]:
-        return [row(VOTING, "voting"), row(ADOPTED, "adopted")]
+    async def proposals(self, who: m.Who | None, before: UUID | None) -> Leaf[Mapping[str, Any]]:
+        return Leaf([row(VOTING, "voting"), row(ADOPTED, "adopted")], None)
 
     async def proposal(self, who: m.Who | None, proposal: UUID, past: UUID | None = None) -> Mapping[str, Any]:
         voting = proposal == VOTING

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.ip.conftest import City, city
 
-from shanhe.console.live import commons, company, member
+from shanhe.console.live import commons, company, governance, member
 from shanhe.governance.api import NewProposal
 from shanhe.identity.api import NewKey, Role
 from shanhe.incubator import store as incubator_store
@@ -111,6 +111,19 @@ class TestList:
         assert len(set(seen)) == len(seen) == MANY
 
 
+class TestProposals:
+    async def test_of_years_can_be_looked_through_by_everybody(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(governance, "LISTED_ROWS", PAGE)
+        deciding, person = city.services.governance.deciding, await city.someone()
+        await deciding.seat(person, "digital", by="test")
+        made = [str((await deciding.propose(policy(), person_id=person)).id) for _ in range(MANY)]
+        async with city.visitor() as anybody:
+            shown = await reached(anybody, "/governance", r'href="/governance/([0-9a-f-]{36})"')
+        assert [one for one in shown if one in made] == made[::-1]
+
+
 class TestComments:
     async def test_on_a_proposal_are_there_to_the_last_for_everybody(
         self, city: City, monkeypatch: pytest.MonkeyPatch
@@ -118,10 +131,7 @@ class TestComments:
         deciding, person = city.services.governance.deciding, await city.someone()
         monkeypatch.setitem(type(deciding).file.__kwdefaults__ or {}, "most", PAGE)
         await deciding.seat(person, "digital", by="test")
-        content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange",
-                   "outcome": "captured_micro"}  # fmt: skip
-        new = NewProposal(new_id(), "policy_lab", "数据流通沙盒", "试一试", date(2027, 1, 1), content)
-        made = await deciding.propose(new, person_id=person)
+        made = await deciding.propose(policy(), person_id=person)
         texts = [f"意见 {n}" for n in range(MANY)]
         for text in texts:
             await deciding.comment(made.id, person, text, comment_id=new_id())
@@ -143,6 +153,12 @@ class TestKey:
         books = Books(city.services.identity, cast("Any", None), cast("Any", None), city.clock, "")
         (told,) = [one for one in await books.affected("any") if one.org_id == org]
         assert len(told.keys) == MANY
+
+
+def policy() -> NewProposal:
+    content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange",
+               "outcome": "captured_micro"}  # fmt: skip
+    return NewProposal(new_id(), "policy_lab", "数据流通沙盒", "试一试", date(2027, 1, 1), content)
 
 
 async def book(city: City, org: UUID) -> list[str]:

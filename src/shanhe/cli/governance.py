@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -110,9 +111,10 @@ def list_(everything: Annotated[bool, typer.Option("--all", help="Ended ones too
 
     async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.governance.api import proposal_view
+        from shanhe.kernel.paging import every
 
-        page = await services.governance.deciding.proposals(open_only=not everything)
-        return [proposal_view(one) for one in page]
+        page = partial(services.governance.deciding.proposals, open_only=not everything)
+        return [proposal_view(one) async for one in every(page)]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "matter", "title", "state", "announced", "in force"), [

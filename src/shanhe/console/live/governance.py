@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
@@ -31,9 +31,10 @@ from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
+from shanhe.kernel.paging import Leaf, cut
 from shanhe.rulebook.api import Parameter
 
-DUTIES_SHOWN = 200
+DUTIES_SHOWN, LISTED_ROWS = 200, 50
 REASON_CHARS = 200
 
 RULE_CHANGE = "rulebook_change"
@@ -54,8 +55,9 @@ class LiveGovernance:
         self._amendments = modules.amendments
         self._clock = modules.clock
 
-    async def proposals(self, who: m.Who | None) -> Sequence[Mapping[str, Any]]:
-        return [proposal_view(one) for one in await self._deciding.proposals()]
+    async def proposals(self, who: m.Who | None, before: UUID | None) -> Leaf[Mapping[str, Any]]:
+        found = cut(await self._deciding.proposals(before=before, limit=LISTED_ROWS + 1), LISTED_ROWS)
+        return Leaf([proposal_view(one) for one in found.rows], found.following)
 
     async def proposal(self, who: m.Who | None, proposal: UUID, past: UUID | None = None) -> Mapping[str, Any]:
         """With its simulations, and what this person can do: `comment`, `vote`, `veto`, `withdraw`, `simulate`."""

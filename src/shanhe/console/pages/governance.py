@@ -42,9 +42,10 @@ class GovernanceRoom(Room):
 
     async def list(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)
-        desk = self.desk.governance
-        rows, may = await desk.proposals(who), await desk.may_propose(who)
-        return self.show(request, "governance.html", who, rows=rows, may_propose=may)
+        desk, before = self.desk.governance, uuid_in(request.query_params, "before")
+        found, may = await desk.proposals(who, before), await desk.may_propose(who)
+        shown = {"rows": found.rows, "before": before, "following": found.following}
+        return self.show(request, "governance.html", who, **shown, may_propose=may)
 
     async def new(self, request: Request) -> Response:
         who = await self.who(request)
