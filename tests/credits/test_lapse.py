@@ -11,6 +11,7 @@ from tests.credits.conftest import City
 from shanhe.credits.loyalty import after, before, quarter_of
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
+from shanhe.ledger import history
 from shanhe.ledger.api import Asset
 
 
@@ -37,6 +38,20 @@ class TestLapse:
         assert await city.credits.lapses.run() == 0
         city.clock.advance(days=3)
         assert await city.credits.lapses.run() == 1
+
+    async def test_everybody_is_told_however_many_lose_something_on_one_day(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the city gives to all of its residents at once ends on one day."""
+        monkeypatch.setattr(history, "OWNERS_MAX", 2)
+        for n in range(5):
+            city.org = new_id()
+            await city.buy(10_000, f"p{n}")
+        (day,) = await city.credits.lapses.calendar(days=400)
+        assert (day.owners, day.amount_micro) == (5, 150 * MICRO)
+        city.clock.advance(days=340)
+        assert await city.credits.lapses.run() == 5
+        assert await city.credits.lapses.run() == 0
 
     async def test_breakage_is_on_the_calendar_before_it_is_booked_and_then_in_the_books(self, city: City) -> None:
         await city.buy(10_000)

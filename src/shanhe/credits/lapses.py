@@ -6,9 +6,10 @@ sweep posts it on its day. What is held then lapses only when it is released. No
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from shanhe.credits import messages, windows
@@ -16,6 +17,7 @@ from shanhe.credits.policy import EXPIRY
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.paging import every
 from shanhe.ledger.api import CITY_OWNER, Lapse, LotHistory
 from shanhe.rulebook.api import Rulebook
 
@@ -50,13 +52,17 @@ class Lapses:
     async def calendar(self, *, days: int = 90) -> Sequence[LapseDay]:
         """The city's breakage to come, day by day; overdue lots that are still held stand on their own day."""
         now = self._clock.now()
-        overdue = await self._history.lapses(windows.midnight(date(2020, 1, 1)), now)
+        overdue = [one async for one in self._all(windows.midnight(date(2020, 1, 1)), now, None)]
         return self._by_day([*overdue, *await self._coming(days, None)])
 
     async def _coming(self, days: int, org_id: UUID | None) -> list[Lapse]:
         now = self._clock.now()
         until = windows.midnight(self._clock.today() + timedelta(days=min(max(days, 1), DAYS_MAX) + 1))
-        return await self._history.lapses(now, until, org_id)
+        return [one async for one in self._all(now, until, org_id)]
+
+    def _all(self, since: datetime, until: datetime, org_id: UUID | None) -> AsyncIterator[Lapse]:
+        """Of everybody, however many: whose lapses are left out is not warned."""
+        return every(partial(self._history.lapses, since, until, org_id), lambda one: one)
 
     def _by_day(self, lapses: Sequence[Lapse]) -> list[LapseDay]:
         found: dict[date, list[Lapse]] = {}

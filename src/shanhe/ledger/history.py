@@ -115,9 +115,15 @@ class LotHistory:
         """What of a lot has gone to breakage so far."""
         return int(await self._db.fetchval(_LAPSED, lot, account))
 
-    async def lapses(self, since: datetime, until: datetime, owner: UUID | None = None) -> list[Lapse]:
-        """What will lapse in [since, until) unless it is spent, by day, owner and provenance."""
-        rows = await self._db.fetch(_LAPSES, since, until, owner, OWNERS_MAX)
+    async def lapses(
+        self, since: datetime, until: datetime, owner: UUID | None = None, *, before: Lapse | None = None
+    ) -> list[Lapse]:  # fmt: skip
+        """What will lapse in [since, until) unless it is spent, by day, owner, account and provenance; a page, `before`
+        is the last of the one before."""
+        last = (None, None, None, None) if before is None else (
+            before.on, before.owner, before.account, before.provenance.value
+        )  # fmt: skip
+        rows = await self._db.fetch(_LAPSES, since, until, owner, OWNERS_MAX, *last)
         return [
             Lapse(row["day"], row["owner"], row["account"], Provenance(row["provenance"]), row["lots"], row["amount"],
                   row["held"])
@@ -217,5 +223,7 @@ SELECT (l.expires_at AT TIME ZONE 'Asia/Shanghai')::date AS day, a.owner, l.acco
        count(*)::int AS lots, sum(l.remaining)::bigint AS amount, sum(l.held)::bigint AS held
 FROM ledger.lot l JOIN ledger.account a ON a.id = l.account
 WHERE l.open AND l.expires_at >= $1 AND l.expires_at < $2 AND ($3::uuid IS NULL OR a.owner = $3)
-GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4 LIMIT $4
+  AND ($5::date IS NULL OR ((l.expires_at AT TIME ZONE 'Asia/Shanghai')::date, a.owner, l.account, l.provenance) >
+                           ($5, $6::uuid, $7::uuid, $8::text))
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT $4
 """
