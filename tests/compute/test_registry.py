@@ -101,7 +101,16 @@ class TestEngine:
     async def test_the_cost_of_one_side_leaves_the_other(self) -> None:
         was = Rates(10, 1, 20, 20, 10)
         assert was.sided(None, 30) == Rates(10, 1, 30, 30, 10)
-        assert was.sided(11, None) == Rates(11, 11, 20, 20, 11)
+        assert was.sided(11, None) == Rates(11, 1, 20, 20, 11), "cached tokens have a cost of their own"
+
+    async def test_another_cost_of_input_leaves_what_was_entered_apart(self) -> None:
+        plain = Rates.of({"input": 10, "output": 20})
+        assert plain.sided(11, None) == Rates(11, 11, 20, 20, 11, 11), "what nobody said goes along"
+        dear = plain.sided(None, None, 13)
+        assert dear == Rates(10, 10, 20, 20, 10, 13)
+        assert dear.sided(11, None) == Rates(11, 11, 20, 20, 11, 13), "the city would pay for what is written"
+        assert dear.sided(11, 21, 14) == Rates(11, 11, 21, 21, 11, 14)
+        assert dear.sided(11, None, 11).sided(12, None) == Rates(12, 12, 20, 20, 12, 12), "said to be as input"
 
     async def test_a_target_stays_the_same_object_until_its_engine_changes(self, bureau: Bureau) -> None:
         await bureau.add()

@@ -102,6 +102,10 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+SIDES: Final = {"input": ("input", "cached_input", "tool", "cache_write"), "output": ("output", "reasoning")}
+"""What is read and what is written, and what costs the same where nobody says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """One amount for each bucket, µ per million tokens."""
@@ -133,12 +137,13 @@ class Rates:
         )
 
     def sided(self, given: int | None, output: int | None, cache_write: int | None = None) -> Rates:
-        """With another cost of what is read or what is written, for all buckets of that side, or of what is written to
-        a cache; None leaves it."""
-        read = {} if given is None else dict.fromkeys(("input", "cached_input", "tool", "cache_write"), given)
-        written = {} if output is None else {"output": output, "reasoning": output}
-        kept = {} if cache_write is None else {"cache_write": cache_write}
-        return replace(self, **(read | written | kept))
+        """With another cost of what is read or what is written, or of what is written to a cache; None leaves it. What
+        cost as much as its side goes along; a bucket with a cost of its own keeps it."""
+        found = {"cache_write": cache_write}
+        for side, cost in (("input", given), ("output", output)):
+            was = getattr(self, side)
+            found |= {name: cost for name in SIDES[side] if getattr(self, name) == was and found.get(name) is None}
+        return replace(self, **{name: cost for name, cost in found.items() if cost is not None})
 
     def most(self, other: Rates) -> Rates:
         """The larger of two, bucket by bucket."""

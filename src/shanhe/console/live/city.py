@@ -255,7 +255,7 @@ class LiveCity:
             cost = was.sided(
                 None if read == was.input else read,
                 None if written == was.output else written,
-                None if cached == was.cache_write == was.input else cached,  # what follows input goes on to
+                None if cached == was.cache_write else cached,
             )
         change = EngineChange(
             cost=cost,
