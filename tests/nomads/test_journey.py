@@ -50,6 +50,14 @@ def browser(town: Journey) -> Iterator[Browser]:
         yield opened
 
 
+REFUSING = """statuses => {
+  const real = fetch;
+  window.fetch = (to, how) => how?.method === "POST" && statuses.length
+    ? Promise.resolve(new Response("", { status: statuses.shift() })) : real(to, how);
+}"""
+"""Answers the first reports of a page itself."""
+
+
 class Traveller:
     """A person with a phone."""
 
@@ -215,12 +223,17 @@ class TestNomad:
         self.elsewhere(town, gate, hill, tickets[0])
 
     def elsewhere(self, town: Journey, gate: Page, hill: Venue, ticket: str) -> None:
-        """Another device that was cut off, too, let the same ticket in: it learns of it when it reports."""
+        """Another device that was cut off, too, let the same ticket in: it learns of it when it reports, for which it
+        may have to wait, and is told for what."""
         gate.evaluate("() => localStorage.clear()")
         gate.goto(f"{town.url}/venues/{hill.id}/offline")
         gate.locator("#code").fill(ticket)
         gate.get_by_label("已核对：持证人在场").check()
+        gate.evaluate(REFUSING, [403, 401, 503])
         gate.locator("#scan").click()
+        for said in ("此账户已不能为本场所上报", "登录已过期", "平台暂时不能接收"):
+            expect(gate.locator("#said")).to_contain_text(said)
+            gate.locator("#report").click()
         expect(gate.locator("#waiting")).to_contain_text("该门票已核销")
         expect(gate.locator("#count")).to_have_text("待上报 0 条")
 

@@ -23,7 +23,7 @@ CAMERA: Final = "camera=(self), geolocation=(), microphone=()"
 WORKER: Final = files("shanhe.console") / "static" / "gate-worker.js"
 OFFLINE_WORDS: Final = (
     "count", "waits", "online", "offline", "admitted", "card", "used", "forged", "not_today", "other_kind",
-    "unreadable", "companions", "holder", "ready", "not_kept", "sign_in",
+    "unreadable", "companions", "holder", "ready", "not_kept", "sign_in", "refused", "later",
 )  # fmt: skip
 SAVE: Final = {"content-disposition": 'attachment; filename="nomad-card.sd-jwt"', "cache-control": "no-store"}
 

@@ -17,6 +17,7 @@ const CACHE = "shanhe-gate-1";
 const REACH_MS = 3_000;
 const AGAIN_MS = 4_000;
 const SEND_MS = 60_000;
+const SIGNED_OUT = [0, 401]; // 0: sent to the page that asks for it
 
 const kept = () => JSON.parse(localStorage.getItem(PLACE) ?? "null") ?? {
   scanner: crypto.randomUUID().slice(0, 13), seq: 0, waiting: [], used: {}, problems: [],
@@ -174,7 +175,7 @@ async function scanned(form) {
 
 // Report what waits, a batch at a time; what was answered is not reported again.
 let reporting = false;
-let refused = false; // the session has ended: whoever signs in again, scans or asks for it tries again
+let refused = false; // the session has ended, or may not: whoever signs in again, scans or asks for it tries again
 
 async function report() {
   if (reporting) return; // whoever does takes along what comes meanwhile
@@ -203,8 +204,9 @@ async function send() {
         return;
       }
       if (answer.type === "opaqueredirect" || !answer.ok) {
-        refused = true;
-        tell("warn", words.sign_in);
+        const later = answer.status >= 500 || answer.status === 429;
+        refused = !later;
+        tell("warn", later ? words.later : SIGNED_OUT.includes(answer.status) ? words.sign_in : words.refused);
         return;
       }
       refused = false;
