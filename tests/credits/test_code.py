@@ -24,7 +24,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import InsufficientCredit, LedgerUnavailable, Posting
 
-CLERK = "person:clerk"
+CLERK, OTHER = "person:clerk", "person:other"
 BUDGET = "contest 2026"
 
 
@@ -37,7 +37,7 @@ async def batch(city: City, count: int = 3, ref: str = "b1", provenance: str = "
 
 async def issued(city: City, **rest: object) -> tuple[CodeBatch, list[str]]:
     await city.credits.codes.fund(BUDGET, 100 * MICRO, posting_id=new_id(), reason="council", actor="person:o")
-    return await city.credits.codes.export((await batch(city, **rest)).id, by=CLERK)
+    return await city.credits.codes.export((await batch(city, **rest)).id, by=OTHER)
 
 
 async def left(city: City) -> int:
@@ -72,7 +72,7 @@ class TestBatch:
         made, codes = await issued(city)
         assert len(set(codes)) == 3
         with pytest.raises(CodesShown):
-            await city.credits.codes.export(made.id, by=CLERK)
+            await city.credits.codes.export(made.id, by=OTHER)
         kept = {row["hash"] for row in await city.db.fetch("SELECT hash FROM credits.code")}
         assert kept == {digest_of(code) for code in codes}
 
@@ -81,7 +81,7 @@ class TestBatch:
         await city.credits.codes.redeem(city.org, codes[0], actor="t")
         await city.credits.codes.revoke(made.id, by=CLERK, reason="printed wrongly")
         ended = await city.credits.codes.revoke(made.id, by="person:another", reason="again")
-        assert (ended.exported_by, ended.ended_by, ended.end_reason) == (CLERK, CLERK, "printed wrongly")
+        assert (ended.exported_by, ended.ended_by, ended.end_reason) == (OTHER, CLERK, "printed wrongly")
         assert (await city.ledger.posting(ended.return_posting)).actor == CLERK
         assert await left(city) == 95 * MICRO
         with pytest.raises(BatchClosed):

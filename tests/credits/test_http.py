@@ -378,9 +378,11 @@ class TestCodesOverHttp:
             body = {"client_ref": "b", "name": "竞赛", "budget": "竞赛", "codes": 2, "value_micro": 5_000_000,
                     "valid_through": "2026-12-31"}  # fmt: skip
             batch = (await operator.post("/api/credits/code-batches", json=body)).json()
-            sheet = await operator.post(f"/api/credits/code-batches/{batch['id']}/export")
+            own = await operator.post(f"/api/credits/code-batches/{batch['id']}/export")
+            assert (own.status_code, own.json()["error"]["code"]) == (403, "own_codes"), "or one has it all"
+            sheet = await second.post(f"/api/credits/code-batches/{batch['id']}/export")
             code = sheet.text.splitlines()[1].split(",")[1]
-            again = await operator.post(f"/api/credits/code-batches/{batch['id']}/export")
+            again = await second.post(f"/api/credits/code-batches/{batch['id']}/export")
             assert (sheet.status_code, again.status_code) == (200, 409)
             redeemed = await member.post("/api/credits/redeem", json={"code": code})
             assert redeemed.json() == {"name": "竞赛", "value_micro": 5_000_000, "provenance": "subsidy"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from shanhe.credits.errors import (
     BudgetShort,
     CodesShown,
     CodeUsed,
+    OwnCodes,
     TooManyTries,
     UnknownBatch,
     UnknownCode,
@@ -67,10 +68,17 @@ TEXT_LIMIT_CHARS = 120
 log = structlog.get_logger(__name__)
 
 
+Same = Callable[[str, str], Awaitable[bool]]
+"""Whether the same person acts, be it signed in or by a key."""
+
+
 class Codes:
     """Batches for operators, redemption for members."""
 
-    def __init__(self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, notifier: Notifier) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, notifier: Notifier, same: Same
+    ) -> None:  # fmt: skip
+        self._same = same
         self._db = db
         self._clock = clock
         self._ledger = ledger
@@ -171,8 +179,13 @@ class Codes:
         return await self.get(batch.id)
 
     async def export(self, batch_id: UUID, *, by: str) -> tuple[CodeBatch, list[str]]:
-        """Make the codes and show them, once: afterwards only their hashes exist. CodesShown the second time."""
-        codes = [new_code() for _ in range((await self.get(batch_id)).codes)]
+        """Make the codes and show them, once: afterwards only their hashes exist. CodesShown the second time; OwnCodes
+        for whoever made the batch, or one alone would give a budget's credits to themselves."""
+        found = await self.get(batch_id)
+        for hand in {found.actor, found.funded_by or ""}:
+            if by.startswith(("person:", "key:")) and await self._same(by, hand):
+                raise OwnCodes
+        codes = [new_code() for _ in range(found.codes)]
         async with self._db.transaction() as conn:
             batch = await code_store.batch(conn, batch_id, lock=True)
             if batch is None:

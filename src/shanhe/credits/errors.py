@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
+from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.words import en, zh
 from shanhe.ledger.api import InsufficientCredit
@@ -268,6 +268,17 @@ class BatchClosed(Conflict):
             hint="Ask whoever gave you the code.",
             hint_zh="请联系发放单位。",
         )
+
+
+class OwnCodes(Forbidden):
+    """Whoever sees codes can redeem them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "own_codes", "You made this batch or set its value aside; another operator has its codes.",
+            message_zh="该批次由您创建或划拨资金，兑换码须由另一名运营人员导出。",
+            hint="Ask a colleague to export it.", hint_zh="请由同事导出。",
+        )  # fmt: skip
 
 
 class CodesShown(Conflict):

@@ -65,7 +65,10 @@ class Credits(Purchases):
         self.refunds = Refunds(
             db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, seals=seals
         )
-        self.codes = Codes(db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier)
+        approvals = approvals or Approvals(db, clock)
+        self.codes = Codes(
+            db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier, same=approvals.same_person
+        )  # fmt: skip
         payments.subscribe_refunds(PURPOSE, self.refunds.settle)
         self.agreements = Agreements(
             db, clock, rulebook=rulebook, notifier=notifier, purchases=self, kind=kind or _no_kind
@@ -76,7 +79,7 @@ class Credits(Purchases):
         self.disputes = Disputes(db, clock, ledger=ledger, notifier=notifier, seals=seals)
         self.estates = Estates(
             db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier,
-            approvals=approvals or Approvals(db, clock), payer=payer, end_orders=end_orders, seals=seals,
+            approvals=approvals, payer=payer, end_orders=end_orders, seals=seals,
         )  # fmt: skip
         self.statements = Statements(db, clock, rulebook)
         self.recorded = Recorded(db)
