@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from shanhe.credits import rule_store
 from shanhe.credits.api import NoAutoTopUp, PurchaseState, Source
 from shanhe.kernel.errors import Invalid
 from shanhe.payments.api import ProviderRefused, ProviderUnavailable, UnknownProvider
@@ -256,6 +257,27 @@ class TestAutoTopUp:
             await rule(city)
             await city.tick()
         assert len(await bought(city)) == 1
+
+    async def test_withdraws_what_a_process_asked_for_that_ended_before_the_rule_was_saved(self, city, monkeypatch):
+        """Nobody is shown where to sign it, so it waits at the provider for ever."""
+        known, org = await rule(city), city.org
+
+        async def dies(*values, **named):
+            raise ConnectionResetError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rule_store, "save_auto", dies)
+            with pytest.raises(ConnectionResetError):
+                await rule(city, value_fen=3_000)
+        await city.db.execute("UPDATE payments.mandate SET state = 'pending', decided_at = NULL")
+        left = await city.db.fetchval("SELECT id FROM payments.mandate WHERE limit_fen = 3000")
+        await city.credits.auto.run()
+        assert (await city.payments.mandate(left)).state == "pending", "it may be about to be saved"
+        city.clock.advance(hours=2)
+        await city.credits.auto.run()
+        assert (await city.payments.mandate(left)).state == "revoked"
+        assert (await city.payments.mandate(known.mandate_id)).state == "pending", "this one is shown to its payer"
+        assert org == city.org
 
     async def test_forgets_a_mandate_whose_provider_is_used_no_more(self, city, monkeypatch):
         made = await rule(city)

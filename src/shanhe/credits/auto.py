@@ -36,6 +36,10 @@ TRIES = 5
 """Who saves a rule at the same moment as others reads it again as often."""
 THRESHOLD_LIMIT_MICRO = 10**15
 
+CLIENT_REF = "auto-"
+FORGOTTEN_AFTER, FORGOTTEN_FOR = timedelta(hours=1), timedelta(days=30)
+"""Of a mandate that no rule uses: for so long it may be about to be saved, and until then it is looked for."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -155,7 +159,7 @@ class AutoTopUps:
     async def _authorised(self, org_id: UUID, provider: str, value_fen: int) -> UUID:
         """A new one, to be signed."""
         mandate = await self._payments.authorise(
-            org_id, client_ref=f"auto-{new_id()}", provider=provider, limit_fen=value_fen
+            org_id, client_ref=f"{CLIENT_REF}{new_id()}", provider=provider, limit_fen=value_fen
         )
         return mandate.id
 
@@ -177,7 +181,18 @@ class AutoTopUps:
         begun += await self._resume()
         for org_id in await rule_store.with_withdrawn(self._db, RULES_PER_TICK):  # last: who is away takes its time
             await self._withdraw(org_id)
+        await self._forgotten(now)
         return begun
+
+    async def _forgotten(self, now: datetime) -> None:
+        """Withdraw what was asked of a provider by a process that ended before the rule was saved: nobody is shown it,
+        so nobody signs it."""
+        async for mandate in self._payments.unsigned(CLIENT_REF, now - FORGOTTEN_AFTER, now - FORGOTTEN_FOR):
+            if not await rule_store.used(self._db, mandate.org_id, mandate.id):
+                try:
+                    await self._payments.revoke(mandate.id)
+                except ShanheError as error:
+                    log.warning("a mandate's provider was not told", mandate=str(mandate.id), error=error.code)
 
     async def _safely(self, rule: AutoTopUp) -> bool:
         try:

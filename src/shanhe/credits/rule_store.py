@@ -117,6 +117,15 @@ async def with_withdrawn(db: Database, limit: int) -> list[UUID]:
     return [row["org_id"] for row in rows]
 
 
+async def used(db: Database, org_id: UUID, mandate_id: UUID) -> bool:
+    """Whether an organisation's rule knows a mandate: it uses it, or withdraws it."""
+    value: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM credits.auto_top_up WHERE org_id = $1 AND $2 = ANY(withdrawn || mandate_id))",
+        org_id, mandate_id,
+    )  # fmt: skip
+    return value
+
+
 async def has_ended(db: Database, org_id: UUID, mandate_id: UUID) -> None:
     """The provider knows that a mandate is withdrawn."""
     await db.execute(

@@ -15,6 +15,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import AMOUNT_MAX
+from shanhe.kernel.paging import every
 from shanhe.kernel.texts import check_line
 from shanhe.payments import store
 from shanhe.payments.errors import (
@@ -324,6 +325,11 @@ class Payments:
         if found is None or (org_id is not None and found.org_id != org_id):
             raise UnknownPayment("mandate")
         return found
+
+    async def unsigned(self, prefix: str, until: datetime, since: datetime) -> AsyncIterator[Mandate]:
+        """Mandates that wait for a signature, of those who name them so, asked for between two instants."""
+        async for mandate in every(partial(store.unsigned, self._db, prefix, until, since)):
+            yield mandate
 
     async def revoke(self, mandate_id: UUID, *, org_id: UUID | None = None) -> Mandate:
         """Withdraw the permission: here first, so that nothing is charged even if the provider is away."""

@@ -23,6 +23,7 @@ ORDER_COLUMNS = (
     "id, org_id, client_ref, purpose, provider, provider_ref, mandate_id, amount_fen, refunded_fen, subject,"
     " return_path, redirect_url, state, created_at, expires_at, paid_at, settled_at, settled_ref, details"
 )
+MANDATE_ROWS = 100
 MANDATE_COLUMNS = (
     "id, org_id, client_ref, provider, provider_ref, limit_fen, state, redirect_url, created_at, decided_at"
 )
@@ -230,6 +231,19 @@ async def mandate(conn: Connection | Database, mandate_id: UUID, *, lock: bool =
         f"SELECT {MANDATE_COLUMNS} FROM payments.mandate WHERE id = $1{' FOR UPDATE' if lock else ''}", mandate_id
     )
     return None if row is None else _mandate(row)
+
+
+async def unsigned(
+    db: Database, prefix: str, until: datetime, since: datetime, *, before: UUID | None = None
+) -> list[Mandate]:  # fmt: skip
+    """Mandates named so that nobody signed, asked for between two instants; a page, newest first."""
+    rows = await db.fetch(
+        f"""SELECT {MANDATE_COLUMNS} FROM payments.mandate WHERE state = 'pending' AND starts_with(client_ref, $1)
+              AND created_at BETWEEN $3 AND $2 AND ($4::uuid IS NULL OR id < $4)
+            ORDER BY id DESC LIMIT {MANDATE_ROWS}""",
+        prefix, until, since, before,
+    )  # fmt: skip
+    return [_mandate(row) for row in rows]
 
 
 async def set_mandate_created(db: Database, mandate_id: UUID, provider_ref: str, redirect_url: str) -> Mandate:
