@@ -104,3 +104,26 @@ class TestTheEcosystemFund:
         ledger = city.services.ledger
         source = await ledger.system_account("cash", Asset.CNY, "bank_transfer")
         await ledger.post(Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), source.id, account, 200),)))
+
+
+class TestTheRegulatoryGate:
+    async def test_is_opened_to_real_cash_by_two(self, city: City) -> None:
+        first, second, approvals = await clerk(city), await clerk(city), city.services.approvals
+        body = {"scope": "exchange", "authority": "市金融办", "number": "金办 12 号", "valid_from": "2026-01-01",
+                "valid_to": "2027-12-31"}  # fmt: skip
+        late = await first.post("/api/approvals/licences", json=body | {"valid_to": "2025-12-31"})
+        assert late.status_code == 422, "what could not be recorded is not asked for"
+        asked = [await first.post("/api/approvals/licences", json=body) for _ in range(2)]
+        number = data(asked[0], 202)["id"]
+        assert data(asked[1], 202)["id"] == number
+        other = await first.post("/api/approvals/licences", json=body | {"valid_to": "2028-12-31"})
+        assert data(other, 409)["error"]["code"] == "request_conflict"
+        assert (
+            await approvals.why(await approvals.get(UUID(number))) == "市金融办 · 金办 12 号 · 2026-01-01 – 2027-12-31"
+        )
+        assert (await first.post(f"/api/approvals/requests/{number}/approve", json={})).status_code == 403
+        assert not (await approvals.gate("exchange")).real
+        await agreed(second, asked[0])
+        gate = await approvals.gate("exchange")
+        assert gate.real
+        assert (gate.licence.recorded_by if gate.licence else "").count("key:") == 2

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from shanhe.approvals.model import Gate, NewLicence, RequestState, Scope
 from shanhe.approvals.service import NUMBER_LIMIT_CHARS, PAGE_ROWS, TEXT_LIMIT_CHARS, Approvals
+from shanhe.kernel.asking import asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 
@@ -55,10 +56,10 @@ def _licences(routes: APIRouter, approvals: Approvals, read: Any, write: Any) ->
         """Recorded approvals, newest first."""
         return as_json({"data": [asdict(licence) for licence in await approvals.licences(scope)]})
 
-    @routes.post("/licences", status_code=201)
+    @routes.post("/licences", status_code=202)
     async def record(body: LicenceBody, actor: Any = write) -> Response:
-        """Record an authority's approval."""
-        return as_json(asdict(await approvals.record(NewLicence(**body.model_dump()), by=actor.ref)), 201)
+        """Ask that an authority's approval be recorded, by which real cash moves: another operator agrees."""
+        return as_json(asked_view(await approvals.ask_licence(NewLicence(**body.model_dump()), by=actor.ref)), 202)
 
     @routes.post("/licences/{licence_id}/revoke")
     async def revoke(licence_id: UUID, body: ReasonBody, actor: Any = write) -> Response:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import date, datetime
+from dataclasses import asdict, replace
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,6 +36,7 @@ from shanhe.approvals.model import (
     Request,
     RequestState,
     Scope,
+    numbers,
     person_of,
 )
 from shanhe.kernel.asking import Record
@@ -52,6 +53,9 @@ NOT_BY: Final = "not_by"
 """Of a payload: who may not decide, besides the one who asked."""
 REASON_FIELD: Final = "approvals.request.reason"
 SWEEP_ROWS: Final = 500
+LICENCE: Final = "approvals.licence"
+LICENCES: Final = UUID("3d6a5f0b-94c7-5d0e-8a6b-1b1f6f6f2c77")
+LICENCE_OPEN_FOR: Final = timedelta(days=30)
 PAGE_ROWS: Final = 50
 
 log = structlog.get_logger(__name__)
@@ -78,20 +82,46 @@ class Approvals:
         self.glass: BreakGlass | None = None
         """By which one person may agree alone; set once it is there."""
         self.person_behind: Behind = _itself
-        self.deeds: dict[str, Deed] = {}
+        self.deeds: dict[str, Deed] = {LICENCE: Deed(self._licensed)}
         """By kind of request; modules put theirs in."""
         self._doing = Doing(db, clock, self._seals, self.deeds, self._behind, entry, notifier)
 
     # -- approvals of authorities -------------------------------------------------------------------------------------
 
-    async def record(self, new: NewLicence, *, by: str) -> Licence:
-        """Record an approval; the same one again is the same record. `LicenceConflict`, `SampleRefused`."""
+    async def ask_licence(self, new: NewLicence, *, by: str) -> Request:
+        """Ask that an approval be recorded, by which real cash moves; one request about a number stands at a time."""
+        self._check(new)
+        days = f"{new.valid_from} – {new.valid_to}"
+        payload = {name: str(value) for name, value in asdict(new).items() if name != "sample"}
+        payload |= {"sample": "1" if new.sample else "", "reason": f"{new.authority} · {new.number} · {days}"}
+        asked = await self.standing(
+            numbers(LICENCES, f"{new.scope}:{new.number}"), LICENCE, f"{new.scope} {new.number}", payload, by=by,
+            expires_at=self._clock.now() + LICENCE_OPEN_FOR,
+        )  # fmt: skip
+        if asked.payload != payload:
+            raise RequestConflict()
+        return asked
+
+    async def _licensed(self, decided: Request) -> None:
+        said = {name: str(decided.payload[name]) for name in ("authority", "number")}
+        first, last = (date.fromisoformat(str(decided.payload[name])) for name in ("valid_from", "valid_to"))
+        new = NewLicence(
+            scope=Scope(decided.payload["scope"]), valid_from=first, valid_to=last,
+            sample=bool(decided.payload["sample"]), **said,
+        )  # fmt: skip
+        await self.record(new, by=decided.signed)
+
+    def _check(self, new: NewLicence) -> None:
         _check_text("authority", new.authority, TEXT_LIMIT_CHARS)
         _check_text("number", new.number, NUMBER_LIMIT_CHARS)
         if new.valid_from > new.valid_to:
             raise BadApproval("its last day is before its first.", "截止日早于起始日。")
         if new.sample and not self._samples:
             raise SampleRefused()
+
+    async def record(self, new: NewLicence, *, by: str) -> Licence:
+        """Record an approval; the same one again is the same record. `LicenceConflict`, `SampleRefused`."""
+        self._check(new)
         wanted = new_id()
         async with self._db.transaction() as conn:
             licence = await store.insert_licence(conn, wanted, new, by, self._clock.now())

@@ -98,6 +98,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "ledger.period_close": ("关账", "Close a period"),
     "ledger.opening": ("期初余额", "Opening balances"),
     "approvals.reversal": ("撤销紧急授权下的入账", "Undo what break-glass booked"),
+    "approvals.licence": ("登记主管部门的批准", "Record an authority's approval"),
     "exchange.fund_payment": ("生态基金支出", "Payment out of the fund"),
     "exchange.reversal": ("成交冲正", "Reverse trades"),
     "credits.estate": ("账户承继", "Hand an account over"),
