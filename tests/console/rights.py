@@ -58,7 +58,7 @@ class Rights:
             "by_people": True, "facts": [fact], "readings": [reading, many],
             "requests": [request("open"), request("done")],
             "left": {"wallet_micro": 100_000_000, "income_micro": 2_500_000, "exchange_fen": 12_345, "listings": 1,
-                     "awards": 2, "card": 1},
+                     "awards": 2, "card": 1, "rights": 3, "outputs": 4, "data": 5},
         }  # fmt: skip
 
     async def correct(self, who: m.Who, fields: Mapping[str, str]) -> None:

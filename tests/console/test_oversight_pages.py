@@ -114,7 +114,8 @@ class TestRights:
         page = (await member.get("/my-data")).text
         assert "<summary>38 项事实</summary>事实0、事实1" in page, "many names are opened, few are read at once"
         for words in ("清除后无法取回", 'href="/credits/refunds"', 'href="/income"', "在售上架项 1 项",
-                      "补贴与奖励不退", "2 项申请尚未办结或发完", "数字游民身份卡与其门票、权益随即失效"):  # fmt: skip
+                      "补贴与奖励不退", "2 项申请尚未办结或发完", "数字游民身份卡与其门票、权益随即失效",
+                      "登记的知识产权 3 项", "开放科学成果 4 项，随即撤回", "数据集与知识库 5 个"):  # fmt: skip
             assert words in page, words
 
     @pytest.mark.parametrize(

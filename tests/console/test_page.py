@@ -551,6 +551,10 @@ class TestStatic:
             answer = await visitor.get(path)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+            assert answer.headers["content-encoding"] == "gzip"
+            plain = await visitor.get(path, headers={"accept-encoding": "identity"})
+            assert "content-encoding" not in plain.headers
+            assert plain.content == answer.content
         for path in (
             "/static/../render.py",
             "/static/vendor/../../render.py",

@@ -354,13 +354,17 @@ class TestRefusal:
         desk.org = uuid.uuid4()
         desk.keys.known[TOKEN] = desk.caller()
         answer = await desk.chat()
-        assert (answer.status_code, answer.json()["error"]["code"]) == (402, "insufficient_quota")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (402, "insufficient_quota")
+        assert "Top up" in error["message"]
+        assert error["message"].endswith("请充值，或减少用量（较小的 max_tokens 占用更少）。")
         assert not desk.engine.requests
 
     async def test_when_the_key_has_used_its_budget(self, desk: Desk) -> None:
         desk.keys.known[TOKEN] = desk.caller(budget_day_micro=WHOLE_COST)
         answer = await desk.chat()
         assert (answer.status_code, answer.json()["error"]["code"]) == (402, "key_budget_exceeded")
+        assert "密钥的每日预算" in answer.json()["error"]["message"]
 
     async def test_when_the_key_calls_too_often(self, desk: Desk) -> None:
         desk.keys.known[TOKEN] = desk.caller(rpm=2)

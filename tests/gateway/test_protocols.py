@@ -453,6 +453,7 @@ class TestLookingUp:
         error = answer.json()["error"]
         assert (answer.status_code, error["type"]) == (401, "authentication_error")
         assert error["message"].startswith("The API key is not one of this city's. Copy the whole key")
+        assert error["message"].endswith("API 密钥无效。请复制完整的密钥（sk-sh-…），或在密钥页面新建。")
 
     async def test_of_a_stored_response_says_that_nothing_is_stored(self, desk: Desk) -> None:
         answer = await desk.http.get("/v1/responses/resp_1")

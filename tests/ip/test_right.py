@@ -30,6 +30,7 @@ from shanhe.ip.api import (
     WrongState,
 )
 from shanhe.ip.model import CONTENT
+from shanhe.ip.views import line_views
 from shanhe.kernel import paging
 from shanhe.programmes.api import AlreadyClaimed, Verdict
 from shanhe.programmes.api import State as Applied
@@ -299,6 +300,23 @@ class TestShares:
         assert found.waiting == {other}
         found = await city.rights.answer(made.entry.id, org_id=other, accept=True, actor="test")
         assert (found.open, found.holders) == (None, {firm, other, gone})
+
+    async def test_stay_where_their_holder_finds_them_though_whoever_registered_them_was_erased(
+        self, city: City
+    ) -> None:
+        firm, person = await city.company("甲"), await city.someone()
+        own = (await city.services.identity.orgs.create_personal(person, by="test")).id
+        made = await city.verified(own, shares=((own, 600_000), (firm, 400_000)))
+        alone = await city.verified(own)
+        await city.services.identity.people.erase(person, by="test")
+        await city.rights.forget(own)
+        (found,) = await city.rights.mine(firm)
+        assert found.entry.id == made.entry.id
+        (line,) = await line_views(city.rights, [found], firm)
+        assert line["title"] == made.entry.name, "what the register calls it is left"
+        shown = {one.entry.id for one in (await city.rights.shown()).rows}
+        assert made.entry.id in shown
+        assert alone.entry.id not in shown
 
     async def test_stay_in_force_however_often_others_are_proposed_and_declined(
         self, city: City, monkeypatch: pytest.MonkeyPatch

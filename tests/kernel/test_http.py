@@ -70,6 +70,10 @@ class TestError:
         assert "secret" not in answer.text
         assert answer.json()["error"]["code"] == "internal_error"
 
+    async def test_says_the_number_that_it_asks_to_be_told(self, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/broken")
+        assert answer.json()["error"]["hint"].endswith(answer.headers["x-request-id"])
+
     async def test_names_the_field_that_is_wrong(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/number", params={"n": "many"})
         assert answer.status_code == 422

@@ -11,6 +11,7 @@ from shanhe.identity.api import Client, Role, Stage
 from shanhe.kernel.notify import Notice, Text
 from shanhe.nomads.api import NewVenue, VenueKind
 from stage.browsing import visitor
+from stage.reading import fill
 
 from .conftest import House
 
@@ -65,6 +66,29 @@ class TestPerson:
             page = (await desk.get(f"/city/accounts/{org}")).text
             (books,) = re.findall(r'href="(/city/ledger/accounts\?find=[^"]*)"', page)
             assert "卫临风" in (await desk.get(books)).text
+
+    async def test_reads_before_an_erasure_what_goes_with_them(self, house: House) -> None:
+        person = await house.person("wei", name="卫临风")
+        org, now = await house.own(person), house.clock.now()
+        await fill(
+            house.services.db,
+            f"""INSERT INTO datasets.dataset (id, org_id, name, form, licence, consent, made_by, made_at)
+                VALUES (gen_random_uuid(), '{org}', 'd', 'pairs', 'x', 'own', 'x', '{now}')""",
+            f"""INSERT INTO ip.entry (id, org_id, kind, number, title, abstract, office, document_sha256, state,
+                                      created_by, created_at, filed_at)
+                VALUES (gen_random_uuid(), '{org}', 'other', '1', 't', '', '', '', 'filed', 'x', '{now}', '{now}')""",
+            f"""INSERT INTO science.deposit (id, org_id, kind, state, created_by, created_at)
+                VALUES (gen_random_uuid(), '{org}', 'code', 'published', 'x', '{now}')""",
+            f"""INSERT INTO science.version (deposit, n, title, abstract, licence, sha256, link, created_at,
+                                            published_at)
+                SELECT id, 1, 't', '', 'MIT', '', '', '{now}', '{now}' FROM science.deposit""",
+            f"""INSERT INTO science.author (deposit, n, at, party, share_ppm, agreed_at)
+                SELECT id, 1, 1, '{org}', 1000000, '{now}' FROM science.deposit""",
+        )
+        async with await house.browser(person) as owner:
+            left = (await owner.get("/my-data")).text
+        for words in ("登记的知识产权 1 项", "开放科学成果 1 项", "数据集与知识库 1 个"):
+            assert words in left, words
 
 
 class TestAuditor:

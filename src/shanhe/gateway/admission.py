@@ -40,6 +40,7 @@ MINUTE: Final = timedelta(minutes=1)
 RATES: Final = {"requests_per_minute": b"requests", "tokens_per_minute": b"tokens"}
 """Counters of which callers are told what is left, by the word that OpenAI's headers have for them."""
 MISSING_KEY: Final = "No API key given. Send it as `Authorization: Bearer sk-sh-…` (or `x-api-key`)."
+MISSING_KEY_ZH: Final = "缺少 API 密钥：请以 `Authorization: Bearer sk-sh-…`（或 `x-api-key`）发送。"
 log = structlog.get_logger(__name__)
 
 
@@ -53,7 +54,7 @@ def token_of(client: Client) -> str:
     value = client.header(b"x-api-key")
     if value:
         return value.decode("latin-1")
-    raise CallError(401, "invalid_api_key", MISSING_KEY)
+    raise CallError(401, "invalid_api_key", MISSING_KEY, MISSING_KEY_ZH)
 
 
 @contextlib.contextmanager
@@ -220,7 +221,8 @@ class Admitter:
         if model is None:
             shown = "".join(sign for sign in name[:MODEL_NAME_MAX] if sign.isprintable())
             text = f"The model `{shown}` does not exist or this key may not use it. GET /v1/models lists what it may."
-            raise CallError(404, "model_not_found", text, param="model")
+            zh = f"没有模型 `{shown}`，或该密钥不能使用它；可用的见 GET /v1/models。"
+            raise CallError(404, "model_not_found", text, zh, param="model")
         return model
 
     def _admission(self, parsed: Parsed, model: ModelInfo, price_list: PriceList, now: datetime) -> Admission:
@@ -274,7 +276,9 @@ class Admitter:
             )
         except InsufficientCredit as error:
             bounded = " Subsidy credits pay only a part of a markup." if admission.commission is not None else ""
-            raise CallError(402, "insufficient_quota", f"{error.message}{bounded} {error.hint}") from error
+            bounded_zh = "补贴积分只能支付加价的一部分。" if bounded else ""
+            zh = f"{error.message_zh}{bounded_zh}{error.hint_zh}"
+            raise CallError(402, "insufficient_quota", f"{error.message}{bounded} {error.hint}", zh) from error
         except LimitExceeded as error:
             raise self._limit_error(error) from error
 
@@ -346,7 +350,9 @@ class Admitter:
             f"The key's budget of {cap} credits a {limit.name.removeprefix('budget_per_')} has {rest} left, and this"
             f" call may cost {needed}. Raise the key's budget, or ask for fewer tokens."
         )
-        return CallError(402, "key_budget_exceeded", text)
+        window = "每日" if limit.name == "budget_per_day" else "每月"
+        zh = f"密钥的{window}预算 {cap} 积分尚余 {rest}，本次最多需要 {needed}。请提高预算，或把 max_tokens 调小。"
+        return CallError(402, "key_budget_exceeded", text, zh)
 
 
 def understood(face: Face, body: bytes) -> Parsed:

@@ -40,15 +40,18 @@ ANTHROPIC_TYPE: Final = {
 
 
 class CallError(Exception):
-    """A call refused or broken off: HTTP status, stable code, text for a person, and when to try again."""
+    """A call refused or broken off: HTTP status, stable code, text for a person, and when to try again. `zh`: the same
+    in Chinese, where it is for a person to mend; people read it in programs, in whichever language is theirs."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, param: str | None = None, retry_after_s: int | None = None
-    ) -> None:
+        self, status: int, code: str, message: str, zh: str = "", *, param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.zh = zh
         self.param = param
         self.retry_after_s = retry_after_s
 
@@ -58,9 +61,14 @@ class CallError(Exception):
         return CALLS_ZH.get(self.code, "调用被拒绝或中断") + "。"
 
     @property
+    def openai_message(self) -> str:
+        """The text in the OpenAI protocol."""
+        return f"{self.message} {self.zh}".rstrip()
+
+    @property
     def anthropic_message(self) -> str:
         """The text in the Anthropic protocol, whose clients act on some of its wordings."""
-        return self.message
+        return self.openai_message
 
     @property
     def openai_type(self) -> str:

@@ -420,7 +420,7 @@ def told(error: Exception) -> CallError:
             return error
         case ShanheError():
             after_s = getattr(error, "retry_after_s", None)
-            return CallError(error.status, error.code, error.whole_text, retry_after_s=after_s)
+            return CallError(error.status, error.code, error.whole_text, error.whole_text_zh, retry_after_s=after_s)
         case UpstreamError():
             return CallError(502, "engine_failed", f"The engine failed: {error}.")
         case Unsettled():

@@ -75,9 +75,9 @@ class Desk:
         return replace(new, **words)
 
     async def files(self, entries: Sequence[Entry]) -> list[File]:
-        """Entries with their terms, opened; those of erased people are left out."""
+        """Entries with their terms, opened; of those that erased people registered what others hold."""
         terms = await store.terms(self.db, [one.id for one in entries])
-        return [one for one in await self._whole(entries, terms) if one.entry.title]
+        return [one for one in await self._whole(entries, terms) if one.entry.title or one.holders - one.gone]
 
     async def load(self, identifier: UUID, *, conn: Any = None) -> File:
         """An entry with its terms; locked where a transaction is given. UnknownEntry."""

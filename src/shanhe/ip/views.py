@@ -75,7 +75,8 @@ def _calls(days: list[tuple[date, int]]) -> int:
 
 def _entry(one: Entry) -> dict[str, Any]:
     return {
-        "id": one.id, "name": one.name, "kind": one.kind, "number": one.number, "title": one.title,
+        "id": one.id, "name": one.name, "kind": one.kind, "number": one.number,
+        "title": one.title or one.name,  # what an erased person wrote is unreadable
         "abstract": one.abstract, "office": one.office, "applied_on": one.applied_on, "granted_on": one.granted_on,
         "state": one.state, "decided_at": one.decided_at,
     }  # fmt: skip

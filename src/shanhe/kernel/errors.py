@@ -62,6 +62,11 @@ class ShanheError(Exception):
         """What happened and what to do next, for protocols that have one text for both."""
         return f"{self.message} {self.hint}".strip()
 
+    @property
+    def whole_text_zh(self) -> str:
+        """The same in Chinese; nothing where it was never put into Chinese."""
+        return f"{self.message_zh}{self.hint_zh}" if self.message_zh != self.message else ""
+
     def to_dict(self, language: str = "en") -> dict[str, Any]:
         """The JSON body of the error: `{"error": {code, message, hint?, details?}}`."""
         chinese = language.startswith("zh")

@@ -151,6 +151,7 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None, mistaken: Call
             return await answer(request, refused)
         mistaken()
         log.error("unexpected error", path=request.url.path, error=type(error).__name__, exc_info=error)
+        number = structlog.contextvars.get_contextvars().get("request_id", "")
         return await answer(
             request,
             ShanheError(
@@ -158,8 +159,8 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None, mistaken: Call
                 "Something went wrong on our side; nothing was charged for it.",
                 message_zh="系统内部出错，本次不计费。",
                 status=500,
-                hint="Try again; if it stays, send the request id to the operator.",
-                hint_zh="请重试；若仍失败，请将请求编号告知运营方。",
+                hint=f"Try again; if it stays, tell the operator this request id: {number}",
+                hint_zh=f"请重试；若仍失败，请将请求编号告知运营方：{number}",
             ),
         )
 

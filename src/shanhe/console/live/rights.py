@@ -14,14 +14,17 @@ from shanhe.console.model_credits import File
 from shanhe.exchange.api import Market
 from shanhe.facts.api import Use, names
 from shanhe.identity.api import AUTOMATED, purposes
+from shanhe.ip.api import State as RightState
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset
 from shanhe.nomads.api import Standing
 from shanhe.privacy.api import GROUNDS, Conclusion, NewAssessment, RequestKind, copy_json, copy_paper
 from shanhe.programmes.api import State
+from shanhe.science.api import State as DepositState
 
 READINGS_SHOWN = 30
+KEPT_RIGHTS = (RightState.FILED, RightState.VERIFIED)
 UNPAID = (State.IN_REVIEW, State.RETURNED, State.APPROVED, State.WAITING_BUDGET, State.ACTIVE, State.SUSPENDED)
 EDITABLE = ("name", "email", "phone")
 
@@ -82,8 +85,9 @@ class LiveRights:
 
     async def _left(self, person_id: UUID) -> Mapping[str, int]:
         """What an erasure leaves behind for nobody: the person's own credits, income and cash, what they offer, awards
-        and applications that are not paid in full, and their nomad ID."""
-        found = {"wallet_micro": 0, "income_micro": 0, "exchange_fen": 0, "listings": 0, "awards": 0, "card": 0}
+        and applications that are not paid in full, their nomad ID, and what they registered, published or keep."""
+        found = {"wallet_micro": 0, "income_micro": 0, "exchange_fen": 0, "listings": 0, "awards": 0, "card": 0,
+                 "rights": 0, "outputs": 0, "data": 0}  # fmt: skip
         card, standing = await self._modules.nomads.cards.current(person_id)
         found["card"] = int(card is not None and standing in (Standing.VALID, Standing.GRACE))
         for org, _ in await self._modules.identity.orgs.of_person(person_id):
@@ -97,7 +101,16 @@ class LiveRights:
             asked = await self._modules.programmes.applications(org_id=org.id)
             found["awards"] += sum(one.state in UNPAID for one in asked)
             found["listings"] += sum(one.state in ("listed", "deprecated") for one, _ in offered)
+            await self._works(org.id, found)
         return found
+
+    async def _works(self, org_id: UUID, found: dict[str, int]) -> None:
+        rights, outputs = self._modules.commons.rights, self._modules.commons.science
+        found["rights"] += sum(one.entry.state in KEPT_RIGHTS for one in await rights.mine(org_id))
+        published = [one for one in await outputs.mine(org_id) if one.state is DepositState.PUBLISHED]
+        found["outputs"] += sum(one.org_id == org_id for one in published)
+        found["data"] += len(await self._modules.workshop.datasets.datasets(org_id))
+        found["data"] += len(await self._modules.library.knowledge.all_of(org_id))
 
     async def correct(self, who: m.Who, fields: Mapping[str, str]) -> None:
         changes = {name: fields[name].strip() or None for name in EDITABLE if name in fields}

@@ -382,8 +382,12 @@ def parse_plain(plain: PlainChat) -> Parsed:
 def openai_error(error: CallError) -> bytes:
     """The error object of the OpenAI protocol."""
     return _encode(
-        {"error": {"message": error.message, "type": error.openai_type, "param": error.param, "code": error.code}}
-    )
+        {
+            "error": {
+                "message": error.openai_message, "type": error.openai_type, "param": error.param, "code": error.code,
+            }
+        }
+    )  # fmt: skip
 
 
 class PassThrough:
