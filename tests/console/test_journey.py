@@ -744,6 +744,17 @@ class TestJourney:
         expect(page.get_by_text("¥ 300.00", exact=True).first).to_be_visible()
         context.close()
 
+    def test_leaves_no_price_of_another_amount_where_no_answer_came(self, city: Stage, page: Page) -> None:
+        page.goto(f"{city.url}/topup")
+        expect(page.locator("#pay")).to_be_visible()
+        page.context.set_offline(True)
+        page.locator("#yuan").fill("300")
+        expect(page.locator("#quote").get_by_role("alert")).to_contain_text("没有收到结果")
+        expect(page.locator("#pay")).to_have_count(0)
+        page.context.set_offline(False)
+        page.get_by_role("button", name="报价").click()
+        expect(page.locator("#pay")).to_contain_text("300.00")
+
     def test_opens_the_menu_where_one_is(self, city: Stage, page: Page) -> None:
         page.set_viewport_size({"width": 1440, "height": 500})
         page.goto(f"{city.url}/settings")

@@ -117,6 +117,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden || panel.querySelector("details[open]") || panel.contains(document.activeElement)) event.preventDefault();
 });
 
+// Where no answer came, what is left of the one before would pass for it: a price for the amount that was typed since.
+for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(failure, ({ detail: { elt, target } }) => {
+    if ((elt.getAttribute("hx-trigger") || "").startsWith("every")) return;
+    const note = Object.assign(document.createElement("p"), { className: "note bad", textContent: document.body.dataset.unanswered });
+    note.setAttribute("role", "alert");
+    target.replaceChildren(note);
+  });
+}
+
 // Reading aloud, where the browser has a voice for the page's language; pressing again stops.
 for (const button of window.speechSynthesis ? document.querySelectorAll("[data-speak]") : []) {
   const listen = button.textContent;
