@@ -10,6 +10,7 @@ import httpx
 from shanhe.identity.api import Client, Role, Stage
 from shanhe.kernel.notify import Notice, Text
 from shanhe.nomads.api import NewVenue, VenueKind
+from shanhe.wiring.arrivals import follow_arrivals
 from stage.browsing import visitor
 from stage.reading import fill
 
@@ -89,6 +90,31 @@ class TestPerson:
             left = (await owner.get("/my-data")).text
         for words in ("登记的知识产权 1 项", "开放科学成果 1 项", "数据集与知识库 1 个"):
             assert words in left, words
+
+
+class TestFrozen:
+    async def test_organisation_is_told_on_each_page_and_by_a_notice_until_it_is_frozen_no_more(
+        self, house: House
+    ) -> None:
+        person, orgs, outbox = await house.person("wei"), house.services.identity.orgs, house.services.outbox
+        org = await house.own(person)
+        follow_arrivals(outbox, house.services.identity, house.services.leavings, house.services.notifier, house.clock)
+        async with await house.browser(person) as owner, await clerk(house, "desk", Role.OPERATOR) as desk:
+            await orgs.freeze(org, "涉嫌盗刷", by="test")
+            await outbox.deliver_due()
+            keys = (await owner.get("/keys")).text
+            assert "2026-03-02 起账户被冻结" in keys
+            assert "联系运营方" in keys
+            told = (await owner.get("/notices")).text
+            assert "您的账户已被冻结" in told
+            assert "涉嫌盗刷" not in keys + told, "a clerk's word to clerks"
+            page = (await desk.get(f"/city/accounts/{org}")).text
+            assert "涉嫌盗刷" in page
+            assert 'href="/city/credits/estates"' in page
+            await orgs.unfreeze(org, by="test")
+            await outbox.deliver_due()
+            assert "起账户被冻结" not in (await owner.get("/keys")).text
+            assert "您的账户已解冻" in (await owner.get("/notices")).text
 
 
 class TestAuditor:

@@ -44,6 +44,8 @@ class Who:
     """Openings of break-glass in force, for whoever works for the city."""
     unfit: Sequence[UnfitRow] = ()
     """Amendments that are not in force, for whoever works for the city."""
+    frozen_on: date | None = None
+    """Since when the organisation can spend nothing."""
     reviews: bool = False
     """Whether applications wait for this person's departments, or may."""
     actor: object = field(default=None, repr=False)

@@ -31,6 +31,8 @@ class OrgRow:
     registration: str = ""
     wallet: UUID | None = None
     """The account that its calls are paid from."""
+    frozen: tuple[date, str] | None = None
+    """Since when, and why."""
 
 
 @dataclass(frozen=True)

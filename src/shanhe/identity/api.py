@@ -103,7 +103,7 @@ from shanhe.identity.model import (
 from shanhe.identity.names import clean
 from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
-from shanhe.identity.service.endings import ANSWERED_TOPIC, FROZEN_TOPIC
+from shanhe.identity.service.endings import ANSWERED_TOPIC, FROZEN_TOPIC, UNFROZEN_TOPIC
 from shanhe.identity.service.invitations import INVITED_TOPIC
 from shanhe.identity.service.keys import OWN_NAME
 from shanhe.identity.service.orgs import LEFT_TOPIC
@@ -122,6 +122,7 @@ __all__ = [
     "OWNERLESS_TOPIC",
     "OWN_NAME",
     "REGISTERED_TOPIC",
+    "UNFROZEN_TOPIC",
     "Actor",
     "ActsAsked",
     "AuditRow",

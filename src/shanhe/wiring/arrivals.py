@@ -1,5 +1,6 @@
 """Who is told when people arrive and leave: officers of a registration that waits, a person of an invitation, its
-organisation of the answer, and that a member left. Notices name no person: they outlive an erasure."""
+organisation of the answer, that a member left, and that it was frozen. Notices name no person: they outlive an
+erasure."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from uuid import UUID
 
 from shanhe.identity.api import (
     ANSWERED_TOPIC,
+    FROZEN_TOPIC,
     INVITED_TOPIC,
     LEFT_TOPIC,
     OWNERLESS_TOPIC,
     REGISTERED_TOPIC,
+    UNFROZEN_TOPIC,
     Identity,
     Leaving,
     RegistrationState,
@@ -65,6 +68,14 @@ def follow_arrivals(
         await notifier.notify(_ownerless(event.key, await _name(identity, UUID(event.payload["org"])),
                                          event.payload["org"]))  # fmt: skip
 
+    async def frozen(event: Event) -> None:
+        await notifier.notify(_frozen(event.key, UUID(event.payload["org"])))
+
+    async def unfrozen(event: Event) -> None:
+        await notifier.notify(_unfrozen(event.key, UUID(event.payload["org"])))
+
+    outbox.subscribe(FROZEN_TOPIC, "organisations.frozen", frozen)
+    outbox.subscribe(UNFROZEN_TOPIC, "organisations.unfrozen", unfrozen)
     outbox.subscribe(OWNERLESS_TOPIC, "organisations.ownerless", ownerless)
     outbox.subscribe(LEFT_TOPIC, "members.left", left)
     outbox.subscribe(REGISTERED_TOPIC, "registrations.notice", registered)
@@ -82,6 +93,24 @@ def _gone(key: str, org_id: UUID, *, lasts: bool) -> Notice:
         kind="identity.member", title=Text("一名成员已退出本机构", "A member has left your organisation"),
         body=body if lasts else nothing, severity=Severity.WARNING if lasts else Severity.INFO, org_id=org_id,
         link="/members#left" if lasts else "/members", dedupe=f"left:{key}",
+    )  # fmt: skip
+
+
+def _frozen(key: str, org_id: UUID) -> Notice:
+    """Without the reason, which is a clerk's word to clerks: whoever asks is told by one."""
+    return Notice(
+        kind="identity.frozen", title=Text("您的账户已被冻结", "Your account was frozen"),
+        body=Text("密钥与付费调用已停止，余额不变。请联系运营方了解原因与解冻方式。",
+                  "Keys and paid calls stopped; the balance stays. Ask the operator why, and how to lift it."),
+        severity=Severity.CRITICAL, org_id=org_id, link="/", dedupe=f"frozen:{key}",
+    )  # fmt: skip
+
+
+def _unfrozen(key: str, org_id: UUID) -> Notice:
+    return Notice(
+        kind="identity.frozen", title=Text("您的账户已解冻", "Your account is frozen no more"),
+        body=Text("密钥与付费调用已恢复。", "Keys and paid calls work again."),
+        org_id=org_id, link="/", dedupe=f"unfrozen:{key}",
     )  # fmt: skip
 
 

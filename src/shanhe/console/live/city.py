@@ -14,6 +14,7 @@ from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of, unnamed
 from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
+from shanhe.kernel.clock import city_date
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
@@ -95,6 +96,7 @@ class LiveCity:
         return mc.OrgRow(
             org.id, *_called(org), wallet.balance_micro, 0, org.created_at, parts,
             org.registration or "", wallets[0].account.id if wallets else None,
+            (city_date(org.frozen_at), org.frozen_reason or "") if org.frozen_at else None,
         )  # fmt: skip
 
     async def org_keys(self, who: m.Who, org_id: UUID, before: UUID | None) -> Leaf[m.KeyRow]:

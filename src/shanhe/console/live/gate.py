@@ -29,6 +29,7 @@ from shanhe.identity.api import (
     session_token,
     unseat,
 )
+from shanhe.kernel.clock import city_date
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.notify import Notifier
 
@@ -89,6 +90,7 @@ class LiveGate:
                 for one in alarms
             ],
             unfit=self._unfit() if operator else (),
+            frozen_on=city_date(org.frozen_at) if org and org.frozen_at else None,
             reviews=bool(await self._departments(actor.person_id)),
             actor=actor,
         )

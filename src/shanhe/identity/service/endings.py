@@ -17,6 +17,8 @@ ANSWERED_TOPIC: Final = "identity.invitation_answered"
 """Key: the invitation; payload: `org`, `state` (`accepted`, `declined`, `withdrawn`, `lapsed`)."""
 FROZEN_TOPIC: Final = "identity.org_frozen"
 """Payload: `org`."""
+UNFROZEN_TOPIC: Final = "identity.org_unfrozen"
+"""Payload: `org`."""
 
 
 async def take_back(

@@ -26,7 +26,7 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import NOTE_MAX, ORG_NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
-from shanhe.identity.service.endings import freeze_ends, take_back
+from shanhe.identity.service.endings import UNFROZEN_TOPIC, freeze_ends, take_back
 from shanhe.identity.store import orgs as store
 from shanhe.identity.store import people
 from shanhe.kernel import acts
@@ -173,6 +173,8 @@ class Organisations:
             org = await store.update(conn, replace(org, state=state, frozen_reason=said, frozen_at=frozen_at))
             if state == OrgState.FROZEN:
                 await freeze_ends(self._ground, conn, org_id)
+            elif self._ground.announce is not None:
+                await self._ground.announce(conn, UNFROZEN_TOPIC, str(new_id()), {"org": str(org_id)})
             action = "org.freeze" if state == OrgState.FROZEN else "org.unfreeze"
             details = {"reason": reason} if said == reason else {}
             await acts.note(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
