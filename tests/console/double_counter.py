@@ -171,7 +171,8 @@ class Counter:
         return granted
 
     async def estates(self, who: m.Who) -> c.Sheet:
-        cells = (AT, "清算公司", "dissolution", "承继公司", "注销通知 1；清算报告 1", "open", 75 * MICRO, 30 * MICRO)
+        sums = 75 * MICRO, 30 * MICRO
+        cells = (AT, "清算公司", "dissolution", "承继公司", "注销通知 1；清算报告 1", "企业注销", "open", *sums)
         return self._sheet("estates.list", live.ESTATES, "estates.none", c.Row(ident(10), cells, ("decide",)))
 
     async def estate_ask(self, who: m.Who, fields: Mapping[str, str]) -> None:

@@ -62,6 +62,15 @@ class TestPage:
             assert " style=" not in answer.text
         assert "<b>" not in (await member.get("/credits/disputes")).text
 
+    async def test_says_that_a_second_person_decides_on_a_handover_and_why_it_was_asked(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        form = {**TOKEN, "org": str(ident(1)), "successor": str(ident(2)), "kind": "dissolution"}
+        asked = await member.post("/city/credits/estates", data=form)
+        page = (await member.get(asked.headers["location"])).text
+        assert "等待第二人审批" in page
+        assert "企业注销" in page
+
     async def test_asks_for_an_invoice_of_what_was_paid_and_for_none_of_nothing(
         self, member: httpx.AsyncClient, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -137,6 +137,10 @@ class TestHandover:
         assert [await house.has(house.heir) for house in (first, second)] == [80 * CREDIT] * 2
         assert await second.sound()
 
+    async def test_says_to_whoever_decides_why_it_was_asked(self, house: House) -> None:
+        asked, approvals = await house.ask(reason="债权人会议同意"), house.city.credits.estates._approvals
+        assert await approvals.why(await approvals.get(asked.id)) == "债权人会议同意"
+
     async def test_is_one_posting_that_keeps_provenance_expiry_lock_and_earmark(self, house: House) -> None:
         done = await house.hand_over()
         assert (done.state, done.decided_by) == ("booked", "person:2")

@@ -110,7 +110,7 @@ class TestFrozen:
             assert "涉嫌盗刷" not in keys + told, "a clerk's word to clerks"
             page = (await desk.get(f"/city/accounts/{org}")).text
             assert "涉嫌盗刷" in page
-            assert 'href="/city/credits/estates"' in page
+            assert f'href="/city/credits/estates?org={org}"' in page
             await orgs.unfreeze(org, by="test")
             await outbox.deliver_due()
             assert "起账户被冻结" not in (await owner.get("/keys")).text

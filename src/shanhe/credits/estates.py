@@ -105,7 +105,9 @@ class Estates:
         self._payer = payer
         self._end_orders = end_orders
         self._history = LotHistory(db)
-        approvals.deeds[REQUEST] = Deed(self._hand_over, PAGE, waits=(NotFrozen, EstateHeld, EstatePledged))
+        approvals.deeds[REQUEST] = Deed(
+            self._hand_over, PAGE, self._why, waits=(NotFrozen, EstateHeld, EstatePledged)
+        )  # fmt: skip
 
     # -- asking and deciding ------------------------------------------------------------------------------------------
 
@@ -168,6 +170,9 @@ class Estates:
         if found is None:
             raise UnknownEstate
         return await self._opened(found)
+
+    async def _why(self, request: Request) -> str:
+        return (await self.get(request.id)).reason
 
     async def _opened(self, row: Mapping[str, Any]) -> Estate:
         return store.estate(row, await self._seals.of(row["org_id"]))

@@ -57,7 +57,8 @@ INSTALMENTS = (Col("agreements.year"), Col("agreements.number"), Col("agreements
 OF = Col("agreements.org", "link")
 """Whose a row of the operators' is."""
 ESTATES = (Col("estates.at", "minute"), Col("estates.org"), Col("estates.kind", "word:estate_kind"),
-           Col("estates.successors"), Col("estates.documents"), Col("estates.state", "state:estate_state"),
+           Col("estates.successors"), Col("estates.documents"), Col("estates.reason"),
+           Col("estates.state", "state:estate_state"),
            Col("estates.passes", "credits"), Col("estates.lapses", "credits"))  # fmt: skip
 LAPSES = (Col("lapses.day", "day"), Col("lapses.amount", "credits"), Col("lapses.held", "credits"))
 
@@ -357,7 +358,7 @@ class LiveCounter:
                 sum(getattr(line, name) for line in lines if line.asset == "credit") for name in ("passes", "lapses")
             ]
             papers = "；".join(document.reference for document in one.documents)
-            cells = (one.asked_at, called[one.org_id], one.kind, successors, papers, one.state, *sums)
+            cells = (one.asked_at, called[one.org_id], one.kind, successors, papers, one.reason, one.state, *sums)
             rows.append(c.Row(one.id, cells, ("decide",) if one.state == "open" else ()))
         return c.Sheet("estates.list", ESTATES, rows, "estates.none")
 

@@ -237,7 +237,8 @@ class CreditsDesk(Room):
 
     async def estate_ask(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
-        return await self._done(request, who, "estates", self.desk.counter.estate_ask(who, fields), fields=fields)
+        work = self.desk.counter.estate_ask(who, fields)
+        return await self._done(request, who, "estates", work, done="payment_asked", fields=fields)
 
     async def estate_decide(self, request: Request, estate_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
