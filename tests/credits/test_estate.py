@@ -137,6 +137,11 @@ class TestHandover:
         assert [await house.has(house.heir) for house in (first, second)] == [80 * CREDIT] * 2
         assert await second.sound()
 
+    async def test_is_told_to_those_who_acted_for_what_has_ended(self, house: House) -> None:
+        await house.hand_over()
+        (told,) = await house.city.notifier.inbox(uuid4(), [house.city.org], limit=1)
+        assert (told.kind, told.link) == ("estate_left", "/credits")
+
     async def test_says_to_whoever_decides_why_it_was_asked(self, house: House) -> None:
         asked, approvals = await house.ask(reason="债权人会议同意"), house.city.credits.estates._approvals
         assert await approvals.why(await approvals.get(asked.id)) == "债权人会议同意"

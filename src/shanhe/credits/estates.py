@@ -223,6 +223,7 @@ class Estates:
             if ended and posting is not None:
                 for one in estate.successors:
                     await self._notifier.notify(messages.estate_booked(one.org_id, estate.id), conn)
+                await self._notifier.notify(messages.estate_left(estate.org_id, estate.id), conn)
 
     async def _frozen(self, org_id: UUID) -> None:
         if not (await self._payer(org_id)).frozen:

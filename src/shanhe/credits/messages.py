@@ -336,3 +336,19 @@ def estate_booked(org_id: UUID, estate_id: UUID) -> Notice:
         link="/credits",
         dedupe=f"credits/estate/{estate_id}/{org_id}",
     )
+
+
+def estate_left(org_id: UUID, estate_id: UUID) -> Notice:
+    """Whoever acted for what has ended reads where its balance went."""
+    return Notice(
+        "estate_left",
+        Text("账户已办理继承或清算", "Your account was handed over"),
+        Text(
+            "可移转的积分与资金已转给承继方，其余已失效。明细见本月对账单；如有异议，请联系运营方。",
+            "What may pass went to its successors, the rest lapsed. See this month's statement; ask the operator.",
+        ),
+        severity=Severity.WARNING,
+        org_id=org_id,
+        link="/credits",
+        dedupe=f"credits/estate/{estate_id}/{org_id}",
+    )
