@@ -103,6 +103,7 @@ PAGES = (
     "/rules/P1",
     "/rules/P1?on=2026-11-20&fact_value_fen=100000",
     "/status",
+    "/funds",
     "/policy",
     "/verify",
     f"/receipts/{ident(4)}",
@@ -225,6 +226,7 @@ PUBLIC = (
     "/rules/P1",
     "/models",
     "/status",
+    "/funds",
     "/policy",
 )
 OPERATORS_ONLY = (

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from shanhe.kernel.clock import city_date, midnight
 from shanhe.kernel.money import AMOUNT_MAX
-from shanhe.ledger.api import LotHistory
+from shanhe.ledger.api import LotHistory, PostingView
 from shanhe.programmes import award_store
 from shanhe.programmes.booking import Books
 from shanhe.programmes.cases import BudgetView
@@ -20,6 +20,8 @@ from shanhe.programmes.ground import Ground
 REASON_MAX_CHARS: Final = 200
 PAGE_ROWS: Final = 5_000
 BUDGETS_AT_ONCE = 200
+MOVES_SHOWN: Final = 20
+Rows = list
 GRANTS_MAX: Final = 500_000
 
 
@@ -51,6 +53,12 @@ class Budgets:
             free = held[account.id] if account.id in held else (await self._ground.ledger.balance(account.id)).balance
             found.append(BudgetView(name, budget.asset, free, committed.get(name, 0), spent.get(name, 0), account.id))
         return found
+
+    async def public(self) -> Rows[tuple[BudgetView, Sequence[PostingView]]]:
+        """Those whose account is for everybody to see, each with its newest postings."""
+        named, ledger = self._ground.catalogue.budgets, self._ground.ledger
+        shown = [one for one in await self.list() if named[one.name].public]
+        return [(one, (await ledger.postings(account=one.account, limit=MOVES_SHOWN)).items) for one in shown]
 
     async def _held(self) -> dict[UUID, int]:
         """What the city's budgets hold, in one question; one beyond the page is asked for by itself."""

@@ -125,6 +125,12 @@ def _public(routes: APIRouter, programmes: Programmes) -> None:
         known = programmes.catalogue
         return as_json({"data": [views.programme_view(item, known) for item in known.programmes.values()]})
 
+    @routes.get("/funds")
+    async def funds() -> Response:
+        """The city's public accounts: what each holds, has promised and paid, and its newest movements."""
+        found = await programmes.budgets.public()
+        return as_json({"data": [views.fund_view(one, moves, programmes.catalogue) for one, moves in found]})
+
     @routes.get("/{programme}")
     async def one(programme: str) -> Response:
         return as_json(views.programme_view(programmes.programme(programme), programmes.catalogue))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.kernel.errors import Field
+from shanhe.ledger.api import PostingView
 from shanhe.programmes.cases import Application, BudgetView, DecisionRow, Entitlement, File, Outcome, Payment, Tranche
 from shanhe.programmes.checking import Checked
 from shanhe.programmes.forms import fields, lacking
@@ -156,6 +157,21 @@ def budget_view(view: BudgetView, catalogue: Catalogue) -> dict[str, Any]:
     return {
         **asdict(view), "title": {"zh": budget.zh, "en": budget.en}, "unlimited": budget.unlimited,
         "public": budget.public, "department": text(catalogue.departments[budget.department]), **texts,
+    }  # fmt: skip
+
+
+def fund_view(view: BudgetView, postings: Sequence[PostingView], catalogue: Catalogue) -> dict[str, Any]:
+    """A public account with its newest movements; what it is spent on has an application, which is nobody else's."""
+    moved = [(one, one.moved(view.account)) for one in postings]
+    unit = Payment(view.account, view.asset, view.name, 0)
+    return budget_view(view, catalogue) | {
+        "moves": [
+            {
+                "id": one.id, "at": one.at, "kind": one.kind, "amount": amount,
+                "text": dict(zip(("zh", "en"), amount_text(unit, amount), strict=True)),
+            }
+            for one, amount in moved
+        ]
     }  # fmt: skip
 
 

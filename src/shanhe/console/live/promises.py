@@ -31,6 +31,7 @@ from shanhe.programmes.api import (
     checked_view,
     entitlement_view,
     file_view,
+    fund_view,
     import_view,
     outcome_view,
     plan_text,
@@ -224,6 +225,10 @@ class LivePromises:
 
     async def budgets(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [budget_view(item, self._programmes.catalogue) for item in await self._programmes.budgets.list()]
+
+    async def funds(self) -> Sequence[Mapping[str, Any]]:
+        catalogue = self._programmes.catalogue
+        return [fund_view(one, moves, catalogue) for one, moves in await self._programmes.budgets.public()]
 
     async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
         asset = self._programmes.catalogue.budgets[name].asset if name in self._programmes.catalogue.budgets else ""

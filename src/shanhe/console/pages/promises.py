@@ -56,6 +56,7 @@ class PromisesRoom(Room):
         add("/review/{application}", self.case, methods=["GET"])
         add("/review/{application}", self.decide, methods=["POST"])
         add("/review/{application}/milestones/{n}", self.met, methods=["POST"])
+        add("/funds", self.funds, methods=["GET"])
         add("/city/programmes", self.city, methods=["GET"])
         add("/city/programmes.csv", self.applications_sheet, methods=["GET"])
         add("/city/programmes/reviewers", self.reviewers, methods=["GET"])
@@ -186,6 +187,10 @@ class PromisesRoom(Room):
         except ShanheError as error:
             return self.again(request, "case.html", who, error, case=case, fields=fields)
         return go(f"/review/{application}", "decided")
+
+    async def funds(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        return self.show(request, "funds.html", who, funds=await self.desk.promises.funds())
 
     async def city(self, request: Request) -> Response:
         who = await self.allowed(request, "programmes", "audit")
