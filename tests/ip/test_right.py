@@ -310,7 +310,7 @@ class TestShares:
         alone = await city.verified(own)
         await city.services.identity.people.erase(person, by="test")
         await city.rights.forget(own)
-        (found,) = await city.rights.mine(firm)
+        (found,) = (await city.rights.mine(firm)).rows
         assert found.entry.id == made.entry.id
         (line,) = await line_views(city.rights, [found], firm)
         assert line["title"] == made.entry.name, "what the register calls it is left"

@@ -106,8 +106,8 @@ class LiveRights:
 
     async def _works(self, org_id: UUID, found: dict[str, int]) -> None:
         rights, outputs = self._modules.commons.rights, self._modules.commons.science
-        found["rights"] += sum(one.entry.state in KEPT_RIGHTS for one in await rights.mine(org_id))
-        published = [one for one in await outputs.mine(org_id) if one.state is DepositState.PUBLISHED]
+        found["rights"] += sum(one.entry.state in KEPT_RIGHTS for one in (await rights.mine(org_id)).rows)
+        published = [one for one in (await outputs.mine(org_id)).rows if one.state is DepositState.PUBLISHED]
         found["outputs"] += sum(one.org_id == org_id for one in published)
         found["data"] += len(await self._modules.workshop.datasets.datasets(org_id))
         found["data"] += len(await self._modules.library.knowledge.all_of(org_id))
