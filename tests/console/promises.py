@@ -151,9 +151,9 @@ class Promises:
         ]
 
     async def funds(self) -> Sequence[Mapping[str, Any]]:
-        move = {"id": UUID(int=1), "at": datetime(2026, 1, 2, tzinfo=UTC), "kind": "award", "amount": -1,
-                "text": words("−1 积分", "−1 credit")}  # fmt: skip
-        return [{**one, "moves": [move]} for one in await self.budgets(None) if one["public"]]  # type: ignore[arg-type]
+        text = words("−1 积分", "−1 credit")
+        move = {"id": UUID(int=1), "at": datetime(2026, 1, 2, tzinfo=UTC), "kind": "award", "amount": -1, "text": text}
+        return [{**one, "moves": [move | {"promised": True}]} for one in await self.budgets(None) if one["public"]]  # type: ignore[arg-type]
 
     async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
         self.done.append(("fund", name, amount))

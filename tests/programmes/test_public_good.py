@@ -64,11 +64,12 @@ class TestPublicGood:
 
     async def test_is_paid_from_an_account_that_everybody_sees_and_that_names_nobody(self, city: City) -> None:
         await granted(city)
-        shown = {one.name: (one, moves) for one, moves in await city.programmes.budgets.public()}
+        shown = {one[0].name: one for one in await city.programmes.budgets.public()}
         assert set(shown) == {"charity_fund", "compensation_fund"}
         seen = fund_view(*shown["charity_fund"], city.programmes.catalogue)
         assert seen["committed"] == 300_000 * CREDIT
         assert sum(one["amount"] for one in seen["moves"]) == seen["free"], "its movements come to what it holds"
+        assert [one["promised"] for one in seen["moves"]] == [True, False], "set aside, and not yet paid"
         assert "山河慈善会" not in str(seen)
 
     async def test_milestone_is_accepted_by_the_department_that_approves_and_by_nobody_of_the_charity(

@@ -54,11 +54,18 @@ class Budgets:
             found.append(BudgetView(name, budget.asset, free, committed.get(name, 0), spent.get(name, 0), account.id))
         return found
 
-    async def public(self) -> Rows[tuple[BudgetView, Sequence[PostingView]]]:
-        """Those whose account is for everybody to see, each with its newest postings."""
+    async def public(self) -> Rows[tuple[BudgetView, Sequence[PostingView], UUID]]:
+        """Those whose account is for everybody to see, each with its newest postings and the account of what it has
+        promised."""
         named, ledger = self._ground.catalogue.budgets, self._ground.ledger
         shown = [one for one in await self.list() if named[one.name].public]
-        return [(one, (await ledger.postings(account=one.account, limit=MOVES_SHOWN)).items) for one in shown]
+        return [
+            (
+                one, (await ledger.postings(account=one.account, limit=MOVES_SHOWN)).items,
+                (await self._books.committed(one.name)).id,
+            )
+            for one in shown
+        ]  # fmt: skip
 
     async def _held(self) -> dict[UUID, int]:
         """What the city's budgets hold, in one question; one beyond the page is asked for by itself."""

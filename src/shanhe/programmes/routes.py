@@ -129,7 +129,7 @@ def _public(routes: APIRouter, programmes: Programmes) -> None:
     async def funds() -> Response:
         """The city's public accounts: what each holds, has promised and paid, and its newest movements."""
         found = await programmes.budgets.public()
-        return as_json({"data": [views.fund_view(one, moves, programmes.catalogue) for one, moves in found]})
+        return as_json({"data": [views.fund_view(*one, programmes.catalogue) for one in found]})
 
     @routes.get("/{programme}")
     async def one(programme: str) -> Response:

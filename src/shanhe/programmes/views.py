@@ -160,14 +160,18 @@ def budget_view(view: BudgetView, catalogue: Catalogue) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fund_view(view: BudgetView, postings: Sequence[PostingView], catalogue: Catalogue) -> dict[str, Any]:
-    """A public account with its newest movements; what it is spent on has an application, which is nobody else's."""
+def fund_view(
+    view: BudgetView, postings: Sequence[PostingView], committed: UUID, catalogue: Catalogue
+) -> dict[str, Any]:
+    """A public account with its newest movements; what it is spent on has an application, which is nobody else's.
+    `promised`: what left it is set aside for an award, and paid when that is due."""
     moved = [(one, one.moved(view.account)) for one in postings]
     unit = Payment(view.account, view.asset, view.name, 0)
     return budget_view(view, catalogue) | {
         "moves": [
             {
                 "id": one.id, "at": one.at, "kind": one.kind, "amount": amount,
+                "promised": amount < 0 and one.moved(committed) > 0,
                 "text": dict(zip(("zh", "en"), amount_text(unit, amount), strict=True)),
             }
             for one, amount in moved

@@ -228,7 +228,7 @@ class LivePromises:
 
     async def funds(self) -> Sequence[Mapping[str, Any]]:
         catalogue = self._programmes.catalogue
-        return [fund_view(one, moves, catalogue) for one, moves in await self._programmes.budgets.public()]
+        return [fund_view(*one, catalogue) for one in await self._programmes.budgets.public()]
 
     async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
         asset = self._programmes.catalogue.budgets[name].asset if name in self._programmes.catalogue.budgets else ""
