@@ -411,6 +411,9 @@ class Proofs:
     async def sealed(self, who: m.Who, receipt_id: UUID) -> bool:
         return receipt_id != ident(4)
 
+    async def erased(self, receipt_id: UUID) -> bool:
+        return receipt_id == ident(15)
+
     async def proof(self, who: m.Who, receipt_id: UUID) -> str:
         return "c2sp.org/tlog-proof@v1\n"
 

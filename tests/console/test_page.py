@@ -546,6 +546,16 @@ class TestForm:
         assert "账本无误" in last.text
 
 
+class TestProof:
+    async def test_of_a_receipt_is_offered_unless_somebody_it_is_about_was_erased(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        for number, offered in ((5, True), (15, False)):
+            page = (await member.get(f"/receipts/{ident(number)}")).text
+            assert (f"/receipts/{ident(number)}/proof" in page) is offered
+            assert ("不再签发证明" in page) is not offered
+
+
 class TestStatic:
     async def test_serves_our_files_for_good_and_nothing_else(self, visitor: httpx.AsyncClient) -> None:
         page = (await visitor.get("/sign-in")).text

@@ -9,8 +9,10 @@ import httpx
 
 from shanhe.identity.api import Client, Role, Stage
 from shanhe.kernel.notify import Notice, Text
+from shanhe.ledger.api import Asset
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.wiring.arrivals import follow_arrivals
+from shanhe.wiring.erasure import follow_erasures
 from stage.browsing import visitor
 from stage.reading import fill
 
@@ -56,6 +58,28 @@ class TestErased:
         async with await clerk(house, "auditor", Role.AUDITOR) as auditor:
             assert f"…{str(org)[-8:]} · 钱包" in (await auditor.get("/city/ledger")).text
             assert f"…{str(org)[-8:]}" in (await auditor.get("/city/ledger/accounts")).text
+
+
+class TestPosting:
+    async def test_offers_no_proof_of_it_once_somebody_it_is_about_was_erased(self, house: House) -> None:
+        services, person = house.services, await house.person("wei", name="卫临风")
+        org = await house.own(person)
+        await services.credits.top_up(org, 5_000_000, "柜台", "person:1", method="cash_desk")
+        wallet = (await services.ledger.ensure_account(org, Asset.CREDIT, "wallet")).id
+        posting = (await services.ledger.postings(account=wallet, limit=1)).items[0].id
+        async with await clerk(house, "auditor", Role.AUDITOR) as auditor:
+            while not await services.log.sealed(posting):
+                await services.log.seal()
+            proof = f"/api/log/proofs/{posting}"
+            assert proof in (await auditor.get(f"/city/ledger/postings/{posting}")).text
+            assert (await auditor.get(proof)).status_code == 200
+            await services.identity.people.erase(person, by="test")
+            follow_erasures(services.outbox, services)
+            while await services.outbox.deliver_due():
+                await services.log.seal()
+            page = (await auditor.get(f"/city/ledger/postings/{posting}")).text
+            assert proof not in page
+            assert "不再签发证明" in page
 
 
 class TestPerson:

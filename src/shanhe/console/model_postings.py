@@ -146,5 +146,7 @@ class PostingPage:
     """The rules that decided it, each with the version that was in force."""
     reversed_by: UUID | None = None
     sealed: bool = False
+    erased: bool = False
+    """Whether somebody it is about was erased, so that no proof can be given any more."""
     application: str = ""
     """Of the award that it sets aside, pays or brings back; whoever reads the posting finds the reasons there."""

@@ -149,6 +149,11 @@ class Log:
         entry = await self.store.entry_of(subject)
         return entry is not None and await self.store.best_for(entry.idx) is not None
 
+    async def erased(self, subject: UUID) -> bool:
+        """Whether what it hid was shredded, so that nobody can be given a proof of it any more."""
+        entry = await self.store.entry_of(subject)
+        return entry is not None and b'"commit":' in entry.leaf and await self.store.opening(entry.idx) is None
+
     async def _entry(self, subject: UUID) -> Entry:
         entry = await self.store.entry_of(subject)
         if entry is not None:

@@ -176,6 +176,7 @@ class LiveBooks:
             [self._rule(rule, version) for rule, version in _rules(evidence)],
             (await ledger.reversed_among([posting_id])).get(posting_id),
             await self._of.log.sealed(posting_id),
+            await self._of.log.erased(posting_id),
             application_of(evidence, found.memo),
         )
 

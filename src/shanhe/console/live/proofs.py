@@ -19,6 +19,9 @@ class LiveProofs:
     async def sealed(self, who: m.Who, receipt_id: UUID) -> bool:
         return await self._of.log.sealed(receipt_id)
 
+    async def erased(self, receipt_id: UUID) -> bool:
+        return await self._of.log.erased(receipt_id)
+
     async def proof(self, who: m.Who, receipt_id: UUID) -> str:
         await self._of.gateway.receipt(receipt_id, None if who.may("ledger") else who.org_id)
         return str(await self._of.log.prove(receipt_id))

@@ -163,7 +163,8 @@ class MemberRoom(Room):
         part = "hx-request" in request.headers
         template = "parts/receipt_card.html" if part else "receipt.html"
         sealed = await self.desk.proofs.sealed(who, receipt_id)
-        values = {"receipt": receipt, "strip": burned, "sealed": sealed, "receipt_id": receipt_id}
+        erased = await self.desk.proofs.erased(receipt_id)
+        values = {"receipt": receipt, "strip": burned, "sealed": sealed, "erased": erased, "receipt_id": receipt_id}
         return self.show(request, template, who, **values)
 
     async def notices(self, request: Request) -> Response:

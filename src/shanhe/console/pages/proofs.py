@@ -46,4 +46,5 @@ class ProofRoom(Room):
     async def sealed(self, request: Request, receipt_id: UUID) -> Response:
         who = await self.who(request)
         sealed = await self.desk.proofs.sealed(who, receipt_id)
-        return self.show(request, "parts/sealed.html", who, sealed=sealed, receipt_id=receipt_id)
+        erased = await self.desk.proofs.erased(receipt_id)
+        return self.show(request, "parts/sealed.html", who, sealed=sealed, erased=erased, receipt_id=receipt_id)
