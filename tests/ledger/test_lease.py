@@ -145,6 +145,23 @@ class TestLease:
         assert 0 < (await books.ledger.balance(payer.id)).leased <= 49_000
         assert Lent(books, payer).refuses(49_001)
 
+    async def test_is_of_nothing_that_cannot_be_spent_yet(self, books: Books, clock: FixedClock) -> None:
+        """A maker's income of this week, say, which would burn first."""
+        now = clock.now()
+        payer = await books.wallet(100_000, expires_at=now + timedelta(days=90))
+        spendable = (await books.ledger.lots(payer.id))[0].id
+        later, ends = now + timedelta(days=7), now + timedelta(days=30)
+        await books.fund(payer, WEALTH, Provenance.REWARD, expires_at=ends, spendable_at=later)
+        await books.call(payer, 1000)
+        lent = Lent(books, payer)
+        assert {piece.lot for piece in lent.lease.pieces} == {spendable}
+        assert (await books.ledger.balance(payer.id)).leased <= 50_000
+        clock.advance(days=7)
+        await books.call(payer, 1000)
+        assert {piece.lot for piece in Lent(books, payer).lease.pieces} != {spendable}
+        assert await lent.returned() == 0
+        assert await books.clean()
+
     @pytest.mark.parametrize("unsubsidised", [False, True])
     async def test_that_is_over_lends_nothing(self, lent: Lent, clock: FixedClock, unsubsidised: bool) -> None:
         clock.advance(seconds=29)
