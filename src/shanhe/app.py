@@ -45,6 +45,7 @@ from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.rulebook.api import Amendments, Rulebook, open_rulebook
 from shanhe.settings import Settings
+from shanhe.starters.api import Starters
 from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.webhooks.api import Webhooks
 from shanhe.wiring.board import open_board
@@ -61,6 +62,7 @@ from shanhe.wiring.personal_copy import drawers_of
 from shanhe.wiring.programmes import open_promises
 from shanhe.wiring.research import Commons, open_commons
 from shanhe.wiring.rulings import Rulings
+from shanhe.wiring.starters import open_starters
 from shanhe.wiring.statements import TakingIn
 from shanhe.wiring.store import Bazaar, open_bazaar, paid_out
 from shanhe.wiring.stray_money import follow_stray_money
@@ -128,6 +130,7 @@ class Services:
     clones: Clones
     teaching: Teaching
     routines: Routines
+    starters: Starters
     emergency: Emergency
     commons: Commons
     board: Board
@@ -217,6 +220,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, library=library,
         worker=worker,
     )  # fmt: skip
+    starters = open_starters(settings, clock, compute=compute, bazaar=bazaar, routines=routines, library=library)
     webhooks = open_webhooks(settings, db, clock, vault, identity=identity, notifier=notifier, bazaar=bazaar)
     emergency = open_emergency(
         db, clock, rulebook=rulebook, identity=identity, notifier=notifier, log=log, approvals=approvals,
@@ -237,8 +241,8 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks, workshop=workshop, library=library,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), alliances=promises.alliances,
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
-        emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
-        rulings=rulings, taking_in=TakingIn(clock, approvals, till.bank), webhooks=webhooks,
+        starters=starters, emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings,
+        moves=moves, rulings=rulings, taking_in=TakingIn(clock, approvals, till.bank), webhooks=webhooks,
         by_hand=ByHand(
             clock, approvals, identity.seals, rulings, payouts=till.payouts, credits=credits, exchange=exchange
         ),

@@ -58,6 +58,7 @@ from shanhe.reconcile import routes as reconcile_routes
 from shanhe.retrieval import routes as retrieval_routes
 from shanhe.rulebook import routes as rulebook_routes
 from shanhe.science import routes as science_routes
+from shanhe.starters import routes as starters_routes
 from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
@@ -303,6 +304,7 @@ def _makers(app: FastAPI, services: Services) -> None:
         oauth_routes.apps_router(services.oauth),
         trials_routes.router(services.routines.trials),
         workflows_routes.router(services.routines.workflows, settings.url),
+        starters_routes.router(services.starters),
         webhooks_routes.router(services.webhooks),
         content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
         agents_routes.router(

@@ -26,6 +26,7 @@ from tests.console.double_member import Member, Talk, Till
 from tests.console.double_nomads import NomadDesk
 from tests.console.double_routines import Routines
 from tests.console.double_shop import Shop
+from tests.console.double_starters import StarterDesk
 from tests.console.double_treasury import Treasury
 from tests.console.double_watch import WatchDesk
 from tests.console.double_webhooks import Webhooks
@@ -47,7 +48,7 @@ def desk() -> Desk:
     public = (Talk(), Rules(), City(), Books(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
-    rest = (*rest, ConductDesk(), House(), Arrivals(), Webhooks(), Known())
+    rest = (*rest, ConductDesk(), House(), Arrivals(), Webhooks(), Known(), StarterDesk())
     return Desk(Gate(), Handover(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

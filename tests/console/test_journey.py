@@ -66,6 +66,7 @@ PATHS = {
     "income": "/income",
     "store": "/store",
     "makers": "/makers",
+    "starters": "/starters",
     "makers-income": "/makers/income",
     "bulletin": "/bulletin",
     "second": "/city/second",

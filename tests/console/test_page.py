@@ -126,6 +126,7 @@ PAGES = (
     "/store?kind=agent&find=a",
     "/store/agent/letters",
     "/makers",
+    "/starters",
     "/makers/agent/letters",
     "/makers/agent/letters/talk",
     "/store/agent/letters/talk",

@@ -62,6 +62,7 @@ GROUPS: Final = {
     "labels": ("labels:app", "Labels of generated content: the key, and checks offline."),
     "evaluations": ("evaluations:app", "Evaluation sets of agents: set, run, excuse."),
     "workflows": ("workflows:app", "Workflows: check, publish, start, follow."),
+    "starters": ("starters:app", "What agents and workflows begin with: look, copy into a draft."),
     "tools": ("tools:app", "Publishers' MCP servers: tools, secrets, calls."),
     "governance": ("governance:app", "How rules change: proposals, votes, vetoes; targets, duties."),
     "nomads": ("nomads:app", "Digital nomads: venues, presence, the ID, tickets."),

@@ -25,7 +25,8 @@ SEE: Final = {
     "programmes": "programmes", "bulletin": "bulletin", "alliances": "companies", "incubator": "companies",
     "contests": "store", "store": "store", "agents": "agents", "clones": "clones", "labels": "clones",
     "evaluations": "agents", "workflows": "workflows", "tools": "agents", "governance": "governance",
-    "nomads": "nomads", "card": "nomads", "ip": "research", "science": "research", "board": "board",
+    "starters": "agents", "nomads": "nomads", "card": "nomads", "ip": "research", "science": "research",
+    "board": "board",
     "content": "content", "bench": "bench", "vault": "production", "apps": "agents", "usage": "api",
     "webhooks": "webhooks",
 }  # fmt: skip

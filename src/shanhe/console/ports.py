@@ -24,7 +24,7 @@ from shanhe.console.ports_gate import Gate, Handover
 from shanhe.console.ports_gate import SignedIn as SignedIn
 from shanhe.console.ports_house import HouseDesk
 from shanhe.console.ports_known import KnownDesk
-from shanhe.console.ports_making import CloneDesk, KnowledgeDesk, PoolDesk, RoutineDesk, WorkshopDesk
+from shanhe.console.ports_making import CloneDesk, KnowledgeDesk, PoolDesk, RoutineDesk, StarterDesk, WorkshopDesk
 from shanhe.console.ports_money import Counter, ExchangeDesk, Till, Treasury
 from shanhe.console.ports_watch import ConductDesk, SecondDesk, WatchDesk
 from shanhe.kernel.paging import Leaf
@@ -485,5 +485,6 @@ class Desk:
     arrivals: ArrivalDesk
     webhooks: WebhookDesk
     known: KnownDesk
+    starters: StarterDesk
     secure: bool = False
     version: str = ""

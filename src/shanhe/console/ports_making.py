@@ -119,6 +119,18 @@ class CloneDesk(Protocol):
     async def offer(self, who: m.Who, slug: str, number: int) -> None: ...
 
 
+class StarterDesk(Protocol):
+    """What one begins with. Plain data, as its HTTP views say it."""
+
+    async def gallery(self, who: m.Who, language: str) -> Sequence[Mapping[str, Any]]:
+        """Each with what it needs and costs, and what of that is missing here."""
+        ...
+
+    async def copy(self, who: m.Who, name: str, language: str, fields: Mapping[str, str]) -> Mapping[str, Any]:
+        """A draft of one's own."""
+        ...
+
+
 class RoutineDesk(Protocol):
     """Workflows: writing, running, deciding. Plain data, as the module's own records say it."""
 

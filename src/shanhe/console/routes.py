@@ -45,6 +45,7 @@ from shanhe.console.pages.routines import RoutinesRoom
 from shanhe.console.pages.second import SecondRoom
 from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.shop import ShopRoom
+from shanhe.console.pages.starters import StartersRoom
 from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
 from shanhe.console.pages.trials import TrialsRoom
@@ -92,6 +93,7 @@ ROOMS = (
     PoolRoom,
     KnowledgeRoom,
     RoutinesRoom,
+    StartersRoom,
     TrialsRoom,
     ConnectRoom,
     WebhooksRoom,

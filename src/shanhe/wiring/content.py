@@ -61,6 +61,12 @@ def open_hub(
     return Hub(content, runner, labels_of(settings, vault, MARK))
 
 
+def chat_models(settings: Settings, compute: Compute) -> Sequence[str]:
+    """Chat models that callers can use; the city's default first."""
+    found = [one.id for one in compute.models() if one.kind == "chat" and not one.id.startswith(PRIVATE)]
+    return sorted(found, key=lambda name: (name != settings.model, name))
+
+
 class _Town:
     """See `content.service.Town`."""
 
@@ -86,8 +92,7 @@ class _Town:
         return org.name, org.kind is OrgKind.GOVERNMENT
 
     def models(self) -> Sequence[str]:
-        found = [one.id for one in self._compute.models() if one.kind == "chat" and not one.id.startswith(PRIVATE)]
-        return sorted(found, key=lambda name: (name != self._settings.model, name))
+        return chat_models(self._settings, self._compute)
 
     async def key_of(self, org_id: UUID) -> UUID:
         return await self._payers.key_of(org_id)

@@ -35,6 +35,7 @@ from shanhe.console.live.routines import LiveRoutines
 from shanhe.console.live.rules import LiveRules, unfit
 from shanhe.console.live.second import LiveSecond
 from shanhe.console.live.shop import LiveShop
+from shanhe.console.live.starters import LiveStarters
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
 from shanhe.console.live.treasury import LiveTreasury
@@ -82,6 +83,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         contests=LiveContests(modules),
         clones=LiveClones(modules),
         routines=LiveRoutines(modules),
+        starters=LiveStarters(modules),
         webhooks=LiveWebhooks(modules),
         watch=LiveWatch(modules),
         board=LiveBoard(modules),

@@ -46,6 +46,7 @@ from shanhe.reconcile.api import Reconciliation
 from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Amendments, Rulebook
 from shanhe.science.api import Science
+from shanhe.starters.api import Starters
 from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.studio.api import Studio
 from shanhe.trials.api import Trials
@@ -149,6 +150,8 @@ class Modules(Protocol):
     def library(self) -> Library: ...
     @property
     def routines(self) -> Routines: ...
+    @property
+    def starters(self) -> Starters: ...
     @property
     def webhooks(self) -> Webhooks: ...
     @property
