@@ -221,10 +221,14 @@ async def test_a_reviewer_decides_on_what_the_page_showed_and_not_on_what_came_b
 
 class TestReviewers:
     async def test_are_assigned_and_dismissed_on_a_page(self, city: City) -> None:
-        desk = await browser(city, await city.subject(await city.person()), await city.company("局"))
+        me = await city.subject(await city.person())
+        desk = await browser(city, me, await city.company("局"))
         clerk = await city.subject(await city.person())
         login = (await city.identity.people.get(clerk)).login or ""
         page, place = "/city/programmes/reviewers", "ip_office"
+        own = await post(desk, page, name=(await city.identity.people.get(me)).login or "", department=place)
+        assert (own.status_code, "须由他人指派" in own.text) == (403, True), "or one has the word on awards alone"
+        assert await city.programmes.reviewing.departments(me) == frozenset()
         unknown = await post(desk, page, name="nobody.here", department=place)
         assert (unknown.status_code, "没有" in unknown.text) == (404, True)
         assert (await post(desk, page, name=login, department="nowhere")).status_code >= 400

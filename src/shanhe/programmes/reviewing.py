@@ -44,11 +44,20 @@ class Reviewing:
         self._awards = awards
 
     async def assign(self, person_id: UUID, department: str, *, actor: str) -> None:
-        """Let a person review for a department."""
+        """Let a person review for a department. JudgesItself: nobody gives themselves the word on awards."""
         if department not in self._ground.catalogue.departments:
             raise NotYourDesk(department)
         await self._ground.identity.people.get(person_id)
+        if await self._person(actor) == person_id:
+            raise JudgesItself("审核人员须由他人指派", "somebody else names you a reviewer")
         await store.set_reviewer(self._ground.db, person_id, department, actor, self._ground.now())
+
+    async def _person(self, actor: str) -> UUID | None:
+        """Who acts; a key counts as whoever made it."""
+        kind, _, number = actor.partition(":")
+        if kind == "key":
+            return (await self._ground.identity.keys.get(UUID(number))).created_by
+        return UUID(number) if kind == "person" else None
 
     async def dismiss(self, person_id: UUID, department: str) -> None:
         await store.drop_reviewer(self._ground.db, person_id, department)
