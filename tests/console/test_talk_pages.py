@@ -14,10 +14,11 @@ from tests.console.double_ground import TOKEN, ident
 from shanhe.agents.api import definition_of
 from shanhe.console.live import shop
 from shanhe.console.live.shop import LiveShop
-from shanhe.console.live.shop_forms import _inputs_form, content_of
+from shanhe.console.live.shop_forms import _inputs_form, content_of, form_of
 from shanhe.console.pages.play import Ask, Turn, body_of
 from shanhe.console.ports import Desk
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.store.api import Terms
 
 OFFERED, DRAFT = "/store/agent/letters/talk", "/makers/agent/letters/talk"
 CHAT = "/makers/agent/letters/chat"
@@ -119,6 +120,22 @@ class TestForm:
         assert found["inputs"] == asked
         assert definition_of(found | {"instructions": "{{city}}{{tone}}"}).inputs[1].options == ("正式", "亲切")
         assert content_of("agent", FIELDS | {"input_0_label": "无名"}, {})["inputs"] == []
+
+    @pytest.mark.parametrize(("kind", "content"), [
+        ("agent", {"tools": 5, "budget_micro": None, "temperature": "warm", "inputs": [{"name": "city"}]}),
+        ("agent", {"knowledge": [1], "questions": None, "inputs": [{"name": "a", "label": "b", "options": 3}]}),
+        ("mcp", {"secrets": [], "passes": 3, "hosted": {"code": "x"}}), ("clone", {"clone": {"topics": None}}),
+    ])  # fmt: skip
+    def test_opens_on_a_draft_that_a_program_wrote_wrong(self, kind: str, content: dict[str, Any]) -> None:
+        version: Any = SimpleNamespace(content={"model": "m", **content}, terms=Terms(2_000), notes="")
+        found = form_of(kind, version)
+        assert (found["model"], found["tools"], found["budget"]) == ("m", "", "0.00")
+        assert str(next(iter(content))) in found["json"]
+
+    @pytest.mark.parametrize("text", ['{"a": ' + "[" * 20_000 + "]" * 20_000 + "}", "[1]", "{"])
+    def test_takes_only_an_object_as_json(self, text: str) -> None:
+        with pytest.raises(Invalid, match="no JSON object"):
+            content_of("prompt", {"json": text}, {})
 
     @pytest.mark.parametrize(("name", "own"), [
         ("agent/letters", {}), ("clone/zhang", {"clone": {}}), ("alliance/all", {"alliance": {}}),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 from uuid import UUID
 
 import msgspec
 
+from shanhe.console.definitions import object_in
 from shanhe.console.live.shop_views import BPS_PERCENT, PPM_PERCENT, pretty
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_credits, said_credits
@@ -52,18 +54,52 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 """What a kind's form has fields for; the other kinds are JSON as a whole."""
 
 
+class _Input(TypedDict):
+    name: str
+    label: str
+    kind: NotRequired[str]
+    options: NotRequired[list[str]]
+    required: NotRequired[bool]
+
+
+class _Clone(TypedDict):
+    topics: NotRequired[list[str]]
+    mandate: NotRequired[str]
+    adapter: NotRequired[int]
+    voice: NotRequired[str]
+    voice_name: NotRequired[str]
+
+
+class _Alliance(TypedDict):
+    members: NotRequired[list[str]]
+    answers_max: NotRequired[int]
+
+
+class _Hosted(TypedDict):
+    code: str
+    described: Any
+
+
+FORMS: Final[Mapping[str, Any]] = {
+    "tools": list[str], "knowledge": list[str], "questions": list[str], "passes": list[str], "secrets": dict[str, str],
+    "budget_micro": int, "temperature": float | None, "inputs": list[_Input], "clone": _Clone | None,
+    "alliance": _Alliance | None, "hosted": _Hosted | None,
+}  # fmt: skip
+"""The form that what a field shows must have."""
+
+
 def form_of(kind: str, version: Version | None) -> dict[str, str]:
     """The fields of a listing's form, filled with its newest version."""
     if version is None:
         return {"markup": MARKUP_DEFAULT, "fee": "0", "budget": "1", "steps_max": "6", "json": "{}", **_inputs_form([])}
-    content, terms = version.content, version.terms
+    content, terms = _shown(version.content), version.terms
     makers = "\n".join(f"{party} {share / PPM_PERCENT:g}" for party, share in terms.makers)
     secrets = "\n".join(f"{header}={name}" for header, name in content.get("secrets", {}).items())
     hosted = content.get("hosted") or {}
     return {
         "markup": f"{terms.markup_bps / BPS_PERCENT:g}", "fee": said_credits(terms.fee_micro).replace(",", ""),
         "makers": makers, "rights": "\n".join(terms.rights),
-        "notes": version.notes, "json": pretty(content), "model": str(content.get("model", "")),
+        "notes": version.notes, "json": pretty(version.content), "model": str(content.get("model", "")),
         "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
         "budget": said_credits(int(content.get("budget_micro", 0))).replace(",", ""),
         "step_tokens": str(content.get("step_tokens", STEP_TOKENS_DEFAULT)),
@@ -75,6 +111,15 @@ def form_of(kind: str, version: Version | None) -> dict[str, str]:
         "described": pretty(hosted["described"]) if hosted else "", **_likeness_form(content),
         **_inputs_form(content.get("inputs", ())),
     }  # fmt: skip
+
+
+def _shown(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What fields can show: a draft that a program wrote may say anything, and its maker must be able to mend it."""
+    found = {}
+    for name, value in content.items():
+        with contextlib.suppress(msgspec.ValidationError):
+            found[name] = msgspec.convert(value, FORMS.get(name, Any))
+    return found
 
 
 def _inputs_form(inputs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -137,13 +182,13 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
         pairs = [line.partition("=") for line in fields.get("secrets", "").splitlines() if line.strip()]
         secrets = {header.strip(): name.strip() for header, _, name in pairs}
         if fields.get("code", "").strip():
-            described = _json(fields.get("described", "") or "{}")
+            described = object_in(fields.get("described", "") or "{}")
             hosted = {"code": fields["code"].replace("\r\n", "\n"), "described": described}
             return {**kept, "tools": lines, "hosted": hosted}
         passes = fields.get("passes", "").replace("，", ",").split(",")
         return {**kept, "url": fields.get("url", "").strip(), "tools": lines, "secrets": secrets,
                 "passes": [one.strip() for one in passes if one.strip()]}  # fmt: skip
-    return _json(fields.get("json", "") or "{}")
+    return object_in(fields.get("json", "") or "{}")
 
 
 def _lines(text: str) -> list[str]:
@@ -166,16 +211,6 @@ def _likeness_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
         "voice_name": fields.get("voice_name", "").strip(),
     }  # fmt: skip
     return {**found, "knowledge": _lines(fields.get("knowledge", "")), "clone": clone}
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise Invalid("bad_json", f"The content is no JSON: {error}.", message_zh="内容不是有效的 JSON。") from error
-    if not isinstance(found, dict):
-        raise Invalid("bad_json", "The content must be a JSON object.", message_zh="内容须为 JSON 对象。")
-    return found
 
 
 def terms_of(fields: Mapping[str, str]) -> Terms:
