@@ -7,15 +7,18 @@ import json
 import struct
 import zipfile
 import zlib
+from dataclasses import asdict
 from datetime import date
+from html import escape
 
 import pytest
 from pypdf import PdfReader
 
 from shanhe.kernel import labelled_files, labelled_pictures
 from shanhe.kernel.documents.pdf import pdf_bytes
+from shanhe.kernel.http import as_json
 from shanhe.kernel.labelled_pictures import label_in as label_in_picture
-from shanhe.kernel.labelling import FIELDS, MP3, WAV, Labels, check_picture, check_sound, check_text, label_in
+from shanhe.kernel.labelling import CHUNK, FIELDS, MP3, WAV, Labels, check_picture, check_sound, check_text, label_in
 from stage.torn import locked, torn
 
 LABELS = Labels(b"k" * 32, "山河市", "本内容由人工智能生成（{by}），编号 {id}")
@@ -101,6 +104,11 @@ def webp_file(name: bytes, held: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def spoken(label: str) -> tuple[bytes, bytes]:
+    """A piece of a PNG file that says this is its label."""
+    return b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + (labelled_pictures.PACKET % escape(label)).encode()
+
+
 JPEG_FILE = b"\xff\xd8\xff\xe0\0\x04ab\xff\xdb\0\x03c\xff\xda\0\x03dpoints\xff\xd9"
 LOSSY = b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 640, 480) + b"points"
 LOSSLESS = b"\x2f" + struct.pack("<I", 639 | 479 << 14 | 1 << 28) + b"points!"
@@ -157,3 +165,26 @@ class TestPicture:
     def test_of_too_many_pieces_is_refused(self) -> None:
         with pytest.raises(ValueError, match="too many"):
             LABELS.media("id-1", "image/png", png_file(*[(b"tEXt", b"")] * 5_000))
+
+    def test_of_a_maker_who_means_harm_has_no_genuine_label(self) -> None:
+        for more in (
+            (b"VP8X", b""),
+            spoken("[" * 100_000),
+            spoken('{"AIGC": {"Label": "1", "ContentProducer": "\\ud800", "ProduceID": "\\udfff"}}'),
+        ):
+            found = check_picture(png_file(more), LABELS.public_key)
+            assert (found.genuine, as_json(asdict(found)).status_code) == (False, 200)
+
+    def test_of_too_many_pieces_is_not_looked_through_for_a_label(self) -> None:
+        with pytest.raises(ValueError, match="too many"):
+            check_picture(png_file(*[(b"tEXt", b"")] * 5_000), LABELS.public_key)
+
+
+class TestLabel:
+    def test_that_is_nested_beyond_reading_is_none(self) -> None:
+        deep = "[" * 100_000
+        assert labelled_files.read(f"text\n{deep}\n".encode())[1] == {}
+        chunks = ((b"fmt ", b"\0" * 16), (b"data", b"\0" * 4), (CHUNK, deep.encode()))
+        body = b"".join(name + struct.pack("<I", len(held)) + held for name, held in chunks)
+        wav = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WAVE" + body
+        assert not check_sound(wav, LABELS.public_key).labelled

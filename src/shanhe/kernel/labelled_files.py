@@ -126,7 +126,7 @@ def _part(packed: zipfile.ZipFile, name: str) -> ElementTree.Element:
 def _label(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     found = found.get("AIGC", found) if isinstance(found, dict) else {}
     return found if isinstance(found, dict) and "Label" in found else {}

@@ -76,7 +76,7 @@ def label_in(body: bytes) -> dict[str, object]:
         if said is not None:
             try:
                 found = json.loads(unescape(said[1]))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return {}
             label = found.get("AIGC") if isinstance(found, dict) else None
             return label if isinstance(label, dict) else {}
@@ -104,7 +104,7 @@ def _known(body: bytes) -> str:
 def _digest(pieces: list[Piece]) -> bytes:
     seen = hashlib.sha256()
     for name, held in pieces:
-        if name == b"VP8X":  # says, too, that there is XMP
+        if name == b"VP8X" and held:  # says, too, that there is XMP; in a WebP file it is never empty
             held = bytes([held[0] & ~XMP_BIT]) + held[1:]
         seen.update(name + struct.pack(">I", len(held)) + held)
     return seen.digest()

@@ -126,8 +126,8 @@ def check_sound(sound: bytes, public_key: str) -> Verdict:
 
 def check_picture(picture: bytes, public_key: str) -> Verdict:
     """The same of a picture, PNG, JPEG or WebP; ValueError for what is neither. What is seen in it is not looked at."""
-    label = labelled_pictures.label_in(picture)
-    return _verdict(label, labelled_pictures.digest(picture), public_key, marked=False)
+    digest = labelled_pictures.digest(picture)  # first: it bounds how many pieces are looked through for the label
+    return _verdict(labelled_pictures.label_in(picture), digest, public_key, marked=False)
 
 
 def check_wav(wav: bytes, public_key: str) -> Verdict:
@@ -136,7 +136,7 @@ def check_wav(wav: bytes, public_key: str) -> Verdict:
 
 
 def _verdict(label: Mapping[str, object], digest: bytes, public_key: str, *, marked: bool) -> Verdict:
-    producer, content_id = str(label.get("ContentProducer", "")), str(label.get("ProduceID", ""))
+    producer, content_id = _said(label, "ContentProducer"), _said(label, "ProduceID")
     labelled = label.get("Label") == GENERATED and bool(producer and content_id)
     if not labelled:
         return Verdict(False, False, marked, producer, content_id, "没有标识", "There is no label.")
@@ -149,6 +149,11 @@ def _verdict(label: Mapping[str, object], digest: bytes, public_key: str, *, mar
         return Verdict(True, False, marked, producer, content_id, zh, en)
     return Verdict(True, True, marked, producer, content_id, "标识真实，内容未改动",
                    "The label is genuine and the content unchanged.")  # fmt: skip
+
+
+def _said(label: Mapping[str, object], name: str) -> str:
+    """What a label says, as anybody can be told it: JSON can name half a sign, which no answer can hold."""
+    return str(label.get(name, "")).encode(errors="replace").decode()
 
 
 def _signed(producer: str, content_id: str, digest: bytes) -> bytes:
@@ -186,7 +191,7 @@ def label_in(wav: bytes) -> dict[str, object]:
         if name == CHUNK:
             try:
                 found = json.loads(body.rstrip(b"\0").decode())
-            except ValueError:
+            except (ValueError, RecursionError):
                 return {}
             label = found.get("AIGC") if isinstance(found, dict) else None
             return label if isinstance(label, dict) else {}
@@ -233,7 +238,7 @@ def label_in_id3(sound: bytes) -> dict[str, object]:
         return {}
     try:
         found = json.loads(frame[ID3_HEAD_BYTES + 6 :].decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     label = found.get("AIGC") if isinstance(found, dict) else None
     return label if isinstance(label, dict) else {}
