@@ -256,7 +256,7 @@ def _market(app: FastAPI, services: Services) -> None:
         app,
         credits_routes.router(services.credits, services.moves, services.rulings.grant, services.by_hand.pay_refund),
         exchange_routes.router(
-            services.exchange, Feed(services.exchange, services.db), services.by_hand.pay_withdrawal
+            services.exchange, Feed(services.exchange, services.db), services.by_hand.decide_withdrawal
         ),
         reconcile_routes.router(services.reconciliation, services.bills, services.moves.ask_write_off),
         contest_routes.router(services.contests),

@@ -57,6 +57,19 @@ class TestCashOfAnExchangeAccount:
         no = {"paid": False, "reference": "账号不符"}
         assert data(await first.post(f"/api/exchange/withdrawals/{refused}/decide", json=no))["state"] == "refused"
 
+    async def test_is_not_refused_while_somebody_says_that_it_was_paid(self, city: City) -> None:
+        """The bank has sent it, and it would be the owner's to spend again."""
+        org, (asked, _) = await self.put(city, 2 * MINIMUM_FEN)
+        first, second = await clerk(city), await clerk(city)
+        path, no = f"/api/exchange/withdrawals/{asked}/decide", {"paid": False, "reference": "账号不符"}
+        waits = await first.post(path, json={"paid": True, "reference": "回单 8841"})
+        other = await second.post(path, json={"paid": True, "reference": "回单 8842"})
+        assert data(other, 409)["error"]["code"] == "request_conflict"
+        assert data(await second.post(path, json=no), 409)["error"]["code"] == "said_to_be_paid"
+        assert await self.cash(city, org) == 2 * MINIMUM_FEN
+        data(await second.post(f"/api/approvals/requests/{data(waits, 202)['id']}/reject", json={"reason": "没有回单"}))
+        assert data(await second.post(path, json=no))["state"] == "refused"
+
     async def test_is_not_agreed_to_by_who_asked_for_it(self, city: City) -> None:
         org = await city.organisation()
         await city.services.exchange.cash.receive(org, MINIMUM_FEN, reference="r", actor="test")

@@ -373,6 +373,8 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     data(await second.post(f"{agree}/reject", json={"reason": "银行已付出"}))
     arrived = data(await operator.post(f"{path}/confirm"), 202)
     assert data(await operator.get(path))["state"] == "sent", "nobody but them has seen it"
+    both = await second.post(f"{path}/fail", json={"reason": "账号不符"})
+    assert data(both, 409)["error"]["code"] == "said_to_be_paid"
     agree = f"/api/approvals/requests/{arrived['id']}/approve"
     assert (await operator.post(agree, json={})).status_code == 403
     assert data(await second.post(agree, json={}))["state"] == "done"

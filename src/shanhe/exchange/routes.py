@@ -112,14 +112,15 @@ Operator = Annotated[Actor, Depends(require("accounts"))]
 Reader = Annotated[Actor, Depends(require("ledger"))]
 
 
-def router(exchange: Exchange, feed: Feed, pay: AskSecond) -> APIRouter:
-    """Everything under /api/exchange. `pay`: says that a withdrawal was paid, or asks a second person to agree."""
+def router(exchange: Exchange, feed: Feed, by_hand: AskSecond) -> APIRouter:
+    """Everything under /api/exchange. `by_hand`: says that a withdrawal was paid, or asks a second person to
+    agree, or refuses it."""
     routes = APIRouter(prefix="/api/exchange", tags=["exchange"])
     _market(routes, exchange)
     _stream(routes, feed)
     _orders(routes, exchange)
     _money(routes, exchange)
-    _operators(routes, exchange, pay)
+    _operators(routes, exchange, by_hand)
     _fund(routes, exchange)
     dispute_routes.add(routes, exchange)
     return routes
@@ -292,7 +293,7 @@ def _money(routes: APIRouter, exchange: Exchange) -> None:
         return as_json({"data": [asdict(one) for one in await exchange.cash.withdrawals(org_of(actor))]})
 
 
-def _operators(routes: APIRouter, exchange: Exchange, pay: AskSecond) -> None:
+def _operators(routes: APIRouter, exchange: Exchange, by_hand: AskSecond) -> None:
     @routes.post("/pause")
     async def pause(body: ReasonBody, actor: Operator) -> Response:
         """Stop trading; orders can still be cancelled."""
@@ -340,7 +341,7 @@ def _operators(routes: APIRouter, exchange: Exchange, pay: AskSecond) -> None:
     async def decide(withdrawal_id: UUID, body: DecideBody, actor: Operator) -> Response:
         """Say that it was paid (the bank's reference) or is refused (why). From the smallest payout on, of one or of
         what one pays alone in a day, another operator agrees that it was paid (202)."""
-        asked = await pay(withdrawal_id, body.reference, by=actor.ref) if body.paid else None
+        asked = await by_hand(withdrawal_id, body.reference, paid=body.paid, by=actor.ref)
         if asked is not None:
             return as_json(asked_view(asked), 202)
         done = await exchange.cash.decide_withdrawal(

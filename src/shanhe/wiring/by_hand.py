@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from shanhe.approvals.api import Deed
+from shanhe.approvals.api import Deed, RequestConflict, RequestState
+from shanhe.kernel.errors import Conflict
 from shanhe.kernel.texts import check_line
 from shanhe.payments.api import BANK_FILE, PayoutState
 from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of, reason_of
@@ -29,6 +30,17 @@ CONFIRMED: Final = "payments.payout_confirmed"
 FAILED: Final = "payments.payout_failed"
 PAID: Final = "credits.refund_paid"
 WITHDRAWN: Final = "exchange.withdrawal_paid"
+
+
+class SaidToBePaid(Conflict):
+    """Whoever says so has seen it leave: what would give it back waits for what comes of that."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "said_to_be_paid", "An operator says that it was paid; another one agrees to that or refuses it first.",
+            message_zh="已有运营人员登记该款项已付出，须先由另一名运营人员同意或否决。",
+            hint="See what waits for a second person.", hint_zh="请先处理待第二人办理的申请。",
+        )  # fmt: skip
 
 
 class ByHand:
@@ -67,6 +79,7 @@ class ByHand:
 
     async def fail_payout(self, payout_id: UUID, *, reason: str, by: str) -> Request | None:
         """Say that a payout did not leave, or came back: its income returns. One request a payout stands at a time."""
+        await self._unsaid(f"{CONFIRMED}:{payout_id}")
         found = await self._payouts.get(payout_id)
         if found.state is not PayoutState.SENT or found.channel != BANK_FILE:
             await self._payouts.fail(payout_id, by=by, reason=reason, seen=found.state)  # no file has it until then
@@ -100,21 +113,38 @@ class ByHand:
             about=found.org_id, expires_at=self._clock.now() + OPEN_FOR,
         )  # fmt: skip
 
-    async def pay_withdrawal(self, withdrawal_id: UUID, reference: str, *, by: str) -> Request | None:
-        """Say that cash of an exchange account was paid by bank transfer; neither person is who asked for it."""
+    async def decide_withdrawal(self, withdrawal_id: UUID, reference: str, *, paid: bool, by: str) -> Request | None:
+        """Say that cash of an exchange account was paid by bank transfer, or refuse to; neither person is who asked for
+        it. One request a withdrawal stands at a time, and meanwhile it is not refused."""
         found = await self._cash.check_withdrawal(withdrawal_id, reference=reference, actor=by)
-        if found.state != "open" or await self._rulings.alone(f"{WITHDRAWN}:{withdrawal_id}", found.amount_fen, by):
-            await self._cash.end_withdrawal(withdrawal_id, paid=True, reference=reference, actor=by)
+        subject = f"{WITHDRAWN}:{withdrawal_id}"
+        if not paid:
+            await self._unsaid(subject)
+        if not paid or found.state != "open" or await self._rulings.alone(subject, found.amount_fen, by):
+            await self._cash.end_withdrawal(withdrawal_id, paid=paid, reference=reference, actor=by)
             return None
         payload = {
             "withdrawal": str(withdrawal_id), "amount_fen": found.amount_fen,
             "reason": await self._seals.seal(found.org_id, REASON_FIELD, reference),
             "not_by": [await self._approvals.person_behind(found.actor)],
         }  # fmt: skip
-        return await self._approvals.standing(
-            numbers_of(f"{WITHDRAWN}:{withdrawal_id}:{reference}"), WITHDRAWN, str(withdrawal_id), payload, by=by,
-            about=found.org_id, expires_at=self._clock.now() + OPEN_FOR,
+        asked = await self._approvals.standing(
+            numbers_of(subject), WITHDRAWN, str(withdrawal_id), payload, by=by, about=found.org_id,
+            expires_at=self._clock.now() + OPEN_FOR,
         )  # fmt: skip
+        if await self._said(asked) != reference:
+            raise RequestConflict()
+        return asked
+
+    async def _unsaid(self, subject: str) -> None:
+        """SaidToBePaid where a request stands that says so."""
+        for number in numbers_of(subject):
+            known = await self._approvals.known(number)
+            if known is None:
+                return
+            late = known.state is RequestState.OPEN and known.expires_at <= self._clock.now()
+            if known.state in (RequestState.OPEN, RequestState.APPROVED) and not late:
+                raise SaidToBePaid()
 
     async def _confirm(self, decided: Request) -> None:
         await self._payouts.confirm(UUID(str(decided.payload["payout"])), by=decided.signed)

@@ -263,11 +263,8 @@ class LiveExchange:
         await (fund.approve(payment_id, by=by) if yes else fund.reject(payment_id, by=by, reason=reason))
 
     async def decide_withdrawal(self, who: m.Who, withdrawal_id: UUID, yes: bool, reason: str) -> bool:
-        by = actor_of(who).ref
-        if yes:
-            return await self._by_hand.pay_withdrawal(withdrawal_id, reason, by=by) is not None
-        await self._exchange.cash.decide_withdrawal(withdrawal_id, paid=False, reference=reason, actor=by)
-        return False
+        asked = await self._by_hand.decide_withdrawal(withdrawal_id, reason, paid=yes, by=actor_of(who).ref)
+        return asked is not None
 
     async def decide_dispute(self, who: m.Who, dispute_id: UUID, yes: bool, reason: str) -> None:
         await self._exchange.disputes.decide(dispute_id, upheld=yes, answer=reason, actor=actor_of(who).ref)
