@@ -267,7 +267,10 @@ def payout_router(payouts: Payouts, confirm: AskSecond, fail: AskSecond) -> APIR
     that it did not: (payout, reason, by)."""
     routes = APIRouter(prefix="/api/payouts", tags=["payouts"])
     _own_payouts(routes, payouts)
-    _operators_payouts(routes, payouts, confirm, fail)
+    _reading_payouts(routes, payouts)
+    _deciding_payouts(routes, payouts)
+    _said_of_payouts(routes, payouts, confirm, fail)
+    _bank_files(routes, payouts)
     return routes
 
 
@@ -306,7 +309,7 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
         return as_json(payout_view(await payouts.cancel(org_of(actor), payout_id, by=actor.ref)))
 
 
-def _operators_payouts(routes: APIRouter, payouts: Payouts, confirm: AskSecond, fail: AskSecond) -> None:
+def _reading_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/all")
     async def everything(
         _: Reader, state: PayoutState | None = None, waiting: bool = False, before: UUID | None = None
@@ -327,6 +330,8 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts, confirm: AskSecond, 
         """A payout with its decision's trace."""
         return as_json(payout_view(await payouts.get(payout_id), trace=True))
 
+
+def _deciding_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.post("/payees/{payee_id}/check")
     async def check(payee_id: UUID, body: CheckBody, actor: Operator) -> Response:
         """Record that name and account belong together, or don't."""
@@ -348,6 +353,8 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts, confirm: AskSecond, 
         """Say no before the second approval."""
         return as_json(payout_view(await payouts.refuse(payout_id, by=actor.ref, reason=body.reason)))
 
+
+def _said_of_payouts(routes: APIRouter, payouts: Payouts, confirm: AskSecond, fail: AskSecond) -> None:
     @routes.post("/all/{payout_id}/confirm")
     async def confirmed(payout_id: UUID, actor: Operator) -> Response:
         """The money arrived, though no statement says so yet: another operator agrees (202)."""
@@ -365,6 +372,8 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts, confirm: AskSecond, 
             return as_json(asked_view(asked), 202)
         return as_json(payout_view(await payouts.get(payout_id)))
 
+
+def _bank_files(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/batches")
     async def batches(_: Reader) -> Response:
         """The bank's files that were made, newest first."""

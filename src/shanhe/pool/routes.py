@@ -88,6 +88,7 @@ def router(pool: Pool, withheld: Deciding, city: str) -> APIRouter:
     _joining(routes, pool, city)
     _reading(routes, pool)
     _states(routes, pool, withheld)
+    _placing(routes, pool)
 
     @routes.websocket("/tunnel")
     async def tunnel(socket: WebSocket) -> None:
@@ -198,6 +199,14 @@ def _states(routes: APIRouter, pool: Pool, desk: Deciding) -> None:
             return plainly(asked_view(done), 202)
         return plainly({"name": name, "amount_micro": done, "given_back": body.give_back})
 
+    @routes.delete("/nodes/{name}")
+    async def remove(name: str, actor: Asking) -> Response:
+        """Gone for good; receipts and income stay. Owners may take out their own, unless it is in quarantine."""
+        node, own = await changed(name, actor)
+        return plainly(node_view(await pool.remove(node.name, actor=actor.ref, own=own)))
+
+
+def _placing(routes: APIRouter, pool: Pool) -> None:
     @routes.post("/nodes/{name}/load")
     async def load(name: str, body: ModelBody, actor: Operator) -> Response:
         """Tell a node to load a model; it reports when that is done."""
@@ -219,12 +228,6 @@ def _states(routes: APIRouter, pool: Pool, desk: Deciding) -> None:
     async def apply(actor: Operator) -> Response:
         """Make the moves of the plan."""
         return plainly({"moves": await pool.planner.apply(actor=actor.ref)}, 202)
-
-    @routes.delete("/nodes/{name}")
-    async def remove(name: str, actor: Asking) -> Response:
-        """Gone for good; receipts and income stay. Owners may take out their own, unless it is in quarantine."""
-        node, own = await changed(name, actor)
-        return plainly(node_view(await pool.remove(node.name, actor=actor.ref, own=own)))
 
 
 async def node_list(pool: Pool, owner: UUID | None = None) -> list[dict[str, Any]]:
