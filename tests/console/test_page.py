@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from html import unescape
 from uuid import UUID
 
 import httpx
@@ -27,6 +29,7 @@ from tests.console.double_ground import TOKEN, ident
 
 from shanhe.console.ports import Desk
 from shanhe.kernel.errors import NotFound
+from shanhe.kernel.words import ENTRIES, POSTINGS_ZH
 
 PAGES = (
     "/",
@@ -555,6 +558,16 @@ class TestProof:
             page = (await member.get(f"/receipts/{ident(number)}")).text
             assert (f"/receipts/{ident(number)}/proof" in page) is offered
             assert ("不再签发证明" in page) is not offered
+
+    @pytest.mark.parametrize("language", ["zh-CN", "en"])
+    async def test_of_proofs_has_a_word_for_whatever_a_proof_is_of(
+        self, visitor: httpx.AsyncClient, language: str
+    ) -> None:
+        page = (await visitor.get("/verify", headers={"accept-language": language})).text
+        words = json.loads(unescape(re.findall(r'data-words="([^"]*)"', page)[0]))
+        said = {kind: words.get(f"type_{kind}", kind) for kind in (*POSTINGS_ZH, *ENTRIES)}
+        code = "[a-z]" if language.startswith("zh") else "[._]"
+        assert {kind for kind, word in said.items() if word == kind or re.search(code, word)} == set()
 
 
 class TestStatic:

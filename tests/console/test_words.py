@@ -8,18 +8,20 @@ import re
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import msgspec
 import pytest
 import yaml
 
 from shanhe.console import model
 from shanhe.console.render import words
 from shanhe.filings import views as filings
+from shanhe.gateway.model import Evidence
 from shanhe.governance import dilution_views, simulation_views
 from shanhe.identity import acts_sheet
 from shanhe.kernel.i18n import Catalogue, CatalogueError
-from shanhe.kernel.words import POSTINGS_ZH
+from shanhe.kernel.words import ENTRIES, POSTINGS_ZH
 from shanhe.programmes import sheet as applications
 from shanhe.programmes.model import ScheduleKind
 
@@ -32,6 +34,11 @@ NO_ACTS = {"key.json", "key.leaked", "key.name", "org.html", "passkey.name", "pa
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 POSTED = re.compile(r'_post\(\s*\w+,\s*"([a-z_]+)"|\bPosting\((?:[^()]|\([^()]*\))*?kind="([a-z_]+)"')
 """A kind of posting where it is made."""
+HANDED_IN = re.compile(
+    r'\.(?:record|_record|_entry|_log|entry)\(\s*(?:conn|connection),\s*(?:f?"([a-z_.]+)[^"]*"|([A-Z][A-Z_]+))'
+    r'(?: if \w+ else "([a-z_.]+)")?'
+)
+"""An entry of the log where it is handed in: by its kind, the kind's beginning, or the constant that says it."""
 MIGRATIONS = sorted(Path(str(files("shanhe"))).glob("*/migrations/*.sql"))
 WATCHED = re.compile(r"kernel\.watch\('([a-z_.]+)'")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -97,14 +104,39 @@ class TestCatalogue:
     def test_calls_postings_what_statements_call_them(self, catalogue: Catalogue) -> None:
         family = "posting_kind."
         kinds = {key.removeprefix(family): one.zh for key, one in catalogue.entries.items() if key.startswith(family)}
-        assert kinds
-        assert kinds.items() <= POSTINGS_ZH.items()
+        assert kinds == POSTINGS_ZH
 
     def test_calls_every_kind_of_posting_something(self) -> None:
         texts = [path.read_text(encoding="utf-8") for path in SOURCES]
         kinds = {kind for text in texts for found in POSTED.findall(text) for kind in found if kind}
         assert len(kinds) > 15
         assert kinds - POSTINGS_ZH.keys() == {"bench"}
+
+    def test_calls_every_kind_of_entry_of_the_log_something(self) -> None:
+        kinds = set()
+        for path in SOURCES:
+            text = path.read_text(encoding="utf-8")
+            for begun, constant, other in HANDED_IN.findall(text):
+                said = re.search(rf'^{constant}\b.*= "(.+)"$', text, re.MULTILINE) if constant else None
+                kinds |= {said[1] if said else begun, other} - {""}
+        assert len(kinds) > 25
+        assert {kind for kind in kinds if not any(known.startswith(kind) for known in ENTRIES)} == set()
+        assert {known for known in ENTRIES if not any(known.startswith(kind) for kind in kinds)} == {
+            "recovered", "totals",
+        }  # fmt: skip
+
+    def test_names_all_that_a_call_was_booked_by(self, catalogue: Catalogue) -> None:
+        def names(kind: Any) -> set[str]:
+            found = {one.encode_name for one in getattr(kind, "fields", ())}
+            inner = [one.type for one in getattr(kind, "fields", ())]
+            inner += [*getattr(kind, "item_types", ()), *getattr(kind, "types", ())]
+            inner += [one for part in ("item_type", "value_type") if (one := getattr(kind, part, None))]
+            return found.union(*map(names, inner))
+
+        said = names(msgspec.inspect.type_info(Evidence))
+        assert {"cache_write", "resource", "makers"} <= said
+        assert {name for name in said if f"evidence.{name}" not in catalogue.entries} == set()
+        assert catalogue.entries["evidence.version"] != catalogue.entries["evidence.v"]  # a price list has an id
 
     def test_names_every_way_to_be_paid(self, catalogue: Catalogue) -> None:
         assert {kind for kind in get_args(ScheduleKind) if f"schedule.{kind}" not in catalogue.entries} == set()

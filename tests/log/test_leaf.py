@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime
 from uuid import UUID
 
 import msgspec
 import pytest
 
+from shanhe.kernel.words import ENTRIES, POSTINGS_ZH
 from shanhe.ledger.api import Between, FeedPosting
 from shanhe.log.errors import BadEntry
 from shanhe.log.leaf import Drafter, canonical, commitment, private_bytes, private_of, public_bytes
@@ -78,8 +80,22 @@ class TestPosting:
         assert "0.000005 AI 积分" in zh
         assert "call" in en
 
+    @pytest.mark.parametrize("kind", POSTINGS_ZH)
+    def test_is_said_without_a_word_of_code(self, kind: str) -> None:
+        transfer, entry = ["t", "a", "b", 5, "ticket"], {"type": kind, "day": "2026-11-20"}
+        for private in ({"transfers": [transfer], "at": "12:00"}, None):
+            zh, en = describe(entry, private)
+            assert not re.search("[a-z]", zh)
+            assert "_" not in en
+
 
 class TestRecord:
+    @pytest.mark.parametrize("kind", ENTRIES)
+    def test_is_said_in_the_words_of_its_readers(self, kind: str) -> None:
+        zh, en = describe({"kind": kind, "day": "2026-11-20"}, {"by": "person:1"})
+        assert not re.search("[a-z]", zh)
+        assert not re.search("[._]", en)
+
     @pytest.mark.parametrize("public", [{"v": 2}, {"commit": "x"}, {"x": "y" * 9000}, {"x": object()}])
     def test_that_cannot_be_an_entry_is_refused(self, public: dict[str, object]) -> None:
         with pytest.raises(BadEntry):

@@ -22,7 +22,7 @@ from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.documents import Cell, Column, Document, Kind, Table
 from shanhe.kernel.money import FEN, MICRO, round_half_even
-from shanhe.kernel.words import POSTINGS_ZH
+from shanhe.kernel.words import booking
 from shanhe.ledger.api import Lot, LotHistory, LotPeriod, Provenance
 from shanhe.rulebook.api import Rulebook
 
@@ -200,9 +200,7 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
         micro(statement.closing_micro), yuan(statement.taken_cost_fen), yuan(statement.cost_fen),
         yuan(statement.value_fen),
     )  # fmt: skip
-    moves = tuple(
-        (POSTINGS_ZH.get(kind, kind) if zh else kind, micro(amount)) for kind, amount in statement.moves.items()
-    )
+    moves = tuple((booking(kind)[0 if zh else 1], micro(amount)) for kind, amount in statement.moves.items())
     price = yuan(statement.list_price_fen)
     return Document(
         title=word("AI 积分对账单", "Statement of AI Credits"),

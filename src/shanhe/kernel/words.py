@@ -67,18 +67,55 @@ POSTINGS_ZH: Final[Mapping[str, str]] = {
     "budget": "预算拨入",
     "call": "模型调用", "capture": "划扣", "clawback": "追回", "clawback_owed": "待追回",
     "codes_funded": "兑换码备款", "codes_returned": "兑换码退款", "course": "课程补贴", "estate": "承继",
-    "evaluation_override": "评测放行", "exchange_deposit": "交易资金转入", "exchange_withdrawal": "交易资金转出",
+    "exchange_deposit": "交易资金转入", "exchange_withdrawal": "交易资金转出",
     "expiry": "到期", "fund_payment": "生态基金支出", "grant": "授予", "guarantee_recovery": "担保追偿",
-    "judge": "评审", "node_kept": "暂扣收益不予退还", "node_refund": "节点调用退款",
+    "node_kept": "暂扣收益不予退还", "node_refund": "节点调用退款",
     "node_withheld": "节点收益暂扣", "nomad_card": "游民权益发放", "nomad_card_end": "游民权益收回",
     "opening": "接入期初余额", "payout": "提现",
     "play_money": "模拟资金", "points_converted": "贡献积分兑换", "purchase": "购买", "reconciliation": "对账处理",
-    "redeem": "兑换", "refund": "退款", "refund_payout": "退款付出", "release": "发放", "reversal": "冲正",
+    "redeem": "兑换", "refund": "退款", "refund_payout": "退款付出", "reversal": "冲正",
     "service_booking": "服务预约", "stability_fund": "稳定基金", "stay": "优惠住宿", "ticket": "门票使用",
     "top_up": "人工入账", "trade": "交易",
     "trade_reversal": "成交冲正", "voucher": "消费券使用",
 }  # fmt: skip
 """What a posting is called on statements, by its kind."""
+
+ENTRIES: Final[Mapping[str, tuple[str, str]]] = {
+    "approval.recorded": ("登记主管部门的批准", "Authority's approval recorded"),
+    "approval.revoked": ("撤销主管部门的批准", "Authority's approval revoked"),
+    "evaluation_override": ("评测放行", "Evaluation override"),
+    "exchange.auction": ("集合竞价", "Auction"),
+    "exchange.pause": ("暂停交易", "Trading paused"),
+    "exchange.resume": ("恢复交易", "Trading resumed"),
+    "exchange.reversal": ("冲正成交", "Trades reversed"),
+    "filing.moved": ("算法备案进展", "Filing of an algorithm"),
+    "glass.acted": ("据紧急授权单人办理", "Done by one person under break-glass"),
+    "glass.ended": ("紧急授权结束", "Break-glass ended"),
+    "glass.opened": ("启用紧急授权", "Break-glass opened"),
+    "glass.reviewed": ("紧急授权复核", "Break-glass reviewed"),
+    "governance.adopted": ("提案生效", "Proposal adopted"),
+    "governance.announced": ("提案公告", "Proposal announced"),
+    "governance.failed": ("提案未能生效", "Proposal could not be adopted"),
+    "governance.simulated": ("规则模拟", "Simulation of a rule"),
+    "governance.vetoed": ("提案被否决", "Proposal vetoed"),
+    "ip.changed": ("知识产权登记变动", "Registry of rights changed"),
+    "log.key": ("更换日志密钥", "Key of the log changed"),
+    "log.shred": ("销毁日志隐藏内容", "Hidden content of the log destroyed"),
+    "log.witness": ("见证人名单变动", "Witnesses of the log changed"),
+    "nomad_card": ("游民身份卡", "Nomad ID"),
+    "presence": ("游民在场", "Presence of a nomad"),
+    "programme.decided": ("计划的决定", "Decision of a programme"),
+    "recovered": ("恢复备份之后的区间", "Range after a recovery"),
+    "request.decided": ("第二人的决定", "Second person's decision"),
+    "request.done": ("申请已办结", "Request done"),
+    "request.refused": ("申请未能办理", "Request could not be done"),
+    "rule.amended": ("规则修订", "Rule amended"),
+    "rule.in_force": ("规则生效", "Rules in force"),
+    "rule.set_aside": ("搁置规则修订", "Amendment set aside"),
+    "science.changed": ("开放科学登记变动", "Register of open science changed"),
+    "totals": ("阶段合计", "Totals"),
+}
+"""What an entry of the transparency log that is no posting is called, by its kind."""
 
 FIELDS_ZH: Final[Mapping[str, str]] = {
     "abstract": "摘要", "amount": "金额", "answer": "答复", "applied_on": "申请日", "at": "时间",
@@ -165,6 +202,11 @@ def field_en(name: str) -> str:
 def any_of(*words: Word) -> Word:
     """One of several states."""
     return "或".join(map(zh, words)), " or ".join(map(en, words))
+
+
+def booking(kind: str) -> tuple[str, str]:
+    """What a posting is called: (zh, en)."""
+    return POSTINGS_ZH.get(kind, kind), kind.replace("_", " ")
 
 
 def move(kind: str) -> tuple[str, str]:

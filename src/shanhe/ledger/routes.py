@@ -23,7 +23,7 @@ from shanhe.kernel.documents import BOM, csv_line
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.routing import APIRouter
-from shanhe.kernel.words import POSTINGS_ZH
+from shanhe.kernel.words import booking
 from shanhe.ledger.api import (
     CHART,
     Account,
@@ -329,7 +329,7 @@ def _title(kind: str, language: str | None) -> str:
 def _told(line: StatementLine, language: str | None) -> tuple[str, str]:
     if language is None:
         return line.kind, line.memo
-    kind = POSTINGS_ZH.get(line.kind, line.kind) if language.startswith("zh") else line.kind.replace("_", " ")
+    kind = booking(line.kind)[0 if language.startswith("zh") else 1]
     return kind, memos.said(line.memo, language)
 
 

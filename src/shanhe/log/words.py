@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shanhe.kernel.money import MICRO
-from shanhe.kernel.words import POSTINGS_ZH
+from shanhe.kernel.words import ENTRIES, booking
 
 UNITS: Final = {
     "credit": (MICRO, "AI 积分", "AI credits"),
     "cny": (100, "元", "yuan"),
-    "voucher": (100, "元券", "yuan"),
+    "voucher": (100, "元券", "yuan in vouchers"),
+    "ticket": (1, "张票", "tickets"),
+    "point": (1, "贡献积分", "points"),
 }
 
 
@@ -27,15 +29,16 @@ def describe(entry: Mapping[str, Any], private: Mapping[str, Any] | None) -> tup
     """The entry in words, Chinese and English."""
     kind, day = str(entry.get("type") or entry.get("kind")), entry.get("day", "")
     if private is None or "transfers" not in private:
-        return f"{day} 记入：{kind}", f"Recorded on {day}: {kind}"
+        called = ENTRIES.get(kind) or booking(kind)
+        return f"{day} 记入：{called[0]}", f"Recorded on {day}: {called[1]}"
     moved: dict[str, int] = {}
     for transfer in private["transfers"]:
         moved[transfer[4]] = moved.get(transfer[4], 0) + transfer[3]
     sums = [amount(asset, minor) for asset, minor in sorted(moved.items())]
     model = (private.get("evidence") or {}).get("model", "") if isinstance(private.get("evidence"), dict) else ""
-    told = f"（{model}）" if model else ""
+    told, (zh, en) = f"（{model}）" if model else "", booking(kind)
     return (
-        f"{day} 入账“{POSTINGS_ZH.get(kind, kind)}”{told}：{'、'.join(zh for zh, _ in sums)}，时间 {private.get('at')}",
-        f"Booked on {day}: {kind}{f' ({model})' if model else ''}, {', '.join(en for _, en in sums)}, "
+        f"{day} 入账“{zh}”{told}：{'、'.join(one for one, _ in sums)}，时间 {private.get('at')}",
+        f"Booked on {day}: {en}{f' ({model})' if model else ''}, {', '.join(one for _, one in sums)}, "
         f"at {private.get('at')}",
     )

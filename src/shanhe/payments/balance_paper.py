@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from shanhe.kernel.documents import Column, Document, Kind, Table
-from shanhe.kernel.words import POSTINGS_ZH
+from shanhe.kernel.words import booking
 from shanhe.payments.balance_model import Side
 
 TITLE: Final = ("银行存款余额调节表", "Bank reconciliation statement")
@@ -79,7 +79,7 @@ def what(kind: str, *, zh: bool) -> str:
     """What an item in transit is of, in words."""
     if kind in WHAT:
         return WHAT[kind][0 if zh else 1]
-    return POSTINGS_ZH.get(kind, kind) if zh else kind.replace("_", " ")
+    return booking(kind)[0 if zh else 1]
 
 
 def _yuan(fen: int) -> Decimal:

@@ -15,7 +15,7 @@ from uuid import UUID
 from shanhe.kernel.clock import city_date
 from shanhe.kernel.documents import Column, Document, Kind, Table
 from shanhe.kernel.money import MICRO
-from shanhe.kernel.words import POSTINGS_ZH, STATES_ZH
+from shanhe.kernel.words import STATES_ZH, booking
 from shanhe.ledger.api import Asset
 from shanhe.store.errors import BadListing
 from shanhe.store.model import IncomeDay
@@ -172,7 +172,7 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
     def word(chinese: str, english: str) -> str:
         return chinese if zh else english
 
-    figure, called, states = Kind.FIGURE, POSTINGS_ZH if zh else {}, STATES_ZH if zh else {}
+    figure, states = Kind.FIGURE, STATES_ZH if zh else {}
     by_day = Table(
         word("按日与词元", "By day and token"),
         (Column(word("日期", "Day")), Column(word("上架项", "Listing"), width=2), Column(word("调用", "Calls"), figure),
@@ -195,7 +195,7 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
         tuple(
             (
                 one.at,
-                called.get(one.kind, one.kind),
+                booking(one.kind)[0 if zh else 1],
                 str(one.posting),
                 credits(one.amount_micro),
                 credits(one.balance_micro),

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from shanhe.console.pages.base import Room
 from shanhe.kernel.http import language
 from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.words import ENTRIES
 
 WORDS: Final = "proof.word."
 
@@ -34,6 +35,10 @@ class ProofRoom(Room):
         words = {
             key.removeprefix(WORDS): catalogue.text(key, lang) for key in catalogue.entries if key.startswith(WORDS)
         }
+        words |= {
+            f"type_{kind}": catalogue.text(f"posting_kind.{kind}", lang) for kind in catalogue.below("posting_kind")
+        }
+        words |= {f"type_{kind}": zh if lang.startswith("zh") else en for kind, (zh, en) in ENTRIES.items()}
         return self.show(request, "proof.html", who, keys=keys, keys_json=json.dumps(keys), words=json.dumps(words))
 
     async def download(self, request: Request, receipt_id: UUID) -> Response:
