@@ -756,6 +756,41 @@ class TestJourney:
         page.get_by_role("button", name="报价").click()
         expect(page.locator("#pay")).to_contain_text("300.00")
 
+    def test_says_where_a_rating_did_not_arrive(self, city: Stage, page: Page) -> None:
+        run = f"/playground/runs/{new_id()}"
+        said = {"choices": [{"delta": {"content": "浇水"}, "finish_reason": "stop"}]}
+        button = f'<fieldset id="rating"><button form="thumb" formaction="{run}/thumb">评价</button></fieldset>'
+        page.route("**/playground/chat", lambda route: route.fulfill(
+            content_type="text/event-stream", headers={"x-shanhe-run": run[-36:]}, body=f"data: {json.dumps(said)}\n\n"
+        ))  # fmt: skip
+        page.route(f"**{run}", lambda route: route.fulfill(content_type="text/html", body=button))
+        page.route(f"**{run}/thumb", lambda route: route.abort())
+        page.goto(f"{city.url}/playground")
+        page.locator("#prompt").fill("秧苗叶子发黄怎么办？")
+        page.locator("#send").click()
+        rating = page.locator("#rating")
+        for _ in range(2):
+            rating.get_by_role("button").click()
+            expect(rating.get_by_role("alert")).to_have_text("没有收到结果，请检查网络后再试。")
+        page.unroute(f"**{run}/thumb")
+        page.route(f"**{run}/thumb", lambda route: route.fulfill(headers={"hx-redirect": "/status"}))
+        rating.get_by_role("button").click()
+        page.wait_for_url("**/status")
+
+    def test_reads_why_a_button_was_refused(self, city: Stage, page: Page) -> None:
+        page.goto(f"{city.url}/city/engines")
+        page.route(
+            "**/city/engines/*/test", lambda route: route.continue_(url=f"{city.url}/city/engines/{new_id()}/test")
+        )
+        for _ in range(2):
+            page.locator("#engines [hx-post]").first.click()
+            expect(page.locator("#report > [role=alert]")).to_have_text("没有这个引擎。")
+        cookies = page.context.cookies()
+        page.context.clear_cookies()
+        page.locator("#engines [hx-post]").first.click()
+        page.wait_for_url(re.compile(r"/sign-in\?next=/city/engines"))
+        page.context.add_cookies(cookies)  # type: ignore[arg-type]
+
     def test_opens_the_menu_where_one_is(self, city: Stage, page: Page) -> None:
         page.set_viewport_size({"width": 1440, "height": 500})
         page.goto(f"{city.url}/settings")

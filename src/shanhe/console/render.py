@@ -353,8 +353,9 @@ def go(path: str, done: str = "") -> Response:
 
 
 def address(request: Request) -> str:
-    """Where the person is: the page asked for, or the page whose form was sent (a form has no page)."""
-    if request.method == "GET":
+    """Where the person is: the page asked for, or the page whose form was sent (a form has no page) or whose part was
+    asked for."""
+    if request.method == "GET" and "hx-request" not in request.headers:
         return local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
     came = parts_of(request.headers.get("referer", ""))
     if came.netloc != request.url.netloc or not came.path:

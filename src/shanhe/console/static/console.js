@@ -117,13 +117,19 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden || panel.querySelector("details[open]") || panel.contains(document.activeElement)) event.preventDefault();
 });
 
-// Where no answer came, what is left of the one before would pass for it: a price for the amount that was typed since.
+// Where no answer came, what is left of the one before would pass for it: a price for the amount that was typed since. Of
+// what was asked to be done, and refused, the place stays as it is below the reason.
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
-  document.addEventListener(failure, ({ detail: { elt, target } }) => {
+  document.addEventListener(failure, ({ detail: { elt, target, xhr } }) => {
     if ((elt.getAttribute("hx-trigger") || "").startsWith("every")) return;
-    const note = Object.assign(document.createElement("p"), { className: "note bad", textContent: document.body.dataset.unanswered });
+    const refused = new DOMParser().parseFromString(xhr?.responseText || "", "text/html").querySelectorAll("[data-failed] > p");
+    const why = Array.from(refused, (one) => one.textContent).join(" ") || document.body.dataset.unanswered;
+    const note = Object.assign(document.createElement("p"), { className: "note bad", textContent: why });
     note.setAttribute("role", "alert");
-    target.replaceChildren(note);
+    if (elt.hasAttribute("hx-post")) {
+      target.querySelector(":scope > .note.bad")?.remove();
+      target.prepend(note);
+    } else target.replaceChildren(note);
   });
 }
 

@@ -261,7 +261,15 @@ function start(play, rich) {
     submitter.disabled = true;
     try {
       const answer = await fetch(submitter.formAction, { method: "POST", body: fields, headers: { "hx-request": "true", accept: "text/html" } });
-      receipt.innerHTML = await answer.text();
+      const away = answer.headers.get("hx-redirect"); // the session is over
+      if (away) location.assign(away);
+      else receipt.innerHTML = await answer.text();
+    } catch {
+      const note = Object.assign(document.createElement("p"), { className: "note bad", textContent: document.body.dataset.unanswered });
+      note.setAttribute("role", "alert");
+      const rating = document.getElementById("rating");
+      rating.querySelector(":scope > .note")?.remove();
+      rating.prepend(note);
     } finally {
       submitter.disabled = false;
     }
