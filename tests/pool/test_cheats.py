@@ -240,6 +240,25 @@ class TestCheat:
         assert pool.inspector._wards[before.id].cleared == (await pool.node("cleared")).cleared == 1
         await machine.stop()
 
+    async def test_that_was_cleared_before_its_process_heard_of_the_quarantine_begins_anew(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else what it has in mind of the node counts on, and nothing that it finds from then on is written down."""
+
+        async def unheard(_: object) -> None: ...
+
+        machine, pool = await judged.machine("quickly"), judged.services.pool
+        node = await pool.node("quickly")
+        pool.inspector.know(node, {"count": (40, 30, 1e9)})
+        monkeypatch.setattr(pool, "_follow", unheard)
+        await pool.quarantine("quickly", actor="tests", reason="a mistake")
+        await pool.release("quickly", actor="tests", reason="cleared")
+        monkeypatch.undo()
+        await pool._follow(pool.tunnels.sessions[node.id])
+        ward = pool.inspector._wards[node.id]
+        assert (ward.cleared, [test.checks for test in ward.tests.values() if test.checks]) == (1, [])
+        await machine.stop()
+
     async def test_that_was_blamed_wrongly_gets_the_rest_back_after_an_interruption(
         self, judged: Town, monkeypatch: pytest.MonkeyPatch
     ) -> None:

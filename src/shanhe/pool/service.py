@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -44,6 +45,8 @@ from shanhe.pool.withholding import KEPT, RESTORED, RETURNED, Withholding, Withh
 
 REFRESH_S: Final = 3.0
 """How often speeds are exchanged between processes and sums are written."""
+FOLLOWED: Final = attrgetter("state", "session", "cleared")
+"""What of a node its tunnel has to hear of."""
 TOKEN_PREFIX: Final = "shn-"
 TOKEN_HOURS_MAX: Final = 24 * 30
 QUEUE_PER_SLOT: Final = 8
@@ -160,7 +163,7 @@ class Pool:
         for node in await store.nodes(self._db):
             names[node.id] = node.engine
             session = self.tunnels.sessions.get(node.id)
-            if session is not None and (node.state, node.session) != (session.node.state, session.node.session):
+            if session is not None and FOLLOWED(node) != FOLLOWED(session.node):
                 self._spawn(self._follow(session))  # its notice was lost
         for (node_id, model), speed in (await store.speeds(self._db)).items():
             if node_id in names:
@@ -435,10 +438,11 @@ class Pool:
             return
         if node.state is not session.node.state:
             await self.tunnels.tell(node.id, {"type": "state", "state": node.state.value, "cause": node.cause})
-        was, session.node = session.node.state, node
-        if node.state is NodeState.JOINING and was is not NodeState.JOINING:
-            if was is NodeState.QUARANTINED or self.inspector.condemned(node.id):
-                self.inspector.know(node, {})  # after a drain, which is no verdict, what was found still counts
+        was, session.node = session.node, node
+        joins = node.state is NodeState.JOINING and was.state is not NodeState.JOINING
+        if node.cleared != was.cleared or (joins and self.inspector.condemned(node.id)):
+            self.inspector.know(node, {})  # after a drain, which is no verdict, what was found still counts
+        if joins:
             await self._begin(session)
 
     async def _changed(self, session: Session, what: str) -> None:
