@@ -71,8 +71,9 @@ async def site(city: City, tmp_path: Path) -> Site:
         city.clock, approvals, identity.seals, city.rulebook, bank=nobody, disputes=city.credits.disputes, facts=nobody
     )
     exchange: Any = SimpleNamespace(cash=nobody)
+    payouts: Any = SimpleNamespace(files=SimpleNamespace())
     by_hand = ByHand(
-        city.clock, approvals, identity.seals, rulings, payouts=nobody, credits=city.credits, exchange=exchange
+        city.clock, approvals, identity.seals, rulings, payouts=payouts, credits=city.credits, exchange=exchange
     )
     http.take(app, credits_router(city.credits, moves, rulings.grant, by_hand.pay_refund))
     http.take(app, approvals_router(approvals, require))

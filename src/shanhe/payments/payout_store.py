@@ -250,16 +250,17 @@ async def is_batch(db: Database, batch_id: UUID) -> bool:
     return found
 
 
-async def in_file(db: Database, batch_id: UUID) -> list[tuple[str, UUID, int]]:
-    """(reference, payee, fen) of everything in a file that is still to be sent, by reference."""
-    rows = await db.fetch(
-        """SELECT reference, payee_id, net_fen AS fen FROM payments.payout WHERE batch = $1 AND state = 'sent'
-           UNION ALL SELECT reference, payee_id, amount_fen FROM payments.bank_outgoing
+async def in_file(db: Database, batch_id: UUID) -> list[Any]:
+    """Everything in a file that is still to be sent: reference, payee, fen, and the payout, unless it is one that came
+    back and is sent again; by reference."""
+    return await db.fetch(
+        """SELECT reference, payee_id AS payee, net_fen AS fen, id AS payout FROM payments.payout
+            WHERE batch = $1 AND state = 'sent'
+           UNION ALL SELECT reference, payee_id, amount_fen, NULL FROM payments.bank_outgoing
                       WHERE batch = $1 AND done_at IS NULL
            ORDER BY 1""",
         batch_id,
     )
-    return [(row["reference"], row["payee_id"], row["fen"]) for row in rows]
 
 
 async def batches(db: Database, limit: int) -> list[Batch]:

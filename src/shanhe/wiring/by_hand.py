@@ -58,6 +58,7 @@ class ByHand:
         self._refunds = credits.refunds
         self._cash = exchange.cash
         self._said = partial(reason_of, seals)
+        payouts.files.arrived = self.arrived
         approvals.deeds |= {
             CONFIRMED: Deed(self._confirm, "/city/payouts"),
             FAILED: Deed(self._fail, "/city/payouts", self._said),
@@ -138,13 +139,22 @@ class ByHand:
 
     async def _unsaid(self, subject: str) -> None:
         """SaidToBePaid where a request stands that says so."""
+        if await self._stands(subject):
+            raise SaidToBePaid()
+
+    async def _stands(self, subject: str) -> bool:
         for number in numbers_of(subject):
             known = await self._approvals.known(number)
             if known is None:
-                return
+                break
             late = known.state is RequestState.OPEN and known.expires_at <= self._clock.now()
             if known.state in (RequestState.OPEN, RequestState.APPROVED) and not late:
-                raise SaidToBePaid()
+                return True
+        return False
+
+    async def arrived(self, payout_id: UUID) -> bool:
+        """Whether somebody says that a payout arrived, and nobody has decided on that yet."""
+        return await self._stands(f"{CONFIRMED}:{payout_id}")
 
     async def _confirm(self, decided: Request) -> None:
         await self._payouts.confirm(UUID(str(decided.payload["payout"])), by=decided.signed)
