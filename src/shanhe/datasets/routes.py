@@ -88,7 +88,7 @@ def _changing(routes: APIRouter, datasets: Datasets) -> None:
         org_with(actor, "keys", "models")
         try:
             wishes = msgspec.json.decode(await request.body() or b"{}", type=Cleaning)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise Invalid(
                 "bad_cleaning", f"The wishes can't be read: {error}.", message_zh="清洗条件无法读取。"
             ) from error

@@ -60,7 +60,7 @@ class LiveClones:
     async def say(self, who: m.Who, fields: Mapping[str, str]) -> None:
         try:
             run, label = UUID(fields.get("run", "")), msgspec.json.decode(fields.get("label", "") or "{}")
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise Invalid("bad_feedback", "The answer is missing.", message_zh="缺少所评价的回答。") from error
         await self._teaching.say(
             who.person_id, who.org_id, run, good=fields.get("good") == "1", question=fields.get("question", ""),

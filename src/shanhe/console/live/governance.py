@@ -255,14 +255,14 @@ def _value(parameter: Parameter, text: str) -> Any:
             ) from error  # fmt: skip
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip()
 
 
 def _facts(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Invalid("bad_content", "The facts must be a JSON object.", message_zh="事项要素须为 JSON 对象。")

@@ -130,7 +130,7 @@ class LiveNomads:
         venue = await self._nomads.venues.mine(venue_id, actor_of(who))
         try:
             found = msgspec.json.decode(scans, type=list[Scan])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise Invalid("bad_scans", "These scans can't be read.", message_zh="无法识别扫码记录。") from None
         if any(scan.at.tzinfo is None for scan in found):
             raise Invalid("bad_scans", "A scan's time needs its zone.", message_zh="扫码时间须带时区。")

@@ -215,7 +215,7 @@ def _typed(rule: Rule, facts: Mapping[str, str]) -> dict[str, Any]:
                 typed[name] = json.loads(text)
             else:
                 typed[name] = text
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             zh, en = (fact.title.zh, fact.title.en) if fact else (name, name)
             raise Invalid(
                 "bad_fact", f"{en}: {text!r} cannot be read.", message_zh=f"无法读取“{zh}”的值：{text}。",

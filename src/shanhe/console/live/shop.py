@@ -58,7 +58,7 @@ class LiveShop:
     ) -> File:  # fmt: skip
         try:
             said = msgspec.json.decode(label or "{}", type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             said = {}
         # a form's lines end in CR LF; the label is of the text as it was
         plain, agents = text.replace("\r\n", "\n"), self._agents

@@ -185,7 +185,7 @@ async def sent(request: Request) -> dict[str, Any]:
     """What a page's script sent: one JSON object; Invalid for anything else."""
     try:
         found = msgspec.json.decode(await request.body(), type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(
             "invalid_request", "The request does not have the expected form.", message_zh="请求的格式不正确。"
         ) from error
