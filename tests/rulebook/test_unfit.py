@@ -30,6 +30,7 @@ from shanhe.rulebook.api import (
     proved,
     values,
 )
+from shanhe.rulebook.texts import read
 from shanhe.settings import Settings
 from stage.faults import lost_mark
 
@@ -54,6 +55,41 @@ def middle(value: int, first: date, announced: date, **more: Any) -> RuleAmendme
     row = {"from": str(first), "announced": str(announced), "value": value, "given": True}
     content = {"parameters": {"middle": [row]}, **more}
     return RuleAmendment(str(new_id()), "C3_asset_statement", content, "person:a, person:b")
+
+
+class TestAnAmendmentFromBeforeANameOfItsTables:
+    """A release brings a scene or a class of models; the city's own prices of the others were decided before it."""
+
+    def older(self, rule: str, name: str, without: str, **more: Any) -> RuleAmendment:
+        parameter = Rulebook.load().rule(rule).parameter(name)
+        assert parameter is not None
+        value = {key: one for key, one in parameter.values[-1].value.items() if key != without} | more
+        row = {"from": str(FROM), "announced": "2026-11-20", "value": value, "given": True}
+        return RuleAmendment(str(new_id()), rule, {"parameters": {name: [row]}}, "person:a, person:b")
+
+    def test_has_what_was_said_of_that_name_before_it(self) -> None:
+        one = self.older("P11_scenes", "market_reference", "image", ocr=5)
+        book = Rulebook.load([one])
+        assert book.unfit == ()
+        assert book.evaluate("P11_scenes", {"cost": 100, "scene": "ocr"}, on=FROM).amount == 5
+        image = {"cost": 10**12, "scene": "image"}
+        was = book.evaluate("P11_scenes", image, on=BEFORE)
+        assert book.evaluate("P11_scenes", image, on=FROM).amount == was.amount > 0
+        for rule_hash, (rule_id, source) in book.sources().items():
+            found = read(rule_id, rule_hash, source)
+            assert found is not None
+            assert found.content_hash == rule_hash
+
+    def test_has_it_in_a_table_of_tables(self) -> None:
+        book = Rulebook.load([self.older("P11_pricing", "market_reference", "image_tokens")])
+        assert book.unfit == ()
+        for model_class in ("small", "image_tokens"):
+            facts = {"cost": 1000, "model_class": model_class, "bucket": "input"}
+            assert book.evaluate("P11_pricing", facts, on=FROM).amount == 1150
+
+    def test_names_it_where_it_is_asked_for_now(self) -> None:
+        with pytest.raises(Invalid):
+            proved(Rulebook.load(), self.older("P11_scenes", "market_reference", "image"))
 
 
 class TestAnAmendmentThatDoesNotFit:

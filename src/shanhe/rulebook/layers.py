@@ -10,7 +10,7 @@ from typing import Any
 from shanhe.rulebook.documents import FIRST_DATE, Reader, as_date
 from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound
 from shanhe.rulebook.loader import dated_values, examples_of, formulas_of, linked, sound
-from shanhe.rulebook.model import Example, Rule, RuleAmendment, Withheld
+from shanhe.rulebook.model import DatedValue, Example, Rule, RuleAmendment, Withheld
 
 
 def amend(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dict[str, Rule]:
@@ -90,23 +90,16 @@ def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
     unknown = [name for name in changes if rule.parameter(name) is None]
     if unknown:
         reader.refuse(f"{rule.id} has no parameter {unknown[0]!r}", f"{rule.id} 没有参数 {unknown[0]!r}")
-    parameters = tuple(
-        replace(
-            parameter,
-            values=parameter.values
-            + dated_values(
-                parameter,
-                changes.get(parameter.name, ()),
-                f"{where}.parameters.{parameter.name}",
-                rule.article,
-                amendment.id,
-            ),
-        )
-        for parameter in rule.parameters
-    )
+    parameters = []
+    for parameter in rule.parameters:
+        at = f"{where}.parameters.{parameter.name}"
+        rows = dated_values(parameter, changes.get(parameter.name, ()), at, rule.article, amendment.id)
+        if amendment.completed and parameter.type == "table":
+            rows = tuple(_completed(row, parameter.values) for row in rows)
+        parameters.append(replace(parameter, values=parameter.values + rows))
     result = replace(
         rule,
-        parameters=parameters,
+        parameters=tuple(parameters),
         formulas=rule.formulas
         + formulas_of(reader.rows("formula", empty=True), f"{where}.formula", rule.article, amendment.id),
         examples=rule.examples + examples_of(reader.rows("examples", empty=True), f"{where}.examples"),
@@ -114,3 +107,15 @@ def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
     )
     reader.done()
     return sound(result, where)
+
+
+def _completed(row: DatedValue, known: Sequence[DatedValue]) -> DatedValue:
+    """A table's row with what the row before it says of names that it says nothing of."""
+    before = max((one for one in known if one.start <= row.start), key=lambda one: one.start, default=known[0])
+    return replace(row, value=_with(row.value, before.value))
+
+
+def _with(table: Any, before: Any) -> Any:
+    if not (isinstance(table, Mapping) and isinstance(before, Mapping)):
+        return table
+    return {**before, **{name: _with(value, before.get(name)) for name, value in table.items()}}

@@ -203,7 +203,8 @@ class RuleAmendment:
 
     `content` holds any of `parameters: {name: [dated values]}`, `formula: [dated formulas]`, `examples: [...]` and
     `review`; nothing already there can be changed, only succeeded. `sha256` is the hash it was recorded with, empty
-    where it isn't recorded; `aside`: two people set it aside since, and it decides nothing.
+    where it isn't recorded; `aside`: two people set it aside since, and it decides nothing. `completed`: its tables say
+    of names that a later release brought what the row before does.
     """
 
     id: str
@@ -213,6 +214,7 @@ class RuleAmendment:
     note: str = ""
     sha256: str = ""
     aside: bool = False
+    completed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -146,15 +147,21 @@ class Rulebook:
         book = self
         for amendment in extra:
             try:
-                trial = book.amended([amendment])
-                trial._fits(amendment)
-                book = trial
+                book = book._taken(amendment)
             except ShanheError as error:
+                with suppress(ShanheError):  # it may be older than a name that its tables have by now
+                    book = book._taken(replace(amendment, completed=True))
+                    continue
                 unfit = Unfit(amendment, _why(error, amendment), since(amendment))
                 edition = book._edition
                 rules = withhold(edition.rules, amendment)
                 book = Rulebook(rules, book._made, amendments=edition.amendments, unfit=(*edition.unfit, unfit))
         return book
+
+    def _taken(self, amendment: RuleAmendment) -> Rulebook:
+        trial = self.amended([amendment])
+        trial._fits(amendment)
+        return trial
 
     def _fits(self, amendment: RuleAmendment) -> None:
         """Raises where an amendment, layered on, isn't what was recorded, does not type, or not do what its own
@@ -165,14 +172,19 @@ class Rulebook:
             )
         rule = self.rule(amendment.rule_id)
         for rule_id in (rule.id, *self.sharing(rule.id, amendment.content.get("parameters", {}))):
-            self._type(self.rule(rule_id))
+            self._type(self.rule(rule_id), amendment.id)
         for finding in examples_hold(self, rule, examples_in(amendment)):
             if not finding.ok:
                 raise RuleFileInvalid(f"amendment {amendment.id}", finding.message, finding.message_zh)
 
-    def _type(self, rule: Rule) -> None:
-        for formula in rule.formulas:
-            on = max([formula.start, *(min(v.start for v in p.values) for p in rule.parameters)])
+    def _type(self, rule: Rule, amendment: str = "") -> None:
+        """On the first day of each formula, and of what an amendment says."""
+        first = max((min(v.start for v in p.values) for p in rule.parameters), default=date.min)
+        days = {max(formula.start, first) for formula in rule.formulas}
+        if amendment:
+            said = {v.start for p in rule.parameters for v in p.values if v.amendment == amendment}
+            days |= {day for day in said if day > min(days)}
+        for on in sorted(days):
             with suppress(RuleWithheld):
                 self.program(rule.id, on)
 

@@ -32,6 +32,7 @@ def source_of(rule: Rule, amendments: Sequence[RuleAmendment]) -> Source:
         "files": {name: text for name, text in packaged_texts().items() if name in needed},
         "amendments": [
             {"id": one.id, "rule": one.rule_id, "content": dict(one.content)}
+            | ({"completed": True} if one.completed else {})
             for one in amendments
             if one.rule_id in needed
         ],
@@ -42,7 +43,10 @@ def read(rule_id: str, rule_hash: str, source: Source) -> Rule | None:
     """The rule again; None where the source can't be read, or isn't the text of that hash."""
     try:
         files = {name: parse_rule(text, f"{name}.yaml") for name, text in source["files"].items()}
-        layers = [RuleAmendment(one["id"], one["rule"], one["content"], "") for one in source["amendments"]]
+        layers = [
+            RuleAmendment(one["id"], one["rule"], one["content"], "", completed=bool(one.get("completed")))
+            for one in source["amendments"]
+        ]
         rules = layered(files, layers)
         rule = with_shared(rules[rule_id], rules)
     except (ShanheError, KeyError, TypeError, ValueError, AttributeError):
