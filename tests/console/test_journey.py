@@ -794,6 +794,16 @@ class TestJourney:
         page.wait_for_url(re.compile(r"/sign-in\?next=/city/engines"))
         page.context.add_cookies(cookies)  # type: ignore[arg-type]
 
+    def test_stays_where_somebody_writes_when_the_session_ends(self, city: Stage, page: Page) -> None:
+        page.goto(f"{city.url}/exchange/trade")
+        cookies = page.context.cookies()
+        page.context.clear_cookies()
+        for _ in range(2):
+            with page.expect_response(lambda answer: bool(answer.headers.get("hx-redirect"))):
+                pass
+        assert page.url == f"{city.url}/exchange/trade"
+        page.context.add_cookies(cookies)  # type: ignore[arg-type]
+
     def test_opens_the_menu_where_one_is(self, city: Stage, page: Page) -> None:
         page.set_viewport_size({"width": 1440, "height": 500})
         page.goto(f"{city.url}/settings")

@@ -117,6 +117,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden || panel.querySelector("details[open]") || panel.contains(document.activeElement)) event.preventDefault();
 });
 
+// A session that has ended takes nobody away from what they are writing: their form says so when it is sent, and keeps it.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { elt, xhr } = event.detail;
+  if ((elt.getAttribute("hx-trigger") || "").startsWith("every") && xhr.getResponseHeader("hx-redirect")) event.preventDefault();
+});
+
 // Where no answer came, what is left of the one before would pass for it: a price for the amount that was typed since. Of
 // what was asked to be done, and refused, the place stays as it is below the reason.
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
