@@ -30,6 +30,7 @@ class NomadDesk:
 
     def __init__(self) -> None:
         self.fresh = False
+        self.renewed: Mapping[str, Any] | None = None
         self.done: list[tuple[Any, ...]] = []
 
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
@@ -38,7 +39,8 @@ class NomadDesk:
             "days": 89, "needed": 90, "missing": 1, "kind": "issue" if self.fresh else "renewal",
             "standing": "none" if self.fresh else "valid", "member": False, "declared": not self.fresh,
             "card": None if self.fresh else CARD, "reasons": reasons, "number": "N12345678",
-            "renewal_opens": None if self.fresh else date(2027, 3, 30), "consent": not self.fresh, "can_renew": True,
+            "renewal_opens": None if self.fresh else date(2027, 3, 30), "consent": not self.fresh,
+            "renewed": self.renewed,
             "notice": {"zh": "在场记录属于敏感个人信息。", "en": "Presence is sensitive."},
             "appeals": [] if self.fresh else [APPEAL, {**APPEAL, "state": "rejected", "answer": "无入住记录"}],
             "refusal": None if self.fresh else UUID(int=604),
@@ -84,7 +86,8 @@ class NomadDesk:
 
     async def card(self, who: m.Who) -> Mapping[str, Any]:
         shown = {"number": "N12345678", "pass_code": "SH1.cGFzcw.c2ln", "card": None}
-        return shown if self.fresh else {**shown, "card": CARD, "shown": "a.b.c~", "token": "a.b.c~d~"}
+        until = (self.renewed or CARD)["valid_until"]
+        return shown if self.fresh else {**shown, "card": CARD, "until": until, "shown": "a.b.c~", "token": "a.b.c~d~"}
 
     async def purse(self, who: m.Who) -> Mapping[str, Any]:
         if self.fresh:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from html import unescape
 from uuid import UUID
 
@@ -423,6 +424,19 @@ class TestPage:
         assert "没有该上架项" in page
         assert "请回到列表" in page
         assert "GET /api" not in page
+
+    async def test_of_a_nomad_says_until_when_the_id_was_renewed_and_asks_for_no_more(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get("/nomad")).text
+        assert 'action="/nomad/apply"' in page
+        assert 'id="renewed"' not in page
+        desk.nomads.renewed = {"valid_from": date(2027, 5, 30), "valid_until": date(2028, 5, 29)}  # type: ignore[attr-defined]
+        page = (await member.get("/nomad")).text
+        assert 'action="/nomad/apply"' not in page
+        assert '<dd id="renewed">' in page
+        assert "2028-05-29" in page
+        assert "2028-05-29" in (await member.get("/nomad/card")).text
 
     async def test_escapes_what_people_wrote(self, member: httpx.AsyncClient) -> None:
         name = "<script>alert(1)</script>{{7*7}}"

@@ -25,6 +25,8 @@ from shanhe.timetable import nomad_credits
 
 from .conftest import Town, days
 
+RENEWABLE = "Your digital nomad ID can be renewed"
+
 
 def third_party(presentation: str, jwks: dict[str, Any]) -> dict[str, Any]:
     """A verifier that knows the issuer's keys and nothing of this city's code."""
@@ -126,6 +128,33 @@ class TestCard:
         assert (renewed.year, standing) == (2, Standing.VALID)
         assert (renewed.valid_from, renewed.valid_until) == (card.valid_until + days(1), date(2028, 5, 29))
         assert await town.fact(person, "nomad_id") is True
+
+    async def test_tells_its_holder_once_that_it_can_be_renewed(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        told = []
+        for before in (61, 60, 60, 57, 20):
+            town.day(card.valid_until - days(before))
+            await town.nomads.tick()
+            told.append([one.title.en for one in await town.notifier.inbox(person, [])].count(RENEWABLE))
+        assert told == [0, 1, 1, 1, 1]
+
+    async def test_says_no_more_that_it_can_be_renewed_once_it_was(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        town.day(card.valid_until - days(60 + 89))
+        await town.here(person, 90)
+        assert (await town.ask(person)).granted
+        seen = await town.nomads.cards.outlook(person, actor="test")
+        assert seen.card == await town.nomads.cards.get(card.id)
+        assert seen.renewed is not None
+        assert seen.renewed.valid_from == card.valid_until + days(1)
+        await town.nomads.tick()
+        assert RENEWABLE not in [one.title.en for one in await town.notifier.inbox(person, [])]
+        town.day(seen.renewed.valid_from)
+        assert (await town.nomads.cards.outlook(person, actor="test")).renewed is None
 
     async def test_is_renewed_until_the_last_day_of_grace_and_asked_for_anew_after_it(self, town: Town) -> None:
         person = await town.carded()

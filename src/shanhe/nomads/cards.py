@@ -41,6 +41,8 @@ REF_MAX_CHARS: Final = 128
 PLACE_MAX_CHARS: Final = 60
 PLAIN_MAX_BYTES: Final = 200_000
 LIST_ROWS: Final = 20
+REMIND_DAYS: Final = 7
+"""How long after a renewal opens its holder is still told: the jobs may have stood still."""
 TRIES: Final = 5
 """Requests of one person at once: each is decided on what the one before has changed."""
 
@@ -57,6 +59,8 @@ class Outlook:
     reasons: tuple[Reason, ...]
     declared: bool
     member: bool
+    renewed: Card | None = None
+    """The renewal whose year has not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Cards:
         self._ground = ground
         self._presence = presence
         self._membership = membership
+        self._reminded: date | None = None
 
     # -- applying -----------------------------------------------------------------------------------------------------
 
@@ -99,7 +104,10 @@ class Cards:
         ruling = await self._ruling(person_id, Purpose.OWN, actor)
         declared = await self._insured_in(person_id) is not None
         member = await self._membership.member(person_id, self._ground.today())
-        return Outlook(ruling.days, ruling.needed, standing, card, ruling.kind, ruling.reasons, declared, member)
+        return Outlook(
+            ruling.days, ruling.needed, standing, card, ruling.kind, ruling.reasons, declared, member,
+            await self.renewed(person_id),
+        )  # fmt: skip
 
     async def apply(self, person_id: UUID, *, client_ref: str, actor: str, holder: Jwk | None = None) -> Verdict:
         """Ask for the ID, or for its renewal when there is one. Idempotent by (person, client_ref).
@@ -303,6 +311,27 @@ class Cards:
         card = next((card for card in cards if card.valid_on(today)), cards[0])
         return card, self.standing(card, today)
 
+    async def renewed(self, person_id: UUID) -> Card | None:
+        """The renewal whose year has not begun, beside the card that counts today."""
+        today, cards = self._ground.today(), await store.cards(self._ground.db, person_id)
+        if not any(card.valid_on(today) for card in cards):
+            return None
+        return next((card for card in cards if self.standing(card, today) is Standing.COMING), None)
+
+    async def remind(self) -> int:
+        """Tell whoever may renew from this week on, once a card; looked for once a day. How many cards."""
+        today, found = self._ground.today(), 0
+        if self._reminded == today:
+            return 0
+        early = int(self._ground.rulebook.parameter(RENEWAL_RULE, "early_days", today))
+        first, after = today + timedelta(days=early - REMIND_DAYS), UUID(int=0)
+        while cards := await store.renewable(self._ground.db, first, today + timedelta(days=early), after):
+            for card in cards:
+                found += await self._ground.notifier.notify(_renewable(card))
+            after = cards[-1].id
+        self._reminded = today
+        return found
+
     def standing(self, card: Card, today: date) -> Standing:
         if card.revoked_at is not None:
             return Standing.REVOKED
@@ -400,6 +429,16 @@ def _notice(verdict: Verdict, card: Card | None) -> Notice:
         body = Words("；".join(item.zh for item in verdict.reasons) + "。",
                      "; ".join(item.en for item in verdict.reasons) + ".")  # fmt: skip
     return Notice("nomad.card", title, body, person_id=verdict.person_id, link="/nomad", dedupe=f"nomad:{verdict.id}")
+
+
+def _renewable(card: Card) -> Notice:
+    return Notice(
+        "nomad.card", Words("数字游民身份卡可以续期了", "Your digital nomad ID can be renewed"),
+        Words(f"有效期至 {card.valid_until:%Y-%m-%d}。届时未用的门票、优惠晚数与课程补贴失效；不续期，身份也随之失效。",
+              f"It is valid until {card.valid_until:%Y-%m-%d}. Tickets, nights and courses that are unused by then "
+              "lapse, and so does the ID unless it is renewed."),
+        person_id=card.person_id, link="/nomad", dedupe=f"nomad-renewable:{card.id}",
+    )  # fmt: skip
 
 
 def _revoked(card: Card, reason: str) -> Notice:

@@ -144,5 +144,5 @@ class Nomads:
                 log.warning("an appeal could not be followed through", appeal=str(appeal.id), error=error.code)
         return {
             "repaired": await self.benefits.repair(), "forgotten": await self.presence.forget(),
-            "late": await self.appeals.escalate(),
+            "late": await self.appeals.escalate(), "reminded": await self.cards.remind(),
         }  # fmt: skip

@@ -370,6 +370,19 @@ async def unsettled(conn: Connection) -> list[Card]:
     return [Card(**dict(row)) for row in rows]
 
 
+async def renewable(conn: Connection, first: date, last: date, after: UUID) -> list[Card]:
+    """Cards that end between two days and that nothing follows, some of them after an id."""
+    rows = await conn.fetch(
+        f"""SELECT {CARD} FROM nomads.card c
+            WHERE valid_until BETWEEN $1 AND $2 AND revoked_at IS NULL AND id > $3
+              AND NOT EXISTS (SELECT FROM nomads.card n
+                              WHERE n.person_id = c.person_id AND n.valid_from > c.valid_until)
+            ORDER BY id LIMIT {DUE_ROWS}""",
+        first, last, after,
+    )  # fmt: skip
+    return [Card(**dict(row)) for row in rows]
+
+
 async def over(conn: Connection, before: date) -> list[Card]:
     """Cards whose tickets must be taken back: long past, or revoked."""
     rows = await conn.fetch(

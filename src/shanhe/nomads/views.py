@@ -7,7 +7,7 @@ from typing import Any
 from shanhe.nomads.appeals import Appeal
 from shanhe.nomads.benefits import Purse
 from shanhe.nomads.cards import Outlook
-from shanhe.nomads.model import Card, CheckIn, FeedRow, Settled, Venue, Verdict
+from shanhe.nomads.model import Card, CheckIn, FeedRow, Settled, Standing, Venue, Verdict
 
 
 def venue_view(venue: Venue) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def outlook_view(seen: Outlook) -> dict[str, Any]:
         "days": seen.days, "needed": seen.needed, "missing": max(seen.needed - seen.days, 0), "kind": seen.kind,
         "standing": str(seen.standing), "member": seen.member, "declared": seen.declared,
         "card": card_view(seen.card, str(seen.standing)) if seen.card is not None else None,
+        "renewed": card_view(seen.renewed, str(Standing.COMING)) if seen.renewed is not None else None,
         "reasons": [{"code": item.code, "zh": item.zh, "en": item.en} for item in seen.reasons],
     }  # fmt: skip
 

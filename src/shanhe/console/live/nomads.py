@@ -50,13 +50,12 @@ class LiveNomads:
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
         nomads, person = self._nomads, who.person_id
         seen = await nomads.cards.outlook(person, actor=actor_of(who).ref)
-        opens = nomads.cards.renewal_opens(seen.card) if seen.card is not None else None
+        opens = nomads.cards.renewal_opens(seen.renewed or seen.card) if seen.card is not None else None
         return {
             **outlook_view(seen), "number": (await nomads.presence.nomad(person)).number, "renewal_opens": opens,
             "notice": nomads.presence.notice(), "consent": await nomads.presence.consented(person),
             "appeals": [appeal_view(one) for one in await nomads.appeals.of(person)],
             "refusal": await self._refusal(person),
-            "can_renew": opens is None or not _early(seen.reasons),
         }  # fmt: skip
 
     async def _refusal(self, person: UUID) -> UUID | None:
@@ -99,7 +98,14 @@ class LiveNomads:
         if found is None:
             return shown
         token = await self._nomads.cards.token(found)
-        return {**shown, "card": card_view(found, str(standing)), "shown": present(token, SHOWN), "token": token}
+        renewed = await self._nomads.cards.renewed(who.person_id)
+        return {
+            **shown,
+            "card": card_view(found, str(standing)),
+            "until": (renewed or found).valid_until,
+            "shown": present(token, SHOWN),
+            "token": token,
+        }
 
     async def places(self) -> Sequence[Mapping[str, Any]]:
         return [place_view(venue) for venue in await self._nomads.venues.open()]
@@ -219,10 +225,6 @@ class LiveNomads:
         if len(named) == 1:
             return named[0].id
         raise Unknown("organisation", "机构")
-
-
-def _early(reasons: Sequence[Any]) -> bool:
-    return any(item.code == "early" for item in reasons)
 
 
 def _words(zh: str, en: str) -> Words:
