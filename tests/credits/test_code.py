@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.credits.conftest import City
 
+from shanhe.credits import code_store
 from shanhe.credits import codes as code_rooms
 from shanhe.credits.api import (
     BatchClosed,
@@ -20,6 +22,7 @@ from shanhe.credits.api import (
     UnknownCode,
 )
 from shanhe.credits.codes import FAILURES_MAX_PER_HOUR, digest_of, new_code
+from shanhe.credits.errors import OwnCodes
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import InsufficientCredit, LedgerUnavailable, Posting
@@ -67,6 +70,32 @@ class TestBatch:
             funded = await city.credits.codes.set_aside(draft.id, by=CLERK)
             assert (funded.state, funded.funded_by) == ("funded", CLERK)
         assert await left(city) == 5 * MICRO
+
+    async def test_shows_its_codes_to_nobody_who_sets_its_value_aside_at_the_same_time(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        codes = city.credits.codes
+        with pytest.raises(BudgetShort):
+            await batch(city)
+        (draft,) = await codes.batches()
+        await codes.fund(BUDGET, 20 * MICRO, posting_id=new_id(), reason="council", actor="person:o")
+        real = code_store.batch
+
+        async def meanwhile(*args: Any, lock: bool = False) -> CodeBatch | None:
+            found = await real(*args, lock=lock)
+            if lock:
+                return found
+            monkeypatch.undo()
+            await codes.set_aside(draft.id, by=CLERK)
+            return found
+
+        monkeypatch.setattr(code_store, "batch", meanwhile)
+        with pytest.raises((OwnCodes, BatchClosed)):
+            await codes.export(draft.id, by=CLERK)
+        monkeypatch.undo()
+        await codes.set_aside(draft.id, by=CLERK)
+        with pytest.raises(OwnCodes):
+            await codes.export(draft.id, by=CLERK)
 
     async def test_shows_its_codes_once_and_keeps_only_hashes(self, city: City) -> None:
         made, codes = await issued(city)

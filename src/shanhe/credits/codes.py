@@ -181,19 +181,18 @@ class Codes:
     async def export(self, batch_id: UUID, *, by: str) -> tuple[CodeBatch, list[str]]:
         """Make the codes and show them, once: afterwards only their hashes exist. CodesShown the second time; OwnCodes
         for whoever made the batch, or one alone would give a budget's credits to themselves."""
-        found = await self.get(batch_id)
-        for hand in {found.actor, found.funded_by or ""}:
-            if by.startswith(("person:", "key:")) and await self._same(by, hand):
-                raise OwnCodes
-        codes = [new_code() for _ in range(found.codes)]
         async with self._db.transaction() as conn:
             batch = await code_store.batch(conn, batch_id, lock=True)
             if batch is None:
                 raise UnknownBatch
+            for hand in {batch.actor, batch.funded_by or ""}:
+                if by.startswith(("person:", "key:")) and await self._same(by, hand):
+                    raise OwnCodes
             if batch.state is BatchState.ISSUED:
                 raise CodesShown
             if batch.state is not BatchState.FUNDED:
                 raise BatchClosed(batch.state)
+            codes = [new_code() for _ in range(batch.codes)]
             await code_store.insert_codes(conn, batch_id, [digest_of(code) for code in codes])
             await code_store.move_batch(conn, batch_id, BatchState.ISSUED, by=by)
         return await self.get(batch_id), codes
