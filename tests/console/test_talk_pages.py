@@ -12,6 +12,7 @@ import pytest
 from tests.console.double_ground import TOKEN, ident
 
 from shanhe.agents.api import definition_of
+from shanhe.console.definitions import object_in
 from shanhe.console.live import shop
 from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.shop_forms import _inputs_form, content_of, form_of
@@ -131,6 +132,16 @@ class TestForm:
         found = form_of(kind, version)
         assert (found["model"], found["tools"], found["budget"]) == ("m", "", "0.00")
         assert str(next(iter(content))) in found["json"]
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+    def test_reads_a_file_as_an_editor_here_saves_it(self, encoding: str) -> None:
+        assert object_in('{"instructions": "您好，请写公文。"}'.encode(encoding)) == {
+            "instructions": "您好，请写公文。"
+        }
+
+    def test_reads_no_file_that_is_in_no_encoding(self) -> None:
+        with pytest.raises(Invalid, match="no JSON object"):
+            object_in(b'{"instructions": "\xff"}')
 
     @pytest.mark.parametrize("text", ['{"a": ' + "[" * 20_000 + "]" * 20_000 + "}", "[1]", "{"])
     def test_takes_only_an_object_as_json(self, text: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.texts import decoded
 
 
 def definition_file(content: Any, name: str) -> Response:
@@ -19,8 +20,8 @@ def definition_file(content: Any, name: str) -> Response:
 
 
 def object_in(text: str | bytes) -> dict[str, Any]:
-    """The JSON object that a field or a file holds; Invalid."""
-    said = text.decode("utf-8-sig", "replace") if isinstance(text, bytes) else text
+    """The JSON object that a field or a file holds, which may be in GBK, too; Invalid."""
+    said = (decoded(text) or ("", ""))[0] if isinstance(text, bytes) else text
     try:
         return msgspec.json.decode(said, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
