@@ -436,7 +436,9 @@ class TestPage:
         assert 'action="/nomad/apply"' not in page
         assert '<dd id="renewed">' in page
         assert "2028-05-29" in page
-        assert "2028-05-29" in (await member.get("/nomad/card")).text
+        card = (await member.get("/nomad/card")).text
+        assert "2028-05-29</time>" in card
+        assert "&lt;time" not in card
 
     async def test_escapes_what_people_wrote(self, member: httpx.AsyncClient) -> None:
         name = "<script>alert(1)</script>{{7*7}}"
