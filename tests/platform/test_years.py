@@ -236,3 +236,17 @@ async def test_the_plan_of_a_large_pool_counts_every_node(database: Database) ->
     assert len(found) == 600
     assert {(one.calls, one.prompt_tokens, one.completion_tokens) for one in found} == {(100, 300, 200)}
     assert found[-1].hour == NOW - timedelta(hours=1)
+
+
+async def test_a_public_account_is_read_without_what_other_budgets_paid(database: Database) -> None:
+    await fill(
+        database,
+        f"""INSERT INTO programmes.payment (application, n, ordinal, to_org, asset, provenance, budget, amount,
+                                            released)
+            SELECT {ID}, 0, 0, {ID}, 'credit', 'subsidy', CASE WHEN n = 1 THEN 'charity_fund' ELSE 'other' END, 2, 1
+            {N}""",
+    )
+    counted = reading(database)
+    assert dict(await awards.spent(counted, ["charity_fund"])) == {"charity_fund": 1}
+    assert dict(await awards.committed(counted, ["charity_fund"])) == {}
+    assert counted.rows < FEW

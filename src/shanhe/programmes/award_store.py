@@ -210,18 +210,24 @@ async def line_up(conn: Connection, programme: str) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 220))", programme)
 
 
-async def committed(conn: Connection) -> Mapping[str, int]:
-    """What is promised and not yet paid, by budget."""
+async def committed(conn: Connection, budgets: Sequence[str]) -> Mapping[str, int]:
+    """What of these budgets is promised and not yet paid."""
     rows = await conn.fetch(
         """SELECT p.budget, sum(p.amount)::bigint AS amount FROM programmes.payment p
            JOIN programmes.tranche t ON t.application = p.application AND t.n = p.n
-           WHERE t.state IN ('committed', 'due') GROUP BY p.budget"""
+           WHERE t.state IN ('committed', 'due') AND p.budget = ANY($1) GROUP BY p.budget""",
+        list(budgets),
     )
     return {row["budget"]: row["amount"] for row in rows}
 
 
-async def spent(conn: Connection) -> Mapping[str, int]:
-    rows = await conn.fetch("SELECT budget, sum(released)::bigint AS amount FROM programmes.payment GROUP BY budget")
+async def spent(conn: Connection, budgets: Sequence[str]) -> Mapping[str, int]:
+    """What these budgets have paid."""
+    rows = await conn.fetch(
+        """SELECT budget, sum(released)::bigint AS amount FROM programmes.payment WHERE budget = ANY($1)
+           GROUP BY budget""",
+        list(budgets),
+    )
     return {row["budget"]: row["amount"] for row in rows}
 
 

@@ -46,10 +46,14 @@ class Budgets:
 
     async def list(self) -> list[BudgetView]:
         """Every budget of the catalogue, read from the ledger and from what awards have promised."""
-        committed, spent = await award_store.committed(self._ground.db), await award_store.spent(self._ground.db)
+        return await self._views([*self._ground.catalogue.budgets])
+
+    async def _views(self, names: Sequence[str]) -> Rows[BudgetView]:
+        db = self._ground.db
+        committed, spent = await award_store.committed(db, names), await award_store.spent(db, names)
         found, held = [], await self._held()
-        for name, budget in self._ground.catalogue.budgets.items():
-            account = await self._books.budget(name)
+        for name in names:
+            account, budget = await self._books.budget(name), self._ground.catalogue.budgets[name]
             free = held[account.id] if account.id in held else (await self._ground.ledger.balance(account.id)).balance
             found.append(BudgetView(name, budget.asset, free, committed.get(name, 0), spent.get(name, 0), account.id))
         return found
@@ -58,7 +62,7 @@ class Budgets:
         """Those whose account is for everybody to see, each with its newest postings and the account of what it has
         promised."""
         named, ledger = self._ground.catalogue.budgets, self._ground.ledger
-        shown = [one for one in await self.list() if named[one.name].public]
+        shown = await self._views([name for name, budget in named.items() if budget.public])
         return [
             (
                 one, (await ledger.postings(account=one.account, limit=MOVES_SHOWN)).items,
