@@ -23,6 +23,7 @@ from shanhe.clones import routes as clones_routes
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
+from shanhe.console.api import words
 from shanhe.content import routes as content_routes
 from shanhe.credentials import routes as credentials_routes
 from shanhe.credits import routes as credits_routes
@@ -281,7 +282,7 @@ def _promises(app: FastAPI, services: Services) -> None:
         filings_routes.router(services.filings, services.clock),
         dilution_routes.router(services.governance.dilution),
         simulation_routes.router(services.governance.simulating),
-        privacy_routes.router(services.privacy, services.identity, city),
+        privacy_routes.router(services.privacy, services.identity, city, words().get),
         nomads_routes.router(services.nomads),
     )
 

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import shanhe.wiring
+from shanhe.console.api import words
 from shanhe.filings.api import Decision, Intervention
 from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, NewKey, Role, purposes
 from shanhe.kernel.ids import new_id
@@ -140,8 +141,17 @@ class TestPaper:
 
     @staticmethod
     def lines(language: str, data: dict[str, Any]) -> dict[str, str]:
-        paper = copy_paper(Copy(uuid4(), datetime(2026, 11, 27, tzinfo=UTC), data), city_name="山河", language=language)
+        copy = Copy(uuid4(), datetime(2026, 11, 27, tzinfo=UTC), data)
+        paper = copy_paper(copy, city_name="山河", word=words().get, language=language)
         return {str(row[0]): str(row[1]) for table in paper.tables for row in table.rows}
+
+    @pytest.mark.parametrize(
+        ("language", "said"), [("zh", ["登录", "设置成员", "new.act"]), ("en", ["Signed in", "Member set", "new.act"])]
+    )
+    def test_calls_what_was_done_what_the_record_of_acts_calls_it(self, language: str, said: list[str]) -> None:
+        done = [{"action": act} for act in ("sign_in", "member.set", "new.act")]
+        assert list(self.lines(language, {"identity": {"actions": done}}).values()) == said
+        assert [one["action"] for one in done] == ["sign_in", "member.set", "new.act"]
 
     def test_says_what_is_known_in_words(self) -> None:
         person = {

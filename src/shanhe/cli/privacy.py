@@ -42,6 +42,7 @@ def copy(login: Login, out_file: Annotated[Path, typer.Option("--out", help="Fil
     """Write a person's copy of their data: JSON, or PDF to read."""
 
     async def work(services: Services) -> int:
+        from shanhe.console.api import words
         from shanhe.kernel.documents import render
         from shanhe.privacy.api import copy_json, copy_paper
 
@@ -49,7 +50,7 @@ def copy(login: Login, out_file: Annotated[Path, typer.Option("--out", help="Fil
         made = await services.privacy.copy(person)
         await services.identity.record(ACTOR, "person.copy", f"person:{person}")
         if out_file.suffix == ".pdf":
-            content = await render(copy_paper(made, city_name=services.settings.city_name), "pdf")
+            content = await render(copy_paper(made, city_name=services.settings.city_name, word=words().get), "pdf")
         else:
             content = copy_json(made)
         out_file.touch(mode=0o600)

@@ -53,6 +53,8 @@ CHOICES_ZH: Final = {
     "consultation": "咨询", "teaching": "教学", "service": "客服", "promotion": "宣传", "alliance": "参加联盟",
     "voice": "语音", "training": "训练", "owner": "负责人", "member": "成员",
 }  # fmt: skip
+Word = Callable[[str, str, str], str]
+"""(key, language, what is said where there is no word) → a word of the console's."""
 INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
@@ -68,14 +70,17 @@ def _labels() -> dict[str, str]:
     return {str(name): str(label) for name, label in yaml.read(file.read_text(encoding="utf-8")).items()}
 
 
-def copy_paper(copy: Copy, *, city_name: str, language: str = "zh") -> Document:
+def copy_paper(copy: Copy, *, city_name: str, word: Word, language: str = "zh") -> Document:
     """The readable form of the copy, in words; the JSON beside it says the same under its own names, complete."""
     zh = language.startswith("zh")
     side = 0 if zh else 1
     columns = (Column(("项目", "Field")[side], width=2), Column(("内容", "Value")[side], width=3))
     tables, left = [], ROWS_MAX
     for name, content in copy.data.items():
-        rows = tuple(_lines(msgspec.to_builtins(content), (), zh))[:left]
+        plain = msgspec.to_builtins(content)
+        if name == "identity":
+            _say_acts(plain, word, language)
+        rows = tuple(_lines(plain, (), zh))[:left]
         left -= len(rows)
         tables.append(Table(TITLES.get(name, (name, name))[side], columns, rows))
     note = ("本文件与同时提供的 JSON 文件内容一致；规则的逐步计算、两种语言的文字以及过多的行，以 JSON 为准。",
@@ -86,6 +91,13 @@ def copy_paper(copy: Copy, *, city_name: str, language: str = "zh") -> Document:
         language="zh" if zh else "en", tables=tuple(tables), notes=(note,),
         footer=f"{city_name} · {copy.person_id}",
     )  # fmt: skip
+
+
+def _say_acts(identity: dict[str, Any], word: Word, language: str) -> None:
+    """Call what somebody did what the record of acts calls it."""
+    for act in identity.get("actions", ()):
+        key = f"audit_action.{act['action'].replace('.', '_')}"
+        act["action"] = word(key, language, act["action"])
 
 
 def _lines(value: Any, path: tuple[str, ...], zh: bool) -> Iterator[tuple[str, str]]:

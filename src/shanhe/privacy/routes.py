@@ -17,7 +17,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.privacy.model import GROUNDS, Conclusion, NewAssessment, RequestKind
 from shanhe.privacy.model import Request as PersonRequest
-from shanhe.privacy.paper import copy_json, copy_paper
+from shanhe.privacy.paper import Word, copy_json, copy_paper
 from shanhe.privacy.service import ASSESSMENT_CHARS, TEXT_CHARS, Privacy
 
 Me = Annotated[Actor, Depends(person_actor)]
@@ -52,12 +52,12 @@ class AssessmentBody(Body):
     conclusion: Conclusion
 
 
-def router(privacy: Privacy, identity: Identity, city_name: str) -> APIRouter:
+def router(privacy: Privacy, identity: Identity, city_name: str, word: Word) -> APIRouter:
     """Everything under /api/privacy. Consents themselves are under /api/identity/me/consents."""
     routes = APIRouter(prefix="/api/privacy", tags=["privacy"])
     _public(routes, privacy)
     _mine(routes, privacy, identity)
-    _copies(routes, privacy, city_name)
+    _copies(routes, privacy, city_name, word)
     _desk(routes, privacy)
     return routes
 
@@ -115,7 +115,7 @@ def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
         return private_json(asdict(given), 201)
 
 
-def _copies(routes: APIRouter, privacy: Privacy, city_name: str) -> None:
+def _copies(routes: APIRouter, privacy: Privacy, city_name: str, word: Word) -> None:
     @routes.get("/me/copy.json")
     async def machine(actor: Me) -> Response:
         """Everything the city has about me, for machines."""
@@ -129,7 +129,8 @@ def _copies(routes: APIRouter, privacy: Privacy, city_name: str) -> None:
     @routes.get("/me/copy.pdf")
     async def readable(request: Request, actor: Me) -> Response:
         """The same, to read."""
-        paper = copy_paper(await privacy.copy(person_of(actor)), city_name=city_name, language=language(request))
+        made = await privacy.copy(person_of(actor))
+        paper = copy_paper(made, city_name=city_name, word=word, language=language(request))
         return Response(await render(paper, "pdf"), headers=save_headers("my-data", "pdf"))
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.console.model_credits import File
+from shanhe.console.render import words
 from shanhe.exchange.api import Market
 from shanhe.facts.api import Use, names
 from shanhe.identity.api import AUTOMATED, purposes
@@ -134,7 +135,7 @@ class LiveRights:
             headers = {"content-disposition": 'attachment; filename="my-data.json"', "cache-control": "no-store"}
             return File(copy_json(made), "application/json", headers)
         city = self._modules.identity.options.city_name
-        paper = copy_paper(made, city_name=city, language=language)
+        paper = copy_paper(made, city_name=city, word=words().get, language=language)
         return File(await render(paper, Format.PDF), MEDIA[Format.PDF], save_headers("my-data", Format.PDF))
 
     async def erase(self, who: m.Who, password: str) -> None:
