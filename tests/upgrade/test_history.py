@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ START_LIMIT_S = 180.0
 SETTLED_S = 5.0
 READY = "Ctrl-C"
 
+DRAFTED = (
+    "credits/migrations/0060_credits.sql", "ledger/migrations/0011_holds.sql", "ledger/migrations/0012_postings.sql",
+    "nomads/migrations/0873_scans_to_forget.sql", "payments/migrations/0550_came_back.sql",
+    "payments/migrations/0811_passed.sql", "programmes/migrations/0875_awards_to_move.sql",
+    "rulebook/migrations/0600_texts.sql", "workflows/migrations/0850_budget.sql",
+)  # fmt: skip
+"""Migrations whose text changed between their first commit and the day that somebody could have it."""
+
 pytestmark = pytest.mark.prove
 
 
@@ -49,7 +58,14 @@ def commits(quarter: int) -> list[str]:
     if len(every) < 100:
         pytest.skip("the history is not here")
     first = len(every) * quarter // 4
-    return every[first : first + TRIES]
+    final = texts("HEAD")
+    return list(islice((one for one in every[first:] if texts(one) <= final), TRIES))
+
+
+def texts(commit: str) -> set[bytes]:
+    """The drafted migrations that a commit has, each with the hash of its text."""
+    paths = [f"src/shanhe/{name}" for name in DRAFTED]
+    return set(git("ls-tree", commit, "--", *paths).splitlines())
 
 
 def unpack(commit: str, folder: Path) -> None:
