@@ -66,15 +66,17 @@ class Starters:
         content = one.definitions[language]
         needs = needs_of(one.card.kind, content)
         models = tuple(self._city.models(needs.data_class))
-        missing = await self._missing(one.card.kind, needs, org_id, tools)
+        missing = await self._missing(one.card.kind, needs, org_id, tools, models)
         calls = self._city.price(models[0], one.card.usual) if models else None
         cost = None if calls is None else calls + sum(tools.get(name, 0) for name in needs.tools)
         return Shown(one, needs, missing, models, cost, content["budget_micro"])
 
-    async def _missing(self, kind: str, needs: Needs, org_id: UUID | None, tools: Mapping[str, int]) -> Missing:
+    async def _missing(
+        self, kind: str, needs: Needs, org_id: UUID | None, tools: Mapping[str, int], models: Sequence[str]
+    ) -> Missing:
         absent = () if org_id is None else await self._city.absent(kind, org_id, needs.knowledge)
         unknown = tuple(name for name in needs.tools if name not in tools)
-        return Missing(not self._city.models(needs.data_class), tuple(absent), unknown)
+        return Missing(not models, tuple(absent), unknown)
 
     async def copy(
         self, name: str, language: str, *, copy_id: UUID, org_id: UUID, by: str, slug: str = "", model: str = "",
@@ -99,5 +101,5 @@ class Starters:
             one.card, made, copy_id=copy_id, org_id=org_id, by=by, slug=slug or f"{name}-{copy_id.hex[-SUFFIX_CHARS:]}",
             title=getattr(one.card.title, language),
         )  # fmt: skip
-        missing = await self._missing(kind, needs_of(kind, made), org_id, await self._city.tools())
+        missing = await self._missing(kind, needs_of(kind, made), org_id, await self._city.tools(), models)
         return Copied(kind, begun, chosen, missing)
