@@ -8,7 +8,7 @@ that arrived or that somebody may have given to the bank, and to the others from
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.approvals.api import Deed, RequestConflict, RequestState
@@ -19,6 +19,8 @@ from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of, reason_of
 from shanhe.wiring.rulings import FORGOTTEN, Rulings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shanhe.approvals.api import Approvals, Request
     from shanhe.credits.api import Credits
     from shanhe.exchange.api import Exchange
@@ -73,10 +75,7 @@ class ByHand:
             await self._payouts.confirm(payout_id, by=by)  # it did, or can't
             return None
         payload = {"payout": str(payout_id), "amount_fen": found.net_fen}
-        return await self._approvals.standing(
-            numbers_of(f"{CONFIRMED}:{payout_id}"), CONFIRMED, str(payout_id), payload, by=by, about=found.org_id,
-            expires_at=self._clock.now() + OPEN_FOR,
-        )  # fmt: skip
+        return await self._ask(f"{CONFIRMED}:{payout_id}", CONFIRMED, payout_id, payload, by=by, about=found.org_id)
 
     async def fail_payout(self, payout_id: UUID, *, reason: str, by: str) -> Request | None:
         """Say that a payout did not leave, or came back: its income returns. One request a payout stands at a time."""
@@ -90,10 +89,7 @@ class ByHand:
             "payout": str(payout_id), "amount_fen": found.net_fen,
             "reason": await self._seals.seal(found.org_id, REASON_FIELD, reason),
         }  # fmt: skip
-        return await self._approvals.standing(
-            numbers_of(f"{FAILED}:{payout_id}"), FAILED, str(payout_id), payload, by=by, about=found.org_id,
-            expires_at=self._clock.now() + OPEN_FOR,
-        )  # fmt: skip
+        return await self._ask(f"{FAILED}:{payout_id}", FAILED, payout_id, payload, by=by, about=found.org_id)
 
     async def pay_refund(
         self, refund_id: UUID, reference: str, *, by: str, method: str = "bank_transfer"
@@ -109,10 +105,8 @@ class ByHand:
             "refund": str(refund_id), "method": method, "amount_fen": found.refund_fen,
             "reason": await self._seals.seal(found.org_id, REASON_FIELD, reference),
         }  # fmt: skip
-        return await self._approvals.standing(
-            numbers_of(f"{PAID}:{refund_id}:{method}:{reference}"), PAID, str(refund_id), payload, by=by,
-            about=found.org_id, expires_at=self._clock.now() + OPEN_FOR,
-        )  # fmt: skip
+        number = f"{PAID}:{refund_id}:{method}:{reference}"
+        return await self._ask(number, PAID, refund_id, payload, by=by, about=found.org_id)
 
     async def decide_withdrawal(self, withdrawal_id: UUID, reference: str, *, paid: bool, by: str) -> Request | None:
         """Say that cash of an exchange account was paid by bank transfer, or refuse to; neither person is who asked for
@@ -129,13 +123,19 @@ class ByHand:
             "reason": await self._seals.seal(found.org_id, REASON_FIELD, reference),
             "not_by": [await self._approvals.person_behind(found.actor)],
         }  # fmt: skip
-        asked = await self._approvals.standing(
-            numbers_of(subject), WITHDRAWN, str(withdrawal_id), payload, by=by, about=found.org_id,
-            expires_at=self._clock.now() + OPEN_FOR,
-        )  # fmt: skip
+        asked = await self._ask(subject, WITHDRAWN, withdrawal_id, payload, by=by, about=found.org_id)
         if await self._said(asked) != reference:
             raise RequestConflict()
         return asked
+
+    async def _ask(
+        self, subject: str, kind: str, number: UUID, payload: Mapping[str, Any], *, by: str, about: UUID
+    ) -> Request:
+        """The request that stands about a subject, for what has this number."""
+        return await self._approvals.standing(
+            numbers_of(subject), kind, str(number), payload, by=by, about=about,
+            expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
 
     async def _unsaid(self, subject: str) -> None:
         """SaidToBePaid where a request stands that says so."""
