@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.approvals.api import Approvals
 from shanhe.programmes import award_store, forms, messages, store
 from shanhe.programmes.applying import Applying, content_of
 from shanhe.programmes.awards import Awards
@@ -37,8 +38,11 @@ KINDS: Final = {State.RETURNED: "return", State.REFUSED: "refusal", State.APPROV
 class Reviewing:
     """The reviewer's side. A reviewer is a person assigned to a department."""
 
-    def __init__(self, ground: Ground, judge: Judge, applying: Applying, awards: Awards) -> None:
+    def __init__(
+        self, ground: Ground, judge: Judge, applying: Applying, awards: Awards, approvals: Approvals
+    ) -> None:  # fmt: skip
         self._ground = ground
+        self._approvals = approvals
         self._judge = judge
         self._applying = applying
         self._awards = awards
@@ -48,16 +52,9 @@ class Reviewing:
         if department not in self._ground.catalogue.departments:
             raise NotYourDesk(department)
         await self._ground.identity.people.get(person_id)
-        if await self._person(actor) == person_id:
+        if await self._approvals.same_person(actor, f"person:{person_id}"):
             raise JudgesItself("审核人员须由他人指派", "somebody else names you a reviewer")
         await store.set_reviewer(self._ground.db, person_id, department, actor, self._ground.now())
-
-    async def _person(self, actor: str) -> UUID | None:
-        """Who acts; a key counts as whoever made it."""
-        kind, _, number = actor.partition(":")
-        if kind == "key":
-            return (await self._ground.identity.keys.get(UUID(number))).created_by
-        return UUID(number) if kind == "person" else None
 
     async def dismiss(self, person_id: UUID, department: str) -> None:
         await store.drop_reviewer(self._ground.db, person_id, department)

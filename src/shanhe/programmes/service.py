@@ -71,7 +71,7 @@ class Programmes:
         self.standings = Standings(ground, count)
         self.applying = Applying(ground, judge, self.awards)
         self.checking = Checking(ground, judge, self.awards, self.applying, books.free)
-        self.reviewing = Reviewing(ground, judge, self.applying, self.awards)
+        self.reviewing = Reviewing(ground, judge, self.applying, self.awards, approvals)
         self.budgets = Budgets(ground, books)
         self.points = Points(ground, books)
         self.sites = Sites(ground, self.budgets)
