@@ -7,13 +7,14 @@ it used is none: nobody else can count it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from shanhe.compute.api import SCENES
 from shanhe.gateway.errors import invalid
 from shanhe.gateway.estimate import prompt_bound
+from shanhe.gateway.faces.scenes import PIXELS_PER_TOKEN
 from shanhe.gateway.meter import Bounds, Buckets, Metered, believe
 from shanhe.gateway.model import Admission
 from shanhe.gateway.tariff import PER_TOKENS
@@ -24,16 +25,14 @@ if TYPE_CHECKING:
     from shanhe.gateway.faces.images import Drawn
     from shanhe.gateway.tariff import Prices
 
-POINTS_PER_TILE: Final = 784
-"""In which a model's context bounds how large a picture may be, as it does for pictures that are read."""
-
 
 def pictures_admitted(parsed: Parsed, asked: Pictures, model: ModelInfo, prices: Prices) -> Admission:
     """What a call for pictures may cost at most; CallError 400 for larger ones than the model makes."""
     context = model.context_tokens
     if model.price_class in SCENES:
-        if asked.points > context * POINTS_PER_TILE:
-            text = f"{model.id} makes pictures of at most {context * POINTS_PER_TILE:,} points, not {asked.points:,}."
+        most = context * PIXELS_PER_TOKEN  # as for pictures that are read
+        if asked.points > most:
+            text = f"{model.id} makes pictures of at most {most:,} points, not {asked.points:,}."
             raise invalid(text, "size", "invalid_value")
         held = -(-asked.asked * prices.output // PER_TOKENS)
         return Admission(parsed.model, 0, asked.asked, None, held, prices)
